@@ -1,0 +1,216 @@
+//! The numbers and classes of errors.
+
+use std::fmt;
+
+/// How bad a failure is, and whether trying again may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// It may well succeed when tried again: a timeout, a full queue, a busy peer.
+    Transient,
+    /// It will fail the same way until something is changed: bad input, nothing of that name.
+    Persistent,
+    /// Something is broken that others depend on: a panic, corruption, a lost invariant.
+    Critical,
+}
+
+impl Class {
+    /// `transient`, `persistent` or `critical`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Persistent => "persistent",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A stable error number. Each room has a thousand; a number, once released, never changes its
+/// meaning and is never used again. Numbers with the top bit set belong to hosts
+/// ([`Code::host`]).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(u32);
+
+const HOST: u32 = 1 << 31;
+
+impl Code {
+    /// A code of the host's own: `number` with the top bit set.
+    pub const fn host(number: u32) -> Self {
+        Self(number | HOST)
+    }
+
+    /// The code with this number, if it is one of the table or a host's.
+    pub fn from_number(number: u32) -> Option<Self> {
+        let code = Self(number);
+        (code.is_host() || TABLE.iter().any(|row| row.code == code)).then_some(code)
+    }
+
+    /// The number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Whether it is a host's own.
+    pub const fn is_host(self) -> bool {
+        self.0 & HOST != 0
+    }
+
+    /// `room.what`; `host` for a host's own.
+    pub fn name(self) -> &'static str {
+        self.row().map_or("host", |row| row.name)
+    }
+
+    /// The room the code belongs to: the name up to the dot.
+    pub fn family(self) -> &'static str {
+        let name = self.name();
+        name.split_once('.').map_or(name, |(family, _)| family)
+    }
+
+    /// The class an error of this code has unless it says otherwise.
+    pub fn class(self) -> Class {
+        self.row().map_or(Class::Persistent, |row| row.class)
+    }
+
+    /// One line on what it means.
+    pub fn doc(self) -> &'static str {
+        self.row().map_or("an error of the host's own", |row| row.doc)
+    }
+
+    /// Every code of the library, in order of number.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|row| row.code)
+    }
+
+    fn row(self) -> Option<&'static Row> {
+        // The table is in order of number (a test holds it).
+        let found = TABLE.binary_search_by_key(&self, |row| row.code).ok()?;
+        TABLE.get(found)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Code({} {})", self.0, self.name())
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+struct Row {
+    code: Code,
+    name: &'static str,
+    class: Class,
+    doc: &'static str,
+}
+
+macro_rules! codes {
+    ($($constant:ident = $number:literal, $name:literal, $class:ident, $doc:literal;)*) => {
+        impl Code {
+            $(#[doc = concat!("`", $name, "` (", stringify!($number), ", ", stringify!($class), "): ", $doc)]
+            pub const $constant: Self = Self($number);)*
+        }
+        static TABLE: &[Row] = &[
+            $(Row { code: Code::$constant, name: $name, class: Class::$class, doc: $doc },)*
+        ];
+    };
+}
+
+codes! {
+    // base: 1–999
+    INTERNAL = 1, "base.internal", Critical, "an invariant of the library does not hold: a defect";
+    PANIC = 2, "base.panic", Critical, "code that was called panicked or threw";
+    CANCELLED = 3, "base.cancelled", Persistent, "the caller no longer wants the answer";
+    DEADLINE_EXCEEDED = 4, "base.deadline_exceeded", Transient, "no answer came before the deadline";
+    ABANDONED = 5, "base.abandoned", Persistent, "the worker dropped its reply without answering";
+    INVALID = 6, "base.invalid", Persistent, "the input is not valid";
+    NOT_FOUND = 7, "base.not_found", Persistent, "there is nothing of that name";
+    ALREADY_EXISTS = 8, "base.already_exists", Persistent, "there is one of that name already";
+    OVERLOADED = 9, "base.overloaded", Transient, "a bounded queue or pool is full";
+    WOULD_DEADLOCK = 10, "base.would_deadlock", Persistent, "blocking here would stop the thread that brings the answer";
+    TOO_LATE = 11, "base.too_late", Persistent, "the call has its answer already";
+    TAKEN = 12, "base.taken", Persistent, "the ticket gave its answer before";
+    NOT_RUNNING = 13, "base.not_running", Persistent, "it has not been started, or has been stopped";
+    IO = 14, "base.io", Transient, "the operating system refused an operation";
+    UNSUPPORTED = 15, "base.unsupported", Persistent, "not available in this build or on this system";
+    TIMEOUT = 16, "base.timeout", Transient, "waiting ended before there was an answer; the call goes on";
+    FORKED = 17, "base.forked", Persistent, "the handle belongs to the process that this one was forked from";
+    // event: 1000–1999
+    SUBJECT_INVALID = 1000, "event.subject_invalid", Persistent, "not a well-formed subject or pattern";
+    SUBSCRIPTION_CLOSED = 1001, "event.subscription_closed", Persistent, "the subscription was closed";
+    // observe: 2000–2999
+    METRIC_CONFLICT = 2000, "observe.metric_conflict", Persistent, "the metric exists with another kind or other labels";
+    METRIC_INVALID = 2001, "observe.metric_invalid", Persistent, "not a valid metric or label name";
+    // store: 3000–3999
+    STORE_NEWER = 3000, "store.newer", Persistent, "the database was written by a newer version";
+    STORE_CORRUPT = 3001, "store.corrupt", Critical, "the database is not one, or is damaged";
+    STORE_READ_ONLY = 3002, "store.read_only", Persistent, "the data directory cannot be written";
+    STORE_LOCKED = 3003, "store.locked", Persistent, "the data directory is in use by another kernel";
+    STORE_FAILED = 3004, "store.failed", Transient, "the database refused an operation";
+    // config: 4000–4999
+    MANIFEST_INVALID = 4000, "config.manifest_invalid", Persistent, "the manifest is not valid";
+    MANIFEST_UNREADABLE = 4001, "config.manifest_unreadable", Persistent, "the manifest cannot be read";
+    // agent: 5000–5999
+    AGENT_NO_SKILL = 5000, "agent.no_skill", Persistent, "no registered agent has the skill";
+    AGENT_FAILED = 5001, "agent.failed", Transient, "the agent answered with an error of its own";
+    AGENT_EXITED = 5002, "agent.exited", Transient, "the agent's process ended during the call";
+    AGENT_PROTOCOL = 5003, "agent.protocol", Persistent, "the agent broke its protocol";
+    AGENT_START = 5004, "agent.start", Persistent, "the agent could not be started";
+    AGENT_BAD_ANSWER = 5005, "agent.bad_answer", Persistent, "the agent answered with something that is not an outcome";
+    // kernel: 6000–6999
+    INJECT_MISSING = 6000, "kernel.inject_missing", Persistent, "nothing provides a type that is needed";
+    INJECT_CYCLE = 6001, "kernel.inject_cycle", Persistent, "a type needs itself";
+    INJECT_FAILED = 6002, "kernel.inject_failed", Persistent, "a factory failed";
+    COMPONENT_START = 6003, "kernel.component_start", Persistent, "a component failed to start";
+    COMPONENT_STOP = 6004, "kernel.component_stop", Transient, "a component did not stop in time";
+    COMPONENT_CYCLE = 6005, "kernel.component_cycle", Persistent, "components need one another in a circle";
+    COMPONENT_MISSING = 6006, "kernel.component_missing", Persistent, "a component needs one that is not there";
+    DRAINING = 6007, "kernel.draining", Persistent, "the kernel takes no new calls: it is stopping";
+    // surface: 7000–7999
+    OPERATION_UNKNOWN = 7000, "surface.operation_unknown", Persistent, "no operation has that name";
+    REQUEST_INVALID = 7001, "surface.request_invalid", Persistent, "the request does not fit the operation's schema";
+    // security: 8000–8999
+    UNAUTHENTICATED = 8000, "security.unauthenticated", Persistent, "the caller is not known";
+    DENIED = 8001, "security.denied", Persistent, "the caller may not do this";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_unique() {
+        assert!(TABLE.windows(2).all(|w| w[0].code < w[1].code));
+        let mut names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|w| w[0] != w[1]));
+    }
+
+    #[test]
+    fn families_follow_the_thousands() {
+        let families =
+            ["base", "event", "observe", "store", "config", "agent", "kernel", "surface", "security"];
+        for code in Code::all() {
+            assert_eq!(code.family(), families[code.number() as usize / 1000], "{code:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_the_top_bit() {
+        let code = Code::host(5);
+        assert!(code.is_host());
+        assert_eq!(code.name(), "host");
+        assert_eq!(Code::from_number(code.number()), Some(code));
+        assert_eq!(Code::from_number(999_999), None);
+    }
+}

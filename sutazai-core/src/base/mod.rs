@@ -1,0 +1,10 @@
+//! Ground types: errors, ids, time, payloads, tickets and the runtime they run on.
+//!
+//! **Invariant.** Nothing here knows what an agent, an event or a kernel is; nothing here starts a
+//! thread unless asked ([`runtime::Threads`]), and nothing reads the clock behind a caller's back
+//! where a `now` can be passed in.
+
+pub mod error;
+pub mod id;
+pub mod payload;
+pub mod time;
