@@ -7,4 +7,7 @@
 pub mod error;
 pub mod id;
 pub mod payload;
+pub mod runtime;
+mod sync;
+pub mod ticket;
 pub mod time;
