@@ -14,5 +14,6 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod port;
 
 pub use base::error::{Class, Code, Error, Result};
