@@ -14,5 +14,6 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod store;
 
 pub use base::error::{Class, Code, Error, Result};

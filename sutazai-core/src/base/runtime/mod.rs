@@ -13,7 +13,7 @@ mod tokio;
 
 pub use manual::Manual;
 pub use place::may_block_here;
-pub(crate) use place::block;
+pub(crate) use place::{block, forbidden};
 pub use threads::{Threads, ThreadsConfig};
 #[cfg(feature = "tokio")]
 pub use tokio::Tokio;
