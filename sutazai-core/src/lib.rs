@@ -16,5 +16,6 @@
 pub mod base;
 pub mod event;
 pub mod port;
+pub mod store;
 
 pub use base::error::{Class, Code, Error, Result};
