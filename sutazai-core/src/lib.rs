@@ -14,5 +14,6 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod kernel;
 
 pub use base::error::{Class, Code, Error, Result};

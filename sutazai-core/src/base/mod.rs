@@ -6,5 +6,6 @@
 
 pub mod error;
 pub mod id;
+pub(crate) mod nearest;
 pub mod payload;
 pub mod time;

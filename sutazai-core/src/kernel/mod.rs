@@ -1,0 +1,3 @@
+//! What composes the rooms: dependency injection and the lifecycle of components.
+
+pub mod inject;
