@@ -15,5 +15,6 @@
 
 pub mod base;
 pub mod kernel;
+pub mod port;
 
 pub use base::error::{Class, Code, Error, Result};

@@ -8,4 +8,7 @@ pub mod error;
 pub mod id;
 pub(crate) mod nearest;
 pub mod payload;
+pub mod runtime;
+mod sync;
+pub mod ticket;
 pub mod time;

@@ -39,9 +39,9 @@ impl Payload {
 
     /// The JSON form of anything serialisable.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
-        serde_json::to_value(value).map(Self::from).map_err(|e| {
-            Error::new(Code::INVALID, "the value has no JSON form").because(e)
-        })
+        serde_json::to_value(value)
+            .map(Self::from)
+            .map_err(|e| Error::new(Code::INVALID, "the value has no JSON form").because(e))
     }
 
     /// JSON text; checked to be one well-formed JSON document, kept as text.
@@ -95,7 +95,9 @@ impl Payload {
             Form::Text(text) => serde_json::from_str(text),
             Form::Bytes(bytes) => T::deserialize(bytes_as_json(bytes)),
         }
-        .map_err(|e| Error::new(Code::INVALID, "the payload does not have the expected shape").because(e))
+        .map_err(|e| {
+            Error::new(Code::INVALID, "the payload does not have the expected shape").because(e)
+        })
     }
 
     /// The content as JSON text, shared when it was made of text.

@@ -1,19 +1,19 @@
-//! The primitives that the lock-free files use: the standard ones, or loom's under `--cfg loom`.
+//! The primitives that the lock-free files use: the standard ones, or loom's under `--cfg sutazai_loom`.
 
-#[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicUsize, Ordering, fence};
-#[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+#[cfg(sutazai_loom)]
+pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(not(sutazai_loom))]
+pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
-#[cfg(not(loom))]
+#[cfg(not(sutazai_loom))]
 pub(crate) use parking_lot::Mutex;
 
 /// loom's mutex behind parking_lot's face (no poisoning).
-#[cfg(loom)]
+#[cfg(sutazai_loom)]
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
-#[cfg(loom)]
+#[cfg(sutazai_loom)]
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(loom::sync::Mutex::new(value))
@@ -27,11 +27,11 @@ impl<T> Mutex<T> {
 }
 
 /// An `UnsafeCell` whose accesses loom can watch.
-#[cfg(not(loom))]
+#[cfg(not(sutazai_loom))]
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(loom))]
+#[cfg(not(sutazai_loom))]
 impl<T> UnsafeCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))
@@ -46,5 +46,5 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-#[cfg(loom)]
+#[cfg(sutazai_loom)]
 pub(crate) use loom::cell::UnsafeCell;

@@ -3,8 +3,19 @@
 use std::fmt;
 
 /// How bad a failure is, and whether trying again may help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// It may well succeed when tried again: a timeout, a full queue, a busy peer.
@@ -199,8 +210,9 @@ mod tests {
 
     #[test]
     fn families_follow_the_thousands() {
-        let families =
-            ["base", "event", "observe", "store", "config", "agent", "kernel", "surface", "security"];
+        let families = [
+            "base", "event", "observe", "store", "config", "agent", "kernel", "surface", "security",
+        ];
         for code in Code::all() {
             assert_eq!(code.family(), families[code.number() as usize / 1000], "{code:?}");
         }

@@ -214,7 +214,9 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut s = f.debug_struct("Error");
-        s.field("code", &self.code()).field("class", &self.class()).field("message", &self.message());
+        s.field("code", &self.code())
+            .field("class", &self.class())
+            .field("message", &self.message());
         if let Some(shared) = self.shared() {
             s.field("operation", &shared.operation)
                 .field("context", &shared.context)

@@ -12,7 +12,7 @@ mod threads;
 mod tokio;
 
 pub use manual::Manual;
-pub(crate) use place::{Lend, block};
+pub(crate) use place::block;
 pub use place::may_block_here;
 pub use threads::{Threads, ThreadsConfig};
 #[cfg(feature = "tokio")]

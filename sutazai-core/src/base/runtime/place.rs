@@ -31,6 +31,12 @@ pub fn may_block_here() -> bool {
     PLACE.with(|place| !matches!(*place.borrow(), Place::Forbidden))
 }
 
+/// Whether the current thread is a pool worker that can lend out its slot.
+#[cfg(feature = "tokio")]
+pub(crate) fn is_worker() -> bool {
+    PLACE.with(|place| matches!(*place.borrow(), Place::Worker(_)))
+}
+
 /// Runs `f` as code of a worker whose slot can be lent out.
 pub(crate) fn as_worker<R>(pool: Arc<dyn Lend>, f: impl FnOnce() -> R) -> R {
     with(Place::Worker(pool), f)

@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::container::Value;
 use crate::Error;
+use crate::base::runtime;
 
 /// The cells of one lifetime: an injector's singletons, or the scoped values of one scope.
 pub(super) struct Cells {
@@ -93,7 +94,8 @@ impl Cells {
                 break;
             }
             drop(state);
-            waits.wait(cell, me, &path)?;
+            // Lends a pool worker's slot; refused on a thread that must not block.
+            runtime::block(|| waits.wait(cell, me, &path)).map_err(Stop::Failed)??;
             if let Some(failure) = cell.failure() {
                 return Err(Stop::Shared(failure));
             }
@@ -111,7 +113,9 @@ impl Cells {
         match (failure, cell.value.get()) {
             (None, Some(value)) => Ok(value.clone()),
             (Some(error), _) => Err(Stop::Failed(error)),
-            (None, None) => Err(Stop::Failed(Error::new(crate::Code::INTERNAL, "a filled cell is empty"))),
+            (None, None) => {
+                Err(Stop::Failed(Error::new(crate::Code::INTERNAL, "a filled cell is empty")))
+            }
         }
     }
 }

@@ -1,16 +1,38 @@
 //! The declared graph, checked without building anything.
 
 use super::container::{Container, Lifetime, Node, Source};
-use super::key::Id;
 use super::{PATH_LIMIT, explain};
 use crate::{Code, Error};
 
-/// Missing pieces, cycles, and singletons that hold on to scoped values, in order of registration.
+/// For each node, the numbers of the nodes that it declares to need; `None` for what is missing.
+pub(super) struct Edges {
+    flat: Vec<Option<usize>>,
+    /// Where each node's part begins in `flat`, and where the last one's ends.
+    starts: Vec<usize>,
+}
+
+impl Edges {
+    pub(super) fn new(container: &Container) -> Self {
+        let mut edges = Self { flat: Vec::new(), starts: Vec::with_capacity(container.len() + 1) };
+        for node in &container.nodes {
+            edges.starts.push(edges.flat.len());
+            edges.flat.extend(node.needs.iter().map(|need| container.index.find(need)));
+        }
+        edges.starts.push(edges.flat.len());
+        edges
+    }
+
+    #[inline]
+    pub(super) fn of(&self, number: usize) -> &[Option<usize>] {
+        &self.flat[self.starts[number]..self.starts[number + 1]]
+    }
+}
+
+/// Missing pieces, cycles, and singletons that hold on to scoped values, in order of discovery.
 ///
 /// A depth-first walk with its own stack, so that a deep graph cannot overflow the thread's.
-pub(super) fn graph(container: &Container) -> Vec<Error> {
-    let nodes = &container.nodes;
-    let mut walk = Walk { container, marks: vec![Mark::New; nodes.len()], errors: Vec::new() };
+pub(super) fn graph(nodes: &[Node], edges: &Edges) -> Vec<Error> {
+    let mut walk = Walk { nodes, edges, marks: vec![Mark::New; nodes.len()], errors: Vec::new() };
     let mut stack: Vec<(usize, usize)> = Vec::new();
     for start in 0..nodes.len() {
         if walk.marks[start] != Mark::New {
@@ -19,15 +41,16 @@ pub(super) fn graph(container: &Container) -> Vec<Error> {
         walk.marks[start] = Mark::Open;
         stack.push((start, 0));
         while let Some((number, next)) = stack.last_mut() {
-            let (number, node) = (*number, &nodes[*number]);
-            let Some(need) = node.needs.get(*next) else {
-                walk.close(number, node);
+            let number = *number;
+            let Some(need) = edges.of(number).get(*next) else {
+                walk.close(number);
                 stack.pop();
                 continue;
             };
+            let which = *next;
             *next += 1;
-            match container.index.find(need) {
-                None => walk.missing(&stack, need),
+            match *need {
+                None => walk.missing(&stack, number, which),
                 Some(other) => match walk.marks[other] {
                     Mark::New => {
                         walk.marks[other] = Mark::Open;
@@ -43,7 +66,8 @@ pub(super) fn graph(container: &Container) -> Vec<Error> {
 }
 
 struct Walk<'c> {
-    container: &'c Container,
+    nodes: &'c [Node],
+    edges: &'c Edges,
     marks: Vec<Mark>,
     errors: Vec<Error>,
 }
@@ -55,19 +79,21 @@ enum Mark {
     Open,
     /// Seen with everything it needs; `scoped` when it lives no longer than a scope, because it is
     /// scoped or is built anew out of something that is.
-    Done { scoped: bool },
+    Done {
+        scoped: bool,
+    },
 }
 
 impl Walk<'_> {
-    fn close(&mut self, number: usize, node: &Node) {
-        let need = self.scoped_need(node);
-        let scoped = match &node.source {
+    fn close(&mut self, number: usize) {
+        let need = self.scoped_need(number);
+        let scoped = match &self.nodes[number].source {
             Source::Value(_) => false,
             Source::Factory(Lifetime::Scoped, _) => true,
             Source::Factory(Lifetime::Transient, _) => need.is_some(),
             Source::Factory(Lifetime::Singleton, _) => {
                 if need.is_some() {
-                    self.captive(node);
+                    self.captive(number);
                 }
                 false
             }
@@ -75,43 +101,45 @@ impl Walk<'_> {
         self.marks[number] = Mark::Done { scoped };
     }
 
-    fn scoped_need(&self, node: &Node) -> Option<usize> {
-        let known = node.needs.iter().filter_map(|need| self.container.index.find(need));
-        known.into_iter().find(|other| self.marks[*other] == Mark::Done { scoped: true })
+    fn scoped_need(&self, number: usize) -> Option<usize> {
+        let mut known = self.edges.of(number).iter().flatten();
+        known.find(|other| self.marks[**other] == Mark::Done { scoped: true }).copied()
     }
 
-    fn missing(&mut self, stack: &[(usize, usize)], need: &Id) {
-        let way = stack.iter().map(|(number, _)| &self.container.nodes[*number].id);
+    fn missing(&mut self, stack: &[(usize, usize)], number: usize, which: usize) {
+        let Some(need) = self.nodes[number].needs.get(which) else { return };
+        let way = stack.iter().map(|(number, _)| &self.nodes[*number].id);
         let path = explain::path(way.chain([need]));
-        self.errors.push(explain::missing(need, &path, &self.container.nodes).operation("inject.check"));
+        self.errors.push(explain::missing(need, &path, self.nodes).operation("inject.check"));
     }
 
     fn cycle(&mut self, stack: &[(usize, usize)], back_to: usize) {
-        let nodes = &self.container.nodes;
         let circle = stack.iter().map(|(number, _)| *number).skip_while(|n| *n != back_to);
-        let path = explain::path(circle.chain([back_to]).map(|number| &nodes[number].id));
-        self.errors.push(explain::cycle(&nodes[back_to].id, &path).operation("inject.check"));
+        let path = explain::path(circle.chain([back_to]).map(|number| &self.nodes[number].id));
+        self.errors
+            .push(explain::cycle(Some(&self.nodes[back_to].id), &path).operation("inject.check"));
     }
 
-    fn captive(&mut self, node: &Node) {
-        let mut way = vec![&node.id];
-        let mut at = node;
+    fn captive(&mut self, number: usize) {
+        let mut way = vec![number];
+        let mut at = number;
         while let Some(next) = self.scoped_need(at) {
-            at = &self.container.nodes[next];
-            way.push(&at.id);
+            at = next;
+            way.push(at);
             // A scoped value ends the way; only ones built anew lead further.
-            if way.len() > PATH_LIMIT || matches!(at.source, Source::Factory(Lifetime::Scoped, _)) {
+            let scoped = matches!(self.nodes[at].source, Source::Factory(Lifetime::Scoped, _));
+            if scoped || way.len() > PATH_LIMIT {
                 break;
             }
         }
-        let path = explain::path(way);
+        let (singleton, kept) = (&self.nodes[number].id, &self.nodes[at].id);
         self.errors.push(
             Error::new(
                 Code::INJECT_SCOPE,
-                format!("the singleton {} would keep {} beyond its scope", node.id, at.id),
+                format!("the singleton {singleton} would keep {kept} beyond its scope"),
             )
             .operation("inject.check")
-            .with("path", path)
+            .with("path", explain::path(way.into_iter().map(|number| &self.nodes[number].id)))
             .advice("make it scoped too, or ask the scope for the value where it is used"),
         );
     }

@@ -8,9 +8,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::Any;
+use super::check::{self, Edges};
 use super::key::{Id, Key};
 use super::resolve::{Injector, Resolver};
-use super::{Any, check};
 use crate::base::error::Problems;
 use crate::{Code, Error, Result};
 
@@ -47,7 +48,10 @@ impl Container {
     }
 
     /// Begins to provide what `key` asks for.
-    pub fn provide_key<T: ?Sized + Send + Sync + 'static>(&mut self, key: Key<T>) -> Provide<'_, T> {
+    pub fn provide_key<T: ?Sized + Send + Sync + 'static>(
+        &mut self,
+        key: Key<T>,
+    ) -> Provide<'_, T> {
         let id = key.id().clone();
         Provide { container: self, id, needs: Vec::new(), replaces: false, of: PhantomData }
     }
@@ -89,9 +93,7 @@ impl Container {
     /// ([`Code::INJECT_MISSING`]), needed by itself ([`Code::INJECT_CYCLE`]), and singletons that
     /// would keep a scoped value beyond its scope ([`Code::INJECT_SCOPE`]).
     pub fn check(&self) -> Vec<Error> {
-        let mut errors = self.mistakes.clone();
-        errors.extend(check::graph(self));
-        errors
+        self.checked(&Edges::new(self))
     }
 
     /// Checks the graph and closes it.
@@ -99,10 +101,17 @@ impl Container {
     /// # Errors
     /// The first finding of [`check`](Self::check); [`Error::problems`] has all of them.
     pub fn seal(self) -> Result<Injector> {
-        match Problems::join(self.check()) {
+        let edges = Edges::new(&self);
+        match Problems::join(self.checked(&edges)) {
             Some(error) => Err(error),
-            None => Ok(Injector::new(self.nodes, self.index)),
+            None => Ok(Injector::new(self.nodes, self.index, edges)),
         }
+    }
+
+    fn checked(&self, edges: &Edges) -> Vec<Error> {
+        let mut errors = self.mistakes.clone();
+        errors.extend(check::graph(&self.nodes, edges));
+        errors
     }
 
     fn insert(&mut self, node: Node, replaces: bool) {
@@ -148,8 +157,10 @@ impl<T: ?Sized + Send + Sync + 'static> Provide<'_, T> {
         self
     }
 
-    /// Declares that the factory asks for an `A`. Declaring is optional: it is what lets
-    /// [`Container::check`] see the graph. What is not declared is caught when it is resolved.
+    /// Declares that the factory asks for an `A`, which is then built before the factory runs (not
+    /// if it is built anew each time). Declaring is optional: it is what lets [`Container::check`]
+    /// see the graph, and a graph of any depth be built. What is not declared is caught when it is
+    /// resolved.
     pub fn needs<A: ?Sized + 'static>(mut self) -> Self {
         self.needs.push(Id::of::<A>(None));
         self
@@ -174,7 +185,10 @@ impl<T: ?Sized + Send + Sync + 'static> Provide<'_, T> {
 
     /// Provides what `factory` builds once, when first asked for. A factory that fails may be
     /// asked again.
-    pub fn singleton(self, factory: impl Fn(&Resolver<'_>) -> Result<Arc<T>> + Send + Sync + 'static) {
+    pub fn singleton(
+        self,
+        factory: impl Fn(&Resolver<'_>) -> Result<Arc<T>> + Send + Sync + 'static,
+    ) {
         self.build(Lifetime::Singleton, factory);
     }
 
@@ -193,7 +207,10 @@ impl<T: ?Sized + Send + Sync + 'static> Provide<'_, T> {
     }
 
     /// Provides what `factory` builds anew each time.
-    pub fn transient(self, factory: impl Fn(&Resolver<'_>) -> Result<Arc<T>> + Send + Sync + 'static) {
+    pub fn transient(
+        self,
+        factory: impl Fn(&Resolver<'_>) -> Result<Arc<T>> + Send + Sync + 'static,
+    ) {
         self.build(Lifetime::Transient, factory);
     }
 

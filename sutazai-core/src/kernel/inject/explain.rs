@@ -18,7 +18,8 @@ pub(super) fn path<'a>(ids: impl IntoIterator<Item = &'a Id>) -> String {
     format!("{} → … ({between} more) … → {}", first.join(" → "), last.join(" → "))
 }
 
-pub(super) fn cycle(id: &Id, path: &str) -> Error {
+pub(super) fn cycle(id: Option<&Id>, path: &str) -> Error {
+    let id = shown(id);
     Error::new(Code::INJECT_CYCLE, format!("{id} needs itself: {path}"))
         .with("path", path)
         .advice("break the circle: let one of them ask for the other later, or split it")
@@ -27,8 +28,8 @@ pub(super) fn cycle(id: &Id, path: &str) -> Error {
 /// Says what is provided with the nearest name: the same type under other names first, then a type
 /// of the same short name from elsewhere, then a similar name.
 pub(super) fn missing(wanted: &Id, path: &str, nodes: &[Node]) -> Error {
-    let error = Error::new(Code::INJECT_MISSING, format!("nothing provides {wanted}"))
-        .with("path", path);
+    let error =
+        Error::new(Code::INJECT_MISSING, format!("nothing provides {wanted}")).with("path", path);
     let shown = wanted.to_string();
     let same_type: Vec<&Id> =
         nodes.iter().map(|node| &node.id).filter(|id| id.kind == wanted.kind).collect();
@@ -50,7 +51,9 @@ pub(super) fn missing(wanted: &Id, path: &str, nodes: &[Node]) -> Error {
     }
     match same_type.as_slice() {
         [] => error.advice("provide it before the container is sealed"),
-        [first, ..] => error.with("nearest", first).advice(format!("{first} is provided; ask for that one?")),
+        [first, ..] => {
+            error.with("nearest", first).advice(format!("{first} is provided; ask for that one?"))
+        }
     }
 }
 
@@ -79,14 +82,24 @@ pub(super) fn shared(path: String, cause: &Error) -> Error {
         .because(cause.clone())
 }
 
-pub(super) fn no_scope(id: &Id, path: &str) -> Error {
+pub(super) fn no_scope(id: Option<&Id>, path: &str) -> Error {
+    let id = shown(id);
     Error::new(Code::INJECT_SCOPE, format!("{id} lives in a scope, and there is none here"))
         .with("path", path)
         .advice("ask a scope for it (`Injector::scope`); a singleton cannot keep it")
 }
 
 pub(super) fn too_deep(id: &Id, path: &str, limit: u32) -> Error {
-    Error::new(Code::INJECT_FAILED, format!("{id} is asked for from more than {limit} factories deep"))
-        .with("path", path)
-        .advice("look for a factory that asks an injector for itself, or ask for what is deepest first")
+    Error::new(
+        Code::INJECT_FAILED,
+        format!("{id} is asked for from more than {limit} factories deep"),
+    )
+    .with("path", path)
+    .advice(
+        "look for a factory that asks an injector for itself, or declare what the factories need",
+    )
+}
+
+fn shown(id: Option<&Id>) -> String {
+    id.map_or_else(|| "it".to_owned(), ToString::to_string)
 }

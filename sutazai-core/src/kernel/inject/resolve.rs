@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::cell::{Cells, Stop, Waits};
+use super::check::Edges;
 use super::container::{Index, Lifetime, Node, Source, Value};
 use super::key::{Id, Key};
 use super::{Any, DEPTH_LIMIT, explain};
@@ -31,8 +32,9 @@ pub struct Scope {
 pub struct Resolver<'a> {
     root: &'a Inner,
     scope: Option<&'a Cells>,
-    /// The node whose factory runs, and the resolver that its own need was asked of.
-    above: Option<(usize, &'a Resolver<'a>)>,
+    /// The nodes from the one that was asked for to the one whose factory runs, each a declared need
+    /// of the one before it; and the resolver that was asked. `None` at the top.
+    above: Option<(&'a [usize], &'a Resolver<'a>)>,
     /// Not for another thread: waiting is accounted to this one.
     here: PhantomData<*const ()>,
 }
@@ -41,6 +43,7 @@ struct Inner {
     singletons: Cells,
     nodes: Vec<Node>,
     index: Index,
+    edges: Edges,
     /// The cell of each node, among the singletons' or a scope's.
     slots: Box<[usize]>,
     scoped: usize,
@@ -48,7 +51,7 @@ struct Inner {
 }
 
 impl Injector {
-    pub(super) fn new(nodes: Vec<Node>, index: Index) -> Self {
+    pub(super) fn new(nodes: Vec<Node>, index: Index, edges: Edges) -> Self {
         let (mut singletons, mut scoped) = (0, 0);
         let slots = nodes
             .iter()
@@ -62,8 +65,8 @@ impl Injector {
                 *count - 1
             })
             .collect();
-        let waits = Waits::default();
-        Self(Arc::new(Inner { singletons: Cells::new(singletons), nodes, index, slots, scoped, waits }))
+        let (singletons, waits) = (Cells::new(singletons), Waits::default());
+        Self(Arc::new(Inner { singletons, nodes, index, edges, slots, scoped, waits }))
     }
 
     /// The `T` that is provided without a name.
@@ -129,7 +132,11 @@ impl Scope {
     }
 
     /// Gives the scope its value for a key. Errors as [`put`](Self::put).
-    pub fn put_key<T: ?Sized + Send + Sync + 'static>(&self, key: &Key<T>, value: Arc<T>) -> Result<()> {
+    pub fn put_key<T: ?Sized + Send + Sync + 'static>(
+        &self,
+        key: &Key<T>,
+        value: Arc<T>,
+    ) -> Result<()> {
         let id = key.id();
         let number = self.root.index.find(id).ok_or_else(|| {
             explain::missing(id, &id.to_string(), &self.root.nodes).operation("inject.put")
@@ -182,72 +189,110 @@ impl Resolver<'_> {
     }
 
     fn resolve(&self, number: usize) -> Result<Value> {
-        let root = self.root;
-        let node = &root.nodes[number];
-        let slot = root.slots[number];
-        let (cells, scope) = match &node.source {
-            Source::Value(value) => return Ok(Arc::clone(value)),
-            Source::Factory(Lifetime::Singleton, _) => (&root.singletons, None),
-            Source::Factory(Lifetime::Transient, _) => {
-                if self.above().any(|(above, _)| above == number) {
-                    return Err(self.cycle(number, Vec::new()));
-                }
-                return self.run(number, self.scope).map_err(|e| self.failed(number, e));
-            }
-            Source::Factory(Lifetime::Scoped, _) => {
-                let cells = self.scope.ok_or_else(|| self.no_scope(number))?;
-                (cells, self.scope)
-            }
-        };
-        if let Some(value) = cells.get(slot) {
+        let source = &self.root.nodes[number].source;
+        if let Source::Value(value) = source {
             return Ok(Arc::clone(value));
         }
-        let path = || self.path_to(number);
-        // The error of an attempt is worded before waiting threads share it.
-        let make = || self.run(number, scope).map_err(|e| self.failed(number, e));
-        cells.get_or_fill(slot, &root.waits, path, make).map_err(|stop| match stop {
-            Stop::Failed(error) => error,
-            Stop::Shared(error) => explain::shared(self.show(&self.path_to(number)), &error),
-            Stop::Circle(others) => self.cycle(number, others),
-        })
+        if let Some(value) = self.cell(number).and_then(|(cells, slot)| cells.get(slot)) {
+            return Ok(Arc::clone(value));
+        }
+        let anew = matches!(source, Source::Factory(Lifetime::Transient, _));
+        if anew && self.above().any(|(nodes, _)| nodes.contains(&number)) {
+            return Err(self.cycle(&[number], Vec::new()));
+        }
+        if !self.root.edges.of(number).is_empty() {
+            self.build_needs(number)?;
+        }
+        self.build(&[number])
     }
 
-    /// Runs a node's factory, as deep in the stack as the limit allows.
-    fn run(&self, number: usize, scope: Option<&Cells>) -> Result<Value> {
-        let Source::Factory(_, factory) = &self.root.nodes[number].source else {
-            return Err(Error::new(Code::INTERNAL, "a value has no factory"));
+    /// Builds what a node declares to need, and what that needs, deepest first, in one stack frame
+    /// however deep the graph is. It ends, because `seal` found no circle among declared needs.
+    fn build_needs(&self, number: usize) -> Result<()> {
+        let mut path = vec![number];
+        let mut next = vec![0_usize];
+        while let (Some(number), Some(at)) = (path.last(), next.last_mut()) {
+            if let Some(need) = self.root.edges.of(*number).get(*at) {
+                *at += 1;
+                let Some(need) = *need else { continue };
+                if self.cell(need).is_some_and(|(cells, slot)| cells.get(slot).is_none()) {
+                    path.push(need);
+                    next.push(0);
+                }
+                continue;
+            }
+            if path.len() > 1 {
+                self.build(&path)?;
+            }
+            path.pop();
+            next.pop();
+        }
+        Ok(())
+    }
+
+    /// The value of the last node of `path`, built unless another thread is at it.
+    fn build(&self, path: &[usize]) -> Result<Value> {
+        let Some(&number) = path.last() else { return Err(no_such_node()) };
+        let singleton = match &self.root.nodes[number].source {
+            Source::Value(value) => return Ok(Arc::clone(value)),
+            Source::Factory(Lifetime::Transient, _) => return self.run(path, self.scope),
+            Source::Factory(Lifetime::Scoped, _) => false,
+            Source::Factory(Lifetime::Singleton, _) => true,
         };
-        let _depth = Depth::enter().ok_or_else(|| {
-            explain::too_deep(
-                &self.root.nodes[number].id,
-                &self.show(&self.path_to(number)),
-                DEPTH_LIMIT,
-            )
-        })?;
-        let below =
-            Resolver { root: self.root, scope, above: Some((number, self)), here: PhantomData };
-        // A factory is foreign code. Nothing of ours is half-changed while it runs.
-        catch_unwind(AssertUnwindSafe(|| factory(&below))).unwrap_or_else(|panic| {
-            Err(Error::new(Code::PANIC, "the factory panicked").with("panic", panic_text(&*panic)))
+        let (cells, slot) = self.cell(number).ok_or_else(|| self.no_scope(path))?;
+        // A singleton outlives every scope, so its factory sees none.
+        let scope = if singleton { None } else { self.scope };
+        let make = || self.run(path, scope);
+        cells.get_or_fill(slot, &self.root.waits, || self.path_to(path), make).map_err(|stop| {
+            match stop {
+                Stop::Failed(error) => error,
+                Stop::Shared(error) => explain::shared(self.show(&self.path_to(path)), &error),
+                Stop::Circle(others) => self.cycle(path, others),
+            }
         })
     }
 
-    /// The nodes whose factories run, outermost first.
-    fn path(&self) -> Vec<usize> {
-        let mut path: Vec<usize> = self.above().map(|(number, _)| number).collect();
-        path.reverse();
-        path
+    /// Runs the factory of the last node of `path`, no deeper in the stack than the limit allows.
+    fn run(&self, path: &[usize], scope: Option<&Cells>) -> Result<Value> {
+        let Some(node) = path.last().and_then(|number| self.root.nodes.get(*number)) else {
+            return Err(no_such_node());
+        };
+        let Source::Factory(_, factory) = &node.source else { return Err(no_such_node()) };
+        let Some(_depth) = Depth::enter() else {
+            let shown = self.show(&self.path_to(path));
+            return Err(explain::too_deep(&node.id, &shown, DEPTH_LIMIT));
+        };
+        let below =
+            Resolver { root: self.root, scope, above: Some((path, self)), here: PhantomData };
+        // A factory is foreign code. Nothing of ours is half-changed while it runs.
+        let made = catch_unwind(AssertUnwindSafe(|| factory(&below))).unwrap_or_else(|panic| {
+            Err(Error::new(Code::PANIC, "the factory panicked").with("panic", panic_text(&*panic)))
+        });
+        made.map_err(|cause| explain::failed(&node.id, || self.show(&self.path_to(path)), cause))
     }
 
-    /// The nodes whose factories run, innermost first.
-    fn above(&self) -> impl Iterator<Item = (usize, &Resolver<'_>)> {
+    /// Where a node's value is kept: `None` for what is not kept, and for a scoped one where there
+    /// is no scope.
+    fn cell(&self, number: usize) -> Option<(&Cells, usize)> {
+        let cells = match &self.root.nodes[number].source {
+            Source::Value(_) | Source::Factory(Lifetime::Transient, _) => None,
+            Source::Factory(Lifetime::Singleton, _) => Some(&self.root.singletons),
+            Source::Factory(Lifetime::Scoped, _) => self.scope,
+        };
+        cells.map(|cells| (cells, self.root.slots[number]))
+    }
+
+    /// The resolvers on the way up, each with the nodes that led to it, innermost first.
+    fn above(&self) -> impl Iterator<Item = (&[usize], &Resolver<'_>)> {
         std::iter::successors(self.above, |(_, resolver)| resolver.above)
     }
 
-    fn path_to(&self, number: usize) -> Vec<usize> {
-        let mut path = self.path();
-        path.push(number);
-        path
+    /// The nodes from the one first asked for to the last of `nodes`.
+    fn path_to(&self, nodes: &[usize]) -> Vec<usize> {
+        let mut parts: Vec<&[usize]> = self.above().map(|(nodes, _)| nodes).collect();
+        parts.reverse();
+        parts.push(nodes);
+        parts.concat()
     }
 
     fn show(&self, path: &[usize]) -> String {
@@ -255,25 +300,21 @@ impl Resolver<'_> {
     }
 
     fn missing(&self, id: &Id) -> Error {
-        let path = self.path();
+        let path = self.path_to(&[]);
         let way = path.iter().map(|number| &self.root.nodes[*number].id);
         explain::missing(id, &explain::path(way.chain([id])), &self.root.nodes)
             .operation("inject.get")
     }
 
-    fn failed(&self, number: usize, cause: Error) -> Error {
-        let id = &self.root.nodes[number].id;
-        explain::failed(id, || self.show(&self.path_to(number)), cause)
+    fn no_scope(&self, path: &[usize]) -> Error {
+        let path = self.path_to(path);
+        let id = path.last().map(|number| &self.root.nodes[*number].id);
+        explain::no_scope(id, &self.show(&path)).operation("inject.get")
     }
 
-    fn no_scope(&self, number: usize) -> Error {
-        let path = self.show(&self.path_to(number));
-        explain::no_scope(&self.root.nodes[number].id, &path).operation("inject.get")
-    }
-
-    /// The cycle that `number` closes, by way of other threads' paths when there are any.
-    fn cycle(&self, number: usize, others: Vec<Vec<usize>>) -> Error {
-        let mut path = self.path_to(number);
+    /// The cycle that the last of `path` closes, by way of other threads' paths when there are any.
+    fn cycle(&self, path: &[usize], others: Vec<Vec<usize>>) -> Error {
+        let mut path = self.path_to(path);
         for other in others {
             let from = path.last().copied();
             let joint = other.iter().position(|node| Some(*node) == from);
@@ -282,14 +323,14 @@ impl Resolver<'_> {
         let end = path.last().copied();
         let begin = path.iter().position(|node| Some(*node) == end).unwrap_or(0);
         let circle = self.show(&path[begin..]);
-        let id = &self.root.nodes[end.unwrap_or(number)].id;
+        let id = end.map(|number| &self.root.nodes[number].id);
         explain::cycle(id, &circle).operation("inject.get")
     }
 }
 
 impl std::fmt::Debug for Resolver<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Resolver").field("path", &self.show(&self.path())).finish()
+        f.debug_struct("Resolver").field("path", &self.show(&self.path_to(&[]))).finish()
     }
 }
 
@@ -298,6 +339,10 @@ fn typed<T: ?Sized + 'static>(value: &Value) -> Result<Arc<T>> {
         .downcast_ref::<Arc<T>>()
         .cloned()
         .ok_or_else(|| Error::new(Code::INTERNAL, "a value has another type than its key"))
+}
+
+fn no_such_node() -> Error {
+    Error::new(Code::INTERNAL, "the graph has no such factory")
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -76,7 +76,10 @@ fn names_tell_values_of_one_type_apart() {
     let injector = c.seal().unwrap();
     assert_eq!(injector.get_key(&Key::<Named>::named("two")).unwrap().0, 2);
     let error = injector.get_key(&Key::<Named>::named("tow")).err().unwrap();
-    assert_eq!(error.to_string(), "inject.get: nothing provides Named \"tow\" (path=Named \"tow\", nearest=two); did you mean \"two\"?");
+    assert_eq!(
+        error.to_string(),
+        "inject.get: nothing provides Named \"tow\" (path=Named \"tow\", nearest=two); did you mean \"two\"?"
+    );
     let error = injector.get::<Named>().err().unwrap();
     assert_eq!(error.remedy(), Some("Named \"one\" is provided; ask for that one?"));
 }
@@ -105,8 +108,7 @@ fn the_check_finds_every_mistake_and_builds_nothing() {
     c.provide::<u8>().scoped(never);
     c.provide::<u16>().needs::<u8>().transient(never);
     c.provide::<u32>().needs::<u16>().singleton(never);
-    let found: Vec<_> =
-        c.check().iter().map(|e| (e.code(), path(e).to_owned())).collect();
+    let found: Vec<_> = c.check().iter().map(|e| (e.code(), path(e).to_owned())).collect();
     assert_eq!(
         found,
         [
@@ -350,28 +352,49 @@ fn reach_a_cycle(edges: &[(usize, usize)]) -> Vec<bool> {
     ends.into_iter().map(|ends| !ends).collect()
 }
 
-#[test]
-fn a_chain_as_deep_as_the_limit_fits_a_thread() {
+fn chain(length: u32, declared: bool) -> Injector {
     let mut c = Container::new();
-    let key = |n: u32| Key::<Named>::named(n.to_string());
-    for n in 0..=DEPTH_LIMIT {
-        c.provide_key(key(n)).singleton(move |r| {
+    for n in 0..length {
+        let mut provide = c.provide_key(link(n));
+        if declared && n > 0 {
+            provide = provide.needs_key(&link(n - 1));
+        }
+        provide.singleton(move |r| {
             if n > 0 {
-                r.get_key(&key(n - 1))?;
+                r.get_key(&link(n - 1))?;
             }
             Ok(Arc::new(Named(n)))
         });
     }
-    let injector = c.seal().unwrap();
-    thread::Builder::new()
-        .stack_size(2 << 20)
-        .spawn(move || {
-            let error = injector.get_key(&key(DEPTH_LIMIT)).err().unwrap();
-            assert_eq!(error.code(), Code::INJECT_FAILED);
-            assert_eq!(injector.get_key(&key(DEPTH_LIMIT - 1)).unwrap().0, DEPTH_LIMIT - 1);
-            assert_eq!(injector.get_key(&key(DEPTH_LIMIT)).unwrap().0, DEPTH_LIMIT);
-        })
-        .unwrap()
-        .join()
-        .unwrap();
+    c.seal().unwrap()
+}
+
+fn link(n: u32) -> Key<Named> {
+    Key::named(n.to_string())
+}
+
+#[test]
+fn undeclared_chains_are_bounded_and_declared_ones_are_not() {
+    let small = || thread::Builder::new().stack_size(1 << 20);
+    let undeclared = move || {
+        let injector = chain(DEPTH_LIMIT + 1, false);
+        let error = injector.get_key(&link(DEPTH_LIMIT)).err().unwrap();
+        assert_eq!(error.code(), Code::INJECT_FAILED);
+        assert!(error.message().contains("factories deep"), "{error}");
+        injector.get_key(&link(DEPTH_LIMIT - 1)).unwrap();
+        assert_eq!(injector.get_key(&link(DEPTH_LIMIT)).unwrap().0, DEPTH_LIMIT);
+    };
+    small().spawn(undeclared).unwrap().join().unwrap();
+    let declared = || assert_eq!(chain(20_000, true).get_key(&link(19_999)).unwrap().0, 19_999);
+    small().spawn(declared).unwrap().join().unwrap();
+}
+
+#[test]
+fn declared_needs_lead_the_path_too() {
+    let mut c = Container::new();
+    c.provide::<A>().needs::<B>().singleton(|r| r.get::<B>().map(|_| Arc::new(A)));
+    c.provide::<B>().needs::<C>().singleton(|r| r.get::<C>().map(|_| Arc::new(B)));
+    c.provide::<C>().singleton(|r| r.get::<String>().map(|_| Arc::new(C)));
+    let error = c.seal().unwrap().get::<A>().err().unwrap();
+    assert_eq!((error.code(), path(&error)), (Code::INJECT_MISSING, "A → B → C → String"));
 }

@@ -1,0 +1,174 @@
+//! The bounded pool for blocking jobs. Threads come with the work and leave when idle; a worker
+//! that waits for a ticket lends out its slot, so that jobs that wait for jobs do not starve.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::super::place::{self, Lend};
+use super::{FULL, Job, NOT_RUNNING, Refused, join};
+use crate::base::time::Moment;
+
+/// Substitutes for waiting workers, at most: a chain of calls deeper than this is a loop.
+const MOST_LENT: usize = 1024;
+
+pub(super) struct Pool {
+    most: usize,
+    queue_bound: usize,
+    idle_for: Duration,
+    state: Mutex<State>,
+    work: Condvar,
+    me: Weak<Self>,
+}
+
+#[derive(Default)]
+struct State {
+    running: bool,
+    queue: VecDeque<Job>,
+    /// Threads alive.
+    alive: usize,
+    /// Threads that wait for work.
+    idle: usize,
+    /// Workers that wait for a ticket.
+    lent: usize,
+    refused: u64,
+    named: u64,
+    handles: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    pub(super) fn new(most: usize, queue_bound: usize, idle_for: Duration) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            most,
+            queue_bound,
+            idle_for,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            me: me.clone(),
+        })
+    }
+
+    pub(super) fn start(&self) {
+        self.state.lock().running = true;
+    }
+
+    pub(super) fn submit(this: &Arc<Self>, job: Job) -> Result<(), Refused<Job>> {
+        let mut state = this.state.lock();
+        if !state.running {
+            return Err(Refused { error: (&NOT_RUNNING).into(), work: job });
+        }
+        if state.queue.len() >= this.queue_bound {
+            state.refused += 1;
+            return Err(Refused { error: (&FULL).into(), work: job });
+        }
+        state.queue.push_back(job);
+        if state.idle >= state.queue.len() {
+            this.work.notify_one();
+            return Ok(());
+        }
+        match this.grow(&mut state) {
+            Ok(()) => Ok(()),
+            // Somebody will come to it.
+            Err(_) if state.alive > 0 => Ok(()),
+            Err(error) => {
+                state.refused += 1;
+                match state.queue.pop_back() {
+                    Some(work) => {
+                        Err(Refused { error: super::cannot_start("sutazai-pool", error), work })
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// One more thread, if the bound allows.
+    fn grow(&self, state: &mut State) -> std::io::Result<()> {
+        if state.alive >= self.most + state.lent.min(MOST_LENT) {
+            return Ok(());
+        }
+        let Some(me) = self.me.upgrade() else { return Ok(()) };
+        state.named += 1;
+        let handle = std::thread::Builder::new()
+            .name(format!("sutazai-pool-{}", state.named))
+            .spawn(move || me.work())?;
+        state.alive += 1;
+        // Threads that left are forgotten here, so that the list does not grow with uptime.
+        state.handles.retain(|h| !h.is_finished());
+        state.handles.push(handle);
+        Ok(())
+    }
+
+    fn work(self: Arc<Self>) {
+        let lender: Arc<dyn Lend> = Arc::<Self>::clone(&self);
+        place::as_worker(lender, || {
+            while let Some(job) = self.next() {
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            }
+        });
+    }
+
+    /// The next job, or `None` when this thread should end (and is no longer counted).
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state.lock();
+        loop {
+            let too_many = state.alive > self.most + state.lent.min(MOST_LENT);
+            if !too_many && let Some(job) = state.queue.pop_front() {
+                return Some(job);
+            }
+            if too_many || !state.running {
+                break;
+            }
+            state.idle += 1;
+            let waited = self.work.wait_for(&mut state, self.idle_for);
+            state.idle -= 1;
+            if waited.timed_out() && state.queue.is_empty() {
+                break;
+            }
+        }
+        state.alive -= 1;
+        None
+    }
+
+    /// Refuses new jobs, lets the queued ones run until `end`, then drops what is left.
+    pub(super) fn stop(&self, end: Moment) {
+        let handles = {
+            let mut state = self.state.lock();
+            state.running = false;
+            self.work.notify_all();
+            std::mem::take(&mut state.handles)
+        };
+        join(handles, end);
+        let left = std::mem::take(&mut self.state.lock().queue);
+        drop(left);
+    }
+
+    pub(super) fn sizes(&self) -> (usize, usize, usize, u64) {
+        let state = self.state.lock();
+        (state.alive, state.queue.len(), state.alive - state.idle, state.refused)
+    }
+}
+
+impl Lend for Pool {
+    fn lend(&self) {
+        let mut state = self.state.lock();
+        state.lent += 1;
+        if state.queue.is_empty() {
+            return;
+        }
+        if state.idle > 0 {
+            self.work.notify_one();
+        } else {
+            // No thread to be had: the job waits for a worker, as it would without lending.
+            let _ = self.grow(&mut state);
+        }
+    }
+
+    fn give_back(&self) {
+        self.state.lock().lent -= 1;
+    }
+}
