@@ -15,6 +15,7 @@
 
 pub mod base;
 pub mod event;
+pub mod kernel;
 pub mod port;
 pub mod store;
 

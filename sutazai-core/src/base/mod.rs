@@ -7,6 +7,7 @@
 pub mod error;
 pub mod id;
 pub mod os;
+pub(crate) mod nearest;
 pub mod payload;
 pub mod runtime;
 mod sync;
