@@ -13,6 +13,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod base;
 pub mod event;
 pub mod kernel;

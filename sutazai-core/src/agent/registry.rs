@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use serde::Serialize;
 
 use super::ledger::{AgentStats, Ledger};
+use crate::base::runtime::Runtime;
+use crate::base::time::Moment;
 use crate::port::{Agent, AgentCard, Candidate, Candidates};
 use crate::{Code, Error, Result};
 
@@ -230,6 +233,17 @@ impl Entry {
     /// What is kept of its calls.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Blocks until it has no task under way, or until `deadline`; does nothing on a thread that
+    /// must not block.
+    pub fn drain(&self, runtime: &dyn Runtime, deadline: Moment) {
+        while self.in_flight.load(Ordering::Acquire) > 0
+            && runtime.may_block()
+            && runtime.now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// As hosts see it.

@@ -7,6 +7,7 @@ use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::agent::{AgentState, AgentView, Entry};
 use crate::base::id::CallId;
+use crate::base::runtime::Job;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
 use crate::port::{Agent, AgentHost, Outcome, Task};
@@ -106,22 +107,19 @@ impl Kernel {
 impl Shared {
     /// Starts every agent, side by side where the runtime can.
     pub(super) fn start_agents(self: &Arc<Self>) -> Result<()> {
-        let mut starting = Vec::new();
-        for entry in self.agents.all() {
-            let (ticket, reply) = ticket::pair();
-            let shared = Arc::clone(self);
-            let job = Box::new(move || drop(reply.answer(shared.start_agent(&entry))));
-            if !self.runtime.may_block() {
-                job();
-            } else if let Err(refused) = self.runtime.spawn_blocking(job) {
-                (refused.work)();
-            }
-            starting.push(ticket);
-        }
+        let starting: Vec<_> = self
+            .agents
+            .all()
+            .into_iter()
+            .map(|entry| {
+                let shared = Arc::clone(self);
+                self.aside(move || shared.start_agent(&entry))
+            })
+            .collect();
         // Wait for all, so that what did start is known to be stopped again.
         let mut failed = None;
         for mut ticket in starting {
-            if let Err(error) = ticket.wait() {
+            if let Err(error) = ticket.wait().flatten() {
                 failed.get_or_insert(error);
             }
         }
@@ -129,7 +127,7 @@ impl Shared {
     }
 
     pub(super) fn start_agent(&self, entry: &Arc<Entry>) -> Result<()> {
-        let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
+        let host = AgentHost { runtime: Arc::clone(&self.runtime) };
         let agent = entry.agent();
         super::caught(|| agent.start(&host)).map_err(|error| {
             if error.context().any(|(key, _)| key == "agent") {
@@ -145,24 +143,17 @@ impl Shared {
 
     /// Stops every agent, side by side where the runtime can.
     pub(super) fn stop_agents(self: &Arc<Self>, deadline: Moment) {
-        let mut stopping = Vec::new();
-        for entry in self.agents.all() {
-            if entry.state() == AgentState::Registered {
-                continue;
-            }
-            let (ticket, reply) = ticket::pair();
-            let shared = Arc::clone(self);
-            let job = Box::new(move || {
-                shared.stop_agent(&entry, deadline);
-                drop(reply.send(()));
-            });
-            if !self.runtime.may_block() {
-                job();
-            } else if let Err(refused) = self.runtime.spawn_blocking(job) {
-                (refused.work)();
-            }
-            stopping.push(ticket);
-        }
+        let started = |entry: &Arc<Entry>| entry.state() != AgentState::Registered;
+        let stopping: Vec<_> = self
+            .agents
+            .all()
+            .into_iter()
+            .filter(started)
+            .map(|entry| {
+                let shared = Arc::clone(self);
+                self.aside(move || shared.stop_agent(&entry, deadline))
+            })
+            .collect();
         for mut ticket in stopping {
             // One that overruns is left behind; its process group is killed when it is dropped.
             let left = deadline.since(self.runtime.now()) + Duration::from_secs(1);
@@ -170,6 +161,18 @@ impl Shared {
                 ticket.detach();
             }
         }
+    }
+
+    /// Runs `work` on the blocking pool; here when that is full or waiting for it is forbidden.
+    fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Ticket<T> {
+        let (ticket, reply) = ticket::pair();
+        let job: Job = Box::new(move || drop(reply.send(work())));
+        if !self.runtime.may_block() {
+            job();
+        } else if let Err(refused) = self.runtime.spawn_blocking(job) {
+            (refused.work)();
+        }
+        ticket
     }
 
     fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use super::handle::Kernel;
 use super::limits::Limits;
-use super::shared::{Parts, Steps};
-use super::steps::{AllowAll, DeadlineOnly, Local};
 use crate::Result;
-use crate::base::runtime::{Runtime, Threads, ThreadsConfig};
+use crate::base::runtime::Runtime;
 use crate::kernel::inject::Container;
-use crate::port::{Authenticator, Component, Guard, Policy, Recorder, Router};
-use crate::store::{Migrations, Store};
 #[cfg(feature = "agent")]
 use crate::port::Agent;
+use crate::port::{Authenticator, Component, Guard, Policy, Recorder, Router};
+use crate::store::Migrations;
 
 /// Builds a [`Kernel`]. Everything has a default; [`build`](Self::build) starts no thread.
 #[must_use = "a builder does nothing until `build`"]
@@ -43,7 +41,7 @@ impl Builder {
         self
     }
 
-    /// Runs on this runtime. Without it: [`Threads`] of the kernel's own.
+    /// Runs on this runtime. Without it: [`Threads`](crate::base::runtime::Threads) of the kernel's own.
     pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
         self.runtime = Some(runtime);
         self
@@ -87,13 +85,13 @@ impl Builder {
         self
     }
 
-    /// Replaces the authenticate step. Default: [`Local`].
+    /// Replaces the authenticate step. Default: [`Local`](super::Local).
     pub fn authenticator(mut self, step: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(step));
         self
     }
 
-    /// Replaces the authorise step. Default: [`AllowAll`].
+    /// Replaces the authorise step. Default: [`AllowAll`](super::AllowAll).
     pub fn policy(mut self, step: impl Policy) -> Self {
         self.policy = Some(Arc::new(step));
         self
@@ -105,7 +103,7 @@ impl Builder {
         self
     }
 
-    /// Replaces the guard step. Default: [`DeadlineOnly`] with [`Limits::deadline`].
+    /// Replaces the guard step. Default: [`DeadlineOnly`](super::DeadlineOnly) with [`Limits::deadline`].
     pub fn guard(mut self, step: impl Guard) -> Self {
         self.guard = Some(Arc::new(step));
         self

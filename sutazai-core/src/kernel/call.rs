@@ -24,7 +24,11 @@ const TRIES: usize = 4;
 
 impl Shared {
     /// Takes a task all the way. The ticket answers in any case.
-    pub(super) fn call(self: &Arc<Self>, task: Task, token: Option<&str>) -> (CallId, Ticket<Outcome>) {
+    pub(super) fn call(
+        self: &Arc<Self>,
+        task: Task,
+        token: Option<&str>,
+    ) -> (CallId, Ticket<Outcome>) {
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
         match self.admit(&task, token, id, now) {
@@ -95,7 +99,8 @@ impl Shared {
         }
         let candidates = self.agents.with_skill(task.skill()).ok_or_else(|| self.no_skill(task))?;
         for _ in 0..TRIES {
-            let chosen = self.steps.router.route(task, &*candidates, now);
+            let router = self.steps.router.as_deref();
+            let chosen = router.and_then(|r| r.route(task, &*candidates, now));
             let Some(entry) = chosen.and_then(|index| candidates.entry(index)) else { break };
             if let Some(reservation) = entry.reserve() {
                 return Ok(reservation);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::AtomicU8;
 use std::time::Duration;
 
 use super::builder::Builder;
@@ -57,7 +57,7 @@ impl Kernel {
             None => Store::memory(&builder.migrations)?,
         };
         let bus = Bus::new(Arc::clone(&runtime));
-        let kept = Kept::new(&limits, &runtime, data_dir.as_ref(), builder.log)?;
+        let kept = Kept::new(&limits, &runtime, data_dir.as_ref())?;
         let seed = builder.seed.unwrap_or_else(fresh_seed);
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
@@ -68,7 +68,7 @@ impl Kernel {
             steps: Steps {
                 authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
                 policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
-                router: builder.router.unwrap_or_else(super::steps::default_router),
+                router: builder.router.or_else(super::steps::default_router),
                 guard: builder
                     .guard
                     .unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
@@ -250,7 +250,9 @@ impl Owner {
         shared.kept.stop();
         shared.store.close();
         if self.owns_runtime {
-            shared.runtime.stop(deadline.since(shared.runtime.now()).max(Duration::from_millis(100)));
+            shared
+                .runtime
+                .stop(deadline.since(shared.runtime.now()).max(Duration::from_millis(100)));
         }
         stopped
     }

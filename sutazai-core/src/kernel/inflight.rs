@@ -134,9 +134,8 @@ impl InFlight {
             drop(calls);
             drop(answered);
         }
-        let next = (earliest != Moment::FAR)
-            .then(|| self.wants_sweep(earliest.max(now + TICK)))
-            .flatten();
+        let next =
+            (earliest != Moment::FAR).then(|| self.wants_sweep(earliest.max(now + TICK))).flatten();
         (due, next)
     }
 

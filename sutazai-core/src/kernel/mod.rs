@@ -23,6 +23,8 @@
 //! handle is dropped it stops, whoever still holds a ticket. Several kernels live in one process;
 //! two never share a data directory.
 
+#[cfg(feature = "agent")]
+mod agents;
 mod builder;
 #[cfg(feature = "agent")]
 mod call;
@@ -45,3 +47,22 @@ pub use limits::Limits;
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
+
+use crate::base::nearest::nearest;
+use crate::{Code, Error, Result};
+
+/// Runs foreign code; its panic becomes an error with the panic's message.
+fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(result) => result,
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "not a text".to_owned());
+            Err(Error::new(Code::PANIC, "code that the kernel called panicked")
+                .with("panic", message))
+        }
+    }
+}

@@ -61,7 +61,8 @@ pub(crate) struct Shared {
 pub(super) struct Steps {
     pub(super) authenticator: Arc<dyn Authenticator>,
     pub(super) policy: Arc<dyn Policy>,
-    pub(super) router: Arc<dyn Router>,
+    /// None without the room that has one.
+    pub(super) router: Option<Arc<dyn Router>>,
     pub(super) guard: Arc<dyn Guard>,
     pub(super) recorders: Vec<Arc<dyn Recorder>>,
 }
