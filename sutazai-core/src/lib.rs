@@ -14,6 +14,8 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod kernel;
 pub mod port;
 
