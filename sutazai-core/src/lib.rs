@@ -16,6 +16,8 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod base;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod event;
 pub mod kernel;
 pub mod port;
