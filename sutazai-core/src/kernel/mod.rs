@@ -1,3 +1,4 @@
 //! What composes the rooms: dependency injection and the lifecycle of components.
 
 pub mod inject;
+pub mod lifecycle;

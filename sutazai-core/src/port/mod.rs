@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod auth;
+pub mod component;
 pub mod config;
 pub mod guard;
 pub mod monitor;
@@ -23,6 +24,7 @@ pub mod task;
 
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
+pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
