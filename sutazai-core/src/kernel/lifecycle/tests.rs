@@ -212,12 +212,12 @@ proptest! {
         prop_assert!(sim.results.iter().any(|(what, _)| *what == "down"));
         // Later still, nothing is left that started: late starts were stopped as well.
         sim.pass(Duration::from_secs(60), &mut pick);
-        for n in 0..nodes.len() {
-            prop_assert!(!sim.up[n] || nodes[n].start == Outcome::Hangs, "{} is left running", n);
+        for (n, node) in nodes.iter().enumerate() {
+            prop_assert!(!sim.up[n] || node.start == Outcome::Hangs, "{} is left running", n);
             let state = sim.state(n);
             match state {
-                State::StartTimedOut => prop_assert_eq!(nodes[n].start, Outcome::Hangs),
-                State::StopTimedOut => prop_assert_eq!(nodes[n].stop, Outcome::Hangs),
+                State::StartTimedOut => prop_assert_eq!(node.start, Outcome::Hangs),
+                State::StopTimedOut => prop_assert_eq!(node.stop, Outcome::Hangs),
                 state => prop_assert!(matches!(state, State::Stopped | State::Failed), "{:?}", state),
             }
         }
@@ -245,7 +245,7 @@ proptest! {
         }
         let parts: Vec<(&str, &[String])> =
             names.iter().zip(&needs).map(|(name, needs)| (name.as_str(), &needs[..])).collect();
-        match super::plan::order(&parts) {
+        match plan::order(&parts) {
             Ok(order) => {
                 prop_assert_eq!(order.len(), parts.len());
                 for (at, n) in order.iter().enumerate() {
