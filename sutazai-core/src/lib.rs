@@ -13,10 +13,15 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod base;
 #[cfg(feature = "config")]
 pub mod config;
+pub mod event;
 pub mod kernel;
 pub mod port;
+pub mod store;
+pub mod surface;
 
 pub use base::error::{Class, Code, Error, Result};

@@ -29,7 +29,7 @@ pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
 pub use record::{CallRecord, Recorder};
-pub use route::{Candidate, Router};
+pub use route::{Candidate, Candidates, Router};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};
 pub use task::{Outcome, Task, Trace};

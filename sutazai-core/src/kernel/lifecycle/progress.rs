@@ -59,8 +59,8 @@ impl State {
     }
 }
 
-/// A change of a component's state.
-#[derive(Clone, Debug)]
+/// A change of a component's state. Its JSON form is what the kernel publishes.
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Transition {
     /// The component.
     pub component: Arc<str>,
@@ -69,8 +69,10 @@ pub struct Transition {
     /// Its state now.
     pub to: State,
     /// Why, when something went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Error>,
-    /// When.
+    /// When, on the runtime's clock.
+    #[serde(skip)]
     pub at: Moment,
 }
 
