@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 pub mod base;
+pub mod observe;
 pub mod store;
 
 pub use base::error::{Class, Code, Error, Result};

@@ -9,6 +9,7 @@ pub mod id;
 pub mod os;
 pub mod payload;
 pub mod runtime;
+pub mod stats;
 mod sync;
 pub mod ticket;
 pub mod time;
