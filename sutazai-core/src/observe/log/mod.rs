@@ -16,7 +16,7 @@ pub use sink::{LogSink, SINKS_MAX, SinkId};
 pub use terminal::Terminal;
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,8 +47,8 @@ struct Inner {
 }
 
 thread_local! {
-    /// Whether this thread is inside a sink.
-    static IN_SINK: Cell<bool> = const { Cell::new(false) };
+    /// The logs inside whose sinks this thread is, by address.
+    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Log {
@@ -118,8 +118,11 @@ impl Log {
         fields: Fields,
         context: Option<(TraceId, SpanId)>,
     ) {
-        // A sink that logs (or calls something that does) would feed itself for ever.
-        if IN_SINK.get() {
+        // A sink that logs (or calls something that does) would feed itself for ever. It may log
+        // to another kernel's log, unless that one leads back here.
+        let this = Arc::as_ptr(&self.0).addr();
+        // A thread that has already ended its thread-locals is treated as inside.
+        if INSIDE.try_with(|inside| inside.borrow().contains(&this)).unwrap_or(true) {
             self.0.nested.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -136,14 +139,14 @@ impl Log {
             span: context.map(|(_, span)| span),
         });
         self.0.recent.push(Arc::clone(&record));
-        struct Outside;
-        impl Drop for Outside {
+        struct Inside;
+        impl Drop for Inside {
             fn drop(&mut self) {
-                IN_SINK.set(false);
+                INSIDE.with_borrow_mut(Vec::pop);
             }
         }
-        IN_SINK.set(true);
-        let _outside = Outside;
+        INSIDE.with_borrow_mut(|inside| inside.push(this));
+        let _inside = Inside;
         self.0.sinks.write(&record);
     }
 

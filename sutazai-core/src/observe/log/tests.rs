@@ -182,6 +182,21 @@ fn a_sink_may_use_the_log_but_does_not_feed_itself() {
 }
 
 #[test]
+fn a_sink_may_pass_on_to_another_log_but_not_in_a_circle() {
+    let (one, two) = (log(), log());
+    for (from, to) in [(&one, &two), (&two, &one)] {
+        let to = to.clone();
+        let pass =
+            move |r: &Arc<LogRecord>| to.record(r.level, r.target.clone(), r.message.clone(), NONE);
+        from.attach(Arc::new(Act(pass))).unwrap();
+    }
+    one.record(Level::Info, "t", "m", NONE);
+    let seen = |log: &Log| (messages(log, &LogQuery::default()), log.status().nested);
+    assert_eq!(seen(&one), (vec!["m".to_owned()], 1));
+    assert_eq!(seen(&two), (vec!["m".to_owned()], 0));
+}
+
+#[test]
 fn sinks_are_bounded() {
     let log = log();
     for _ in 0..SINKS_MAX {

@@ -132,7 +132,7 @@ impl Registry {
 
     /// All figures, in order of name and labels.
     pub fn snapshot(&self) -> Vec<MetricSnapshot> {
-        self.families().iter().map(|core| snapshot::of(core)).collect()
+        self.families().iter().map(snapshot::of).collect()
     }
 
     fn family<M: Metric, const N: usize>(

@@ -140,7 +140,7 @@ fn the_text_says_what_was_counted() {
         assert_eq!(samples[&series("took_seconds_bucket", &[agent, ("le", le)])], count, "{le}");
     }
     assert_eq!(samples[&series("took_seconds_count", &[agent])], 3.0);
-    assert!((samples[&series("took_seconds_sum", &[agent])] - 1000.020_003).abs() < 1e-6);
+    assert!((samples[&series("took_seconds_sum", &[agent])] - 1000.020003).abs() < 1e-6);
 }
 
 #[test]
