@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::log::{Fields, Level, Log};
-use super::span::{Recorder, SpanRecord, SpanStatus};
+use super::span::{SpanRecord, SpanRecorder, SpanStatus};
 use crate::base::id::{SpanId, TraceId};
 use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
@@ -23,7 +23,7 @@ use crate::{Code, Error, Result};
 /// name what they say; one with a field `error` counts as failed, with the code `host`.
 ///
 /// The layer never disables a callsite, since the host's other layers may want it.
-pub fn tracing_layer(recorder: &Recorder, log: &Log) -> TracingLayer {
+pub fn tracing_layer(recorder: &SpanRecorder, log: &Log) -> TracingLayer {
     TracingLayer { recorder: recorder.clone(), log: log.clone() }
 }
 
@@ -31,7 +31,7 @@ pub fn tracing_layer(recorder: &Recorder, log: &Log) -> TracingLayer {
 ///
 /// # Errors
 /// [`Code::ALREADY_EXISTS`] when there is one; nothing is changed then.
-pub fn install_global(recorder: &Recorder, log: &Log) -> Result<()> {
+pub fn install_global(recorder: &SpanRecorder, log: &Log) -> Result<()> {
     let subscriber = tracing_subscriber::registry().with(tracing_layer(recorder, log));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| {
         Error::new(Code::ALREADY_EXISTS, "the process has a tracing subscriber already")
@@ -43,7 +43,7 @@ pub fn install_global(recorder: &Recorder, log: &Log) -> Result<()> {
 /// See [`tracing_layer`].
 #[derive(Clone, Debug)]
 pub struct TracingLayer {
-    recorder: Recorder,
+    recorder: SpanRecorder,
     log: Log,
 }
 
@@ -211,13 +211,13 @@ mod tests {
     use crate::base::id::IdSource;
     use crate::observe::{Clock, LogQuery};
 
-    fn both() -> (Recorder, Log) {
+    fn both() -> (SpanRecorder, Log) {
         let ticks = Arc::new(std::sync::atomic::AtomicI64::new(0));
         let clock: Clock = Arc::new(move || {
             Timestamp::from_nanos(ticks.fetch_add(10, std::sync::atomic::Ordering::Relaxed))
         });
         let ids = Arc::new(IdSource::new(1));
-        (Recorder::new(16, ids, Arc::clone(&clock)), Log::new(16, clock))
+        (SpanRecorder::new(16, ids, Arc::clone(&clock)), Log::new(16, clock))
     }
 
     #[test]

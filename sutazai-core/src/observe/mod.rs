@@ -2,7 +2,7 @@
 //!
 //! - [`Registry`]: every room registers its counters, gauges and histograms here; label sets are
 //!   bounded; [`Registry::prometheus`] writes the text that Prometheus scrapes.
-//! - [`Recorder`]: the most recent spans, readable by trace.
+//! - [`SpanRecorder`]: the most recent spans, readable by trace.
 //! - [`Log`]: structured records to any number of [`LogSink`]s, and the most recent in memory.
 //! - [`tracing_layer`]: the bridge for hosts that use the crate `tracing`.
 //!
@@ -36,7 +36,7 @@ mod span;
 pub use bridge::{TracingLayer, install_global, tracing_layer};
 pub use log::{Fields, JsonLines, Level, Log, LogQuery, LogRecord, LogSink, LogStatus, Terminal};
 pub use metric::{Counter, Family, Gauge, MetricHistogram, MetricSnapshot, Registry, Unit};
-pub use span::{Recorder, SpanRecord, SpanStatus};
+pub use span::{SpanRecord, SpanRecorder, SpanStatus};
 
 use std::sync::Arc;
 

@@ -90,8 +90,8 @@ impl Serialize for SpanStatus {
 /// ```
 /// use std::{sync::Arc, time::Duration};
 /// use sutazai_core::base::{id::IdSource, time::Timestamp};
-/// use sutazai_core::observe::{Recorder, SpanRecord, SpanStatus, system_clock};
-/// let recorder = Recorder::new(1024, Arc::new(IdSource::new(7)), system_clock());
+/// use sutazai_core::observe::{SpanRecorder, SpanRecord, SpanStatus, system_clock};
+/// let recorder = SpanRecorder::new(1024, Arc::new(IdSource::new(7)), system_clock());
 /// let number = recorder.ids().next();
 /// let trace = recorder.ids().trace(number);
 /// recorder.record(SpanRecord {
@@ -102,7 +102,7 @@ impl Serialize for SpanStatus {
 /// assert_eq!(recorder.trace(trace).len(), 1);
 /// ```
 #[derive(Clone)]
-pub struct Recorder(Arc<Inner>);
+pub struct SpanRecorder(Arc<Inner>);
 
 struct Inner {
     recent: Recent<SpanRecord>,
@@ -110,7 +110,7 @@ struct Inner {
     clock: Clock,
 }
 
-impl Recorder {
+impl SpanRecorder {
     /// A recorder that keeps the last `capacity` spans (at least one; about 150 bytes each, taken
     /// at once). `ids` and `clock` serve spans that do not bring their own: those of `tracing`.
     pub fn new(capacity: usize, ids: Arc<IdSource>, clock: Clock) -> Self {
@@ -163,9 +163,9 @@ impl Recorder {
     }
 }
 
-impl std::fmt::Debug for Recorder {
+impl std::fmt::Debug for SpanRecorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recorder").field("recorded", &self.recorded()).finish_non_exhaustive()
+        f.debug_struct("SpanRecorder").field("recorded", &self.recorded()).finish_non_exhaustive()
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn keeps_the_newest_and_finds_a_trace() {
         let clock: Clock = Arc::new(|| Timestamp::from_nanos(9));
-        let recorder = Recorder::new(4, Arc::new(IdSource::new(1)), clock);
+        let recorder = SpanRecorder::new(4, Arc::new(IdSource::new(1)), clock);
         for n in 1..=6 {
             recorder.record(span(u128::from(n % 2), n));
         }

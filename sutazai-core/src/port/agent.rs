@@ -1,0 +1,171 @@
+//! What does the work: [`Agent`], and the card it introduces itself with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::task::{Outcome, Task};
+use crate::Result;
+use crate::base::runtime::Runtime;
+use crate::base::ticket::Reply;
+use crate::base::time::Moment;
+
+/// Something that can do tasks of certain skills.
+///
+/// ```
+/// use sutazai_core::base::ticket::Reply;
+/// use sutazai_core::port::{Agent, AgentCard, Outcome, RunMode, Task};
+///
+/// struct Shout;
+///
+/// impl Agent for Shout {
+///     fn card(&self) -> AgentCard {
+///         AgentCard::new("shout", ["shout"]).run(RunMode::Inline)
+///     }
+///     fn handle(&self, task: Task, reply: Reply<Outcome>) {
+///         let answer = task.input().to::<String>().map(|text| text.to_uppercase().into());
+///         let _ = reply.answer(answer);
+///     }
+/// }
+/// ```
+pub trait Agent: Send + Sync + 'static {
+    /// Who it is and what it can do. Asked once, when it is registered.
+    fn card(&self) -> AgentCard;
+
+    /// Does a task. May answer here, or keep the reply and answer later from any thread; a reply
+    /// that is dropped answers with an error. Runs where [`AgentCard::run`] says.
+    fn handle(&self, task: Task, reply: Reply<Outcome>);
+
+    /// Gets ready: called once before the first task, on a thread that may block.
+    ///
+    /// # Errors
+    /// Anything; the agent is not registered then.
+    fn start(&self, host: &AgentHost) -> Result<()> {
+        let _ = host;
+        Ok(())
+    }
+
+    /// Lets go of what it holds, by `deadline`: called once after the last task, on a thread that
+    /// may block.
+    fn stop(&self, deadline: Moment) {
+        let _ = deadline;
+    }
+
+    /// How often it had to be started again since it was registered.
+    fn restarts(&self) -> u64 {
+        0
+    }
+}
+
+/// What an agent may use of the kernel that it belongs to.
+#[derive(Clone)]
+pub struct AgentHost {
+    /// Where it may run futures, blocking work and timers.
+    pub runtime: Arc<dyn Runtime>,
+}
+
+/// What an agent says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AgentCard {
+    /// Unique within a kernel: 1 to 128 characters, letters, digits, `_`, `-`, `/`, `:` and `.`.
+    pub name: String,
+    /// The skills it has; a task asks for one of them. At least one.
+    pub skills: Vec<String>,
+    /// Its own version, free text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// What it is for, one line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Where `handle` runs.
+    #[serde(default)]
+    pub run: RunMode,
+    /// Tasks at once, at most; `None` for no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// The deadline of a task that names none, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Free labels that policies and routers may read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where an agent's `handle` runs.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum RunMode {
+    /// On the runtime's bounded blocking pool.
+    #[default]
+    Pool,
+    /// On the caller's thread: the agent promises never to block.
+    Inline,
+}
+
+impl AgentCard {
+    /// A card with a name and skills; everything else as by default.
+    pub fn new<S: Into<String>>(
+        name: impl Into<String>,
+        skills: impl IntoIterator<Item = S>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            skills: skills.into_iter().map(Into::into).collect(),
+            version: String::new(),
+            description: String::new(),
+            run: RunMode::Pool,
+            concurrency: None,
+            deadline_ms: None,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// Sets where `handle` runs.
+    #[must_use]
+    pub fn run(mut self, run: RunMode) -> Self {
+        self.run = run;
+        self
+    }
+
+    /// Sets the version.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// Sets the description.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Bounds the tasks at once.
+    #[must_use]
+    pub fn concurrency(mut self, most: u32) -> Self {
+        self.concurrency = Some(most);
+        self
+    }
+
+    /// Sets the deadline of tasks that name none; rounded up to whole milliseconds.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        let ms = deadline.as_nanos().div_ceil(1_000_000);
+        self.deadline_ms = Some(u64::try_from(ms).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+}

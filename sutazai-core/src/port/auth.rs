@@ -1,0 +1,75 @@
+//! Who somebody is: the [`AuthProvider`] port, and the authenticate step of the guarded call.
+
+use std::collections::BTreeMap;
+
+use super::session::Session;
+use crate::Result;
+use crate::base::time::Timestamp;
+
+/// Checks one kind of credential, in one or several steps.
+pub trait AuthProvider: Send + Sync + 'static {
+    /// The scheme it checks, as a short name: `password`, `totp`, `api-key`, …
+    fn scheme(&self) -> &str;
+
+    /// Checks a credential. May block.
+    ///
+    /// # Errors
+    /// When it cannot tell (a store that does not answer); a wrong credential is
+    /// [`AuthStep::Refused`].
+    fn authenticate(&self, credential: &Credential, now: Timestamp) -> Result<AuthStep>;
+}
+
+/// What somebody offers to prove who they are.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Credential {
+    /// The scheme it is for.
+    pub scheme: String,
+    /// Who they say they are, if the scheme wants to be told.
+    pub principal: Option<String>,
+    /// The secret part. Never shown.
+    pub secret: Vec<u8>,
+}
+
+impl Credential {
+    /// A credential of this scheme.
+    pub fn new(scheme: impl Into<String>, principal: Option<String>, secret: Vec<u8>) -> Self {
+        Self { scheme: scheme.into(), principal, secret }
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential")
+            .field("scheme", &self.scheme)
+            .field("principal", &self.principal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What comes of checking a credential.
+#[derive(Clone, Debug)]
+pub enum AuthStep {
+    /// It is them.
+    Accepted(Session),
+    /// So far so good; another factor is wanted.
+    Challenge {
+        /// The scheme of the next factor.
+        scheme: String,
+        /// What the caller needs to answer it.
+        parameters: BTreeMap<String, String>,
+    },
+    /// It is not them, and why (for the audit trail; tell the caller less).
+    Refused(String),
+}
+
+/// Turns what a call carries into a session: the authenticate step of the guarded call.
+pub trait Authenticator: Send + Sync + 'static {
+    /// The session of this token; `None` is a call from inside the process that carries none.
+    /// Must be quick and must not block.
+    ///
+    /// # Errors
+    /// [`Code::UNAUTHENTICATED`](crate::Code::UNAUTHENTICATED) when the token is none or no longer
+    /// good.
+    fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Session>;
+}

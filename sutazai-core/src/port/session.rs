@@ -1,0 +1,90 @@
+//! Who calls, and whether they may.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::task::Task;
+use crate::base::time::Timestamp;
+
+/// An authenticated caller. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session(Arc<Inner>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inner {
+    principal: String,
+    scheme: String,
+    attributes: BTreeMap<String, String>,
+}
+
+impl Session {
+    /// A session of this principal, authenticated by this scheme.
+    pub fn new(principal: impl Into<String>, scheme: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            principal: principal.into(),
+            scheme: scheme.into(),
+            attributes: BTreeMap::new(),
+        }))
+    }
+
+    /// With attributes that policies may read.
+    #[must_use]
+    pub fn with_attributes(mut self, attributes: BTreeMap<String, String>) -> Self {
+        Arc::make_mut(&mut self.0).attributes = attributes;
+        self
+    }
+
+    /// Who.
+    pub fn principal(&self) -> &str {
+        &self.0.principal
+    }
+
+    /// How they proved it.
+    pub fn scheme(&self) -> &str {
+        &self.0.scheme
+    }
+
+    /// What else is known of them.
+    pub fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.0.attributes
+    }
+}
+
+/// What somebody wants to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Access<'a> {
+    /// Who.
+    pub session: &'a Session,
+    /// What: `call` for a guarded call.
+    pub action: &'a str,
+    /// On what.
+    pub task: &'a Task,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl<'a> Access<'a> {
+    /// The wish of `session` to call `task`.
+    pub fn call(session: &'a Session, task: &'a Task, now: Timestamp) -> Self {
+        Self { session, action: "call", task, now }
+    }
+}
+
+/// What a [`Policy`] decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may.
+    Allow,
+    /// It may not, and why.
+    Deny {
+        /// For the caller and the audit trail.
+        reason: String,
+    },
+}
+
+/// Decides who may do what: the authorise step of the guarded call.
+pub trait Policy: Send + Sync + 'static {
+    /// Decides. Must be quick and must not block.
+    fn decide(&self, access: &Access<'_>) -> Decision;
+}

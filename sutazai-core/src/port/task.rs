@@ -1,0 +1,144 @@
+//! A task, and what comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::id::{CallId, SpanId, TraceId};
+use crate::base::payload::Payload;
+use crate::base::time::Moment;
+
+/// One piece of work: a skill and an input. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Task {
+    skill: Arc<str>,
+    input: Payload,
+    timeout: Option<Duration>,
+    agent: Option<Arc<str>>,
+    parent: Option<Trace>,
+    // What the kernel fills in when the task is called.
+    id: CallId,
+    trace: Trace,
+    deadline: Moment,
+}
+
+/// Where in a distributed trace something happens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The whole story.
+    pub trace: TraceId,
+    /// This part of it.
+    pub span: SpanId,
+}
+
+impl Task {
+    /// A task for any agent with the skill.
+    pub fn new(skill: impl Into<Arc<str>>, input: impl Into<Payload>) -> Self {
+        Self {
+            skill: skill.into(),
+            input: input.into(),
+            timeout: None,
+            agent: None,
+            parent: None,
+            id: CallId(0),
+            trace: Trace::default(),
+            deadline: Moment::FAR,
+        }
+    }
+
+    /// Gives up after this long; without it the agent's or the kernel's default holds.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Asks for one agent by name.
+    #[must_use]
+    pub fn to_agent(mut self, agent: impl Into<Arc<str>>) -> Self {
+        self.agent = Some(agent.into());
+        self
+    }
+
+    /// Names the call or span that this task is a part of.
+    #[must_use]
+    pub fn within(mut self, parent: Trace) -> Self {
+        self.parent = Some(parent);
+        self
+    }
+
+    /// What the kernel does when the task is called.
+    #[must_use]
+    pub fn called(mut self, id: CallId, trace: Trace, deadline: Moment) -> Self {
+        self.id = id;
+        self.trace = trace;
+        self.deadline = deadline;
+        self
+    }
+
+    /// The skill it asks for.
+    pub fn skill(&self) -> &str {
+        &self.skill
+    }
+
+    /// The skill, shared.
+    pub fn shared_skill(&self) -> &Arc<str> {
+        &self.skill
+    }
+
+    /// What to work on.
+    pub fn input(&self) -> &Payload {
+        &self.input
+    }
+
+    /// How long the caller gives it.
+    pub fn given_timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// The agent it asks for, if it asks for one.
+    pub fn wanted_agent(&self) -> Option<&str> {
+        self.agent.as_deref()
+    }
+
+    /// What it is a part of.
+    pub fn parent(&self) -> Option<Trace> {
+        self.parent
+    }
+
+    /// The call's number within its kernel.
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// The call's place in its trace. A task that the agent calls in turn says
+    /// [`within`](Self::within) this.
+    pub fn trace(&self) -> Trace {
+        self.trace
+    }
+
+    /// When the caller stops waiting; [`Moment::FAR`] for never.
+    pub fn deadline(&self) -> Moment {
+        self.deadline
+    }
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// What the agent gave.
+    pub output: Payload,
+}
+
+impl Outcome {
+    /// An outcome with this output.
+    pub fn new(output: impl Into<Payload>) -> Self {
+        Self { output: output.into() }
+    }
+}
+
+impl<P: Into<Payload>> From<P> for Outcome {
+    fn from(output: P) -> Self {
+        Self::new(output)
+    }
+}
