@@ -20,6 +20,7 @@ pub mod base;
 pub mod config;
 pub mod event;
 pub mod kernel;
+pub mod observe;
 pub mod port;
 pub mod store;
 pub mod surface;
