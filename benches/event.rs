@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Manual;
-use sutazai_core::event::{Bus, Event, Overflow, Subscription};
+use sutazai_core::event::{Bus, Delivered, Event, Overflow, Subscription};
 use tokio::sync::broadcast;
 
 const SUBJECT: &str = "agent.reviewer.task.done";
 const FAR: Duration = Duration::from_secs(60);
 
 fn main() {
-    fanout(8);
+    fanout8();
     spsc_two_threads();
     spsc_same_thread();
 }
@@ -37,25 +37,30 @@ fn event() -> Event {
     sub.try_next().unwrap().unwrap().event
 }
 
-/// One publisher, `n` subscribers, one thread: bursts that fit the queues, drained in turn. Per
-/// delivery.
-fn fanout(n: usize) {
-    const BURST: usize = 512;
-    const BURSTS: usize = 200;
-    let deliveries = (n * BURST * BURSTS) as u64;
+/// One publisher, 8 subscribers, one thread: bursts that fit the queues, drained in turn. Per
+/// delivery. Once through a `Publisher`, which like a channel's sender knows where it sends, and
+/// once by the subject's name.
+fn fanout8() {
+    let n = 8;
+    let burst: usize = std::env::var("BURST").map_or(64, |b| b.parse().unwrap());
+    const BURSTS: usize = 1000;
+    let deliveries = (n * burst * BURSTS) as u64;
 
     let bus = Bus::new(Arc::new(Manual::new()));
     let mut subs: Vec<Subscription> =
         (0..n).map(|_| bus.subscribe("agent.*.task.>").pull().unwrap()).collect();
     let shared = payload();
-    let mut ours = || {
+    let mut publisher = bus.publisher(SUBJECT).unwrap();
+    let mut by_handle = || publisher.publish(shared.clone()).unwrap();
+    let mut by_name = || bus.publish(SUBJECT, shared.clone()).unwrap();
+    let mut ours = |publish: &mut dyn FnMut() -> Delivered| {
         bar::timed(deliveries, || {
             for _ in 0..BURSTS {
-                for _ in 0..BURST {
-                    bus.publish(SUBJECT, shared.clone()).unwrap();
+                for _ in 0..burst {
+                    assert_eq!(publish().queued, n);
                 }
                 for sub in &mut subs {
-                    for _ in 0..BURST {
+                    for _ in 0..burst {
                         black_box(sub.try_next().unwrap().unwrap());
                     }
                 }
@@ -69,18 +74,27 @@ fn fanout(n: usize) {
     let mut tokio = || {
         bar::timed(deliveries, || {
             for _ in 0..BURSTS {
-                for _ in 0..BURST {
+                for _ in 0..burst {
                     sender.send(event.clone()).unwrap();
                 }
                 for receiver in &mut receivers {
-                    for _ in 0..BURST {
+                    for _ in 0..burst {
                         black_box(receiver.try_recv().unwrap());
                     }
                 }
             }
         })
     };
-    bar::compare("event.fanout8", "ns", 1.0, &mut ours, &mut [("tokio-broadcast", &mut tokio)]);
+    let mut handle = || ours(&mut by_handle);
+    bar::compare("event.fanout8", "ns", 1.0, &mut handle, &mut [("tokio-broadcast", &mut tokio)]);
+    let mut name = || ours(&mut by_name);
+    bar::compare(
+        "event.fanout8_by_name",
+        "ns",
+        1.0,
+        &mut name,
+        &mut [("tokio-broadcast", &mut tokio)],
+    );
 }
 
 const MESSAGES: usize = 400_000;
@@ -110,9 +124,11 @@ fn spsc_two_threads() {
     let mut ours = || {
         let bus = Bus::new(Arc::new(Manual::new()));
         let mut sub = bus.subscribe(SUBJECT).overflow(Overflow::Close).pull().unwrap();
-        let produce = || {
+        let mut publisher = bus.publisher(SUBJECT).unwrap();
+        let shared = &shared;
+        let produce = move || {
             for _ in 0..MESSAGES {
-                bus.publish_wait(SUBJECT, shared.clone(), FAR).unwrap();
+                publisher.publish_wait(shared.clone(), FAR).unwrap();
             }
         };
         two_threads(produce, || {
@@ -159,18 +175,19 @@ fn spsc_two_threads() {
 
 /// The same on one thread, in bursts: what the operations themselves cost.
 fn spsc_same_thread() {
-    const BURST: usize = 512;
+    const BURST: usize = 64;
     let bursts = MESSAGES / BURST;
     let operations = (bursts * BURST) as u64;
 
     let bus = Bus::new(Arc::new(Manual::new()));
     let mut sub = bus.subscribe(SUBJECT).pull().unwrap();
+    let mut publisher = bus.publisher(SUBJECT).unwrap();
     let shared = payload();
     let mut ours = || {
         bar::timed(operations, || {
             for _ in 0..bursts {
                 for _ in 0..BURST {
-                    bus.publish(SUBJECT, shared.clone()).unwrap();
+                    publisher.publish(shared.clone()).unwrap();
                 }
                 for _ in 0..BURST {
                     black_box(sub.try_next().unwrap().unwrap());

@@ -37,10 +37,13 @@ mod builder;
 mod bus;
 mod callback;
 mod pattern;
+mod publisher;
 mod queue;
 mod route;
 mod subject;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod trie;
 mod wait;
 
@@ -48,6 +51,7 @@ pub use builder::{DEFAULT_CAPACITY, MAX_CAPACITY, Overflow, SubscribeBuilder};
 pub use bus::{Bus, BusStats, Delivered};
 pub use callback::CallbackGuard;
 pub use pattern::Pattern;
+pub use publisher::Publisher;
 pub use subject::{MAX_BYTES, MAX_TOKENS, Subject};
 pub use subscription::Subscription;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
-use crossbeam_utils::CachePadded;
+use crossbeam_utils::{Backoff, CachePadded};
 use parking_lot::Mutex;
 
 use super::{Event, Overflow, Pattern};
@@ -186,7 +186,7 @@ impl Queue {
             drop(before);
             return Taken::Empty;
         }
-        let batch = (self.capacity / 8).clamp(1, MAX_BATCH);
+        let batch = self.batch();
         if state.waiting.len() <= batch && hand.is_empty() {
             std::mem::swap(hand, &mut state.waiting);
         } else {
@@ -235,9 +235,22 @@ impl Queue {
         self.end(false)
     }
 
-    /// Whether something may wait, or the queue is closed, without locking.
-    pub(super) fn is_worth_a_look(&self) -> bool {
-        self.signal.load(Ordering::Relaxed) != 0
+    /// Spins a short while (microseconds) for an event or the end; true when one came.
+    ///
+    /// When events come quickly it lets a few gather: looking at each would have publisher and
+    /// consumer fight for the same cache lines, and a batch costs one lock.
+    pub(super) fn expect(&self) -> bool {
+        let backoff = Backoff::new();
+        let mut before = 0;
+        while !backoff.is_completed() {
+            backoff.snooze();
+            let now = self.signal.load(Ordering::Relaxed);
+            if now > 0 && (now == before || now >= self.batch()) {
+                return true;
+            }
+            before = now;
+        }
+        before > 0
     }
 
     /// Whether there may be room, without locking.
@@ -310,6 +323,10 @@ impl Queue {
         drop(rest);
         wakers.into_iter().for_each(Waker::wake);
         Some(counts)
+    }
+
+    fn batch(&self) -> usize {
+        (self.capacity / 8).clamp(1, MAX_BATCH)
     }
 
     #[inline]

@@ -147,42 +147,53 @@ impl Route {
         report
     }
 
-    /// Gives the event to those that have room; the others are left in `full`.
+    /// Gives the event to those that have room; the others are left in `full`, each with the event.
+    #[inline]
     pub(super) fn publish_if_room<'r>(
         &'r self,
-        event: &Event,
+        event: Event,
         turn: &AtomicUsize,
-        full: &mut Vec<Full<'r>>,
+        full: &mut Vec<(Full<'r>, Event)>,
     ) -> Delivered {
         let mut report = Delivered::default();
-        let each = self.each.iter().map(|queue| Full::Each(queue));
-        for place in each.chain(self.groups.iter().map(|group| Full::Group(group))) {
-            match place.offer(event.clone(), turn, None) {
-                Some(offered) => report.count(offered),
-                None => full.push(place),
+        let mut give = |place: Full<'r>, event| match place.offer(event, turn, None) {
+            Ok(offered) => report.count(offered),
+            Err(event) => full.push((place, event)),
+        };
+        let last = match (self.each.split_last(), self.groups.split_last()) {
+            (Some((last, others)), None) => {
+                others.iter().for_each(|queue| give(Full::Each(queue), event.clone()));
+                Full::Each(last)
             }
-        }
+            (_, Some((last, others))) => {
+                self.each.iter().for_each(|queue| give(Full::Each(queue), event.clone()));
+                others.iter().for_each(|group| give(Full::Group(group), event.clone()));
+                Full::Group(last)
+            }
+            (None, None) => return report,
+        };
+        give(last, event);
         report
     }
 }
 
 impl Full<'_> {
-    /// Tries again; on `None` the waker is called when there may be room.
+    /// Offers the event once; when it comes back, the waker is called when there may be room.
     pub(super) fn offer(
         &self,
         event: Event,
         turn: &AtomicUsize,
         waker: Option<&Waker>,
-    ) -> Option<Offered> {
+    ) -> Result<Offered, Event> {
         let left = match self {
             Self::Each(queue) => queue.offer_if_room(event, waker),
             Self::Group(group) => offer_to_one(group, event, next_start(turn), waker),
         };
         match left {
-            Ok(()) => Some(Offered::Queued),
+            Ok(()) => Ok(Offered::Queued),
             // A closed queue never has room: let it count what it misses.
-            Err(event) if self.is_closed() => Some(self.force(event, turn)),
-            Err(_) => None,
+            Err(event) if self.is_closed() => Ok(self.force(event, turn)),
+            Err(event) => Err(event),
         }
     }
 

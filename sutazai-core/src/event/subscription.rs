@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crossbeam_utils::Backoff;
-
 use super::bus::Hub;
 use super::queue::{Queue, Queued, Taken};
 use super::wait::ThreadWaker;
@@ -81,21 +79,15 @@ impl Subscription {
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end; [`Code::WOULD_DEADLOCK`] where there is nothing
     /// yet and the thread must not block.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Delivery>> {
-        // A publisher at work is quicker than falling asleep and being woken.
-        let backoff = Backoff::new();
-        loop {
-            if let Some(delivery) = self.try_next()? {
-                return Ok(Some(delivery));
-            }
-            if backoff.is_completed() || timeout.is_zero() {
-                break;
-            }
-            while !self.queue.is_worth_a_look() && !backoff.is_completed() {
-                backoff.snooze();
-            }
+        if let Some(delivery) = self.try_next()? {
+            return Ok(Some(delivery));
         }
         if timeout.is_zero() {
             return Ok(None);
+        }
+        // A publisher at work is quicker than falling asleep and being woken.
+        if self.queue.expect() {
+            return self.try_next();
         }
         let deadline = Moment::now() + timeout;
         block(|| {
