@@ -42,9 +42,9 @@ fn event() -> Event {
 /// once by the subject's name.
 fn fanout8() {
     let n = 8;
-    let burst: usize = std::env::var("BURST").map_or(64, |b| b.parse().unwrap());
+    const BURST: usize = 64;
     const BURSTS: usize = 1000;
-    let deliveries = (n * burst * BURSTS) as u64;
+    let deliveries = (n * BURST * BURSTS) as u64;
 
     let bus = Bus::new(Arc::new(Manual::new()));
     let mut subs: Vec<Subscription> =
@@ -56,11 +56,11 @@ fn fanout8() {
     let mut ours = |publish: &mut dyn FnMut() -> Delivered| {
         bar::timed(deliveries, || {
             for _ in 0..BURSTS {
-                for _ in 0..burst {
+                for _ in 0..BURST {
                     assert_eq!(publish().queued, n);
                 }
                 for sub in &mut subs {
-                    for _ in 0..burst {
+                    for _ in 0..BURST {
                         black_box(sub.try_next().unwrap().unwrap());
                     }
                 }
@@ -74,11 +74,11 @@ fn fanout8() {
     let mut tokio = || {
         bar::timed(deliveries, || {
             for _ in 0..BURSTS {
-                for _ in 0..burst {
+                for _ in 0..BURST {
                     sender.send(event.clone()).unwrap();
                 }
                 for receiver in &mut receivers {
-                    for _ in 0..burst {
+                    for _ in 0..BURST {
                         black_box(receiver.try_recv().unwrap());
                     }
                 }

@@ -115,9 +115,10 @@ impl Queue {
         }
     }
 
-    /// Takes the event, or does what the overflow policy says. Never waits.
+    /// Takes the event, or does what the overflow policy says. Never waits. The event is made where
+    /// it will stand (by a clone or a move, which run no foreign code under the lock).
     #[inline]
-    pub(super) fn offer(&self, event: Event) -> Offered {
+    pub(super) fn offer(&self, event: impl FnOnce() -> Event) -> Offered {
         let mut state = self.state.lock();
         if state.open == Open::Yes && state.waiting.len() < self.capacity {
             self.push(state, event);
@@ -125,7 +126,7 @@ impl Queue {
         }
         match state.open {
             Open::Gone => Offered::Gone,
-            Open::Yes => self.overflow(state, event),
+            Open::Yes => self.overflow(state, event()),
             Open::Overflowed => {
                 state.offered += 1;
                 state.missed += 1;
@@ -142,7 +143,7 @@ impl Queue {
     pub(super) fn offer_if_room(&self, event: Event, waker: Option<&Waker>) -> Result<(), Event> {
         let mut state = self.state.lock();
         if state.open == Open::Yes && state.waiting.len() < self.capacity {
-            self.push(state, event);
+            self.push(state, || event);
             return Ok(());
         }
         if let Some(waker) = waker.filter(|_| state.open == Open::Yes)
@@ -236,21 +237,32 @@ impl Queue {
     }
 
     /// Spins a short while (microseconds) for an event or the end; true when one came.
-    ///
-    /// When events come quickly it lets a few gather: looking at each would have publisher and
-    /// consumer fight for the same cache lines, and a batch costs one lock.
     pub(super) fn expect(&self) -> bool {
         let backoff = Backoff::new();
-        let mut before = 0;
         while !backoff.is_completed() {
-            backoff.snooze();
-            let now = self.signal.load(Ordering::Relaxed);
-            if now > 0 && (now == before || now >= self.batch()) {
+            if self.signal.load(Ordering::Relaxed) != 0 {
                 return true;
             }
-            before = now;
+            backoff.snooze();
         }
-        before > 0
+        false
+    }
+
+    /// Spins under a microsecond or two while less than a quarter of a batch waits: for a consumer
+    /// that has caught up with a busy publisher. Looking at each event would have both fight for
+    /// the same cache lines, and a batch costs one lock.
+    pub(super) fn gather(&self) {
+        for _ in 0..4 {
+            if self.signal.load(Ordering::Relaxed) * 4 >= self.batch() {
+                return;
+            }
+            (0..16).for_each(|_| std::hint::spin_loop());
+        }
+    }
+
+    /// Whether nothing waits and the queue is open, without locking.
+    pub(super) fn is_idle(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) == 0
     }
 
     /// Whether there may be room, without locking.
@@ -269,10 +281,10 @@ impl Queue {
     }
 
     #[inline]
-    fn push(&self, mut state: parking_lot::MutexGuard<'_, State>, event: Event) {
+    fn push(&self, mut state: parking_lot::MutexGuard<'_, State>, event: impl FnOnce() -> Event) {
         state.offered += 1;
         let number = state.offered;
-        state.waiting.push_back(Queued { number, event });
+        state.waiting.push_back(Queued { number, event: event() });
         self.note(&state);
         let consumer = state.consumer.take();
         drop(state);
@@ -287,7 +299,7 @@ impl Queue {
             Overflow::DropOldest => {
                 let oldest = state.waiting.pop_front();
                 state.missed += 1;
-                self.push(state, event);
+                self.push(state, || event);
                 drop(oldest);
                 Offered::Displaced
             }

@@ -128,14 +128,14 @@ impl Route {
             // The last takes the event itself: one subscriber costs no clone.
             if let Some((last, others)) = self.each.split_last() {
                 for queue in others {
-                    report.count(queue.offer(event.clone()));
+                    report.count(queue.offer(|| event.clone()));
                 }
-                report.count(last.offer(event));
+                report.count(last.offer(|| event));
             }
             return report;
         }
         for queue in &self.each {
-            report.count(queue.offer(event.clone()));
+            report.count(queue.offer(|| event.clone()));
         }
         for group in &self.groups {
             let Err(event) = offer_to_one(group, event.clone(), next_start(turn), None) else {
@@ -208,7 +208,7 @@ impl Full<'_> {
     /// Lets the overflow policy decide.
     pub(super) fn force(&self, event: Event, turn: &AtomicUsize) -> Offered {
         match self {
-            Self::Each(queue) => queue.offer(event),
+            Self::Each(queue) => queue.offer(|| event),
             Self::Group(group) => force_on_one(group, event, next_start(turn)),
         }
     }
@@ -248,13 +248,13 @@ fn offer_to_one(
 /// No member has room: an open one applies its policy; if all are closed, one counts the loss.
 fn force_on_one(group: &[Arc<Queue>], event: Event, start: usize) -> Offered {
     for queue in from(group, start).filter(|queue| !queue.is_closed()) {
-        match queue.offer(event.clone()) {
+        match queue.offer(|| event.clone()) {
             Offered::Gone => {}
             offered => return offered,
         }
     }
     from(group, start)
-        .map(|queue| queue.offer(event.clone()))
+        .map(|queue| queue.offer(|| event.clone()))
         .find(|offered| *offered != Offered::Gone)
         .unwrap_or(Offered::Gone)
 }

@@ -28,11 +28,14 @@ pub struct Subscription {
     hand: VecDeque<Queued>,
     /// The number of the latest event answered.
     last: u64,
+    /// Whether [`wait`](Self::wait) emptied the queue with its latest look, without sleeping: it is
+    /// quicker than the publisher.
+    caught_up: bool,
 }
 
 impl Subscription {
     pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>) -> Self {
-        Self { hub, queue, hand: VecDeque::new(), last: 0 }
+        Self { hub, queue, hand: VecDeque::new(), last: 0, caught_up: false }
     }
 
     /// The next event if one is there; `None` if not yet.
@@ -79,7 +82,14 @@ impl Subscription {
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end; [`Code::WOULD_DEADLOCK`] where there is nothing
     /// yet and the thread must not block.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Delivery>> {
+        if let Some(delivery) = self.from_hand() {
+            return Ok(Some(delivery));
+        }
+        if std::mem::take(&mut self.caught_up) {
+            self.queue.gather();
+        }
         if let Some(delivery) = self.try_next()? {
+            self.caught_up = self.queue.is_idle();
             return Ok(Some(delivery));
         }
         if timeout.is_zero() {
@@ -87,6 +97,7 @@ impl Subscription {
         }
         // A publisher at work is quicker than falling asleep and being woken.
         if self.queue.expect() {
+            self.caught_up = true;
             return self.try_next();
         }
         let deadline = Moment::now() + timeout;
