@@ -20,6 +20,10 @@ use crate::base::runtime::{Runtime, block, may_block_here};
 use crate::base::time::Moment;
 use crate::{Code, Error, Result};
 
+/// How long a publisher that waits for room trusts to be woken, before it looks for itself: a
+/// consumer wakes it when half of the queue is free, and may stop before.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 /// The in-process event bus: a handle, cheap to clone, on one kernel's bus.
 ///
 /// When the last handle is dropped, subscriptions get what already waits for them and are then
@@ -116,7 +120,7 @@ impl Bus {
     ) -> Result<Delivered> {
         let hub = &*self.0.0;
         hub.with_route(subject.as_ref(), |route| {
-            let event = Event { subject: route.subject().clone(), payload: payload.into() };
+            let event = route.event(payload.into());
             route.publish(event, &hub.turn)
         })
     }
@@ -137,7 +141,7 @@ impl Bus {
         check_may_block()?;
         let hub = &*self.0.0;
         hub.with_route(subject.as_ref(), |route| {
-            let event = Event { subject: route.subject().clone(), payload: payload.into() };
+            let event = route.event(payload.into());
             hub.publish_wait(route, event, timeout)
         })?
     }
@@ -254,7 +258,7 @@ impl Hub {
     pub(super) fn publish_wait(
         &self,
         route: &Route,
-        event: Event,
+        event: Arc<Event>,
         timeout: Duration,
     ) -> Result<Delivered> {
         let mut full = Vec::new();
@@ -266,7 +270,7 @@ impl Hub {
     fn wait_for_room(
         &self,
         mut report: Delivered,
-        mut full: Vec<(Full<'_>, Event)>,
+        mut full: Vec<(Full<'_>, Arc<Event>)>,
         timeout: Duration,
     ) -> Result<Delivered> {
         let backoff = Backoff::new();
@@ -294,7 +298,10 @@ impl Hub {
                 if full.is_empty() {
                     return report;
                 }
-                if !sleeper.sleep_until(deadline) {
+                if sleeper.sleep_until(deadline.min(Moment::now() + PATIENCE)) {
+                    continue;
+                }
+                if Moment::now() >= deadline {
                     for (place, event) in full.drain(..) {
                         report.count(place.force(event, &self.turn));
                         place.forget(waker);

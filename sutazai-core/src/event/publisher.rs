@@ -85,13 +85,13 @@ impl Publisher {
     }
 
     #[inline]
-    fn event(&mut self, payload: Payload) -> Event {
+    fn event(&mut self, payload: Payload) -> Arc<Event> {
         if self.generation != self.bus.hub().generation() {
             self.refresh();
         }
         // This publisher alone writes here, so the sum needs no atomic step.
         self.published.store(self.published.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Event { subject: self.route.subject().clone(), payload }
+        self.route.event(payload)
     }
 
     #[cold]

@@ -48,7 +48,7 @@ struct State {
 /// An event and its number among those that matched the subscription, from 1.
 pub(super) struct Queued {
     pub(super) number: u64,
-    pub(super) event: Event,
+    pub(super) event: Arc<Event>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Queue {
     /// Takes the event, or does what the overflow policy says. Never waits. The event is made where
     /// it will stand (by a clone or a move, which run no foreign code under the lock).
     #[inline]
-    pub(super) fn offer(&self, event: impl FnOnce() -> Event) -> Offered {
+    pub(super) fn offer(&self, event: impl FnOnce() -> Arc<Event>) -> Offered {
         let mut state = self.state.lock();
         if state.open == Open::Yes && state.waiting.len() < self.capacity {
             self.push(state, event);
@@ -140,7 +140,11 @@ impl Queue {
     ///
     /// A closed queue has no room and never will: offer it the event without asking.
     #[inline]
-    pub(super) fn offer_if_room(&self, event: Event, waker: Option<&Waker>) -> Result<(), Event> {
+    pub(super) fn offer_if_room(
+        &self,
+        event: Arc<Event>,
+        waker: Option<&Waker>,
+    ) -> Result<(), Arc<Event>> {
         let mut state = self.state.lock();
         if state.open == Open::Yes && state.waiting.len() < self.capacity {
             self.push(state, || event);
@@ -195,7 +199,13 @@ impl Queue {
             hand.extend(state.waiting.drain(..end));
         }
         self.note(&state);
-        let publishers = std::mem::take(&mut state.publishers);
+        // Not before half is free: waking a publisher costs more than many events. One that sleeps
+        // on looks again by itself after [`PATIENCE`](super::bus) in case the consumer stops here.
+        let publishers = if state.waiting.len() <= self.capacity / 2 {
+            std::mem::take(&mut state.publishers)
+        } else {
+            Vec::new()
+        };
         drop(state);
         publishers.into_iter().for_each(Waker::wake);
         Taken::Some
@@ -252,8 +262,9 @@ impl Queue {
     /// that has caught up with a busy publisher. Looking at each event would have both fight for
     /// the same cache lines, and a batch costs one lock.
     pub(super) fn gather(&self) {
+        let enough = self.batch() / 4;
         for _ in 0..4 {
-            if self.signal.load(Ordering::Relaxed) * 4 >= self.batch() {
+            if self.signal.load(Ordering::Relaxed) >= enough {
                 return;
             }
             (0..16).for_each(|_| std::hint::spin_loop());
@@ -281,7 +292,11 @@ impl Queue {
     }
 
     #[inline]
-    fn push(&self, mut state: parking_lot::MutexGuard<'_, State>, event: impl FnOnce() -> Event) {
+    fn push(
+        &self,
+        mut state: parking_lot::MutexGuard<'_, State>,
+        event: impl FnOnce() -> Arc<Event>,
+    ) {
         state.offered += 1;
         let number = state.offered;
         state.waiting.push_back(Queued { number, event: event() });
@@ -294,7 +309,11 @@ impl Queue {
     }
 
     #[cold]
-    fn overflow(&self, mut state: parking_lot::MutexGuard<'_, State>, event: Event) -> Offered {
+    fn overflow(
+        &self,
+        mut state: parking_lot::MutexGuard<'_, State>,
+        event: Arc<Event>,
+    ) -> Offered {
         match self.overflow {
             Overflow::DropOldest => {
                 let oldest = state.waiting.pop_front();

@@ -44,11 +44,11 @@ impl Subscription {
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end.
     #[inline]
     pub fn try_next(&mut self) -> Result<Option<Delivery>> {
-        if let Some(delivery) = self.from_hand() {
+        if let Some(delivery) = self.deal() {
             return Ok(Some(delivery));
         }
         match self.queue.take(&mut self.hand) {
-            Taken::Some => Ok(self.from_hand()),
+            Taken::Some => Ok(self.deal()),
             Taken::Empty => Ok(None),
             Taken::Closed => Err(self.closed()),
         }
@@ -58,6 +58,7 @@ impl Subscription {
     ///
     /// # Errors
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end.
+    #[allow(clippy::should_implement_trait, reason = "the name that async streams give it")]
     pub fn next(&mut self) -> impl Future<Output = Result<Delivery>> + Send + '_ {
         poll_fn(|cx| self.poll_next(cx))
     }
@@ -65,7 +66,7 @@ impl Subscription {
     /// As [`next`](Self::next), for hand-written futures.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery>> {
         loop {
-            if let Some(delivery) = self.from_hand() {
+            if let Some(delivery) = self.deal() {
                 return Poll::Ready(Ok(delivery));
             }
             match self.queue.take_or_sleep(&mut self.hand, Some(cx.waker())) {
@@ -82,7 +83,7 @@ impl Subscription {
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end; [`Code::WOULD_DEADLOCK`] where there is nothing
     /// yet and the thread must not block.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Delivery>> {
-        if let Some(delivery) = self.from_hand() {
+        if let Some(delivery) = self.deal() {
             return Ok(Some(delivery));
         }
         if std::mem::take(&mut self.caught_up) {
@@ -105,7 +106,7 @@ impl Subscription {
             let sleeper = ThreadWaker::new();
             loop {
                 match self.queue.take_or_sleep(&mut self.hand, Some(sleeper.waker())) {
-                    Taken::Some => return Ok(self.from_hand()),
+                    Taken::Some => return Ok(self.deal()),
                     Taken::Closed => return Err(self.closed()),
                     Taken::Empty if sleeper.sleep_until(deadline) => {}
                     Taken::Empty => return self.try_next(),
@@ -136,7 +137,7 @@ impl Subscription {
     }
 
     #[inline]
-    fn from_hand(&mut self) -> Option<Delivery> {
+    fn deal(&mut self) -> Option<Delivery> {
         let queued = self.hand.pop_front()?;
         let missed_before = queued.number - self.last - 1;
         self.last = queued.number;

@@ -120,3 +120,21 @@ fn what_cannot_be_subscribed_or_published_says_so() {
     assert_eq!(bus.subscribe("a").queue_group("").pull().unwrap_err().code(), Code::INVALID);
     assert_eq!(bus.stats(), BusStats::default());
 }
+
+/// A publisher's memory follows the subscriptions, and its count reaches the statistics.
+#[test]
+fn publishers_follow_changes_and_are_counted() {
+    let bus = bus();
+    let mut publisher = bus.publisher("a.b").unwrap();
+    assert_eq!(publisher.publish(Payload::NULL).unwrap().queued, 0);
+    let mut sub = bus.subscribe("a.*").pull().unwrap();
+    let mut second = publisher.clone();
+    assert_eq!(publisher.publish(serde_json::Value::from(1)).unwrap().queued, 1);
+    assert_eq!(second.publish(serde_json::Value::from(2)).unwrap().queued, 1);
+    drop(second);
+    assert_eq!(drain(&mut sub), [(1, 0), (2, 0)]);
+    drop(sub);
+    assert_eq!(publisher.publish(Payload::NULL).unwrap().queued, 0);
+    assert_eq!(bus.stats().published, 4);
+    assert_eq!(bus.publisher("a.*").unwrap_err().code(), Code::SUBJECT_INVALID);
+}

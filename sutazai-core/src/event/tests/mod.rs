@@ -6,8 +6,6 @@ mod policies;
 mod stress;
 mod waiting;
 
-use std::sync::Arc;
-
 use super::*;
 use crate::base::runtime::Manual;
 
@@ -30,4 +28,10 @@ fn drain(sub: &mut Subscription) -> Vec<(u64, u64)> {
         all.push((number(&delivery), delivery.missed_before));
     }
     all
+}
+
+fn publish_all(bus: &Bus, subject: &str, numbers: std::ops::Range<u64>) {
+    for n in numbers {
+        publish(bus, subject, n);
+    }
 }

@@ -68,11 +68,11 @@ fn payloads_are_shared() {
     let bus = bus();
     let mut one = bus.subscribe("a").pull().unwrap();
     let mut two = bus.subscribe(">").pull().unwrap();
-    let bytes: std::sync::Arc<[u8]> = vec![7; 1 << 16].into();
-    bus.publish("a", Payload::bytes(std::sync::Arc::clone(&bytes))).unwrap();
+    let bytes: Arc<[u8]> = vec![7; 1 << 16].into();
+    bus.publish("a", Payload::bytes(Arc::clone(&bytes))).unwrap();
     for sub in [&mut one, &mut two] {
-        let got = sub.try_next().unwrap().unwrap().event.payload;
-        assert!(std::ptr::eq(got.as_bytes().unwrap(), &*bytes));
+        let got = sub.try_next().unwrap().unwrap().event;
+        assert!(std::ptr::eq(got.payload.as_bytes().unwrap(), &*bytes));
     }
 }
 
@@ -80,7 +80,7 @@ fn payloads_are_shared() {
 fn dropped_subscriptions_leave_their_counts() {
     let bus = bus();
     let mut sub = bus.subscribe("a").capacity(3).pull().unwrap();
-    (0..5).for_each(|n| drop(publish(&bus, "a", n)));
+    publish_all(&bus, "a", 0..5);
     sub.try_next().unwrap().unwrap();
     drop(sub);
     let stats = bus.stats();

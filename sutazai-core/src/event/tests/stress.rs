@@ -146,7 +146,7 @@ fn a_closed_subscription_counts_to_the_end() {
     thread::scope(|scope| {
         for p in 0..PUBLISHERS {
             let bus = &bus;
-            scope.spawn(move || (0..EACH).for_each(|n| drop(publish(bus, "s", p * EACH + n))));
+            scope.spawn(move || publish_all(bus, "s", p * EACH..(p + 1) * EACH));
         }
     });
     assert_eq!(drain(&mut sub).len(), 100);
@@ -170,7 +170,7 @@ fn groups_get_each_event_once_from_many_threads() {
         let publishers: Vec<_> = (0..PUBLISHERS)
             .map(|p| {
                 let bus = &bus;
-                scope.spawn(move || (0..EACH).for_each(|n| drop(publish(bus, "s", p * EACH + n))))
+                scope.spawn(move || publish_all(bus, "s", p * EACH..(p + 1) * EACH))
             })
             .collect();
         publishers.into_iter().for_each(|p| p.join().unwrap());
