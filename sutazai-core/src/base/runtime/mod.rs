@@ -12,8 +12,8 @@ mod threads;
 mod tokio;
 
 pub use manual::Manual;
-pub(crate) use place::block;
 pub use place::may_block_here;
+pub(crate) use place::{block, forbidden};
 pub use threads::{Threads, ThreadsConfig};
 #[cfg(feature = "tokio")]
 pub use tokio::Tokio;

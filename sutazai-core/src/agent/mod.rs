@@ -1,0 +1,25 @@
+//! Who does the work: the registry of agents, what is known of how they did, the choice among them,
+//! and the adapters that make an agent of what people have.
+//!
+//! ```
+//! use sutazai_core::agent::{self, Registry};
+//! use sutazai_core::port::{AgentCard, Task};
+//!
+//! let registry = Registry::default();
+//! let echo = agent::from_fn(AgentCard::new("echo", ["echo"]), |task: &Task| Ok(task.input().clone()));
+//! registry.add(std::sync::Arc::new(echo))?;
+//! assert_eq!(registry.with_skill("echo").unwrap().len(), 1);
+//! # use sutazai_core::port::Candidates as _;
+//! # Ok::<(), sutazai_core::Error>(())
+//! ```
+//!
+//! **Invariants.** The registry calls no agent but for its card. An idle agent costs less than a
+//! kilobyte; what is kept of its calls is made with the first one.
+
+mod ledger;
+mod registry;
+mod route;
+
+pub use ledger::{AgentStats, FailureStats, LatencyStats, Ledger};
+pub use registry::{AgentState, AgentView, Entry, Registry, Reservation, SkillList};
+pub use route::LeastLoaded;

@@ -1,0 +1,3 @@
+//! Everything that is specific to operating systems, one subject a file.
+
+pub mod lock;
