@@ -18,6 +18,7 @@
 //! What it does not count: the path of `pub(in …)`, and links in documentation, which may point
 //! anywhere. Code under `#[cfg(test)]` follows the same rule as the rest: a test that needs an
 //! upper layer belongs into that layer, or into `/tests`.
+#![allow(clippy::unwrap_used, reason = "a test may panic, its helper functions too")]
 
 #[path = "architecture/check.rs"]
 mod check;
