@@ -20,5 +20,6 @@ pub mod event;
 pub mod kernel;
 pub mod port;
 pub mod store;
+pub mod surface;
 
 pub use base::error::{Class, Code, Error, Result};

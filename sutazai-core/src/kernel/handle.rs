@@ -198,6 +198,23 @@ impl Kernel {
         &self.shared.runtime
     }
 
+    /// Moves the clock of a kernel in virtual time on, running what falls due on the way; says how
+    /// many pieces of work ran.
+    ///
+    /// # Errors
+    /// [`Code::UNSUPPORTED`] when its runtime follows the real time.
+    pub fn advance(&self, duration: Duration) -> Result<usize> {
+        match self.shared.runtime.virtual_time() {
+            Some(manual) => Ok(manual.advance(duration)),
+            None => {
+                Err(Error::new(Code::UNSUPPORTED, "the kernel's runtime follows the real time")
+                    .operation("kernel.advance")
+                    .with("runtime", self.shared.runtime.name())
+                    .advice("build the kernel on the runtime Manual"))
+            }
+        }
+    }
+
     /// Its bounds.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits

@@ -16,7 +16,7 @@ pub const VALUE_MAX: usize = 1024 * 1024;
 pub const LIST_MAX: usize = 1000;
 
 /// One entry of the key-value table.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Entry {
     /// The key, unique in its namespace.
     pub key: String,

@@ -87,6 +87,11 @@ pub trait Runtime: Send + Sync + 'static {
         let _ = grace;
     }
 
+    /// The virtual clock behind it, if it has one.
+    fn virtual_time(&self) -> Option<&Manual> {
+        None
+    }
+
     /// Current sizes, for status.
     fn stats(&self) -> RuntimeStats {
         RuntimeStats::default()
