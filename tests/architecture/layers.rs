@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The layers from the bottom up; each with the modules of the crate root that belong to it. A
-/// new module of `lib.rs` gets its place here, and in the picture of DESIGN.md.
+/// new module of `lib.rs` gets its place here, and in ARCHITECTURE.md.
 const LAYERS: &[&[&str]] = &[
     &["base"],
     &["event", "observe", "store"],
