@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod id;
+pub(crate) mod os;
 pub mod payload;
 pub mod runtime;
 mod sync;
