@@ -13,7 +13,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod base;
+pub mod event;
+pub mod kernel;
 pub mod port;
+pub mod store;
+pub mod surface;
 
 pub use base::error::{Class, Code, Error, Result};

@@ -1,9 +1,27 @@
-//! Agents: how they are connected to a kernel.
+//! Who does the work: the registry of agents, what is known of how they did, the choice among them,
+//! and the adapters that make an agent of what people have.
 //!
-//! An agent is anything that implements [`port::Agent`](crate::port::Agent). [`connect`] makes one
-//! of what people really write.
+//! ```
+//! use sutazai_core::agent::{self, Registry};
+//! use sutazai_core::port::{AgentCard, Task};
 //!
-//! **Invariant.** Nothing here decides which agent does a task or whether it may be done: that is
-//! the kernel's guarded call.
+//! let registry = Registry::default();
+//! let echo = agent::from_fn(AgentCard::new("echo", ["echo"]), |task: &Task| Ok(task.input().clone()));
+//! registry.add(std::sync::Arc::new(echo))?;
+//! assert_eq!(registry.with_skill("echo").unwrap().len(), 1);
+//! # use sutazai_core::port::Candidates as _;
+//! # Ok::<(), sutazai_core::Error>(())
+//! ```
+//!
+//! **Invariants.** The registry calls no agent but for its card. An idle agent costs less than a
+//! kilobyte; what is kept of its calls is made with the first one.
 
 pub mod connect;
+mod ledger;
+mod registry;
+mod route;
+
+pub use connect::{FnAgent, TaskContext, from_async, from_fn, from_fn_with};
+pub use ledger::{AgentStats, FailureStats, LatencyStats, Ledger};
+pub use registry::{AgentState, AgentView, Entry, Registry, Reservation, SkillList};
+pub use route::LeastLoaded;

@@ -6,7 +6,8 @@
 
 pub mod error;
 pub mod id;
-pub(crate) mod os;
+pub(crate) mod nearest;
+pub mod os;
 pub mod payload;
 pub mod runtime;
 mod sync;

@@ -1,26 +1,38 @@
 //! What stands between a task and trouble: the guard step of the guarded call.
 
+use std::time::Duration;
+
 use super::agent::AgentCard;
-use super::task::Task;
+use crate::base::id::CallId;
 use crate::base::time::Moment;
 use crate::{Error, Result};
 
-/// A call that is about to be made.
+/// A call that is about to be made, or has been.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallInfo<'a> {
-    /// The task.
-    pub task: &'a Task,
+    /// Its number.
+    pub call: CallId,
+    /// The skill that is asked for.
+    pub skill: &'a str,
+    /// How long the caller gives it, if the caller says.
+    pub timeout: Option<Duration>,
     /// The agent that was chosen.
     pub agent: &'a AgentCard,
-    /// When.
+    /// Now.
     pub now: Moment,
 }
 
 impl<'a> CallInfo<'a> {
-    /// A call of `task` on `agent`.
-    pub fn new(task: &'a Task, agent: &'a AgentCard, now: Moment) -> Self {
-        Self { task, agent, now }
+    /// A call of `skill` on `agent`.
+    pub fn new(
+        call: CallId,
+        skill: &'a str,
+        timeout: Option<Duration>,
+        agent: &'a AgentCard,
+        now: Moment,
+    ) -> Self {
+        Self { call, skill, timeout, agent, now }
     }
 }
 

@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod auth;
+pub mod component;
 pub mod config;
 pub mod guard;
 pub mod monitor;
@@ -23,11 +24,12 @@ pub mod task;
 
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
+pub use component::Component;
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
 pub use record::{CallRecord, Recorder};
-pub use route::{Candidate, Router};
+pub use route::{Candidate, Candidates, Router};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};
 pub use task::{Outcome, Task, Trace};

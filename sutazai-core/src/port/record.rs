@@ -4,18 +4,25 @@ use std::time::Duration;
 
 use super::agent::AgentCard;
 use super::session::Session;
-use super::task::Task;
+use super::task::Trace;
 use crate::Error;
+use crate::base::id::CallId;
 use crate::base::time::Timestamp;
 
 /// A call that has its answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallRecord<'a> {
-    /// The task.
-    pub task: &'a Task,
-    /// Who called.
-    pub session: &'a Session,
+    /// Its number.
+    pub call: CallId,
+    /// The skill that was asked for.
+    pub skill: &'a str,
+    /// Its place in its trace.
+    pub trace: Trace,
+    /// What it is a part of.
+    pub parent: Option<Trace>,
+    /// Who called; `None` when that could not be told.
+    pub session: Option<&'a Session>,
     /// The agent that was chosen; `None` when the call was refused before.
     pub agent: Option<&'a AgentCard>,
     /// What went wrong, if anything did.
@@ -27,16 +34,19 @@ pub struct CallRecord<'a> {
 }
 
 impl<'a> CallRecord<'a> {
-    /// A record of one call.
-    pub fn new(
-        task: &'a Task,
-        session: &'a Session,
-        agent: Option<&'a AgentCard>,
-        failure: Option<&'a Error>,
-        began: Timestamp,
-        took: Duration,
-    ) -> Self {
-        Self { task, session, agent, failure, began, took }
+    /// A record of a call that nothing is known of but its skill.
+    pub fn new(call: CallId, skill: &'a str, began: Timestamp) -> Self {
+        Self {
+            call,
+            skill,
+            trace: Trace::default(),
+            parent: None,
+            session: None,
+            agent: None,
+            failure: None,
+            began,
+            took: Duration::ZERO,
+        }
     }
 }
 

@@ -8,38 +8,45 @@ use crate::base::time::Timestamp;
 
 /// An authenticated caller. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    principal: Arc<str>,
-    scheme: Arc<str>,
-    attributes: Arc<BTreeMap<String, String>>,
+pub struct Session(Arc<Inner>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inner {
+    principal: String,
+    scheme: String,
+    attributes: BTreeMap<String, String>,
 }
 
 impl Session {
     /// A session of this principal, authenticated by this scheme.
-    pub fn new(principal: impl Into<Arc<str>>, scheme: impl Into<Arc<str>>) -> Self {
-        Self { principal: principal.into(), scheme: scheme.into(), attributes: Arc::default() }
+    pub fn new(principal: impl Into<String>, scheme: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            principal: principal.into(),
+            scheme: scheme.into(),
+            attributes: BTreeMap::new(),
+        }))
     }
 
     /// With attributes that policies may read.
     #[must_use]
     pub fn with_attributes(mut self, attributes: BTreeMap<String, String>) -> Self {
-        self.attributes = Arc::new(attributes);
+        Arc::make_mut(&mut self.0).attributes = attributes;
         self
     }
 
     /// Who.
     pub fn principal(&self) -> &str {
-        &self.principal
+        &self.0.principal
     }
 
     /// How they proved it.
     pub fn scheme(&self) -> &str {
-        &self.scheme
+        &self.0.scheme
     }
 
     /// What else is known of them.
     pub fn attributes(&self) -> &BTreeMap<String, String> {
-        &self.attributes
+        &self.0.attributes
     }
 }
 

@@ -187,6 +187,7 @@ codes! {
     COMPONENT_CYCLE = 6005, "kernel.component_cycle", Persistent, "components need one another in a circle";
     COMPONENT_MISSING = 6006, "kernel.component_missing", Persistent, "a component needs one that is not there";
     DRAINING = 6007, "kernel.draining", Persistent, "the kernel takes no new calls: it is stopping";
+    INJECT_SCOPE = 6008, "kernel.inject_scope", Persistent, "a value that lives as long as a scope is needed where there is none";
     // surface: 7000–7999
     OPERATION_UNKNOWN = 7000, "surface.operation_unknown", Persistent, "no operation has that name";
     REQUEST_INVALID = 7001, "surface.request_invalid", Persistent, "the request does not fit the operation's schema";

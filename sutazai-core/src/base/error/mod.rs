@@ -11,9 +11,11 @@
 //! ```
 
 mod code;
+mod problems;
 mod repr;
 
 pub use code::{Class, Code};
+pub use problems::Problems;
 
 use std::borrow::Cow;
 use std::fmt;

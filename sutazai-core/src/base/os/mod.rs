@@ -1,5 +1,6 @@
 //! Everything that is specific to operating systems, one subject a file.
 
+pub mod lock;
 #[cfg(unix)]
 pub(crate) mod pipe;
 #[cfg(unix)]

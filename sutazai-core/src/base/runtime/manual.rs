@@ -200,6 +200,10 @@ impl Runtime for Manual {
         false
     }
 
+    fn virtual_time(&self) -> Option<&Self> {
+        Some(self)
+    }
+
     fn stats(&self) -> RuntimeStats {
         let state = self.shared.state.lock();
         RuntimeStats { queued: state.ready.len(), timers: state.timers.len(), ..Default::default() }

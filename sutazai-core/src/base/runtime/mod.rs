@@ -12,8 +12,8 @@ mod threads;
 mod tokio;
 
 pub use manual::Manual;
-pub(crate) use place::block;
 pub use place::may_block_here;
+pub(crate) use place::{block, forbidden};
 pub use threads::{Threads, ThreadsConfig};
 #[cfg(feature = "tokio")]
 pub use tokio::Tokio;
@@ -85,6 +85,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// joins the calling thread.
     fn stop(&self, grace: Duration) {
         let _ = grace;
+    }
+
+    /// The virtual clock behind it, if it has one.
+    fn virtual_time(&self) -> Option<&Manual> {
+        None
     }
 
     /// Current sizes, for status.

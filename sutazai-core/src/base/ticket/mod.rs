@@ -67,7 +67,8 @@ pub struct Ticket<T> {
     cell: Option<Cell<T>>,
 }
 
-/// The worker's end of a call. Dropping it unanswered answers [`Code::ABANDONED`].
+/// The worker's end of a call. Dropping it unanswered answers [`Code::ABANDONED`], or
+/// [`Code::PANIC`] while the thread unwinds.
 #[must_use = "dropping a reply answers its call with an error"]
 pub struct Reply<T> {
     /// None once answered.
@@ -162,6 +163,11 @@ impl<T> Ticket<T> {
         if let Some(claim) = self.cell.as_ref().and_then(Cell::claim) {
             claim.answer(Err(cancelled()), Settled::ByCaller);
         }
+    }
+
+    /// The right to answer in the worker's stead; `None` once the answer was given out.
+    pub fn settler(&self) -> Option<Settler<T>> {
+        self.cell.as_ref().map(|cell| Settler { cell: cell.share() })
     }
 
     /// Lets the call go on without anybody to hear the answer.
@@ -280,7 +286,8 @@ impl<T> Reply<T> {
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            let _ = cell.finish(Err(Error::from(&ABANDONED)));
+            let lost = if std::thread::panicking() { &PANICKED } else { &ABANDONED };
+            let _ = cell.finish(Err(Error::from(lost)));
         }
     }
 }
@@ -317,6 +324,8 @@ fn quietly(f: impl FnOnce()) {
 static CANCELLED: Fixed = Fixed { code: Code::CANCELLED, message: "the call was cancelled" };
 static ABANDONED: Fixed =
     Fixed { code: Code::ABANDONED, message: "the worker dropped its reply without answering" };
+static PANICKED: Fixed =
+    Fixed { code: Code::PANIC, message: "the worker panicked before it answered" };
 static TAKEN: Fixed = Fixed { code: Code::TAKEN, message: "the ticket gave its answer before" };
 static TOO_LATE: Fixed = Fixed { code: Code::TOO_LATE, message: "the call has its answer already" };
 static INTERNAL: Fixed = Fixed { code: Code::INTERNAL, message: "a wait without end ended" };

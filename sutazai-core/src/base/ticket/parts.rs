@@ -107,3 +107,29 @@ impl<T> Future for NextPart<'_, T> {
         }
     }
 }
+
+impl<T: 'static> Ticket<T> {
+    /// A ticket of the same call whose answer goes through `f`, on the answering thread. Parts come
+    /// through as they are; cancelling or dropping it cancels the call.
+    pub fn map<U: Send + 'static>(
+        self,
+        hook: Option<Box<dyn super::Hook<U>>>,
+        f: impl FnOnce(Result<T>) -> Result<U> + Send + 'static,
+    ) -> Ticket<U>
+    where
+        T: Send,
+    {
+        let (outer, reply) = match hook {
+            Some(hook) => super::pair_with(hook),
+            None => super::pair(),
+        };
+        if let (Some(settler), Some(parts)) = (self.settler(), reply.settler()) {
+            reply.on_cancel(move || {
+                settler.settle(Err(super::cancelled()));
+            });
+            self.on_part(move |part| push(&parts.cell, part));
+        }
+        self.on_done(move |answer| drop(reply.answer(f(answer))));
+        outer
+    }
+}

@@ -1,0 +1,332 @@
+//! [`Queue`]: what waits for one subscription, with its bound, its overflow policy and its counts.
+//!
+//! One short mutex section a push and one per *batch* taken. The consumer sleeps by leaving a
+//! waker under the same mutex, so no wake-up can be lost between its look and its sleep, and a
+//! publisher pays for waking only when somebody sleeps. Wakers run, and events are dropped, after
+//! the mutex is free.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+
+use super::{Event, Overflow, Pattern};
+
+/// The most that a consumer takes at once.
+const MAX_BATCH: usize = 64;
+
+/// Set in [`Queue::signal`] once the queue is closed.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+/// The queue of one subscription.
+pub(super) struct Queue {
+    pub(super) id: u64,
+    pub(super) pattern: Pattern,
+    pub(super) group: Option<Arc<str>>,
+    capacity: usize,
+    overflow: Overflow,
+    /// How many wait, and [`CLOSED`]. Written under the mutex; read without it, as a hint whether
+    /// locking is worth while.
+    signal: CachePadded<AtomicUsize>,
+    state: Mutex<State>,
+}
+
+struct State {
+    waiting: VecDeque<Queued>,
+    /// Events that matched, whatever became of them: the number of the latest.
+    offered: u64,
+    missed: u64,
+    open: Open,
+    consumer: Option<Waker>,
+    /// Publishers that wait for room.
+    publishers: Vec<Waker>,
+}
+
+/// An event and its number among those that matched the subscription, from 1.
+pub(super) struct Queued {
+    pub(super) number: u64,
+    pub(super) event: Event,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Yes,
+    /// Overflowed under [`Overflow::Close`]: what waits can be had, what comes is counted.
+    Overflowed,
+    /// The subscription or the bus is gone: nothing is counted any more.
+    Gone,
+}
+
+/// What became of an event that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// It waits in the queue.
+    Queued,
+    /// It waits in the queue in place of an older one.
+    Displaced,
+    /// The subscription misses it.
+    Missed,
+    /// There is no subscription any more.
+    Gone,
+}
+
+/// What a consumer found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Some,
+    Empty,
+    Closed,
+}
+
+/// The counts of one subscription at one moment: `offered = taken + missed + waiting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) offered: u64,
+    pub(super) missed: u64,
+    pub(super) waiting: u64,
+}
+
+impl Queue {
+    pub(super) fn new(
+        id: u64,
+        pattern: Pattern,
+        group: Option<Arc<str>>,
+        capacity: usize,
+        overflow: Overflow,
+    ) -> Self {
+        Self {
+            id,
+            pattern,
+            group,
+            capacity,
+            overflow,
+            signal: CachePadded::new(AtomicUsize::new(0)),
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                offered: 0,
+                missed: 0,
+                open: Open::Yes,
+                consumer: None,
+                publishers: Vec::new(),
+            }),
+        }
+    }
+
+    /// Takes the event, or does what the overflow policy says. Never waits.
+    #[inline]
+    pub(super) fn offer(&self, event: Event) -> Offered {
+        let mut state = self.state.lock();
+        if state.open == Open::Yes && state.waiting.len() < self.capacity {
+            self.push(state, event);
+            return Offered::Queued;
+        }
+        match state.open {
+            Open::Gone => Offered::Gone,
+            Open::Yes => self.overflow(state, event),
+            Open::Overflowed => {
+                state.offered += 1;
+                state.missed += 1;
+                Offered::Missed
+            }
+        }
+    }
+
+    /// Takes the event if there is room; otherwise gives it back and, given a waker, wakes it when
+    /// there may be room.
+    ///
+    /// A closed queue has no room and never will: offer it the event without asking.
+    #[inline]
+    pub(super) fn offer_if_room(&self, event: Event, waker: Option<&Waker>) -> Result<(), Event> {
+        let mut state = self.state.lock();
+        if state.open == Open::Yes && state.waiting.len() < self.capacity {
+            self.push(state, event);
+            return Ok(());
+        }
+        if let Some(waker) = waker.filter(|_| state.open == Open::Yes)
+            && !state.publishers.iter().any(|known| known.will_wake(waker))
+        {
+            state.publishers.push(waker.clone());
+        }
+        Err(event)
+    }
+
+    /// Takes back a publisher's waker.
+    pub(super) fn forget(&self, waker: &Waker) {
+        self.state.lock().publishers.retain(|known| !known.will_wake(waker));
+    }
+
+    /// Moves a batch into `hand`, which is empty.
+    #[inline]
+    pub(super) fn take(&self, hand: &mut VecDeque<Queued>) -> Taken {
+        self.take_or_sleep(hand, None)
+    }
+
+    /// Moves a batch into `hand`, which is empty, or leaves the waker.
+    pub(super) fn take_or_sleep(
+        &self,
+        hand: &mut VecDeque<Queued>,
+        waker: Option<&Waker>,
+    ) -> Taken {
+        if waker.is_none() && self.signal.load(Ordering::Relaxed) == 0 {
+            return Taken::Empty;
+        }
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() {
+            if state.open != Open::Yes {
+                return Taken::Closed;
+            }
+            let before = match waker {
+                Some(waker) => state.consumer.replace(waker.clone()),
+                None => None,
+            };
+            drop(state);
+            drop(before);
+            return Taken::Empty;
+        }
+        let batch = (self.capacity / 8).clamp(1, MAX_BATCH);
+        if state.waiting.len() <= batch && hand.is_empty() {
+            std::mem::swap(hand, &mut state.waiting);
+        } else {
+            let end = state.waiting.len().min(batch);
+            hand.extend(state.waiting.drain(..end));
+        }
+        self.note(&state);
+        let publishers = std::mem::take(&mut state.publishers);
+        drop(state);
+        publishers.into_iter().for_each(Waker::wake);
+        Taken::Some
+    }
+
+    /// Leaves the waker if nothing waits and the queue is open; otherwise says what there is.
+    pub(super) fn sleep(&self, waker: &Waker) -> Taken {
+        let mut state = self.state.lock();
+        let found = match (state.waiting.is_empty(), state.open) {
+            (false, _) => return Taken::Some,
+            (true, Open::Yes) => Taken::Empty,
+            (true, _) => return Taken::Closed,
+        };
+        let before = state.consumer.replace(waker.clone());
+        drop(state);
+        drop(before);
+        found
+    }
+
+    /// Leaves the waker for the next event, whatever waits now.
+    pub(super) fn arm(&self, waker: &Waker) {
+        let mut state = self.state.lock();
+        if state.open != Open::Gone {
+            let before = state.consumer.replace(waker.clone());
+            drop(state);
+            drop(before);
+        }
+    }
+
+    /// Nobody comes to take events any more: drops them, and answers the last counts, the first
+    /// time.
+    pub(super) fn abandon(&self) -> Option<Counts> {
+        self.end(true)
+    }
+
+    /// Nothing will come any more; what waits can still be had.
+    pub(super) fn finish(&self) -> Option<Counts> {
+        self.end(false)
+    }
+
+    /// Whether something may wait, or the queue is closed, without locking.
+    pub(super) fn is_worth_a_look(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether there may be room, without locking.
+    pub(super) fn may_have_room(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) < self.capacity
+    }
+
+    /// Whether it was closed, by overflow or for good.
+    pub(super) fn is_closed(&self) -> bool {
+        self.signal.load(Ordering::Acquire) & CLOSED != 0
+    }
+
+    /// The counts now.
+    pub(super) fn counts(&self) -> Counts {
+        self.state.lock().counts()
+    }
+
+    #[inline]
+    fn push(&self, mut state: parking_lot::MutexGuard<'_, State>, event: Event) {
+        state.offered += 1;
+        let number = state.offered;
+        state.waiting.push_back(Queued { number, event });
+        self.note(&state);
+        let consumer = state.consumer.take();
+        drop(state);
+        if let Some(consumer) = consumer {
+            consumer.wake();
+        }
+    }
+
+    #[cold]
+    fn overflow(&self, mut state: parking_lot::MutexGuard<'_, State>, event: Event) -> Offered {
+        match self.overflow {
+            Overflow::DropOldest => {
+                let oldest = state.waiting.pop_front();
+                state.missed += 1;
+                self.push(state, event);
+                drop(oldest);
+                Offered::Displaced
+            }
+            Overflow::DropNewest => {
+                state.offered += 1;
+                state.missed += 1;
+                Offered::Missed
+            }
+            Overflow::Close => {
+                state.offered += 1;
+                state.missed += 1;
+                state.open = Open::Overflowed;
+                self.note(&state);
+                let wakers = state.wakers();
+                drop(state);
+                wakers.into_iter().for_each(Waker::wake);
+                Offered::Missed
+            }
+        }
+    }
+
+    fn end(&self, discard: bool) -> Option<Counts> {
+        let mut state = self.state.lock();
+        if state.open == Open::Gone {
+            return None;
+        }
+        state.open = Open::Gone;
+        let counts = state.counts();
+        let rest = if discard { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
+        self.note(&state);
+        let wakers = state.wakers();
+        drop(state);
+        drop(rest);
+        wakers.into_iter().for_each(Waker::wake);
+        Some(counts)
+    }
+
+    #[inline]
+    fn note(&self, state: &State) {
+        let closed = if state.open == Open::Yes { 0 } else { CLOSED };
+        self.signal.store(state.waiting.len() | closed, Ordering::Release);
+    }
+}
+
+impl State {
+    fn counts(&self) -> Counts {
+        Counts { offered: self.offered, missed: self.missed, waiting: self.waiting.len() as u64 }
+    }
+
+    fn wakers(&mut self) -> Vec<Waker> {
+        let mut wakers = std::mem::take(&mut self.publishers);
+        wakers.extend(self.consumer.take());
+        wakers
+    }
+}

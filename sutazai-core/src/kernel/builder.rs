@@ -1,0 +1,140 @@
+//! Building a kernel.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::handle::Kernel;
+use super::limits::Limits;
+use crate::Result;
+use crate::base::runtime::Runtime;
+use crate::kernel::inject::Container;
+#[cfg(feature = "agent")]
+use crate::port::Agent;
+use crate::port::{Authenticator, Component, Guard, Policy, Recorder, Router};
+use crate::store::Migrations;
+
+/// Builds a [`Kernel`]. Everything has a default; [`build`](Self::build) starts no thread.
+#[must_use = "a builder does nothing until `build`"]
+#[derive(Default)]
+pub struct Builder {
+    pub(super) runtime: Option<Arc<dyn Runtime>>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) limits: Limits,
+    pub(super) seed: Option<u64>,
+    pub(super) authenticator: Option<Arc<dyn Authenticator>>,
+    pub(super) policy: Option<Arc<dyn Policy>>,
+    pub(super) router: Option<Arc<dyn Router>>,
+    pub(super) guard: Option<Arc<dyn Guard>>,
+    pub(super) recorders: Vec<Arc<dyn Recorder>>,
+    pub(super) components: Vec<Arc<dyn Component>>,
+    pub(super) migrations: Vec<Migrations>,
+    pub(super) container: Container,
+    #[cfg(feature = "agent")]
+    pub(super) agents: Vec<Arc<dyn Agent>>,
+}
+
+impl Builder {
+    /// Keeps state in this directory, which one kernel at a time owns. Without it everything is in
+    /// memory and gone with the kernel.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(path.into());
+        self
+    }
+
+    /// Runs on this runtime. Without it: [`Threads`](crate::base::runtime::Threads) of the kernel's own.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Sets the bounds.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Makes identifiers, and whatever else is drawn by chance, follow from this seed. Without it
+    /// each kernel draws its own.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Registers an agent; it is started with the kernel.
+    #[cfg(feature = "agent")]
+    pub fn agent(self, agent: impl Agent) -> Self {
+        self.shared_agent(Arc::new(agent))
+    }
+
+    /// As [`agent`](Self::agent), for one that is shared.
+    #[cfg(feature = "agent")]
+    pub fn shared_agent(mut self, agent: Arc<dyn Agent>) -> Self {
+        self.agents.push(agent);
+        self
+    }
+
+    /// Adds a component: something that the kernel starts and stops, in order of their needs.
+    pub fn component(mut self, component: impl Component) -> Self {
+        self.components.push(Arc::new(component));
+        self
+    }
+
+    /// As [`component`](Self::component), for one that is shared.
+    pub fn shared_component(mut self, component: Arc<dyn Component>) -> Self {
+        self.components.push(component);
+        self
+    }
+
+    /// Replaces the authenticate step. Default: [`Local`](super::Local).
+    pub fn authenticator(mut self, step: impl Authenticator) -> Self {
+        self.authenticator = Some(Arc::new(step));
+        self
+    }
+
+    /// Replaces the authorise step. Default: [`AllowAll`](super::AllowAll).
+    pub fn policy(mut self, step: impl Policy) -> Self {
+        self.policy = Some(Arc::new(step));
+        self
+    }
+
+    /// Replaces the route step. Default: least loaded, with feature `agent`.
+    pub fn router(mut self, step: impl Router) -> Self {
+        self.router = Some(Arc::new(step));
+        self
+    }
+
+    /// Replaces the guard step. Default: [`DeadlineOnly`](super::DeadlineOnly) with [`Limits::deadline`].
+    pub fn guard(mut self, step: impl Guard) -> Self {
+        self.guard = Some(Arc::new(step));
+        self
+    }
+
+    /// Adds to the record step; the kernel's own books are kept in any case.
+    pub fn recorder(mut self, recorder: impl Recorder) -> Self {
+        self.recorders.push(Arc::new(recorder));
+        self
+    }
+
+    /// Contributes tables to the store.
+    pub fn migrations(mut self, migrations: Migrations) -> Self {
+        self.migrations.push(migrations);
+        self
+    }
+
+    /// Fills the dependency injection container. Called here, once.
+    pub fn inject(mut self, fill: impl FnOnce(&mut Container)) -> Self {
+        fill(&mut self.container);
+        self
+    }
+
+    /// Builds the kernel: opens the data directory and the store, checks the injection graph and
+    /// the components. Starts no thread.
+    ///
+    /// # Errors
+    /// What the store says of the data directory (`store.*`), what the container says of its graph
+    /// (`kernel.inject_*`), what the components say of theirs (`kernel.component_*`), and what the
+    /// registry says of the agents' cards.
+    pub fn build(self) -> Result<Kernel> {
+        Kernel::build(self)
+    }
+}

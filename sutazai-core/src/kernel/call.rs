@@ -1,0 +1,289 @@
+//! The guarded call: authenticate → authorise → route → guard → [`Agent::handle`] → record.
+//!
+//! One task takes this way once, in this order. Everything before `handle` runs on the caller's
+//! thread; the record is made on the answering thread, before the caller can see the answer.
+//!
+//! [`Agent::handle`]: crate::port::Agent::handle
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::shared::{Phase, Shared};
+use crate::agent::{Entry, Reservation};
+use crate::base::error::Fixed;
+use crate::base::id::CallId;
+use crate::base::ticket::{self, Hook, Reply, Settled, Ticket};
+use crate::base::time::Moment;
+use crate::port::{
+    Access, CallInfo, CallRecord, Candidate as _, Decision, Outcome, RunMode, Session, Task, Trace,
+};
+use crate::{Code, Error, Result};
+
+/// Times that a place is looked for again when somebody else took the one that was chosen.
+const TRIES: usize = 4;
+
+impl Shared {
+    /// Takes a task all the way. The ticket answers in any case.
+    pub(super) fn call(
+        self: &Arc<Self>,
+        task: Task,
+        token: Option<&str>,
+    ) -> (CallId, Ticket<Outcome>) {
+        let now = self.runtime.now();
+        let id = CallId(self.ids.next());
+        match self.admit(&task, token, id, now) {
+            Ok(admitted) => (id, self.dispatch(task, admitted, id, now)),
+            Err(refusal) => {
+                let error = refusal.error.clone();
+                self.refused(&task, id, now, refusal);
+                (id, ticket::ready(Err(error)))
+            }
+        }
+    }
+
+    /// Everything before the agent gets the task.
+    fn admit(
+        &self,
+        task: &Task,
+        token: Option<&str>,
+        id: CallId,
+        now: Moment,
+    ) -> Result<Admitted, Refusal> {
+        let phase = self.phase();
+        if phase != Phase::Running {
+            return Err(Refusal::early(not_running(phase)));
+        }
+        let wall = self.clock.wall(now);
+        let session = self.steps.authenticator.authenticate(token, wall).map_err(Refusal::early)?;
+        if let Decision::Deny { reason } =
+            self.steps.policy.decide(&Access::call(&session, task, wall))
+        {
+            let error = Error::new(Code::DENIED, "the policy does not allow this call")
+                .operation("kernel.call")
+                .with("principal", session.principal())
+                .with("skill", task.skill())
+                .with("reason", reason);
+            return Err(Refusal { error, session: Some(session), entry: None });
+        }
+        let reservation = match self.route(task, now) {
+            Ok(reservation) => reservation,
+            Err(error) => return Err(Refusal { error, session: Some(session), entry: None }),
+        };
+        let entry = reservation.entry();
+        let info = CallInfo::new(id, task.skill(), task.given_timeout(), entry.card(), now);
+        let deadline = match self.steps.guard.admit(&info) {
+            Ok(admission) => admission.deadline,
+            Err(error) => {
+                let entry = Some(Arc::clone(entry));
+                return Err(Refusal { error, session: Some(session), entry });
+            }
+        };
+        let place = self.load.enter().map_err(|error| Refusal {
+            error,
+            session: Some(session.clone()),
+            entry: Some(Arc::clone(reservation.entry())),
+        })?;
+        Ok(Admitted { session, reservation, deadline, place })
+    }
+
+    fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
+        if let Some(name) = task.wanted_agent() {
+            let entry = self.agents.get(name).ok_or_else(|| no_agent(name))?;
+            if !entry.card().skills.iter().any(|skill| skill == task.skill()) {
+                return Err(Error::new(Code::AGENT_NO_SKILL, "the agent does not have the skill")
+                    .operation("kernel.call")
+                    .with("agent", name)
+                    .with("skill", task.skill()));
+            }
+            return entry.reserve().ok_or_else(|| busy(task));
+        }
+        let candidates = self.agents.with_skill(task.skill()).ok_or_else(|| self.no_skill(task))?;
+        for _ in 0..TRIES {
+            let router = self.steps.router.as_deref();
+            let chosen = router.and_then(|r| r.route(task, &*candidates, now));
+            let Some(entry) = chosen.and_then(|index| candidates.entry(index)) else { break };
+            if let Some(reservation) = entry.reserve() {
+                return Ok(reservation);
+            }
+        }
+        Err(busy(task))
+    }
+
+    fn dispatch(
+        self: &Arc<Self>,
+        task: Task,
+        admitted: Admitted,
+        id: CallId,
+        now: Moment,
+    ) -> Ticket<Outcome> {
+        let Admitted { session, reservation, deadline, place } = admitted;
+        let parent = task.parent();
+        let trace = Trace {
+            trace: parent.map_or_else(|| self.ids.trace(id.0), |parent| parent.trace),
+            span: self.ids.span(id.0),
+        };
+        let entry = Arc::clone(reservation.entry());
+        let book = Book {
+            id,
+            skill: Arc::clone(task.shared_skill()),
+            trace,
+            parent,
+            session,
+            began: now,
+            entry: Arc::clone(&entry),
+            shared: Arc::clone(self),
+            held: parking_lot::Mutex::new(Some((reservation, place))),
+        };
+        let (ticket, reply) = ticket::pair_with(Box::new(book));
+        let task = task.called(id, trace, deadline);
+        match entry.card().run {
+            RunMode::Inline => handle(&entry, task, reply),
+            RunMode::Pool => {
+                let settler = ticket.settler();
+                let job = Box::new(move || handle(&entry, task, reply));
+                if let Err(refused) = self.runtime.spawn_blocking(job) {
+                    if let Some(settler) = settler {
+                        settler.settle(Err(refused.error.operation("kernel.call")));
+                    }
+                    drop(refused.work);
+                }
+            }
+        }
+        if !ticket.is_done()
+            && let Some(settler) = ticket.settler()
+        {
+            self.enter(id, deadline, settler, now);
+        }
+        ticket
+    }
+
+    /// A call that no agent got: recorded all the same.
+    fn refused(&self, task: &Task, id: CallId, now: Moment, refusal: Refusal) {
+        let mut record = CallRecord::new(id, task.skill(), self.clock.wall(now));
+        record.parent = task.parent();
+        record.trace = Trace {
+            trace: task.parent().map_or_else(|| self.ids.trace(id.0), |p| p.trace),
+            span: self.ids.span(id.0),
+        };
+        record.session = refusal.session.as_ref();
+        record.agent = refusal.entry.as_ref().map(|entry| entry.card());
+        record.failure = Some(&refusal.error);
+        record.took = self.runtime.now().since(now);
+        self.record(&record);
+    }
+
+    fn no_skill(&self, task: &Task) -> Error {
+        let skills = self.agents.skills();
+        let error = Error::new(Code::AGENT_NO_SKILL, "no registered agent has the skill")
+            .operation("kernel.call")
+            .with("skill", task.skill());
+        match super::nearest(task.skill(), skills.iter().map(|s| &**s)) {
+            Some(near) => error.advice(format!("did you mean '{near}'?")),
+            None => error.advice("register an agent that has it"),
+        }
+    }
+}
+
+/// What a call has been given by the time its agent gets it.
+struct Admitted {
+    session: Session,
+    reservation: Reservation,
+    deadline: Moment,
+    place: super::load::Place,
+}
+
+struct Refusal {
+    error: Error,
+    session: Option<Session>,
+    entry: Option<Arc<Entry>>,
+}
+
+impl Refusal {
+    fn early(error: Error) -> Self {
+        Self { error, session: None, entry: None }
+    }
+}
+
+/// Hands the task over. A panic of the agent ends here: its reply, dropped while the thread
+/// unwound, has answered [`Code::PANIC`].
+fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
+    let agent = entry.agent();
+    let _ = catch_unwind(AssertUnwindSafe(move || agent.handle(task, reply)));
+}
+
+/// The books of one call.
+struct Book {
+    id: CallId,
+    skill: Arc<str>,
+    trace: Trace,
+    parent: Option<Trace>,
+    session: Session,
+    began: Moment,
+    entry: Arc<Entry>,
+    shared: Arc<Shared>,
+    /// The agent's place and the kernel's, given back when the agent lets go of its reply.
+    held: parking_lot::Mutex<Option<(Reservation, super::load::Place)>>,
+}
+
+impl Hook<Outcome> for Book {
+    fn settled(&self, answer: &Result<Outcome>, by: Settled) {
+        let shared = &self.shared;
+        let failure = answer.as_ref().err();
+        let now = shared.runtime.now();
+        let card = self.entry.card();
+        let record = {
+            let mut record = CallRecord::new(self.id, &self.skill, shared.clock.wall(self.began));
+            record.trace = self.trace;
+            record.parent = self.parent;
+            record.session = Some(&self.session);
+            record.agent = Some(card);
+            record.failure = failure;
+            record.took = now.since(self.began);
+            record
+        };
+        self.entry.ledger().record(record.took, failure);
+        let info = CallInfo::new(self.id, &self.skill, None, card, now);
+        shared.steps.guard.settled(&info, failure);
+        shared.record(&record);
+        if by != Settled::ByKernel {
+            shared.in_flight.leave(self.id);
+        }
+    }
+
+    fn finished(&self) {
+        drop(self.held.lock().take());
+    }
+
+    fn may_block(&self) -> bool {
+        self.shared.runtime.may_block()
+    }
+}
+
+fn not_running(phase: Phase) -> Error {
+    static NOT_STARTED: Fixed = Fixed {
+        code: Code::NOT_RUNNING,
+        message: "the kernel has not been started; call start first",
+    };
+    static DRAINING: Fixed =
+        Fixed { code: Code::DRAINING, message: "the kernel takes no new calls: it is stopping" };
+    static STOPPED: Fixed =
+        Fixed { code: Code::NOT_RUNNING, message: "the kernel has been stopped" };
+    match phase {
+        Phase::Built | Phase::Starting => (&NOT_STARTED).into(),
+        Phase::Running | Phase::Draining => (&DRAINING).into(),
+        Phase::Stopped => (&STOPPED).into(),
+    }
+}
+
+fn no_agent(name: &str) -> Error {
+    Error::new(Code::NOT_FOUND, "no agent of this name is registered")
+        .operation("kernel.call")
+        .with("agent", name)
+}
+
+fn busy(task: &Task) -> Error {
+    Error::new(Code::OVERLOADED, "every agent with the skill is at its concurrency or not ready")
+        .operation("kernel.call")
+        .with("skill", task.skill())
+        .advice("try again later, or register more agents")
+}

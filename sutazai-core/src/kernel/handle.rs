@@ -1,0 +1,329 @@
+//! The handle on a kernel: start, call, ask, stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::time::Duration;
+
+use super::builder::Builder;
+use super::clock::Clock;
+use super::inject::Injector;
+use super::lifecycle::Lifecycle;
+use super::limits::Limits;
+use super::load::Load;
+use super::record::Kept;
+use super::shared::{Phase, Shared, Steps};
+use super::status::KernelStatus;
+use super::steps::{AllowAll, DeadlineOnly, Local};
+use crate::base::id::IdSource;
+use crate::base::runtime::{Runtime, Threads, ThreadsConfig};
+use crate::base::time::Moment;
+use crate::event::Bus;
+use crate::store::{DataDir, Store};
+use crate::{Code, Error, Result};
+
+/// A running program's operations kernel. Cheap to clone; clones are the same kernel, which stops
+/// when the last one is dropped, if [`stop`](Self::stop) was not called before.
+#[derive(Clone)]
+pub struct Kernel {
+    pub(super) shared: Arc<Shared>,
+    owner: Arc<Owner>,
+}
+
+/// Stops the kernel when the last handle goes. Calls and callbacks hold [`Shared`] only.
+struct Owner {
+    shared: Arc<Shared>,
+    injector: Injector,
+    owns_runtime: bool,
+}
+
+/// How long a kernel whose last handle was dropped gives what it runs.
+const DROP_GRACE: Duration = Duration::from_secs(2);
+
+impl Kernel {
+    /// A builder with everything as by default.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(super) fn build(builder: Builder) -> Result<Self> {
+        let owns_runtime = builder.runtime.is_none();
+        let limits = builder.limits;
+        let runtime = builder.runtime.unwrap_or_else(|| threads(&limits));
+        let injector = builder.container.seal()?;
+        let data_dir = builder.data_dir.map(DataDir::open).transpose()?;
+        let store = match &data_dir {
+            Some(dir) => Store::open(dir, &builder.migrations)?,
+            None => Store::memory(&builder.migrations)?,
+        };
+        let bus = Bus::new(Arc::clone(&runtime));
+        let kept = Kept::new(&limits, &runtime, data_dir.as_ref())?;
+        let seed = builder.seed.unwrap_or_else(fresh_seed);
+        let shared = Arc::new(Shared {
+            phase: AtomicU8::new(Phase::Built as u8),
+            clock: Clock::new(&*runtime),
+            ids: IdSource::new(seed),
+            lifecycle: Lifecycle::new(Arc::clone(&runtime), super::record::announcer(&bus)),
+            load: Load::new(limits.calls),
+            steps: Steps {
+                authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
+                policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
+                router: builder.router.or_else(super::steps::default_router),
+                guard: builder
+                    .guard
+                    .unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
+                recorders: builder.recorders,
+            },
+            limits,
+            runtime,
+            bus,
+            store,
+            data_dir,
+            kept,
+            #[cfg(feature = "agent")]
+            agents: Default::default(),
+            #[cfg(feature = "agent")]
+            in_flight: super::inflight::InFlight::new(),
+        });
+        for component in builder.components {
+            shared.lifecycle.add(component)?;
+        }
+        shared.lifecycle.check()?;
+        #[cfg(feature = "agent")]
+        for agent in builder.agents {
+            shared.agents.add(agent)?;
+        }
+        let owner = Arc::new(Owner { shared: Arc::clone(&shared), injector, owns_runtime });
+        Ok(Self { shared, owner })
+    }
+
+    /// Starts the runtime, the store, the components in order of their needs, and the agents. Blocks
+    /// until all are ready. Calling it on a running kernel does nothing.
+    ///
+    /// # Errors
+    /// What failed to start, named; what had started is stopped again and the kernel is as it was
+    /// before. [`Code::NOT_RUNNING`] when the kernel has been stopped.
+    pub fn start(&self) -> Result<()> {
+        let shared = &self.shared;
+        if !shared.move_phase(Phase::Built, Phase::Starting) {
+            return match shared.phase() {
+                Phase::Running => Ok(()),
+                phase => Err(Error::new(Code::NOT_RUNNING, "the kernel cannot be started now")
+                    .operation("kernel.start")
+                    .with("phase", format!("{phase:?}").to_lowercase())
+                    .advice("a kernel starts once; build another")),
+            };
+        }
+        match self.start_all() {
+            Ok(()) => {
+                shared.set_phase(Phase::Running);
+                shared.publish("kernel.started", serde_json::Value::Null);
+                Ok(())
+            }
+            Err(error) => {
+                self.unwind();
+                shared.set_phase(Phase::Built);
+                Err(error)
+            }
+        }
+    }
+
+    fn start_all(&self) -> Result<()> {
+        let shared = &self.shared;
+        shared.runtime.start()?;
+        shared.store.start()?;
+        shared.kept.start()?;
+        shared.clock.measure(&*shared.runtime);
+        shared.lifecycle.start()?;
+        #[cfg(feature = "agent")]
+        shared.start_agents()?;
+        Ok(())
+    }
+
+    fn unwind(&self) {
+        let shared = &self.shared;
+        let deadline = shared.runtime.now() + DROP_GRACE;
+        #[cfg(feature = "agent")]
+        shared.stop_agents(deadline);
+        let _ = shared.lifecycle.stop(deadline);
+        if self.owner.owns_runtime {
+            shared.runtime.stop(DROP_GRACE);
+        }
+    }
+
+    /// Stops: takes no more calls, lets those under way finish within `grace`, answers the rest with
+    /// [`Code::CANCELLED`], stops agents and components in reverse order, writes what is to be
+    /// written, and ends the kernel's threads. Blocks for at most about twice `grace`. Calling it
+    /// again does nothing.
+    ///
+    /// # Errors
+    /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to; everything
+    /// else is stopped all the same.
+    pub fn stop(&self, grace: Duration) -> Result<()> {
+        self.owner.stop(grace)
+    }
+
+    /// Where the kernel is in its life.
+    pub fn phase(&self) -> Phase {
+        self.shared.phase()
+    }
+
+    /// What the kernel is doing.
+    pub fn status(&self) -> KernelStatus {
+        let shared = &self.shared;
+        KernelStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            phase: shared.phase(),
+            data_dir: self.data_dir().map(|path| path.display().to_string()),
+            runtime: shared.runtime.name(),
+            threads: shared.runtime.stats(),
+            components: shared.lifecycle.states(),
+            #[cfg(feature = "agent")]
+            agents: shared.agents.len(),
+            #[cfg(not(feature = "agent"))]
+            agents: 0,
+            calls: shared.load.now(),
+            bus: shared.bus.stats(),
+            store: shared.store.status(),
+        }
+    }
+
+    /// Where state is kept; `None` when it is in memory.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.shared.data_dir.as_ref().map(DataDir::path)
+    }
+
+    /// What it runs on.
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.shared.runtime
+    }
+
+    /// Moves the clock of a kernel in virtual time on, running what falls due on the way; says how
+    /// many pieces of work ran.
+    ///
+    /// # Errors
+    /// [`Code::UNSUPPORTED`] when its runtime follows the real time.
+    pub fn advance(&self, duration: Duration) -> Result<usize> {
+        match self.shared.runtime.virtual_time() {
+            Some(manual) => Ok(manual.advance(duration)),
+            None => {
+                Err(Error::new(Code::UNSUPPORTED, "the kernel's runtime follows the real time")
+                    .operation("kernel.advance")
+                    .with("runtime", self.shared.runtime.name())
+                    .advice("build the kernel on the runtime Manual"))
+            }
+        }
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*` and
+    /// `call.failed`.
+    pub fn bus(&self) -> &Bus {
+        &self.shared.bus
+    }
+
+    /// Its database.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// What the container provides.
+    pub fn injector(&self) -> &Injector {
+        &self.owner.injector
+    }
+
+    /// Its components: add to a running kernel, ask for states, remove.
+    pub fn lifecycle(&self) -> &Lifecycle {
+        &self.shared.lifecycle
+    }
+}
+
+impl Owner {
+    fn stop(&self, grace: Duration) -> Result<()> {
+        let shared = &self.shared;
+        if !shared.move_phase(Phase::Running, Phase::Draining) {
+            if shared.move_phase(Phase::Built, Phase::Stopped) {
+                shared.store.close();
+            }
+            return Ok(());
+        }
+        shared.publish("kernel.draining", serde_json::Value::Null);
+        if shared.runtime.may_block() {
+            shared.load.wait_idle(grace);
+        }
+        let deadline = shared.runtime.now() + grace.max(Duration::from_millis(100));
+        #[cfg(feature = "agent")]
+        {
+            shared.cancel_all();
+            shared.stop_agents(deadline);
+        }
+        let stopped = shared.lifecycle.stop(deadline);
+        shared.set_phase(Phase::Stopped);
+        shared.publish("kernel.stopped", serde_json::Value::Null);
+        shared.kept.stop();
+        shared.store.close();
+        if self.owns_runtime {
+            shared
+                .runtime
+                .stop(deadline.since(shared.runtime.now()).max(Duration::from_millis(100)));
+        }
+        stopped
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if self.shared.phase() != Phase::Running {
+            return;
+        }
+        if self.shared.runtime.may_block() {
+            let _ = self.stop(DROP_GRACE);
+            return;
+        }
+        // The last handle went on a thread that must not block: stop on one of our own.
+        let owner = Self {
+            shared: Arc::clone(&self.shared),
+            injector: self.injector.clone(),
+            owns_runtime: self.owns_runtime,
+        };
+        let name = "sutazai-stop".to_owned();
+        let spawned = std::thread::Builder::new().name(name).spawn(move || {
+            let _ = owner.stop(DROP_GRACE);
+        });
+        drop(spawned);
+    }
+}
+
+/// Threads of the kernel's own, within its limits.
+fn threads(limits: &Limits) -> Arc<dyn Runtime> {
+    let mut config = ThreadsConfig::default();
+    if let Some(pool) = limits.pool {
+        config.blocking = pool;
+    }
+    if let Some(queue) = limits.queue {
+        config.queue = queue;
+    }
+    Arc::new(Threads::new(config))
+}
+
+/// A seed that differs from kernel to kernel and from process to process. Identifiers are not
+/// secrets; the standard library's hasher keys are random enough.
+fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u64(Moment::now().as_nanos());
+    hasher.finish()
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel")
+            .field("phase", &self.phase())
+            .field("data_dir", &self.data_dir())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! The calls in flight: one sharded table for deadlines, cancel by id, and drain.
+//!
+//! A call enters it only when its agent did not answer at once. One timer serves all deadlines: it
+//! is set for the earliest, and no more often than every [`TICK`], so that a deadline is noticed
+//! within that time of passing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+
+use crate::base::id::CallId;
+use crate::base::ticket::Settler;
+use crate::base::time::Moment;
+use crate::port::Outcome;
+
+/// Deadlines are noticed within this time of passing.
+pub(super) const TICK: Duration = Duration::from_millis(5);
+
+const SHARDS: usize = 16;
+
+/// Calls in flight, by number.
+pub(super) struct InFlight {
+    shards: [CachePadded<Shard>; SHARDS],
+    /// When the timer is set for, in nanoseconds; `u64::MAX` when it is not set.
+    next_sweep: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shard {
+    len: AtomicUsize,
+    calls: Mutex<HashMap<u64, Call>>,
+}
+
+struct Call {
+    deadline: Moment,
+    settler: Settler<Outcome>,
+}
+
+impl InFlight {
+    pub(super) fn new() -> Self {
+        Self { shards: Default::default(), next_sweep: AtomicU64::new(u64::MAX) }
+    }
+
+    fn shard(&self, id: CallId) -> &Shard {
+        // The modulus keeps the index inside; `SHARDS` is not zero.
+        let index = id.0 as usize % SHARDS;
+        self.shards.get(index).unwrap_or(&self.shards[0])
+    }
+
+    /// Enters a call. Returns when the timer must be set for, if it has to be set anew.
+    pub(super) fn enter(
+        &self,
+        id: CallId,
+        deadline: Moment,
+        settler: Settler<Outcome>,
+        now: Moment,
+    ) -> Option<Moment> {
+        let shard = self.shard(id);
+        shard.len.fetch_add(1, Ordering::SeqCst);
+        shard.calls.lock().insert(id.0, Call { deadline, settler: settler.clone() });
+        if settler.is_settled() {
+            // It was answered meanwhile, maybe before it could be found here.
+            self.leave(id);
+            return None;
+        }
+        if deadline == Moment::FAR {
+            return None;
+        }
+        self.wants_sweep(deadline.max(now + TICK))
+    }
+
+    /// Takes a call out; nothing happens when it is not in.
+    #[inline]
+    pub(super) fn leave(&self, id: CallId) {
+        let shard = self.shard(id);
+        if shard.len.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let call = shard.calls.lock().remove(&id.0);
+        if call.is_some() {
+            shard.len.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// What answers this call in the agent's stead.
+    pub(super) fn settler(&self, id: CallId) -> Option<Settler<Outcome>> {
+        self.shard(id).calls.lock().get(&id.0).map(|call| call.settler.clone())
+    }
+
+    /// The numbers of all calls, sorted.
+    pub(super) fn ids(&self) -> Vec<CallId> {
+        let mut ids: Vec<_> = self
+            .shards
+            .iter()
+            .flat_map(|s| s.calls.lock().keys().map(|id| CallId(*id)).collect::<Vec<_>>())
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.len.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Takes out every call whose deadline has passed (and those that were answered meanwhile), and
+    /// says when to sweep next.
+    pub(super) fn sweep(&self, now: Moment) -> (Vec<(CallId, Settler<Outcome>)>, Option<Moment>) {
+        self.next_sweep.store(u64::MAX, Ordering::SeqCst);
+        let mut due = Vec::new();
+        let mut earliest = Moment::FAR;
+        for shard in &self.shards {
+            if shard.len.load(Ordering::SeqCst) == 0 {
+                continue;
+            }
+            let mut answered = Vec::new();
+            let mut calls = shard.calls.lock();
+            calls.retain(|id, call| {
+                if call.settler.is_settled() {
+                    answered.push(call.settler.clone());
+                    return false;
+                }
+                if call.deadline <= now {
+                    due.push((CallId(*id), call.settler.clone()));
+                    return false;
+                }
+                earliest = earliest.min(call.deadline);
+                true
+            });
+            shard.len.store(calls.len(), Ordering::SeqCst);
+            drop(calls);
+            drop(answered);
+        }
+        let next =
+            (earliest != Moment::FAR).then(|| self.wants_sweep(earliest.max(now + TICK))).flatten();
+        (due, next)
+    }
+
+    /// Notes that a sweep is wanted at `at`; says whether the timer has to be set for it.
+    fn wants_sweep(&self, at: Moment) -> Option<Moment> {
+        let before = self.next_sweep.fetch_min(at.as_nanos(), Ordering::SeqCst);
+        (at.as_nanos() < before).then_some(at)
+    }
+
+    /// Takes out everything.
+    pub(super) fn take_all(&self) -> Vec<(CallId, Settler<Outcome>)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let calls = std::mem::take(&mut *shard.calls.lock());
+            shard.len.fetch_sub(calls.len(), Ordering::SeqCst);
+            all.extend(calls.into_iter().map(|(id, call)| (CallId(id), call.settler)));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ticket;
+
+    fn at(ms: u64) -> Moment {
+        Moment::ZERO + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_sweep_takes_what_is_due_and_names_the_next_moment() {
+        let table = InFlight::new();
+        let mut keep = Vec::new();
+        for (id, deadline) in [(1, 10), (2, 30), (3, 20)] {
+            let (ticket, reply) = ticket::pair();
+            let settler = ticket.settler().unwrap();
+            let set = table.enter(CallId(id), at(deadline), settler, at(0));
+            assert_eq!(set.is_some(), id == 1, "only an earlier deadline sets the timer anew");
+            keep.push((ticket, reply));
+        }
+        let (due, next) = table.sweep(at(20));
+        let mut ids: Vec<_> = due.iter().map(|(id, _)| id.0).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [1, 3]);
+        assert_eq!(next, Some(at(30)));
+        assert_eq!(table.len(), 1);
+        assert_eq!(table.ids(), [CallId(2)]);
+    }
+
+    #[test]
+    fn calls_answered_before_they_enter_do_not_stay() {
+        let table = InFlight::new();
+        let (_ticket, reply) = ticket::pair();
+        let settler = reply.settler().unwrap();
+        reply.send(Outcome::default()).unwrap();
+        assert!(table.enter(CallId(1), at(1), settler, at(0)).is_none());
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn the_length_counts_what_is_in() {
+        let table = InFlight::new();
+        let (ticket, _reply) = ticket::pair();
+        table.enter(CallId(1), Moment::FAR, ticket.settler().unwrap(), at(0));
+        table.leave(CallId(1));
+        table.leave(CallId(1));
+        assert_eq!(table.len(), 0);
+        table.enter(CallId(2), Moment::FAR, ticket.settler().unwrap(), at(0));
+        assert_eq!(table.take_all().len(), 1);
+        assert_eq!(table.len(), 0);
+    }
+}

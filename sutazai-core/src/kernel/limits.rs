@@ -1,0 +1,35 @@
+//! The bounds of a kernel.
+
+use std::time::Duration;
+
+/// How much a kernel takes on. Every field has a default that suits a service of moderate size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Calls that are not finished, at most. Default 1,000,000.
+    pub calls: usize,
+    /// The deadline of a call whose caller and agent name none; `None` for no deadline. Default
+    /// 60 s.
+    pub deadline: Option<Duration>,
+    /// Threads for blocking agents and jobs, at most. Default 8 for each core, at least 32.
+    pub pool: Option<usize>,
+    /// Jobs that wait for such a thread, at most. Default 65,536.
+    pub queue: Option<usize>,
+    /// Spans kept for queries. Default 4,096.
+    pub spans: usize,
+    /// Log records kept for queries. Default 1,024.
+    pub records: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls: 1_000_000,
+            deadline: Some(Duration::from_secs(60)),
+            pool: None,
+            queue: None,
+            spans: 4_096,
+            records: 1_024,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The kernel: it composes the rooms and owns nothing else. Dependency injection, the lifecycle of
+//! components, and the guarded call.
+//!
+//! ```
+//! use sutazai_core::agent;
+//! use sutazai_core::kernel::Kernel;
+//! use sutazai_core::port::{AgentCard, Task};
+//!
+//! let kernel = Kernel::builder()
+//!     .agent(agent::from_fn(AgentCard::new("shout", ["shout"]), |task: &Task| {
+//!         Ok(task.input().to::<String>()?.to_uppercase())
+//!     }))
+//!     .build()?;
+//! kernel.start()?;
+//! let outcome = kernel.call(Task::new("shout", "hello")).wait()?;
+//! assert_eq!(outcome.output.to::<String>()?, "HELLO");
+//! kernel.stop(std::time::Duration::from_secs(5))?;
+//! # Ok::<(), sutazai_core::Error>(())
+//! ```
+//!
+//! **Invariants.** [`Builder::build`] starts no thread. No lock is held while an agent, a component,
+//! a step or a callback runs. Replies and callbacks do not keep a kernel running: when its last
+//! handle is dropped it stops, whoever still holds a ticket. Several kernels live in one process;
+//! two never share a data directory.
+
+#[cfg(feature = "agent")]
+mod agents;
+mod builder;
+#[cfg(feature = "agent")]
+mod call;
+mod clock;
+mod handle;
+#[cfg(feature = "agent")]
+mod inflight;
+pub mod inject;
+pub mod lifecycle;
+mod limits;
+mod load;
+mod record;
+mod shared;
+mod status;
+mod steps;
+
+pub use builder::Builder;
+pub use handle::Kernel;
+pub use limits::Limits;
+pub use shared::Phase;
+pub use status::KernelStatus;
+pub use steps::{AllowAll, DeadlineOnly, Local};
+
+use crate::base::nearest::nearest;
+use crate::{Code, Error, Result};
+
+/// Runs foreign code; its panic becomes an error with the panic's message.
+fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(result) => result,
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "not a text".to_owned());
+            Err(Error::new(Code::PANIC, "code that the kernel called panicked")
+                .with("panic", message))
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a kernel's handles, calls and callbacks share. It owns no thread and stops nothing: that is
+//! the [`Owner`](super::handle::Owner)'s.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::clock::Clock;
+#[cfg(feature = "agent")]
+use super::inflight::InFlight;
+use super::lifecycle::Lifecycle;
+use super::limits::Limits;
+use super::load::Load;
+use super::record::Kept;
+#[cfg(feature = "agent")]
+use crate::agent::Registry;
+use crate::base::id::IdSource;
+use crate::base::runtime::Runtime;
+use crate::event::Bus;
+use crate::port::{Authenticator, CallRecord, Guard, Policy, Recorder, Router};
+use crate::store::{DataDir, Store};
+
+/// Where a kernel is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Built; no thread runs.
+    Built,
+    /// Its components are being started.
+    Starting,
+    /// It takes calls.
+    Running,
+    /// It finishes what it has and takes no more.
+    Draining,
+    /// It has stopped, for good.
+    Stopped,
+}
+
+const PHASES: [Phase; 5] =
+    [Phase::Built, Phase::Starting, Phase::Running, Phase::Draining, Phase::Stopped];
+
+pub(crate) struct Shared {
+    pub(super) phase: AtomicU8,
+    pub(super) limits: Limits,
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) clock: Clock,
+    pub(super) ids: IdSource,
+    pub(super) bus: Bus,
+    pub(super) store: Store,
+    pub(super) data_dir: Option<DataDir>,
+    pub(super) kept: Kept,
+    pub(super) steps: Steps,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) load: Arc<Load>,
+    #[cfg(feature = "agent")]
+    pub(super) agents: Registry,
+    #[cfg(feature = "agent")]
+    pub(super) in_flight: InFlight,
+}
+
+/// The steps of the guarded call that a host can replace.
+pub(super) struct Steps {
+    pub(super) authenticator: Arc<dyn Authenticator>,
+    pub(super) policy: Arc<dyn Policy>,
+    /// None without the room that has one.
+    pub(super) router: Option<Arc<dyn Router>>,
+    pub(super) guard: Arc<dyn Guard>,
+    pub(super) recorders: Vec<Arc<dyn Recorder>>,
+}
+
+impl Shared {
+    #[inline]
+    pub(super) fn phase(&self) -> Phase {
+        let phase = usize::from(self.phase.load(Ordering::Acquire));
+        PHASES.get(phase).copied().unwrap_or(Phase::Stopped)
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Moves from one phase to another, unless it is in a third.
+    pub(super) fn move_phase(&self, from: Phase, to: Phase) -> bool {
+        self.phase
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// The record step: the kernel's own books, then the host's recorders.
+    #[inline]
+    pub(super) fn record(&self, call: &CallRecord<'_>) {
+        self.kept.record(call);
+        for recorder in &self.steps.recorders {
+            recorder.record(call);
+        }
+        if let Some(error) = call.failure {
+            self.announce_failure(call, error);
+        }
+    }
+
+    #[cold]
+    fn announce_failure(&self, call: &CallRecord<'_>, error: &crate::Error) {
+        let agent = call.agent.map(|card| card.name.as_str());
+        let event = serde_json::json!({
+            "call": call.call,
+            "skill": call.skill,
+            "agent": agent,
+            "code": error.code().name(),
+            "class": error.class(),
+            "message": error.to_string(),
+        });
+        self.publish("call.failed", event);
+    }
+
+    /// Publishes an event of the kernel's own.
+    pub(super) fn publish(&self, subject: &'static str, event: serde_json::Value) {
+        // The subjects are constants of this crate; a test publishes them all.
+        let _ = self.bus.publish(subject, event);
+    }
+}
+
+#[cfg(feature = "agent")]
+impl Shared {
+    /// Enters a call that was not answered at once, and sets the timer when it has to be.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        id: crate::base::id::CallId,
+        deadline: crate::base::time::Moment,
+        settler: crate::base::ticket::Settler<crate::port::Outcome>,
+        now: crate::base::time::Moment,
+    ) {
+        if let Some(at) = self.in_flight.enter(id, deadline, settler, now) {
+            self.sweep_at(at);
+        }
+    }
+
+    fn sweep_at(self: &Arc<Self>, at: crate::base::time::Moment) {
+        let weak = Arc::downgrade(self);
+        self.runtime.spawn_at(
+            at,
+            Box::new(move || {
+                if let Some(shared) = weak.upgrade() {
+                    shared.sweep();
+                }
+            }),
+        );
+    }
+
+    fn sweep(self: &Arc<Self>) {
+        use crate::base::error::Fixed;
+        static LATE: Fixed = Fixed {
+            code: crate::Code::DEADLINE_EXCEEDED,
+            message: "the agent did not answer before the deadline",
+        };
+        self.clock.measure(&*self.runtime);
+        let (due, next) = self.in_flight.sweep(self.runtime.now());
+        if let Some(at) = next {
+            self.sweep_at(at);
+        }
+        for (id, settler) in due {
+            let error = crate::Error::from(&LATE).operation("kernel.call").with("call", id);
+            settler.settle(Err(error));
+        }
+    }
+}

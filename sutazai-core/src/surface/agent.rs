@@ -1,0 +1,179 @@
+//! Rows of the agents: who there is, calling them, cancelling.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::dispatch::Surface;
+use super::operation::{Nothing, Operation};
+use crate::agent::AgentView;
+use crate::base::id::CallId;
+use crate::base::payload::Payload;
+use crate::base::ticket::Ticket;
+use crate::port::{Outcome, Task};
+use crate::{Code, Error, Result};
+
+pub(super) fn rows(table: &mut Vec<Operation>) {
+    table.extend([
+        Operation::later(
+            "agent.call",
+            "Takes a task all the way: authenticate, authorise, route, guard, the agent, record.",
+            &[
+                Code::AGENT_NO_SKILL,
+                Code::NOT_FOUND,
+                Code::OVERLOADED,
+                Code::DEADLINE_EXCEEDED,
+                Code::CANCELLED,
+                Code::PANIC,
+                Code::DENIED,
+                Code::UNAUTHENTICATED,
+            ],
+            call,
+        ),
+        Operation::now(
+            "agent.cancel",
+            "Cancels a call by its number; says whether it was in flight.",
+            &[Code::REQUEST_INVALID],
+            cancel,
+        ),
+        Operation::now(
+            "agent.calls",
+            "The numbers of the calls in flight, sorted.",
+            &[Code::REQUEST_INVALID],
+            calls,
+        ),
+        Operation::now(
+            "agent.list",
+            "The registered agents, sorted by name, with how their calls went.",
+            &[Code::REQUEST_INVALID],
+            list,
+        ),
+        Operation::now(
+            "agent.get",
+            "One agent: its card, state, and how its calls went.",
+            &[Code::NOT_FOUND],
+            get,
+        ),
+        Operation::blocking(
+            "agent.remove",
+            "Removes an agent: no more tasks, time to finish, then it is stopped.",
+            &[Code::NOT_FOUND],
+            remove,
+        ),
+    ]);
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    /// The skill that is asked for.
+    skill: String,
+    /// What to work on; any JSON.
+    #[serde(default)]
+    input: Payload,
+    /// The agent that is asked for; any that has the skill without it.
+    agent: Option<String>,
+    /// Gives up after this many milliseconds; the agent's or the kernel's default without it.
+    timeout_ms: Option<u64>,
+    /// On behalf of whoever this token belongs to; the local session without it.
+    token: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Called {
+    /// The call's number.
+    call: CallId,
+    /// What the agent gave.
+    output: Payload,
+}
+
+fn call(surface: &Surface, request: Call) -> Result<Ticket<Called>> {
+    let mut task = Task::new(request.skill, request.input);
+    if let Some(agent) = request.agent {
+        task = task.to_agent(agent);
+    }
+    if let Some(ms) = request.timeout_ms {
+        task = task.timeout(Duration::from_millis(ms));
+    }
+    let (call, ticket) = surface.kernel().submit(task, request.token.as_deref());
+    Ok(ticket.map(Some(surface.hook()), move |answer: Result<Outcome>| {
+        answer.map(|outcome| Called { call, output: outcome.output })
+    }))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Cancel {
+    /// The call's number.
+    call: CallId,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Cancelled {
+    /// Whether it was in flight.
+    cancelled: bool,
+}
+
+fn cancel(surface: &Surface, request: Cancel) -> Result<Cancelled> {
+    Ok(Cancelled { cancelled: surface.kernel().cancel(request.call) })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Calls {
+    calls: Vec<CallId>,
+}
+
+fn calls(surface: &Surface, _: Nothing) -> Result<Calls> {
+    Ok(Calls { calls: surface.kernel().calls() })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Agents {
+    agents: Vec<AgentView>,
+}
+
+fn list(surface: &Surface, _: Nothing) -> Result<Agents> {
+    Ok(Agents { agents: surface.kernel().agents() })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Get {
+    /// The agent's name.
+    name: String,
+}
+
+fn get(surface: &Surface, request: Get) -> Result<AgentView> {
+    surface.kernel().agent(&request.name).ok_or_else(|| {
+        Error::new(Code::NOT_FOUND, "no agent of this name is registered")
+            .operation("agent.get")
+            .with("agent", request.name)
+    })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Remove {
+    /// The agent's name.
+    name: String,
+    /// How long its tasks may take to finish, in milliseconds; 5,000 without it.
+    #[serde(default = "five_seconds")]
+    grace_ms: u64,
+}
+
+fn five_seconds() -> u64 {
+    5_000
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Removed {
+    /// Always true; an agent that is not there is an error.
+    removed: bool,
+}
+
+fn remove(surface: &Surface, request: Remove) -> Result<Removed> {
+    let grace = Duration::from_millis(request.grace_ms);
+    surface.kernel().remove_agent(&request.name, grace)?;
+    Ok(Removed { removed: true })
+}

@@ -1,0 +1,3 @@
+//! Rows of config.
+
+pub(super) fn rows(_table: &mut Vec<super::Operation>) {}

@@ -1,0 +1,137 @@
+//! Calling operations by name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::id::SubscriptionId;
+use crate::base::nearest::nearest;
+use crate::base::payload::Payload;
+use crate::base::runtime::{Job, Runtime};
+use crate::base::ticket::{self, Hook, Settled, Ticket};
+use crate::event::Subscription;
+use crate::kernel::Kernel;
+use crate::{Code, Error, Result};
+
+/// A host's door to a kernel: operations by name, JSON in and out. Cheap to clone; clones share
+/// their subscriptions.
+#[derive(Clone)]
+pub struct Surface {
+    kernel: Kernel,
+    subscriptions: Arc<Subscriptions>,
+}
+
+/// The subscriptions that a host pulls from by number.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    next: std::sync::atomic::AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Mutex<Subscription>>>>,
+}
+
+/// Subscriptions that one surface holds, at most.
+const MOST_SUBSCRIPTIONS: usize = 10_000;
+
+impl Surface {
+    /// A door to this kernel.
+    pub fn new(kernel: &Kernel) -> Self {
+        Self { kernel: kernel.clone(), subscriptions: Arc::default() }
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Calls an operation. `request` is JSON text; empty for a request without fields.
+    ///
+    /// The ticket answers [`Code::OPERATION_UNKNOWN`], [`Code::REQUEST_INVALID`], or what the
+    /// operation says.
+    pub fn invoke(&self, operation: &str, request: &str) -> Ticket<Payload> {
+        match super::operation(operation) {
+            Some(row) => row.run(self, request),
+            None => ticket::ready(Err(unknown(operation))),
+        }
+    }
+
+    /// Runs what may block on the runtime's blocking pool.
+    pub(super) fn aside(
+        &self,
+        f: impl FnOnce(&Self) -> Result<Payload> + Send + 'static,
+    ) -> Ticket<Payload> {
+        let (ticket, reply) = ticket::pair_with(self.hook());
+        let settler = ticket.settler();
+        let surface = self.clone();
+        let job: Job = Box::new(move || {
+            if !reply.cancelled() {
+                let _ = reply.answer(f(&surface));
+            }
+        });
+        if let Err(refused) = self.kernel.runtime().spawn_blocking(job) {
+            if let Some(settler) = settler {
+                settler.settle(Err(refused.error));
+            }
+            drop(refused.work);
+        }
+        ticket
+    }
+
+    /// What tells a ticket of this kernel whether it may be waited for.
+    pub(super) fn hook<T: 'static>(&self) -> Box<dyn Hook<T>> {
+        Box::new(Waits(Arc::clone(self.kernel.runtime())))
+    }
+
+    pub(super) fn keep(&self, subscription: Subscription) -> Result<SubscriptionId> {
+        let mut open = self.subscriptions.open.lock();
+        if open.len() >= MOST_SUBSCRIPTIONS {
+            drop(open);
+            return Err(Error::new(Code::OVERLOADED, "too many open subscriptions")
+                .with("most", MOST_SUBSCRIPTIONS)
+                .advice("close those that nobody pulls from: event.unsubscribe"));
+        }
+        let next = &self.subscriptions.next;
+        let id = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        open.insert(id, Arc::new(Mutex::new(subscription)));
+        Ok(SubscriptionId(id))
+    }
+
+    pub(super) fn subscription(&self, id: SubscriptionId) -> Result<Arc<Mutex<Subscription>>> {
+        self.subscriptions.open.lock().get(&id.0).cloned().ok_or_else(|| no_subscription(id))
+    }
+
+    pub(super) fn close(&self, id: SubscriptionId) -> Result<Arc<Mutex<Subscription>>> {
+        let closed = self.subscriptions.open.lock().remove(&id.0);
+        closed.ok_or_else(|| no_subscription(id))
+    }
+}
+
+fn no_subscription(id: SubscriptionId) -> Error {
+    Error::new(Code::NOT_FOUND, "there is no open subscription of this number")
+        .with("subscription", id)
+}
+
+fn unknown(operation: &str) -> Error {
+    let shown: String = operation.chars().take(128).collect();
+    let error =
+        Error::new(Code::OPERATION_UNKNOWN, "no operation has this name").with("operation", shown);
+    match nearest(operation, super::operations().iter().map(|row| row.name())) {
+        Some(near) => error.advice(format!("did you mean '{near}'?")),
+        None => error.advice("kernel.operations lists them"),
+    }
+}
+
+struct Waits(Arc<dyn Runtime>);
+
+impl<T> Hook<T> for Waits {
+    fn settled(&self, _answer: &Result<T>, _by: Settled) {}
+    fn finished(&self) {}
+    fn may_block(&self) -> bool {
+        self.0.may_block()
+    }
+}
+
+impl std::fmt::Debug for Surface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surface").field("kernel", &self.kernel).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,3 @@
+//! Rows of observe.
+
+pub(super) fn rows(_table: &mut Vec<super::Operation>) {}

@@ -1,0 +1,144 @@
+//! A row of the table.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::dispatch::Surface;
+use crate::base::payload::Payload;
+use crate::base::ticket::{self, Ticket};
+use crate::{Code, Error, Result};
+
+/// One operation that every host can call.
+pub struct Operation {
+    name: &'static str,
+    doc: &'static str,
+    errors: &'static [Code],
+    request: fn() -> Value,
+    answer: fn() -> Value,
+    run: Box<Run>,
+}
+
+type Run = dyn Fn(&Surface, &str) -> Ticket<Payload> + Send + Sync;
+
+/// An operation as hosts see it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct OperationView {
+    /// `room.verb`.
+    pub name: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// The JSON Schema of the request.
+    pub request: Value,
+    /// The JSON Schema of the answer.
+    pub answer: Value,
+    /// The names of the error codes that it answers with, besides those that any operation may.
+    pub errors: Vec<&'static str>,
+}
+
+/// A request without fields.
+#[derive(serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+impl Operation {
+    /// An operation that answers at once.
+    pub(super) fn now<Q, A>(
+        name: &'static str,
+        doc: &'static str,
+        errors: &'static [Code],
+        f: fn(&Surface, Q) -> Result<A>,
+    ) -> Self
+    where
+        Q: DeserializeOwned + JsonSchema + 'static,
+        A: Serialize + JsonSchema + 'static,
+    {
+        Self::row::<Q, A>(name, doc, errors, move |surface, text| {
+            let answer = request::<Q>(name, text).and_then(|request| f(surface, request));
+            ticket::ready(answer.and_then(|answer| Payload::json(&answer)))
+        })
+    }
+
+    /// An operation that may block: it runs on the runtime's blocking pool.
+    pub(super) fn blocking<Q, A>(
+        name: &'static str,
+        doc: &'static str,
+        errors: &'static [Code],
+        f: fn(&Surface, Q) -> Result<A>,
+    ) -> Self
+    where
+        Q: DeserializeOwned + JsonSchema + Send + 'static,
+        A: Serialize + JsonSchema + 'static,
+    {
+        Self::row::<Q, A>(name, doc, errors, move |surface, text| match request::<Q>(name, text) {
+            Ok(request) => surface.aside(move |surface| Payload::json(&f(surface, request)?)),
+            Err(error) => ticket::ready(Err(error)),
+        })
+    }
+
+    /// An operation whose answer comes later.
+    pub(super) fn later<Q, A>(
+        name: &'static str,
+        doc: &'static str,
+        errors: &'static [Code],
+        f: fn(&Surface, Q) -> Result<Ticket<A>>,
+    ) -> Self
+    where
+        Q: DeserializeOwned + JsonSchema + 'static,
+        A: Serialize + JsonSchema + Send + 'static,
+    {
+        Self::row::<Q, A>(name, doc, errors, move |surface, text| {
+            match request::<Q>(name, text).and_then(|request| f(surface, request)) {
+                Ok(ticket) => ticket.map(Some(surface.hook()), |answer| Payload::json(&answer?)),
+                Err(error) => ticket::ready(Err(error)),
+            }
+        })
+    }
+
+    fn row<Q: JsonSchema, A: JsonSchema>(
+        name: &'static str,
+        doc: &'static str,
+        errors: &'static [Code],
+        run: impl Fn(&Surface, &str) -> Ticket<Payload> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name, doc, errors, request: schema::<Q>, answer: schema::<A>, run: Box::new(run) }
+    }
+
+    pub(super) fn run(&self, surface: &Surface, request: &str) -> Ticket<Payload> {
+        (self.run)(surface, request)
+    }
+
+    /// `room.verb`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// As hosts see it, schemas included.
+    pub fn view(&self) -> OperationView {
+        OperationView {
+            name: self.name,
+            doc: self.doc,
+            request: (self.request)(),
+            answer: (self.answer)(),
+            errors: self.errors.iter().map(|code| code.name()).collect(),
+        }
+    }
+}
+
+fn schema<T: JsonSchema>() -> Value {
+    schemars::SchemaGenerator::default().into_root_schema_for::<T>().to_value()
+}
+
+/// Reads a request. An empty text is an empty object, so that hosts need not write one.
+fn request<Q: DeserializeOwned>(name: &'static str, text: &str) -> Result<Q> {
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let request = Q::deserialize(&mut reader).and_then(|q| reader.end().map(|()| q));
+    request.map_err(|e| {
+        Error::new(Code::REQUEST_INVALID, "the request does not fit the operation")
+            .operation(name)
+            .with("reason", e)
+            .advice("see the operation's schema: kernel.schema")
+    })
+}
