@@ -63,10 +63,7 @@ where
     F: Fn(&Task, &TaskContext<'_>) -> Result<O> + Send + Sync + 'static,
     O: Into<Outcome>,
 {
-    FnAgent(Form::Sync {
-        card,
-        f: Box::new(move |task, context| f(task, context).map(Into::into)),
-    })
+    FnAgent(Form::Sync { card, f: Box::new(move |task, context| f(task, context).map(Into::into)) })
 }
 
 /// An agent that is an asynchronous closure. Its futures are driven by the kernel's runtime; one
@@ -276,4 +273,147 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
         _ => "something that is not text",
     };
     Error::new(Code::PANIC, "the agent panicked").with("panic", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Class;
+    use crate::base::runtime::Manual;
+    use crate::base::ticket::{Ticket, pair};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn card() -> AgentCard {
+        AgentCard::new("subject", ["any"])
+    }
+
+    fn ask(agent: &FnAgent) -> Ticket<Outcome> {
+        let (ticket, reply) = pair();
+        agent.handle(Task::new("any", "input"), reply);
+        ticket
+    }
+
+    fn on_manual(agent: &FnAgent) -> Manual {
+        let runtime = Manual::new();
+        agent.start(&AgentHost { runtime: Arc::new(runtime.clone()) }).unwrap();
+        runtime
+    }
+
+    #[test]
+    fn a_panic_is_a_critical_error_with_its_message() {
+        let number = 7;
+        for agent in [
+            from_fn(card(), move |_| -> Result<Outcome> { panic!("number {number}") }),
+            from_async(card(), move |_| async move {
+                if number == 7 {
+                    panic!("number {number}");
+                }
+                Ok("unreached")
+            }),
+            from_async(card(), move |_| -> std::future::Ready<Result<Outcome>> {
+                panic!("number {number}")
+            }),
+        ] {
+            let runtime = on_manual(&agent);
+            let mut ticket = ask(&agent);
+            runtime.run();
+            let error = ticket.try_take().unwrap().unwrap_err();
+            assert_eq!((error.code(), error.class()), (Code::PANIC, Class::Critical));
+            assert_eq!(error.context().collect::<Vec<_>>(), [("panic", "number 7")]);
+        }
+    }
+
+    #[test]
+    fn a_closure_learns_that_nobody_waits() {
+        let agent = from_fn_with(card(), |_, context| {
+            assert!(context.cancelled());
+            assert_eq!(context.progress("part").unwrap_err().code(), Code::TOO_LATE);
+            assert_eq!(context.deadline(), Moment::FAR);
+            Ok("unheard")
+        });
+        let (mut ticket, reply) = pair();
+        ticket.cancel();
+        agent.handle(Task::new("any", "input"), reply);
+        assert_eq!(ticket.try_take().unwrap().unwrap_err().code(), Code::CANCELLED);
+    }
+
+    /// Says when it is dropped.
+    struct Flag(Arc<AtomicBool>);
+    impl Drop for Flag {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_future_is_dropped_when_its_caller_cancels() {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&dropped);
+        let agent = from_async(card(), move |_| {
+            let flag = Flag(Arc::clone(&flag));
+            async move {
+                let _flag = flag;
+                std::future::pending::<()>().await;
+                Ok("unreached")
+            }
+        });
+        let runtime = on_manual(&agent);
+        let ticket = ask(&agent);
+        runtime.run();
+        assert!(!dropped.load(Ordering::SeqCst));
+        drop(ticket);
+        runtime.run();
+        assert!(dropped.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn whoever_cancelled_before_the_start_costs_no_poll() {
+        let polled = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&polled);
+        let agent = from_async(card(), move |_| {
+            let flag = Arc::clone(&flag);
+            async move {
+                flag.store(true, Ordering::SeqCst);
+                Ok("unreached")
+            }
+        });
+        let runtime = on_manual(&agent);
+        drop(ask(&agent));
+        runtime.run();
+        assert!(!polled.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_runtime_that_refuses_is_named_to_the_caller() {
+        let agent = from_async(card(), |_| std::future::ready(Ok("unreached")));
+        assert_eq!(ask(&agent).try_take().unwrap().unwrap_err().code(), Code::NOT_RUNNING);
+        let stopped = crate::base::runtime::Threads::default();
+        agent.start(&AgentHost { runtime: Arc::new(stopped) }).unwrap();
+        let error = ask(&agent).try_take().unwrap().unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::NOT_RUNNING, "the runtime is not running")
+        );
+    }
+
+    #[test]
+    fn a_future_that_panics_when_dropped_answers_all_the_same() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        let agent = from_async(card(), |_| {
+            let bomb = Bomb;
+            std::future::poll_fn(move |_| {
+                let _ = &bomb;
+                Poll::Ready(Ok("fine"))
+            })
+        });
+        let runtime = on_manual(&agent);
+        let mut ticket = ask(&agent);
+        runtime.run();
+        assert_eq!(ticket.try_take().unwrap().unwrap_err().code(), Code::PANIC);
+    }
 }

@@ -177,14 +177,15 @@ impl ProcessAgent {
     /// # Errors
     /// As [`Agent::start`]; [`Code::AGENT_PROTOCOL`] when it does not describe itself in time.
     pub fn described(spec: ProcessSpec) -> Result<Self> {
-        let probe = Self::new(AgentCard::new(spec.program(), ["describe"]), spec.clone());
+        let once = spec.clone().restart(RestartPolicy { most: 0, ..spec.restart });
+        let probe = Self::new(AgentCard::new(spec.program(), ["describe"]), once);
         probe.launch()?;
         probe.shared.state.lock().control.push_back(wire::DESCRIBE.into());
         probe.shared.work.notify_all();
         let until = Moment::now() + spec.start_timeout;
-        probe.shared.wait(until, |state| {
-            state.described.is_some() || !matches!(state.phase, Phase::Ready)
-        });
+        probe
+            .shared
+            .wait(until, |state| state.described.is_some() || !matches!(state.phase, Phase::Ready));
         let card = probe.shared.state.lock().described.take();
         probe.stop(Moment::now() + spec.kill_grace);
         match card {
@@ -192,7 +193,9 @@ impl ProcessAgent {
             None => Err(Error::new(Code::AGENT_PROTOCOL, "the agent did not describe itself")
                 .operation("agent.process")
                 .with("program", spec.program())
-                .advice("it must answer a \"describe\" message with a \"card\", or be given a card")),
+                .advice(
+                    "it must answer a \"describe\" message with a \"card\", or be given a card",
+                )),
         }
     }
 

@@ -131,8 +131,11 @@ fn watch(shared: &Shared) {
             // A quarter of the time, at most, is for those who do not listen.
             let terminate = by - spec.kill_grace.min(by.since(now) / 4);
             let reason = || "the agent was stopped".to_owned();
-            let ending =
-                state.ending.get_or_insert_with(|| Ending { terminate, kill: by, reason: reason() });
+            let ending = state.ending.get_or_insert_with(|| Ending {
+                terminate,
+                kill: by,
+                reason: reason(),
+            });
             ending.kill = ending.kill.min(by);
         } else if starting && now >= ready_by {
             let reason = format!("it was not ready within {:?}", spec.start_timeout);
