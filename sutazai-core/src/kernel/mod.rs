@@ -36,6 +36,8 @@ pub mod inject;
 pub mod lifecycle;
 mod limits;
 mod load;
+#[cfg(feature = "config")]
+mod manifest;
 mod record;
 mod shared;
 mod status;
@@ -44,6 +46,7 @@ mod steps;
 pub use builder::Builder;
 pub use handle::Kernel;
 pub use limits::Limits;
+pub use record::LogConfig;
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
