@@ -72,7 +72,8 @@ impl Board {
     fn draw_bars(&self) {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let walk = all.add(ProgressBar::new_spinner());
-        let bars: Vec<ProgressBar> = self.lanes.iter().map(|_| all.add(ProgressBar::new(0))).collect();
+        let bars: Vec<ProgressBar> =
+            self.lanes.iter().map(|_| all.add(ProgressBar::new(0))).collect();
         let style = |template: &str| {
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())

@@ -51,5 +51,5 @@ pub fn assemble(kernel: &Kernel, options: &Options) -> Result<Vec<Member>> {
 fn reviewer() -> ProcessAgent {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/operate/reviewer.py");
     let card = AgentCard::new("reviewer", ["review"]).description("a small code review");
-    ProcessAgent::new(card, ProcessSpec::new("python3").args(["-I", script])).on_log(|_, _| {})
+    ProcessAgent::new(card, ProcessSpec::new("python3").args(["-I", script]))
 }

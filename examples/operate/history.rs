@@ -40,7 +40,7 @@ pub fn agent() -> Result<ProcessAgent> {
         .map_err(|e| Error::new(Code::IO, "cannot find this program").because(e))?;
     let card = AgentCard::new("history", ["history"]).description("asks git about the file");
     let spec = ProcessSpec::new(program.to_string_lossy()).args(["--agent", "history"]);
-    Ok(ProcessAgent::new(card, spec).on_log(|_, _| {}))
+    Ok(ProcessAgent::new(card, spec))
 }
 
 /// Is the agent: until `stop`, or the end of stdin.

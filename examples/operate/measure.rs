@@ -83,19 +83,26 @@ pub fn measure(path: &Path, text: &[u8]) -> Measure {
 
 static TODO: LazyLock<Option<Regex>> = LazyLock::new(|| form(r"\b(?:TODO|FIXME|HACK|XXX)\b"));
 static RUST: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    form(r#"(?m)^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:(?:default|const|async|unsafe|extern(?:[ \t]+"[^"\n]*")?)[ \t]+)*fn[ \t]+(\w+)"#)
+    form(
+        r#"(?m)^[ \t]*(?:pub(?:\([^)\n]*\))?[ \t]+)?(?:(?:default|const|async|unsafe|extern(?:[ \t]+"[^"\n]*")?)[ \t]+)*fn[ \t]+(\w+)"#,
+    )
 });
 static GO: LazyLock<Option<Regex>> =
     LazyLock::new(|| form(r"(?m)^func[ \t]+(?:\([^)\n]*\)[ \t]*)?(\w+)"));
 static SCRIPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    form(r"(?m)^[ \t]*(?:export[ \t]+)?(?:default[ \t]+)?(?:public[ \t]+|private[ \t]+|protected[ \t]+|static[ \t]+)*(?:async[ \t]+)?function[ \t]*\*?[ \t]*(\w+)")
+    form(
+        r"(?m)^[ \t]*(?:export[ \t]+)?(?:default[ \t]+)?(?:public[ \t]+|private[ \t]+|protected[ \t]+|static[ \t]+)*(?:async[ \t]+)?function[ \t]*\*?[ \t]*(\w+)",
+    )
 });
-static KEYWORD: LazyLock<Option<Regex>> =
-    LazyLock::new(|| form(r"(?m)^[ \t]*(?:[\w@]+[ \t]+)*(?:fun|func)[ \t]+(?:<[^>\n]*>[ \t]*)?([\w.]+)"));
+static KEYWORD: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    form(r"(?m)^[ \t]*(?:[\w@]+[ \t]+)*(?:fun|func)[ \t]+(?:<[^>\n]*>[ \t]*)?([\w.]+)")
+});
 static C: LazyLock<Option<Regex>> =
     LazyLock::new(|| form(r"(?m)^[A-Za-z_][\w \t*&:<>,~]*?([\w~]+)[ \t]*\([^;{}]*\)[^;{}()=]*\{"));
 static JAVA: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    form(r"(?m)^[ \t]+(?:(?:public|private|protected|internal|static|final|abstract|override|virtual|async|synchronized)[ \t]+)+[\w<>\[\], \t.?]*?(\w+)[ \t]*\([^;{}]*\)[^;{}()=]*\{")
+    form(
+        r"(?m)^[ \t]+(?:(?:public|private|protected|internal|static|final|abstract|override|virtual|async|synchronized)[ \t]+)+[\w<>\[\], \t.?]*?(\w+)[ \t]*\([^;{}]*\)[^;{}()=]*\{",
+    )
 });
 static PYTHON: LazyLock<Option<Regex>> =
     LazyLock::new(|| form(r"(?m)^([ \t]*)(?:async[ \t]+)?def[ \t]+(\w+)"));
@@ -119,9 +126,7 @@ impl Language {
             "c" | "h" | "cc" | "cpp" | "cxx" | "hpp" | "hh" | "m" => braces(&C, b"\"'", false),
             "java" | "cs" => braces(&JAVA, b"\"'", false),
             "go" => braces(&GO, b"\"'`", false),
-            "js" | "mjs" | "cjs" | "jsx" | "ts" | "tsx" | "php" => {
-                braces(&SCRIPT, b"\"'`", false)
-            }
+            "js" | "mjs" | "cjs" | "jsx" | "ts" | "tsx" | "php" => braces(&SCRIPT, b"\"'`", false),
             "kt" | "kts" | "swift" => braces(&KEYWORD, b"\"", false),
             "py" | "pyi" => Some(Self::Indentation),
             _ => None,
@@ -317,18 +322,27 @@ mod tests {
     #[test]
     fn other_languages_have_functions_too() {
         assert_eq!(
-            longest("a.c", "int x;\nstatic int *find(const char *s,\n    int n)\n{\n  if (n) {\n  }\n}\n"),
+            longest(
+                "a.c",
+                "int x;\nstatic int *find(const char *s,\n    int n)\n{\n  if (n) {\n  }\n}\n"
+            ),
             ("find".into(), 2, 6)
         );
         assert_eq!(longest("a.go", "func (s *S) Run() {\n\tx := `}`\n}\n"), ("Run".into(), 1, 3));
-        assert_eq!(longest("a.ts", "export async function go() {\n  a('}');\n}\n"), ("go".into(), 1, 3));
+        assert_eq!(
+            longest("a.ts", "export async function go() {\n  a('}');\n}\n"),
+            ("go".into(), 1, 3)
+        );
         assert_eq!(longest("a.kt", "private fun hi() {\n}\n"), ("hi".into(), 1, 2));
         assert_eq!(
             longest("A.java", "class A {\n  public static void main(String[] a) {\n  }\n}\n"),
             ("main".into(), 2, 2)
         );
         assert_eq!(
-            longest("a.py", "class A:\n    def f(\n        self,\n    ):\n        x = 1\n\n        # c\n        y = 2\n\n\ndef g(): pass\n"),
+            longest(
+                "a.py",
+                "class A:\n    def f(\n        self,\n    ):\n        x = 1\n\n        # c\n        y = 2\n\n\ndef g(): pass\n"
+            ),
             ("f".into(), 2, 7)
         );
     }

@@ -54,7 +54,7 @@ pub struct Row {
 /// The fleet's rows, from what the kernel kept of it.
 pub fn rows(fleet: &[Member], views: &[AgentView]) -> Vec<Row> {
     let row = |member: &Member| {
-        let view = views.iter().find(|view| view.card.name == member.name);
+        let view = views.iter().find(|view| *view.card.name == *member.name);
         let stats = view.map(|view| view.stats.clone()).unwrap_or_default();
         let latency = stats.latency.as_ref();
         let failures = stats.failures;
@@ -68,7 +68,7 @@ pub fn rows(fleet: &[Member], views: &[AgentView]) -> Vec<Row> {
         Row {
             agent: member.name,
             calls: stats.calls,
-            failed: failures.transient + failures.persistent + failures.critical,
+            failed: failures.total(),
             p50_ns: latency.map(|latency| latency.p50_ns),
             p99_ns: latency.map(|latency| latency.p99_ns),
             restarts: view.map_or(0, |view| view.restarts),
@@ -190,14 +190,21 @@ impl Report<'_> {
 
     fn secrets(&self, page: &mut Page) {
         let secrets = &self.findings.secrets;
-        page.head("Credentials", &match secrets.total {
-            0 => "none found".to_owned(),
-            n => format!("{} found", grouped(n)),
-        });
+        page.head(
+            "Credentials",
+            &match secrets.total {
+                0 => "none found".to_owned(),
+                n => format!("{} found", grouped(n)),
+            },
+        );
         let mut table = Table::new(&[]);
         for (_, secret) in &secrets.first {
             let place = format!("{}:{}", secret.file, secret.what.line);
-            table.row([style(&secret.what.rule).red().to_string(), place, secret.what.shown.clone()]);
+            table.row([
+                style(&secret.what.rule).red().to_string(),
+                place,
+                secret.what.shown.clone(),
+            ]);
         }
         page.table(&table);
         page.rest(secrets.total, secrets.first.len());
@@ -249,7 +256,8 @@ impl Report<'_> {
         let mut rules: Vec<_> = review.iter().collect();
         rules.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         if !rules.is_empty() {
-            let rules: Vec<_> = rules.iter().map(|(r, n)| format!("{r} {}", grouped(**n))).collect();
+            let rules: Vec<_> =
+                rules.iter().map(|(r, n)| format!("{r} {}", grouped(**n))).collect();
             page.wrapped("  ", &rules.join(", "));
         }
         let mut table = Table::new(&[]);
@@ -380,7 +388,8 @@ fn duration(ns: u64) -> String {
 
 /// Seconds since 1970 as a day.
 fn date(seconds: i64) -> String {
-    let time = sutazai_core::base::time::Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000));
+    let time =
+        sutazai_core::base::time::Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000));
     time.to_string().chars().take(10).collect()
 }
 

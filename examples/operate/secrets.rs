@@ -67,7 +67,11 @@ const KNOWN: &[Rule] = &[
     rule("github-token", 11, r"\b(github_pat_[A-Za-z0-9_]{82})\b"),
     rule("gitlab-token", 6, r"\b(glpat-[0-9A-Za-z_-]{20,})"),
     rule("slack-token", 5, r"\b(xox[abprs]-[0-9]{8,}-[0-9A-Za-z-]{10,})"),
-    rule("slack-webhook", 0, r"https://hooks\.slack\.com/services/(T[0-9A-Z]{8,}/B[0-9A-Z]{8,}/[0-9A-Za-z]{20,})"),
+    rule(
+        "slack-webhook",
+        0,
+        r"https://hooks\.slack\.com/services/(T[0-9A-Z]{8,}/B[0-9A-Z]{8,}/[0-9A-Za-z]{20,})",
+    ),
     rule("google-api-key", 4, r"\b(AIza[0-9A-Za-z_-]{35})\b"),
     rule("stripe-key", 8, r"\b([sr]k_live_[0-9A-Za-z]{24,})\b"),
     rule("sendgrid-key", 3, r"\b(SG\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z_-]{43})\b"),
@@ -76,8 +80,16 @@ const KNOWN: &[Rule] = &[
     rule("anthropic-key", 11, r"\b(sk-ant-api03-[A-Za-z0-9_-]{80,})"),
     rule("openai-key", 3, r"\b(sk-(?:proj-)?[A-Za-z0-9_-]{20,}T3BlbkFJ[A-Za-z0-9_-]{20,})"),
     rule("jwt", 3, r"\b(eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,})"),
-    rule("private-key", 0, r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\\n|\\r|\s)*((?:[A-Za-z0-9+/=]|\\n|\\r|\s){64,})"),
-    rule("url-password", 0, r#"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@"'<>$\{\}]{1,64}:([^\s:/@"'<>$\{\}]{8,128})@[a-zA-Z0-9]"#),
+    rule(
+        "private-key",
+        0,
+        r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\\n|\\r|\s)*((?:[A-Za-z0-9+/=]|\\n|\\r|\s){64,})",
+    ),
+    rule(
+        "url-password",
+        0,
+        r#"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@"'<>$\{\}]{1,64}:([^\s:/@"'<>$\{\}]{8,128})@[a-zA-Z0-9]"#,
+    ),
 ];
 
 const ASSIGNMENT: &str = r#"(?i)(?:secret|passwo?r?d|passwd|token|api[_-]?key|access[_-]?key|auth[_-]?key|credential)[\w.-]{0,32}["']?\s{0,8}(?:=>|:=|=|:)\s{0,8}["']([^"'\s]{16,160})["']"#;
@@ -174,8 +186,22 @@ fn looks_random(secret: &[u8]) -> bool {
 
 fn is_placeholder(secret: &[u8]) -> bool {
     const WORDS: [&str; 16] = [
-        "example", "changeme", "change_me", "placeholder", "dummy", "your", "xxxx", "sample",
-        "insert", "redacted", "fake", "123456789", "abcdefgh", "password", "${", "{{",
+        "example",
+        "changeme",
+        "change_me",
+        "placeholder",
+        "dummy",
+        "your",
+        "xxxx",
+        "sample",
+        "insert",
+        "redacted",
+        "fake",
+        "123456789",
+        "abcdefgh",
+        "password",
+        "${",
+        "{{",
     ];
     let text = String::from_utf8_lossy(secret).to_ascii_lowercase();
     WORDS.iter().any(|word| text.contains(word)) || text.starts_with(['<', '$', '%'])
