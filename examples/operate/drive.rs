@@ -15,8 +15,9 @@ use super::fleet::Member;
 use super::interrupt::Interrupt;
 use super::walk::{Met, Walk};
 
-/// Files that wait for one agent, at most.
-const QUEUE: usize = 256;
+/// Files that wait for one agent, at most: enough for the walk to run ahead and tell how many there
+/// are, at some 200 bytes each.
+const QUEUE: usize = 1 << 16;
 
 /// What every caller needs.
 pub struct Drive<'a> {

@@ -82,7 +82,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let findings = Arc::new(Mutex::new(Findings::new(options.limit)));
     let met = {
         let _display = (!options.quiet).then(|| board.display());
-        let except = kernel.data_dir().and_then(|path| path.canonicalize().ok());
+        let except = kernel.data_dir().map(absolute);
         let walk = Walk { root: root.clone(), all: options.all, most: options.most(), except };
         let drive = Drive {
             kernel: &kernel,
@@ -97,7 +97,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
     let report = Report {
         root: root.display().to_string(),
-        data_dir: kernel.data_dir().map(|path| path.display().to_string()),
+        data_dir: kernel.data_dir().map(|path| absolute(path).display().to_string()),
         interrupted: interrupt.came(),
         seconds: began.elapsed().as_secs_f64(),
         agents: report::rows(&fleet, &kernel.agents()),
@@ -128,6 +128,10 @@ fn root(options: &Options) -> Result<PathBuf> {
     let root = given.canonicalize().map_err(unreadable)?;
     std::fs::read_dir(&root).map_err(unreadable)?;
     Ok(root)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Keeps the report in the data directory, under the directory that it is about.

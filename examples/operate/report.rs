@@ -102,6 +102,7 @@ impl Report<'_> {
             style(&self.root).bold(),
             self.seconds
         ));
+        page.line("");
         self.agents(&mut page);
         self.failures(&mut page);
         self.left_out(&mut page);
@@ -136,7 +137,11 @@ impl Report<'_> {
                 time(row.p50_ns),
                 time(row.p99_ns),
                 grouped(row.restarts),
-                row.missing.as_ref().map_or_else(String::new, |_| "missing".to_owned()),
+                match (&row.missing, row.agent) {
+                    (Some(_), _) => style("missing").yellow().to_string(),
+                    (None, "flaky") => dim.apply_to("fails and hangs on purpose").to_string(),
+                    _ => String::new(),
+                },
             ]);
         }
         page.table(&table);

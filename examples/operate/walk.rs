@@ -81,6 +81,9 @@ impl Walk {
                     } else {
                         below.push((path, depth + 1));
                     }
+                } else if text == ".git" && !self.all {
+                    // A worktree's or a submodule's: it says where the folder is.
+                    met.leave_out("version control's own", self.shown(&path), None);
                 } else if !self.file(path, kind, &mut met, &mut found) {
                     return met;
                 }
@@ -168,5 +171,49 @@ impl Met {
                 None => what,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel's own files, as a tree that nobody can prepare: some that root cannot read
+    /// either, some without end, links that lead in circles.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_cannot_be_read_is_counted_and_named() {
+        let walk = Walk { root: "/proc/self".into(), all: false, most: 1 << 20, except: None };
+        let met = walk.run(|_| true);
+        assert!(met.files > 10, "{met:?}");
+        let unreadable = &met.left_out["unreadable file"];
+        assert!(unreadable.count > 0 && unreadable.examples.len() <= EXAMPLES);
+        assert!(unreadable.examples[0].contains(": "), "{unreadable:?}");
+        assert!(met.left_out["symbolic link"].count > 0, "{met:?}");
+    }
+
+    #[test]
+    fn the_walk_is_in_order_and_ends_when_told() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["b/2", "b/1", "a", "c", ".git/config", "cached/x"] {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        std::fs::write(directory.path().join("cached/CACHEDIR.TAG"), "Signature: …").unwrap();
+        let root = directory.path().to_owned();
+        let mut walk = Walk { root, all: false, most: 10, except: None };
+        let names = |walk: &Walk, most: usize| {
+            let mut names = Vec::new();
+            walk.run(|subject| {
+                names.push(subject.shown.to_string());
+                names.len() < most
+            });
+            names
+        };
+        assert_eq!(names(&walk, 9), ["a", "c", "b/1", "b/2"]);
+        assert_eq!(names(&walk, 3), ["a", "c", "b/1"]);
+        walk.all = true;
+        assert_eq!(names(&walk, 9).len(), 7);
     }
 }
