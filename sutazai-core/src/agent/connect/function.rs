@@ -26,7 +26,7 @@ use crate::{Code, Error, Result};
 /// let length = from_fn(AgentCard::new("length", ["length"]), |task: &Task| {
 ///     Ok(serde_json::Value::from(task.input().to::<String>()?.len()))
 /// });
-/// assert_eq!(length.card().name, "length");
+/// assert_eq!(&*length.card().name, "length");
 /// ```
 pub fn from_fn<F, O>(card: AgentCard, f: F) -> FnAgent
 where
