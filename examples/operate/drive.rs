@@ -19,6 +19,9 @@ use super::walk::{Met, Walk};
 /// are, at some 200 bytes each.
 const QUEUE: usize = 1 << 16;
 
+/// An agent, how far it is, and the way to its caller.
+type Queue<'a> = (&'a Member, &'a Arc<Lane>, Sender<Arc<Subject>>);
+
 /// What every caller needs.
 pub struct Drive<'a> {
     /// Who is called through.
@@ -51,11 +54,7 @@ impl Drive<'_> {
         })
     }
 
-    fn hand_out(
-        &self,
-        subject: Subject,
-        queues: &[(&Member, &Arc<Lane>, Sender<Arc<Subject>>)],
-    ) -> bool {
+    fn hand_out(&self, subject: Subject, queues: &[Queue<'_>]) -> bool {
         self.board.files.fetch_add(1, Relaxed);
         let subject = Arc::new(subject);
         for (member, lane, queue) in queues {
