@@ -1,0 +1,79 @@
+//! The JSON that `sutazai_kernel_new` takes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sutazai_core::base::runtime::Manual;
+use sutazai_core::kernel::{Kernel, Limits};
+use sutazai_core::{Code, Error, Result};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    data_dir: Option<PathBuf>,
+    seed: Option<u64>,
+    clock: ClockKind,
+    limits: Bounds,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ClockKind {
+    #[default]
+    Real,
+    Virtual,
+}
+
+/// What is left out stays as [`Limits::default`] has it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Bounds {
+    calls: Option<usize>,
+    /// Zero for no deadline.
+    deadline_ms: Option<u64>,
+    pool: Option<usize>,
+    queue: Option<usize>,
+    spans: Option<usize>,
+    records: Option<usize>,
+}
+
+/// Builds a kernel as the text says; an empty text says nothing.
+pub(crate) fn build(text: &str) -> Result<Kernel> {
+    let config: Config = if text.trim().is_empty() {
+        Config::default()
+    } else {
+        serde_json::from_str(text).map_err(|e| {
+            Error::new(Code::INVALID, "the kernel's configuration is not valid")
+                .operation("kernel.new")
+                .with("reason", e)
+        })?
+    };
+    let mut builder = Kernel::builder().limits(config.limits.applied());
+    if let Some(path) = config.data_dir {
+        builder = builder.data_dir(path);
+    }
+    if let Some(seed) = config.seed {
+        builder = builder.seed(seed);
+    }
+    if matches!(config.clock, ClockKind::Virtual) {
+        builder = builder.runtime(Arc::new(Manual::new()));
+    }
+    builder.build()
+}
+
+impl Bounds {
+    fn applied(self) -> Limits {
+        let mut limits = Limits::default();
+        limits.calls = self.calls.unwrap_or(limits.calls);
+        if let Some(ms) = self.deadline_ms {
+            limits.deadline = (ms != 0).then(|| Duration::from_millis(ms));
+        }
+        limits.pool = self.pool.or(limits.pool);
+        limits.queue = self.queue.or(limits.queue);
+        limits.spans = self.spans.unwrap_or(limits.spans);
+        limits.records = self.records.unwrap_or(limits.records);
+        limits
+    }
+}
