@@ -99,12 +99,11 @@ impl Inner {
     }
 
     fn part(&mut self, timeout: Duration) -> Result<Payload> {
-        let (part, done) = match self {
-            Self::Call(ticket) => (part(ticket, timeout)?, ticket.is_done()),
-            Self::Operation(ticket) => (part(ticket, timeout)?, ticket.is_done()),
-            Self::Gone => return Err(taken()),
-        };
-        part.ok_or_else(|| if done { no_more_parts() } else { no_answer_yet() })
+        match self {
+            Self::Call(ticket) => part(ticket, timeout),
+            Self::Operation(ticket) => part(ticket, timeout),
+            Self::Gone => Err(taken()),
+        }
     }
 }
 
@@ -338,12 +337,16 @@ fn wait<T>(ticket: &mut Ticket<T>, timeout: Option<Duration>) -> Result<T> {
     }
 }
 
-fn part<T>(ticket: &mut Ticket<T>, timeout: Duration) -> Result<Option<Payload>> {
-    match ticket.try_part() {
-        Some(part) => Ok(Some(part)),
-        None if timeout.is_zero() => Ok(None),
-        None => ticket.wait_part(timeout),
+fn part<T>(ticket: &mut Ticket<T>, timeout: Duration) -> Result<Payload> {
+    let mut part = ticket.try_part();
+    if part.is_none() && !timeout.is_zero() {
+        part = ticket.wait_part(timeout)?;
     }
+    if part.is_none() && ticket.is_done() {
+        // The last part may have come between the look and the answer.
+        return ticket.try_part().ok_or_else(no_more_parts);
+    }
+    part.ok_or_else(no_answer_yet)
 }
 
 static NO_ANSWER_YET: Fixed =
