@@ -1,5 +1,5 @@
 //! The kernel's own books.
-use super::lifecycle::ComponentStatus;
+use super::lifecycle::Transition;
 use super::limits::Limits;
 use crate::Result;
 use crate::base::runtime::Runtime;
@@ -22,7 +22,7 @@ impl Kept {
     pub(super) fn record(&self, _call: &CallRecord<'_>) {}
 }
 
-pub(super) fn announcer(bus: &Bus) -> Arc<dyn Fn(&ComponentStatus) + Send + Sync> {
+pub(super) fn announcer(bus: &Bus) -> Arc<dyn Fn(&Transition) + Send + Sync> {
     let bus = bus.clone();
     Arc::new(move |status| {
         let _ = bus.publish(

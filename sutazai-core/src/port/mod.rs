@@ -24,7 +24,7 @@ pub mod task;
 
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
-pub use component::Component;
+pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
