@@ -22,6 +22,7 @@ pub mod scanner;
 pub mod session;
 pub mod task;
 
+pub use crate::observe::LogSink;
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
 pub use component::{Component, Health};
