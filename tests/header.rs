@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 13] = [
     "version", "error", "buffer", "text", "kernel", "call", "ticket", "agent", "task", "reply",
-    "event",
+    "event", "component", "log",
 ];
 
 #[test]

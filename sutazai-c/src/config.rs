@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sutazai_core::base::runtime::Manual;
-use sutazai_core::kernel::{Kernel, Limits};
+use sutazai_core::kernel::{Kernel, Limits, LogConfig};
 use sutazai_core::{Code, Error, Result};
 
 #[derive(Default, Deserialize)]
@@ -16,6 +16,7 @@ struct Config {
     seed: Option<u64>,
     clock: ClockKind,
     limits: Bounds,
+    log: LogChoice,
 }
 
 #[derive(Default, Deserialize)]
@@ -39,6 +40,14 @@ struct Bounds {
     records: Option<usize>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogChoice {
+    filter: Option<String>,
+    terminal: bool,
+    file: Option<PathBuf>,
+}
+
 /// Builds a kernel as the text says; an empty text says nothing.
 pub(crate) fn build(text: &str) -> Result<Kernel> {
     let config: Config = if text.trim().is_empty() {
@@ -50,7 +59,7 @@ pub(crate) fn build(text: &str) -> Result<Kernel> {
                 .with("reason", e)
         })?
     };
-    let mut builder = Kernel::builder().limits(config.limits.applied());
+    let mut builder = Kernel::builder().limits(config.limits.applied()).log(config.log.applied());
     if let Some(path) = config.data_dir {
         builder = builder.data_dir(path);
     }
@@ -75,5 +84,18 @@ impl Bounds {
         limits.spans = self.spans.unwrap_or(limits.spans);
         limits.records = self.records.unwrap_or(limits.records);
         limits
+    }
+}
+
+impl LogChoice {
+    fn applied(self) -> LogConfig {
+        let mut log = LogConfig::default().terminal(self.terminal);
+        if let Some(filter) = self.filter {
+            log = log.filter(filter);
+        }
+        match self.file {
+            Some(path) => log.file(path),
+            None => log,
+        }
     }
 }

@@ -75,6 +75,19 @@ pub unsafe extern "C" fn sutazai_error_new(
     sutazai_error::give(error.unwrap_or_else(|_| Error::new(Code::PANIC, "the library panicked")))
 }
 
+/// A second handle on the same error; NULL for NULL.
+///
+/// # Safety
+/// `error` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_error_clone(error: *const sutazai_error) -> *mut sutazai_error {
+    // SAFETY: the caller's promise.
+    let error = unsafe { error.as_ref() };
+    infallible(std::ptr::null_mut(), || {
+        error.map_or(std::ptr::null_mut(), |e| sutazai_error::give(e.error.clone()))
+    })
+}
+
 /// The stable number of the error, 0 for NULL. See the `SUTAZAI_…` codes.
 ///
 /// # Safety

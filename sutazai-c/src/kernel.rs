@@ -32,6 +32,8 @@ impl Handle for sutazai_kernel {
 /// - `data_dir`: where state is kept, owned by one kernel at a time; without it, in memory
 /// - `seed`: number from which identifiers and everything drawn by chance follow
 /// - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
+/// - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
+///   (readable text on standard error; false), `file` (JSON lines)
 /// - `limits`: `calls`, `deadline_ms` (0 for none), `pool` (threads), `queue`, `spans`, `records`
 ///
 /// # Errors
