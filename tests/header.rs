@@ -7,8 +7,19 @@ use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
 const SECTIONS: [&str; 13] = [
-    "version", "error", "buffer", "text", "kernel", "call", "ticket", "agent", "task", "reply",
-    "event", "component", "log",
+    "version",
+    "error",
+    "buffer",
+    "text",
+    "kernel",
+    "call",
+    "ticket",
+    "agent",
+    "task",
+    "reply",
+    "event",
+    "component",
+    "log",
 ];
 
 #[test]

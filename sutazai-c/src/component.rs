@@ -107,8 +107,7 @@ impl CComponent {
         let runtime = self.runtime.upgrade();
         let left = runtime.map_or(0, |runtime| deadline.since(runtime.now()).as_millis());
         // SAFETY: whoever added the table promised that it may be called so.
-        let answer =
-            unsafe { callback(self.user.get(), u64::try_from(left).unwrap_or(u64::MAX)) };
+        let answer = unsafe { callback(self.user.get(), u64::try_from(left).unwrap_or(u64::MAX)) };
         // SAFETY: what it answers is NULL or an error that is now ours.
         unsafe { sutazai_error::taken(answer) }
     }

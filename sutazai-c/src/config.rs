@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sutazai_core::base::runtime::Manual;
+use sutazai_core::config::Manifest;
 use sutazai_core::kernel::{Kernel, Limits, LogConfig};
 use sutazai_core::{Code, Error, Result};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Config {
+    manifest: Option<PathBuf>,
+    manifest_text: Option<String>,
     data_dir: Option<PathBuf>,
     seed: Option<u64>,
     clock: ClockKind,
@@ -60,6 +63,18 @@ pub(crate) fn build(text: &str) -> Result<Kernel> {
         })?
     };
     let mut builder = Kernel::builder().limits(config.limits.applied()).log(config.log.applied());
+    let manifest = match (&config.manifest, &config.manifest_text) {
+        (Some(_), Some(_)) => {
+            return Err(Error::new(Code::INVALID, "both manifest and manifest_text are given")
+                .operation("kernel.new"));
+        }
+        (Some(path), None) => Some(Manifest::read(path)?),
+        (None, Some(text)) => Some(Manifest::parse("manifest_text", text)?),
+        (None, None) => None,
+    };
+    if let Some(manifest) = &manifest {
+        builder = builder.manifest(manifest);
+    }
     if let Some(path) = config.data_dir {
         builder = builder.data_dir(path);
     }

@@ -29,6 +29,8 @@ impl Handle for sutazai_kernel {
 
 /// Makes a kernel; starts no thread. `config` is JSON, each field optional (an empty text is fine):
 ///
+/// - `manifest`: the path of a `sutazai.toml`, or `manifest_text`: its text; what it says goes before
+///   `limits` and `log` here
 /// - `data_dir`: where state is kept, owned by one kernel at a time; without it, in memory
 /// - `seed`: number from which identifiers and everything drawn by chance follow
 /// - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
