@@ -105,7 +105,7 @@ static void every_operation_is_reached_by_name(void) {
     sutazai_ticket_free(ticket);
     FAILS(sutazai_invoke_wait(kernel, S("kernel.statu"), NULL, 0, &answer),
           SUTAZAI_SURFACE_OPERATION_UNKNOWN);
-    FAILS(sutazai_invoke_wait(kernel, S("kernel.status"), S("[]"), &answer),
+    FAILS(sutazai_invoke_wait(kernel, S("kernel.status"), S("{\"x\": 1}"), &answer),
           SUTAZAI_SURFACE_REQUEST_INVALID);
     sutazai_kernel_free(kernel);
 }
