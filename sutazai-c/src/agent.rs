@@ -3,6 +3,8 @@
 use std::ffi::{c_char, c_void};
 use std::sync::{Arc, OnceLock, Weak};
 
+use arc_swap::ArcSwapOption;
+use sutazai_core::base::error::Fixed;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
@@ -26,7 +28,8 @@ pub struct sutazai_agent_table {
     pub size: usize,
     /// Given to every callback.
     pub user: *mut c_void,
-    /// Frees `user`; called once, after the last callback, on any thread. May be NULL.
+    /// Frees `user`; called once, after `stop` and when no `handle` runs any more, on any thread.
+    /// Replies that `user` keeps are best freed here. May be NULL.
     pub drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
     /// Does a task. `reply` is the agent's to free, here or later on any thread; `task` lives as
     /// long as `reply`. Runs on the kernel's pool, on the caller's thread for an agent whose card
@@ -98,7 +101,7 @@ pub unsafe extern "C" fn sutazai_agent_add(
             start: table.start,
             stop: table.stop,
             runtime: OnceLock::new(),
-            user,
+            user: ArcSwapOption::from_pointee(user),
         })
     })
 }
@@ -111,7 +114,9 @@ struct CAgent {
     stop: Option<unsafe extern "C" fn(*mut c_void, u64)>,
     /// Set by the start, which comes before the first task.
     runtime: OnceLock<Weak<dyn Runtime>>,
-    user: User,
+    /// Let go of by the stop, and not only when the agent is dropped: a reply that is kept in there
+    /// holds the books of its call, and with them this agent.
+    user: ArcSwapOption<User>,
 }
 
 impl Agent for CAgent {
@@ -120,30 +125,37 @@ impl Agent for CAgent {
     }
 
     fn handle(&self, task: Task, reply: Reply<Outcome>) {
+        let Some(user) = self.user.load_full() else {
+            let _ = reply.fail(Error::from(&STOPPED));
+            return;
+        };
         let runtime = self.runtime.get().cloned().unwrap_or_else(nowhere);
         let task = sutazai_task::new(self.home, task, runtime);
         let (reply, task) = sutazai_reply::give(self.home, task, reply);
         // SAFETY: whoever registered the table promised that it may be called so.
-        unsafe { (self.handle)(self.user.get(), task, reply) }
+        unsafe { (self.handle)(user.get(), task, reply) }
     }
 
     fn start(&self, host: &AgentHost) -> Result<()> {
         let _ = self.runtime.set(Arc::downgrade(&host.runtime));
-        let Some(start) = self.start else { return Ok(()) };
+        let (Some(start), Some(user)) = (self.start, self.user.load_full()) else { return Ok(()) };
         // SAFETY: whoever registered the table promised that it may be called so.
-        let answer = unsafe { start(self.user.get()) };
+        let answer = unsafe { start(user.get()) };
         // SAFETY: what it answers is NULL or an error that is now ours.
         unsafe { sutazai_error::taken(answer) }
     }
 
     fn stop(&self, deadline: Moment) {
+        let Some(user) = self.user.swap(None) else { return };
         let Some(stop) = self.stop else { return };
         let runtime = self.runtime.get().and_then(Weak::upgrade);
         let left = runtime.map_or(0, |runtime| deadline.since(runtime.now()).as_millis());
         // SAFETY: whoever registered the table promised that it may be called so.
-        unsafe { stop(self.user.get(), u64::try_from(left).unwrap_or(u64::MAX)) }
+        unsafe { stop(user.get(), u64::try_from(left).unwrap_or(u64::MAX)) }
     }
 }
+
+static STOPPED: Fixed = Fixed { code: Code::NOT_RUNNING, message: "the agent has been stopped" };
 
 /// The runtime of an agent that has none.
 fn nowhere() -> Weak<dyn Runtime> {

@@ -246,7 +246,28 @@ static void an_agent_may_stop_its_kernel(void) {
     sutazai_kernel_free(kernel);
 }
 
+static void free_kept(void *user) {
+    sutazai_reply_free(*(sutazai_reply **)user);
+    free(user);
+}
+
+/* Replies kept in `user` hold the agent; the leak checkers see whether it is let go all the same. */
+static void replies_kept_by_an_agent_are_freed_with_it(void) {
+    sutazai_kernel *kernel = started("");
+    sutazai_agent_table table = table_of(keep_handle);
+    table.user = calloc(1, sizeof(sutazai_reply *));
+    table.drop = free_kept;
+    OK(sutazai_agent_add(kernel, S(KEEP_CARD), &table));
+    sutazai_ticket *ticket = NULL;
+    OK(sutazai_call(kernel, S("keep"), NULL, 0, 0, &ticket));
+    sutazai_kernel_free(kernel);
+    sutazai_buffer answer = {0};
+    FAILS(sutazai_ticket_wait(ticket, SUTAZAI_FOREVER, &answer), SUTAZAI_BASE_CANCELLED);
+    sutazai_ticket_free(ticket);
+}
+
 int main(void) {
+    RUN(replies_kept_by_an_agent_are_freed_with_it);
     RUN(an_agent_starts_and_stops_once);
     RUN(what_a_start_answers_is_an_error);
     RUN(bad_cards_and_tables_are_refused_and_dropped);
