@@ -76,7 +76,8 @@ pub struct Reply<T> {
     cell: Option<Cell<T>>,
 }
 
-/// The right to answer a call in the worker's stead: what a deadline or a cancel-by-id holds.
+/// The right to answer a call in the worker's stead, or to cancel it: what a deadline or a
+/// cancel-by-id holds.
 pub struct Settler<T> {
     cell: Cell<T>,
 }
@@ -312,6 +313,18 @@ impl<T> Settler<T> {
         match self.cell.claim() {
             Some(claim) => {
                 claim.answer(answer, Settled::ByKernel);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Cancels the call as its [`Ticket`] would: answers [`Code::CANCELLED`] and tells the worker.
+    /// False when it has its answer.
+    pub fn cancel(&self) -> bool {
+        match self.cell.claim() {
+            Some(claim) => {
+                claim.answer(Err(cancelled()), Settled::ByCaller);
                 true
             }
             None => false,
