@@ -16,8 +16,11 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod base;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod event;
 pub mod kernel;
+pub mod observe;
 pub mod port;
 pub mod store;
 pub mod surface;

@@ -16,10 +16,12 @@
 //! **Invariants.** The registry calls no agent but for its card. An idle agent costs less than a
 //! kilobyte; what is kept of its calls is made with the first one.
 
+pub mod connect;
 mod ledger;
 mod registry;
 mod route;
 
+pub use connect::{FnAgent, TaskContext, from_async, from_fn, from_fn_with};
 pub use ledger::{AgentStats, FailureStats, LatencyStats, Ledger};
 pub use registry::{AgentState, AgentView, Entry, Registry, Reservation, SkillList};
 pub use route::LeastLoaded;

@@ -34,7 +34,6 @@ pub struct SkillList(Vec<Arc<Entry>>);
 
 /// One registered agent.
 pub struct Entry {
-    name: Arc<str>,
     card: AgentCard,
     agent: Arc<dyn Agent>,
     in_flight: AtomicU32,
@@ -88,9 +87,8 @@ impl Registry {
         let mut card = agent.card();
         check(&card)?;
         card.skills.dedup();
-        let name: Arc<str> = Arc::from(card.name.as_str());
+        let name = Arc::clone(&card.name);
         let entry = Arc::new(Entry {
-            name: Arc::clone(&name),
             card,
             agent,
             in_flight: AtomicU32::new(0),
@@ -151,7 +149,7 @@ impl Registry {
     /// Every agent, sorted by name.
     pub fn all(&self) -> Vec<Arc<Entry>> {
         let mut all: Vec<_> = self.tables.read().by_name.values().cloned().collect();
-        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        all.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         all
     }
 
@@ -197,7 +195,7 @@ fn well_named(name: &str) -> bool {
 impl Entry {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.card.name
     }
 
     /// The agent itself.

@@ -10,6 +10,7 @@ pub(crate) mod nearest;
 pub mod os;
 pub mod payload;
 pub mod runtime;
+pub mod stats;
 mod sync;
 pub mod ticket;
 pub mod time;

@@ -9,6 +9,7 @@ use crossbeam_utils::{Backoff, CachePadded};
 use parking_lot::{Mutex, RwLock};
 
 use super::builder::SubscribeBuilder;
+use super::publisher::{Publisher, Publishers};
 use super::queue::{Counts, Offered, Queue};
 use super::route::{self, Full, Route, Routes};
 use super::trie::Trie;
@@ -18,6 +19,10 @@ use crate::base::payload::Payload;
 use crate::base::runtime::{Runtime, block, may_block_here};
 use crate::base::time::Moment;
 use crate::{Code, Error, Result};
+
+/// How long a publisher that waits for room trusts to be woken, before it looks for itself: a
+/// consumer wakes it when half of the queue is free, and may stop before.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// The in-process event bus: a handle, cheap to clone, on one kernel's bus.
 ///
@@ -59,12 +64,15 @@ pub struct BusStats {
 
 pub(super) struct Hub {
     routes: ArcSwap<Routes>,
+    /// Counts the replacements of [`Hub::routes`] that a change of the subscriptions caused.
+    generation: CachePadded<AtomicU64>,
     /// Changed and [`Hub::routes`] replaced under one write lock, so that no route computed from
     /// an older tree can stand in newer routes.
     trie: RwLock<Trie>,
     runtime: Arc<dyn Runtime>,
     next_id: AtomicU64,
     published: CachePadded<AtomicU64>,
+    publishers: Mutex<Publishers>,
     /// Spreads the load of queue groups.
     turn: AtomicUsize,
     panics: AtomicU64,
@@ -84,10 +92,12 @@ impl Bus {
     pub fn new(runtime: Arc<dyn Runtime>) -> Self {
         Self(Arc::new(Handle(Arc::new(Hub {
             routes: ArcSwap::from_pointee(Routes::new()),
+            generation: CachePadded::new(AtomicU64::new(0)),
             trie: RwLock::default(),
             runtime,
             next_id: AtomicU64::new(0),
             published: CachePadded::new(AtomicU64::new(0)),
+            publishers: Mutex::default(),
             turn: AtomicUsize::new(0),
             panics: AtomicU64::new(0),
             gone: Mutex::default(),
@@ -110,7 +120,7 @@ impl Bus {
     ) -> Result<Delivered> {
         let hub = &*self.0.0;
         hub.with_route(subject.as_ref(), |route| {
-            let event = Event { subject: route.subject().clone(), payload: payload.into() };
+            let event = route.event(payload.into());
             route.publish(event, &hub.turn)
         })
     }
@@ -128,17 +138,10 @@ impl Bus {
         payload: impl Into<Payload>,
         timeout: Duration,
     ) -> Result<Delivered> {
-        if !may_block_here() {
-            return Err(Error::new(
-                Code::WOULD_DEADLOCK,
-                "this thread drives futures or timers and must not wait for room",
-            )
-            .operation("event.publish_wait")
-            .advice("use publish, or publish_wait from a blocking thread"));
-        }
+        check_may_block()?;
         let hub = &*self.0.0;
         hub.with_route(subject.as_ref(), |route| {
-            let event = Event { subject: route.subject().clone(), payload: payload.into() };
+            let event = route.event(payload.into());
             hub.publish_wait(route, event, timeout)
         })?
     }
@@ -147,6 +150,19 @@ impl Bus {
     /// [`pull`](SubscribeBuilder::pull) or [`deliver`](SubscribeBuilder::deliver).
     pub fn subscribe(&self, pattern: impl AsRef<str>) -> SubscribeBuilder {
         SubscribeBuilder::new(Arc::clone(&self.0.0), pattern.as_ref())
+    }
+
+    /// A publisher for one subject: the quickest way for who publishes on it often.
+    ///
+    /// # Errors
+    /// [`Code::SUBJECT_INVALID`].
+    pub fn publisher(&self, subject: impl AsRef<str>) -> Result<Publisher> {
+        let subject = Subject::new(subject).map_err(|error| error.operation("event.publisher"))?;
+        Ok(Publisher::new(self.clone(), subject))
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.0.0
     }
 
     /// The counts now. Each subscription's counts are exact; the sum is not one moment's while
@@ -168,7 +184,7 @@ impl Hub {
     pub(super) fn add(&self, queue: Arc<Queue>) {
         let mut trie = self.trie.write();
         trie.insert(queue);
-        self.routes.store(Arc::new(Routes::new()));
+        self.subscriptions_changed();
     }
 
     /// Ends a subscription for good; only the first call does something.
@@ -176,12 +192,37 @@ impl Hub {
         {
             let mut trie = self.trie.write();
             if trie.remove(queue) {
-                self.routes.store(Arc::new(Routes::new()));
+                self.subscriptions_changed();
             }
         }
         if let Some(counts) = queue.abandon() {
             self.gone.lock().add(counts);
         }
+    }
+
+    /// Called with the tree's write lock held.
+    fn subscriptions_changed(&self) {
+        self.routes.store(Arc::new(Routes::new()));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes with the subscriptions.
+    #[inline]
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The route of a subject now.
+    pub(super) fn route(&self, subject: &Subject) -> Arc<Route> {
+        Arc::new(Route::new(route::hash(subject.as_str()), subject.clone(), &self.trie.read()))
+    }
+
+    pub(super) fn turn(&self) -> &AtomicUsize {
+        &self.turn
+    }
+
+    pub(super) fn publishers(&self) -> &Mutex<Publishers> {
+        &self.publishers
     }
 
     pub(super) fn count_panic(&self) {
@@ -213,35 +254,57 @@ impl Hub {
         Ok(route)
     }
 
-    fn publish_wait(&self, route: &Route, event: Event, timeout: Duration) -> Result<Delivered> {
+    #[inline]
+    pub(super) fn publish_wait(
+        &self,
+        route: &Route,
+        event: Arc<Event>,
+        timeout: Duration,
+    ) -> Result<Delivered> {
         let mut full = Vec::new();
-        let mut report = route.publish_if_room(&event, &self.turn, &mut full);
-        if full.is_empty() {
-            return Ok(report);
-        }
+        let report = route.publish_if_room(event, &self.turn, &mut full);
+        if full.is_empty() { Ok(report) } else { self.wait_for_room(report, full, timeout) }
+    }
+
+    #[cold]
+    fn wait_for_room(
+        &self,
+        mut report: Delivered,
+        mut full: Vec<(Full<'_>, Arc<Event>)>,
+        timeout: Duration,
+    ) -> Result<Delivered> {
         let backoff = Backoff::new();
-        while !backoff.is_completed() && !full.iter().any(Full::may_have_room) {
+        while !backoff.is_completed() && !full.iter().any(|(place, _)| place.may_have_room()) {
             backoff.snooze();
         }
         let deadline = Moment::now() + timeout;
         block(|| {
             let sleeper = ThreadWaker::new();
+            let waker = sleeper.waker();
             loop {
-                full.retain(|place| {
-                    let offered = place.offer(event.clone(), &self.turn, Some(sleeper.waker()));
-                    if let Some(offered) = offered {
-                        report.count(offered);
-                        place.forget(sleeper.waker());
-                    }
-                    offered.is_none()
-                });
+                full = full
+                    .drain(..)
+                    .filter_map(|(place, event)| {
+                        match place.offer(event, &self.turn, Some(waker)) {
+                            Ok(offered) => {
+                                report.count(offered);
+                                place.forget(waker);
+                                None
+                            }
+                            Err(event) => Some((place, event)),
+                        }
+                    })
+                    .collect();
                 if full.is_empty() {
                     return report;
                 }
-                if !sleeper.sleep_until(deadline) {
-                    for place in &full {
-                        report.count(place.force(event.clone(), &self.turn));
-                        place.forget(sleeper.waker());
+                if sleeper.sleep_until(deadline.min(Moment::now() + PATIENCE)) {
+                    continue;
+                }
+                if Moment::now() >= deadline {
+                    for (place, event) in full.drain(..) {
+                        report.count(place.force(event, &self.turn));
+                        place.forget(waker);
                     }
                     return report;
                 }
@@ -251,7 +314,7 @@ impl Hub {
 
     fn stats(&self) -> BusStats {
         let mut stats = BusStats {
-            published: self.published.load(Ordering::Relaxed),
+            published: self.published.load(Ordering::Relaxed) + self.publishers.lock().published(),
             panics: self.panics.load(Ordering::Relaxed),
             ..BusStats::default()
         };
@@ -271,6 +334,20 @@ impl Hub {
         stats.discarded += gone.discarded;
         stats
     }
+}
+
+/// Whether this thread may wait for room; asked before anything is published.
+#[inline]
+pub(super) fn check_may_block() -> Result<()> {
+    if may_block_here() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::WOULD_DEADLOCK,
+        "this thread drives futures or timers and must not wait for room",
+    )
+    .operation("event.publish_wait")
+    .advice("use publish, or publish_wait from a blocking thread"))
 }
 
 impl Gone {

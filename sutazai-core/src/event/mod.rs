@@ -9,8 +9,8 @@
 //!   subscriber never delays another: each has its own bounded queue.
 //! - For every subscription, events delivered + missed + waiting = events that matched, exactly.
 //! - Events of one publishing thread reach a subscription in the order they were published.
-//! - An event's payload is shared by all who receive it. Publishing allocates nothing per event
-//!   (queues grow to their bound once).
+//! - An event is shared by all who receive it: one allocation a publish, none a delivery (queues
+//!   grow to their bound once).
 //! - No lock is held while a callback or a waker runs, or an event is dropped.
 //! - The bus starts no thread and has no global state; callbacks run on the injected runtime.
 //!
@@ -37,10 +37,13 @@ mod builder;
 mod bus;
 mod callback;
 mod pattern;
+mod publisher;
 mod queue;
 mod route;
 mod subject;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod trie;
 mod wait;
 
@@ -48,12 +51,15 @@ pub use builder::{DEFAULT_CAPACITY, MAX_CAPACITY, Overflow, SubscribeBuilder};
 pub use bus::{Bus, BusStats, Delivered};
 pub use callback::CallbackGuard;
 pub use pattern::Pattern;
+pub use publisher::Publisher;
 pub use subject::{MAX_BYTES, MAX_TOKENS, Subject};
 pub use subscription::Subscription;
 
+use std::sync::Arc;
+
 use crate::base::payload::Payload;
 
-/// What was published: a subject and a shared payload. A clone allocates nothing.
+/// What was published: a subject and a payload. A clone allocates nothing.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Event {
     /// What it is about.
@@ -65,8 +71,8 @@ pub struct Event {
 /// An event on its arrival.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Delivery {
-    /// The event.
-    pub event: Event,
+    /// The event, shared with the others who receive it.
+    pub event: Arc<Event>,
     /// How many matching events this subscription missed between the one before and this one.
     pub missed_before: u64,
 }

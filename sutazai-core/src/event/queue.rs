@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
-use crossbeam_utils::CachePadded;
+use crossbeam_utils::{Backoff, CachePadded};
 use parking_lot::Mutex;
 
 use super::{Event, Overflow, Pattern};
@@ -48,7 +48,7 @@ struct State {
 /// An event and its number among those that matched the subscription, from 1.
 pub(super) struct Queued {
     pub(super) number: u64,
-    pub(super) event: Event,
+    pub(super) event: Arc<Event>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,9 +115,10 @@ impl Queue {
         }
     }
 
-    /// Takes the event, or does what the overflow policy says. Never waits.
+    /// Takes the event, or does what the overflow policy says. Never waits. The event is made where
+    /// it will stand (by a clone or a move, which run no foreign code under the lock).
     #[inline]
-    pub(super) fn offer(&self, event: Event) -> Offered {
+    pub(super) fn offer(&self, event: impl FnOnce() -> Arc<Event>) -> Offered {
         let mut state = self.state.lock();
         if state.open == Open::Yes && state.waiting.len() < self.capacity {
             self.push(state, event);
@@ -125,7 +126,7 @@ impl Queue {
         }
         match state.open {
             Open::Gone => Offered::Gone,
-            Open::Yes => self.overflow(state, event),
+            Open::Yes => self.overflow(state, event()),
             Open::Overflowed => {
                 state.offered += 1;
                 state.missed += 1;
@@ -139,10 +140,14 @@ impl Queue {
     ///
     /// A closed queue has no room and never will: offer it the event without asking.
     #[inline]
-    pub(super) fn offer_if_room(&self, event: Event, waker: Option<&Waker>) -> Result<(), Event> {
+    pub(super) fn offer_if_room(
+        &self,
+        event: Arc<Event>,
+        waker: Option<&Waker>,
+    ) -> Result<(), Arc<Event>> {
         let mut state = self.state.lock();
         if state.open == Open::Yes && state.waiting.len() < self.capacity {
-            self.push(state, event);
+            self.push(state, || event);
             return Ok(());
         }
         if let Some(waker) = waker.filter(|_| state.open == Open::Yes)
@@ -186,7 +191,7 @@ impl Queue {
             drop(before);
             return Taken::Empty;
         }
-        let batch = (self.capacity / 8).clamp(1, MAX_BATCH);
+        let batch = self.batch();
         if state.waiting.len() <= batch && hand.is_empty() {
             std::mem::swap(hand, &mut state.waiting);
         } else {
@@ -194,7 +199,13 @@ impl Queue {
             hand.extend(state.waiting.drain(..end));
         }
         self.note(&state);
-        let publishers = std::mem::take(&mut state.publishers);
+        // Not before half is free: waking a publisher costs more than many events. One that sleeps
+        // on looks again by itself after [`PATIENCE`](super::bus) in case the consumer stops here.
+        let publishers = if state.waiting.len() <= self.capacity / 2 {
+            std::mem::take(&mut state.publishers)
+        } else {
+            Vec::new()
+        };
         drop(state);
         publishers.into_iter().for_each(Waker::wake);
         Taken::Some
@@ -235,9 +246,34 @@ impl Queue {
         self.end(false)
     }
 
-    /// Whether something may wait, or the queue is closed, without locking.
-    pub(super) fn is_worth_a_look(&self) -> bool {
-        self.signal.load(Ordering::Relaxed) != 0
+    /// Spins a short while (microseconds) for an event or the end; true when one came.
+    pub(super) fn expect(&self) -> bool {
+        let backoff = Backoff::new();
+        while !backoff.is_completed() {
+            if self.signal.load(Ordering::Relaxed) != 0 {
+                return true;
+            }
+            backoff.snooze();
+        }
+        false
+    }
+
+    /// Spins under a microsecond or two while less than a quarter of a batch waits: for a consumer
+    /// that has caught up with a busy publisher. Looking at each event would have both fight for
+    /// the same cache lines, and a batch costs one lock.
+    pub(super) fn gather(&self) {
+        let enough = self.batch() / 4;
+        for _ in 0..4 {
+            if self.signal.load(Ordering::Relaxed) >= enough {
+                return;
+            }
+            (0..16).for_each(|_| std::hint::spin_loop());
+        }
+    }
+
+    /// Whether nothing waits and the queue is open, without locking.
+    pub(super) fn is_idle(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) == 0
     }
 
     /// Whether there may be room, without locking.
@@ -256,10 +292,14 @@ impl Queue {
     }
 
     #[inline]
-    fn push(&self, mut state: parking_lot::MutexGuard<'_, State>, event: Event) {
+    fn push(
+        &self,
+        mut state: parking_lot::MutexGuard<'_, State>,
+        event: impl FnOnce() -> Arc<Event>,
+    ) {
         state.offered += 1;
         let number = state.offered;
-        state.waiting.push_back(Queued { number, event });
+        state.waiting.push_back(Queued { number, event: event() });
         self.note(&state);
         let consumer = state.consumer.take();
         drop(state);
@@ -269,12 +309,16 @@ impl Queue {
     }
 
     #[cold]
-    fn overflow(&self, mut state: parking_lot::MutexGuard<'_, State>, event: Event) -> Offered {
+    fn overflow(
+        &self,
+        mut state: parking_lot::MutexGuard<'_, State>,
+        event: Arc<Event>,
+    ) -> Offered {
         match self.overflow {
             Overflow::DropOldest => {
                 let oldest = state.waiting.pop_front();
                 state.missed += 1;
-                self.push(state, event);
+                self.push(state, || event);
                 drop(oldest);
                 Offered::Displaced
             }
@@ -310,6 +354,10 @@ impl Queue {
         drop(rest);
         wakers.into_iter().for_each(Waker::wake);
         Some(counts)
+    }
+
+    fn batch(&self) -> usize {
+        (self.capacity / 8).clamp(1, MAX_BATCH)
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use std::task::Waker;
 use super::queue::{Offered, Queue};
 use super::trie::Trie;
 use super::{Delivered, Event, Subject};
+use crate::base::payload::Payload;
 
 /// How many subjects are remembered; a power of two.
 const SLOTS: usize = 512;
@@ -120,25 +121,31 @@ impl Route {
         &self.subject
     }
 
+    /// An event for this route.
+    #[inline]
+    pub(super) fn event(&self, payload: Payload) -> Arc<Event> {
+        Arc::new(Event { subject: self.subject.clone(), payload })
+    }
+
     /// Gives the event to every subscription and to one member of every group, now.
     #[inline]
-    pub(super) fn publish(&self, event: Event, turn: &AtomicUsize) -> Delivered {
+    pub(super) fn publish(&self, event: Arc<Event>, turn: &AtomicUsize) -> Delivered {
         let mut report = Delivered::default();
         if self.groups.is_empty() {
-            // The last takes the event itself: one subscriber costs no clone.
+            // The last takes the event itself: one subscriber costs no second reference.
             if let Some((last, others)) = self.each.split_last() {
                 for queue in others {
-                    report.count(queue.offer(event.clone()));
+                    report.count(queue.offer(|| Arc::clone(&event)));
                 }
-                report.count(last.offer(event));
+                report.count(last.offer(|| event));
             }
             return report;
         }
         for queue in &self.each {
-            report.count(queue.offer(event.clone()));
+            report.count(queue.offer(|| Arc::clone(&event)));
         }
         for group in &self.groups {
-            let Err(event) = offer_to_one(group, event.clone(), next_start(turn), None) else {
+            let Err(event) = offer_to_one(group, Arc::clone(&event), next_start(turn), None) else {
                 report.count(Offered::Queued);
                 continue;
             };
@@ -147,42 +154,53 @@ impl Route {
         report
     }
 
-    /// Gives the event to those that have room; the others are left in `full`.
+    /// Gives the event to those that have room; the others are left in `full`, each with the event.
+    #[inline]
     pub(super) fn publish_if_room<'r>(
         &'r self,
-        event: &Event,
+        event: Arc<Event>,
         turn: &AtomicUsize,
-        full: &mut Vec<Full<'r>>,
+        full: &mut Vec<(Full<'r>, Arc<Event>)>,
     ) -> Delivered {
         let mut report = Delivered::default();
-        let each = self.each.iter().map(|queue| Full::Each(queue));
-        for place in each.chain(self.groups.iter().map(|group| Full::Group(group))) {
-            match place.offer(event.clone(), turn, None) {
-                Some(offered) => report.count(offered),
-                None => full.push(place),
+        let mut give = |place: Full<'r>, event| match place.offer(event, turn, None) {
+            Ok(offered) => report.count(offered),
+            Err(event) => full.push((place, event)),
+        };
+        let last = match (self.each.split_last(), self.groups.split_last()) {
+            (Some((last, others)), None) => {
+                others.iter().for_each(|queue| give(Full::Each(queue), Arc::clone(&event)));
+                Full::Each(last)
             }
-        }
+            (_, Some((last, others))) => {
+                self.each.iter().for_each(|queue| give(Full::Each(queue), Arc::clone(&event)));
+                others.iter().for_each(|group| give(Full::Group(group), Arc::clone(&event)));
+                Full::Group(last)
+            }
+            (None, None) => return report,
+        };
+        give(last, event);
         report
     }
 }
 
 impl Full<'_> {
-    /// Tries again; on `None` the waker is called when there may be room.
+    /// Offers the event once; when it comes back, the waker is called when there may be room.
     pub(super) fn offer(
         &self,
-        event: Event,
+        event: Arc<Event>,
         turn: &AtomicUsize,
         waker: Option<&Waker>,
-    ) -> Option<Offered> {
+    ) -> Result<Offered, Arc<Event>> {
         let left = match self {
             Self::Each(queue) => queue.offer_if_room(event, waker),
             Self::Group(group) => offer_to_one(group, event, next_start(turn), waker),
         };
         match left {
-            Ok(()) => Some(Offered::Queued),
+            Ok(()) => Ok(Offered::Queued),
             // A closed queue never has room: let it count what it misses.
-            Err(event) if self.is_closed() => Some(self.force(event, turn)),
-            Err(_) => None,
+            Err(event) if self.is_closed() => Ok(self.force(event, turn)),
+            Err(event) => Err(event),
         }
     }
 
@@ -195,9 +213,9 @@ impl Full<'_> {
     }
 
     /// Lets the overflow policy decide.
-    pub(super) fn force(&self, event: Event, turn: &AtomicUsize) -> Offered {
+    pub(super) fn force(&self, event: Arc<Event>, turn: &AtomicUsize) -> Offered {
         match self {
-            Self::Each(queue) => queue.offer(event),
+            Self::Each(queue) => queue.offer(|| event),
             Self::Group(group) => force_on_one(group, event, next_start(turn)),
         }
     }
@@ -221,10 +239,10 @@ impl Full<'_> {
 /// The first member with room, from a start that spreads the load.
 fn offer_to_one(
     group: &[Arc<Queue>],
-    mut event: Event,
+    mut event: Arc<Event>,
     start: usize,
     waker: Option<&Waker>,
-) -> Result<(), Event> {
+) -> Result<(), Arc<Event>> {
     for queue in from(group, start) {
         match queue.offer_if_room(event, waker) {
             Ok(()) => return Ok(()),
@@ -235,15 +253,15 @@ fn offer_to_one(
 }
 
 /// No member has room: an open one applies its policy; if all are closed, one counts the loss.
-fn force_on_one(group: &[Arc<Queue>], event: Event, start: usize) -> Offered {
+fn force_on_one(group: &[Arc<Queue>], event: Arc<Event>, start: usize) -> Offered {
     for queue in from(group, start).filter(|queue| !queue.is_closed()) {
-        match queue.offer(event.clone()) {
+        match queue.offer(|| Arc::clone(&event)) {
             Offered::Gone => {}
             offered => return offered,
         }
     }
     from(group, start)
-        .map(|queue| queue.offer(event.clone()))
+        .map(|queue| queue.offer(|| Arc::clone(&event)))
         .find(|offered| *offered != Offered::Gone)
         .unwrap_or(Offered::Gone)
 }

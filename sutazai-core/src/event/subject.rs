@@ -17,9 +17,9 @@ pub const MAX_TOKENS: usize = 128;
 /// What an event is published under: tokens separated by dots, as in `agent.reviewer.started`.
 ///
 /// The grammar is that of a NATS server for publishing (in its pedantic mode): a token is one or
-/// more characters other than the dot and ASCII white space, and is neither `*` nor `>` alone;
-/// inside a longer token these two are ordinary characters. Other Unicode is allowed and compared
-/// byte by byte. Beyond NATS there are bounds: [`MAX_BYTES`] and [`MAX_TOKENS`].
+/// more characters other than dot, space, tab, carriage return and line feed, and is neither `*` nor
+/// `>` alone; inside a longer token these two are ordinary characters. Other Unicode is allowed and
+/// compared byte by byte. Beyond NATS there are bounds: [`MAX_BYTES`] and [`MAX_TOKENS`].
 ///
 /// A clone never allocates: up to 30 bytes stand in the value itself (so that threads which pass
 /// events on do not meet at one reference count), longer ones are shared.
@@ -118,8 +118,8 @@ pub(super) fn check(text: &str, grammar: Grammar) -> Result<()> {
         if let Some(tail) = tail {
             return fault(tail, "`>` stands for all the rest and must be the last token");
         }
-        if let Some(space) = token.bytes().position(|b| b.is_ascii_whitespace()) {
-            return fault(at + space, "white space is not allowed");
+        if let Some(space) = token.bytes().position(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')) {
+            return fault(at + space, "spaces, tabs and line breaks are not allowed");
         }
         match (token, grammar) {
             ("", _) => return fault(at, "a token is empty"),

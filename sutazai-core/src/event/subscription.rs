@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crossbeam_utils::Backoff;
-
 use super::bus::Hub;
 use super::queue::{Queue, Queued, Taken};
 use super::wait::ThreadWaker;
@@ -30,11 +28,14 @@ pub struct Subscription {
     hand: VecDeque<Queued>,
     /// The number of the latest event answered.
     last: u64,
+    /// Whether [`wait`](Self::wait) emptied the queue with its latest look, without sleeping: it is
+    /// quicker than the publisher.
+    caught_up: bool,
 }
 
 impl Subscription {
     pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>) -> Self {
-        Self { hub, queue, hand: VecDeque::new(), last: 0 }
+        Self { hub, queue, hand: VecDeque::new(), last: 0, caught_up: false }
     }
 
     /// The next event if one is there; `None` if not yet.
@@ -43,11 +44,11 @@ impl Subscription {
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end.
     #[inline]
     pub fn try_next(&mut self) -> Result<Option<Delivery>> {
-        if let Some(delivery) = self.from_hand() {
+        if let Some(delivery) = self.deal() {
             return Ok(Some(delivery));
         }
         match self.queue.take(&mut self.hand) {
-            Taken::Some => Ok(self.from_hand()),
+            Taken::Some => Ok(self.deal()),
             Taken::Empty => Ok(None),
             Taken::Closed => Err(self.closed()),
         }
@@ -57,6 +58,7 @@ impl Subscription {
     ///
     /// # Errors
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end.
+    #[allow(clippy::should_implement_trait, reason = "the name that async streams give it")]
     pub fn next(&mut self) -> impl Future<Output = Result<Delivery>> + Send + '_ {
         poll_fn(|cx| self.poll_next(cx))
     }
@@ -64,7 +66,7 @@ impl Subscription {
     /// As [`next`](Self::next), for hand-written futures.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery>> {
         loop {
-            if let Some(delivery) = self.from_hand() {
+            if let Some(delivery) = self.deal() {
                 return Poll::Ready(Ok(delivery));
             }
             match self.queue.take_or_sleep(&mut self.hand, Some(cx.waker())) {
@@ -81,28 +83,30 @@ impl Subscription {
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end; [`Code::WOULD_DEADLOCK`] where there is nothing
     /// yet and the thread must not block.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Delivery>> {
-        // A publisher at work is quicker than falling asleep and being woken.
-        let backoff = Backoff::new();
-        loop {
-            if let Some(delivery) = self.try_next()? {
-                return Ok(Some(delivery));
-            }
-            if backoff.is_completed() || timeout.is_zero() {
-                break;
-            }
-            while !self.queue.is_worth_a_look() && !backoff.is_completed() {
-                backoff.snooze();
-            }
+        if let Some(delivery) = self.deal() {
+            return Ok(Some(delivery));
+        }
+        if std::mem::take(&mut self.caught_up) {
+            self.queue.gather();
+        }
+        if let Some(delivery) = self.try_next()? {
+            self.caught_up = self.queue.is_idle();
+            return Ok(Some(delivery));
         }
         if timeout.is_zero() {
             return Ok(None);
+        }
+        // A publisher at work is quicker than falling asleep and being woken.
+        if self.queue.expect() {
+            self.caught_up = true;
+            return self.try_next();
         }
         let deadline = Moment::now() + timeout;
         block(|| {
             let sleeper = ThreadWaker::new();
             loop {
                 match self.queue.take_or_sleep(&mut self.hand, Some(sleeper.waker())) {
-                    Taken::Some => return Ok(self.from_hand()),
+                    Taken::Some => return Ok(self.deal()),
                     Taken::Closed => return Err(self.closed()),
                     Taken::Empty if sleeper.sleep_until(deadline) => {}
                     Taken::Empty => return self.try_next(),
@@ -133,7 +137,7 @@ impl Subscription {
     }
 
     #[inline]
-    fn from_hand(&mut self) -> Option<Delivery> {
+    fn deal(&mut self) -> Option<Delivery> {
         let queued = self.hand.pop_front()?;
         let missed_before = queued.number - self.last - 1;
         self.last = queued.number;

@@ -127,7 +127,7 @@ impl Shared {
     }
 
     pub(super) fn start_agent(&self, entry: &Arc<Entry>) -> Result<()> {
-        let host = AgentHost { runtime: Arc::clone(&self.runtime) };
+        let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
         let agent = entry.agent();
         super::caught(|| agent.start(&host)).map_err(|error| {
             if error.context().any(|(key, _)| key == "agent") {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::handle::Kernel;
 use super::limits::Limits;
+use super::record::LogConfig;
 use crate::Result;
 use crate::base::runtime::Runtime;
 use crate::kernel::inject::Container;
@@ -20,6 +21,7 @@ pub struct Builder {
     pub(super) runtime: Option<Arc<dyn Runtime>>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) limits: Limits,
+    pub(super) log: LogConfig,
     pub(super) seed: Option<u64>,
     pub(super) authenticator: Option<Arc<dyn Authenticator>>,
     pub(super) policy: Option<Arc<dyn Policy>>,
@@ -50,6 +52,12 @@ impl Builder {
     /// Sets the bounds.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Says where the log goes.
+    pub fn log(mut self, log: LogConfig) -> Self {
+        self.log = log;
         self
     }
 

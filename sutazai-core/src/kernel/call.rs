@@ -159,7 +159,7 @@ impl Shared {
 
     /// A call that no agent got: recorded all the same.
     fn refused(&self, task: &Task, id: CallId, now: Moment, refusal: Refusal) {
-        let mut record = CallRecord::new(id, task.skill(), self.clock.wall(now));
+        let mut record = CallRecord::new(id, task.shared_skill(), self.clock.wall(now));
         record.parent = task.parent();
         record.trace = Trace {
             trace: task.parent().map_or_else(|| self.ids.trace(id.0), |p| p.trace),
@@ -241,7 +241,8 @@ impl Hook<Outcome> for Book {
             record.took = now.since(self.began);
             record
         };
-        self.entry.ledger().record(record.took, failure);
+        let series = || shared.kept.of_agent(&card.name);
+        self.entry.ledger().record(record.took, failure, series);
         let info = CallInfo::new(self.id, &self.skill, None, card, now);
         shared.steps.guard.settled(&info, failure);
         shared.record(&record);

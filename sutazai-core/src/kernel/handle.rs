@@ -19,6 +19,7 @@ use crate::base::id::IdSource;
 use crate::base::runtime::{Runtime, Threads, ThreadsConfig};
 use crate::base::time::Moment;
 use crate::event::Bus;
+use crate::observe::{Log, Registry, SpanRecorder};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
 
@@ -57,13 +58,16 @@ impl Kernel {
             None => Store::memory(&builder.migrations)?,
         };
         let bus = Bus::new(Arc::clone(&runtime));
-        let kept = Kept::new(&limits, &runtime, data_dir.as_ref())?;
-        let seed = builder.seed.unwrap_or_else(fresh_seed);
+        let ids = Arc::new(IdSource::new(builder.seed.unwrap_or_else(fresh_seed)));
+        let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
             clock: Clock::new(&*runtime),
-            ids: IdSource::new(seed),
-            lifecycle: Lifecycle::new(Arc::clone(&runtime), super::record::announcer(&bus)),
+            ids,
+            lifecycle: Lifecycle::new(
+                Arc::clone(&runtime),
+                super::record::announcer(&bus, kept.log()),
+            ),
             load: Load::new(limits.calls),
             steps: Steps {
                 authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
@@ -85,6 +89,7 @@ impl Kernel {
             #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
         });
+        super::record::register(&shared)?;
         for component in builder.components {
             shared.lifecycle.add(component)?;
         }
@@ -229,6 +234,21 @@ impl Kernel {
     /// Its database.
     pub fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Log {
+        self.shared.kept.log()
+    }
+
+    /// Its metrics, with which every room and host registers its figures.
+    pub fn metrics(&self) -> &Registry {
+        self.shared.kept.metrics()
+    }
+
+    /// Its recent spans: one a guarded call.
+    pub fn spans(&self) -> &SpanRecorder {
+        self.shared.kept.spans()
     }
 
     /// What the container provides.

@@ -101,8 +101,8 @@ impl InFlight {
         ids
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.shards.iter().map(|s| s.len.load(Ordering::Relaxed)).sum()
     }
 

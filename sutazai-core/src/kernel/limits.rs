@@ -6,10 +6,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Calls that are not finished, at most. Default 1,000,000.
+    /// Calls that are not finished, at most. Default 100,000.
     pub calls: usize,
     /// The deadline of a call whose caller and agent name none; `None` for no deadline. Default
-    /// 60 s.
+    /// 30 s.
     pub deadline: Option<Duration>,
     /// Threads for blocking agents and jobs, at most. Default 8 for each core, at least 32.
     pub pool: Option<usize>,
@@ -24,8 +24,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            calls: 1_000_000,
-            deadline: Some(Duration::from_secs(60)),
+            calls: 100_000,
+            deadline: Some(Duration::from_secs(30)),
             pool: None,
             queue: None,
             spans: 4_096,

@@ -44,6 +44,7 @@ mod steps;
 pub use builder::Builder;
 pub use handle::Kernel;
 pub use limits::Limits;
+pub use record::LogConfig;
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};

@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(super) limits: Limits,
     pub(super) runtime: Arc<dyn Runtime>,
     pub(super) clock: Clock,
-    pub(super) ids: IdSource,
+    pub(super) ids: Arc<IdSource>,
     pub(super) bus: Bus,
     pub(super) store: Store,
     pub(super) data_dir: Option<DataDir>,
@@ -99,10 +99,10 @@ impl Shared {
 
     #[cold]
     fn announce_failure(&self, call: &CallRecord<'_>, error: &crate::Error) {
-        let agent = call.agent.map(|card| card.name.as_str());
+        let agent = call.agent.map(|card| &*card.name);
         let event = serde_json::json!({
             "call": call.call,
-            "skill": call.skill,
+            "skill": &**call.skill,
             "agent": agent,
             "code": error.code().name(),
             "class": error.class(),

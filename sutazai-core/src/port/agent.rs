@@ -11,6 +11,7 @@ use crate::Result;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
+use crate::observe::Log;
 
 /// Something that can do tasks of certain skills.
 ///
@@ -64,6 +65,8 @@ pub trait Agent: Send + Sync + 'static {
 pub struct AgentHost {
     /// Where it may run futures, blocking work and timers.
     pub runtime: Arc<dyn Runtime>,
+    /// Where it may log.
+    pub log: Log,
 }
 
 /// What an agent says of itself.
@@ -72,7 +75,7 @@ pub struct AgentHost {
 #[non_exhaustive]
 pub struct AgentCard {
     /// Unique within a kernel: 1 to 128 characters, letters, digits, `_`, `-`, `/`, `:` and `.`.
-    pub name: String,
+    pub name: Arc<str>,
     /// The skills it has; a task asks for one of them. At least one.
     pub skills: Vec<String>,
     /// Its own version, free text.
@@ -111,11 +114,11 @@ pub enum RunMode {
 impl AgentCard {
     /// A card with a name and skills; everything else as by default.
     pub fn new<S: Into<String>>(
-        name: impl Into<String>,
+        name: impl AsRef<str>,
         skills: impl IntoIterator<Item = S>,
     ) -> Self {
         Self {
-            name: name.into(),
+            name: Arc::from(name.as_ref()),
             skills: skills.into_iter().map(Into::into).collect(),
             version: String::new(),
             description: String::new(),

@@ -22,9 +22,10 @@ pub mod scanner;
 pub mod session;
 pub mod task;
 
+pub use crate::observe::LogSink;
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
-pub use component::Component;
+pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};

@@ -1,5 +1,6 @@
 //! What is kept of a call: the record step of the guarded call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::agent::AgentCard;
@@ -16,7 +17,7 @@ pub struct CallRecord<'a> {
     /// Its number.
     pub call: CallId,
     /// The skill that was asked for.
-    pub skill: &'a str,
+    pub skill: &'a Arc<str>,
     /// Its place in its trace.
     pub trace: Trace,
     /// What it is a part of.
@@ -35,7 +36,7 @@ pub struct CallRecord<'a> {
 
 impl<'a> CallRecord<'a> {
     /// A record of a call that nothing is known of but its skill.
-    pub fn new(call: CallId, skill: &'a str, began: Timestamp) -> Self {
+    pub fn new(call: CallId, skill: &'a Arc<str>, began: Timestamp) -> Self {
         Self {
             call,
             skill,

@@ -18,8 +18,8 @@
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// Nothing yet: the ticket answers when the write has run, before its batch is committed.
-    /// Readers may not see it for the length of that batch, and a commit that fails loses it.
+    /// Nothing: it may be gone with the process. With a data directory it answers when `Process`
+    /// does, and is as durable.
     Memory,
     /// The end of the process, `kill -9` included, but not of the machine: the ticket answers when
     /// the batch is committed to the operating system.

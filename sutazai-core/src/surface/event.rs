@@ -166,7 +166,7 @@ fn pull(surface: &Surface, request: Pull) -> Result<Pulled> {
     while let Some(delivery) = next.take() {
         events.push(PulledEvent {
             subject: delivery.event.subject.as_str().to_owned(),
-            payload: delivery.event.payload,
+            payload: delivery.event.payload.clone(),
             missed_before: delivery.missed_before,
         });
         if events.len() < request.max {

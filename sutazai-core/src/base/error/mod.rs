@@ -12,6 +12,7 @@
 
 mod code;
 mod problems;
+mod report;
 mod repr;
 
 pub use code::{Class, Code};

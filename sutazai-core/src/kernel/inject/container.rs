@@ -1,7 +1,6 @@
 //! The builder: what is provided, how long it lives, and what it says it needs.
 
 use std::any::TypeId;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -61,14 +60,14 @@ impl Container {
     /// [`Injector::get_named`](super::Injector::get_named) gives it out.
     pub fn provide_named(
         &mut self,
-        name: impl Into<Cow<'static, str>>,
+        name: impl Into<Arc<str>>,
         needs: &[&str],
         lifetime: Lifetime,
         factory: impl Fn(&Resolver<'_>) -> Result<Arc<Any>> + Send + Sync + 'static,
     ) {
         let mut provide = self.provide_key(Key::<Any>::named(name));
         for need in needs {
-            provide = provide.needs_key(&Key::<Any>::named((*need).to_owned()));
+            provide = provide.needs_key(&Key::<Any>::named(*need));
         }
         provide.build(lifetime, factory);
     }
@@ -152,7 +151,7 @@ pub struct Provide<'c, T: ?Sized> {
 
 impl<T: ?Sized + Send + Sync + 'static> Provide<'_, T> {
     /// Gives it a name, so that several `T` can be provided.
-    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
         self.id.name = Some(name.into());
         self
     }
@@ -247,7 +246,7 @@ pub(super) enum Source {
 #[derive(Default)]
 pub(super) struct Index {
     plain: HashMap<TypeId, usize, BuildHasherDefault<TypeIdHasher>>,
-    named: HashMap<TypeId, HashMap<Cow<'static, str>, usize>, BuildHasherDefault<TypeIdHasher>>,
+    named: HashMap<TypeId, HashMap<Arc<str>, usize>, BuildHasherDefault<TypeIdHasher>>,
 }
 
 impl Index {

@@ -1,9 +1,9 @@
 //! What a value is asked for by: its type, and a name when several of one type are provided.
 
 use std::any::TypeId;
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// Asks for a `T`; with a name when a container provides several.
 ///
@@ -24,7 +24,7 @@ impl<T: ?Sized + 'static> Key<T> {
     }
 
     /// The one of this name.
-    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
         Self { id: Id::of::<T>(Some(name.into())), of: PhantomData }
     }
 
@@ -68,11 +68,11 @@ pub(super) struct Id {
     pub(super) kind: TypeId,
     /// `std::any::type_name` of the type, for people only.
     pub(super) path: &'static str,
-    pub(super) name: Option<Cow<'static, str>>,
+    pub(super) name: Option<Arc<str>>,
 }
 
 impl Id {
-    pub(super) fn of<T: ?Sized + 'static>(name: Option<Cow<'static, str>>) -> Self {
+    pub(super) fn of<T: ?Sized + 'static>(name: Option<Arc<str>>) -> Self {
         Self { kind: TypeId::of::<T>(), path: std::any::type_name::<T>(), name }
     }
 }

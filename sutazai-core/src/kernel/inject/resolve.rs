@@ -184,7 +184,7 @@ impl Resolver<'_> {
     pub fn get_named(&self, name: &str) -> Result<Arc<Any>> {
         match self.root.index.find_named::<Any>(name) {
             Some(number) => typed(&self.resolve(number)?),
-            None => Err(self.missing(&Id::of::<Any>(Some(name.to_owned().into())))),
+            None => Err(self.missing(&Id::of::<Any>(Some(name.into())))),
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) trait Job: Send {
     fn run(&mut self, tx: &Tx<'_>) -> bool;
     /// Adds to a failed job's error what the gate refused.
     fn explain(&mut self, refused: &str);
+    /// Answers the ticket of a job that never got into the queue.
+    fn refuse(self: Box<Self>, error: Error);
     /// Answers the ticket, given how the batch's transaction ended.
     fn settle(self: Box<Self>, committed: &Result<()>, counters: &Counters);
 }
@@ -87,6 +89,11 @@ where
         if let Some(Err(error)) = self.result.take() {
             self.result = Some(Err(error.with("refused", refused)));
         }
+    }
+
+    fn refuse(self: Box<Self>, error: Error) {
+        // The ticket is not out yet, so nobody can have cancelled it.
+        drop(self.reply.fail(error.with("room", self.room)));
     }
 
     fn settle(self: Box<Self>, committed: &Result<()>, counters: &Counters) {

@@ -156,7 +156,7 @@ impl Store {
         match self.0.writer.submit(Box::new(job)) {
             Ok(()) => ticket,
             Err((job, error)) => {
-                job.settle(&Err(error), &self.0.writer.counters);
+                job.refuse(error);
                 ticket
             }
         }
@@ -171,6 +171,10 @@ impl Store {
     pub fn read<T>(&self, closure: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.check_process()?;
         let mut lease = self.0.readers.lend()?;
+        if self.0.file.is_none() {
+            // The writer's connection: keep it from being written, as those of a file are.
+            lease.forbid_writing()?;
+        }
         let tx = lease.get()?.transaction()?;
         let result = closure(&tx)?;
         tx.finish()?;

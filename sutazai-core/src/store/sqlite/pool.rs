@@ -60,13 +60,13 @@ impl Pool {
             }
             if let Some(conn) = state.idle.pop() {
                 state.lent += 1;
-                return Ok(Lease { conn: Some(conn), pool: Arc::clone(self) });
+                return Ok(Lease { conn: Some(conn), restrained: false, pool: Arc::clone(self) });
             }
             if let (true, Some(opener)) = (state.lent < self.most, &self.opener) {
                 state.lent += 1;
                 drop(state);
                 // Made first, so that a failure (or a panic) gives the place back.
-                let mut lease = Lease { conn: None, pool: Arc::clone(self) };
+                let mut lease = Lease { conn: None, restrained: false, pool: Arc::clone(self) };
                 lease.conn = Some(opener()?);
                 return Ok(lease);
             }
@@ -106,6 +106,8 @@ impl Pool {
 /// A connection on loan.
 pub(super) struct Lease {
     conn: Option<Connection>,
+    /// Whether writing has to be permitted again before the connection goes back.
+    restrained: bool,
     pool: Arc<Pool>,
 }
 
@@ -114,17 +116,22 @@ impl Lease {
     pub(super) fn get(&mut self) -> Result<&mut Connection> {
         self.conn.as_mut().ok_or_else(|| Error::new(Code::INTERNAL, "a lease without a connection"))
     }
+
+    /// Makes every write on the connection fail until it goes back.
+    pub(super) fn forbid_writing(&mut self) -> Result<()> {
+        self.get()?.pragma_update(None, "query_only", true)?;
+        self.restrained = true;
+        Ok(())
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut conn = self.conn.take();
-        // A connection that cannot end its transaction is not lent again.
-        if let Some(open) = conn.take_if(|c| !c.is_autocommit())
-            && open.execute_batch("ROLLBACK").is_ok()
-        {
-            conn = Some(open);
-        }
+        // A connection that cannot be brought back to where it was is not lent again.
+        let conn = self.conn.take().filter(|conn| {
+            (conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok())
+                && (!self.restrained || conn.pragma_update(None, "query_only", false).is_ok())
+        });
         let surplus = {
             let mut state = self.pool.state.lock();
             state.lent -= 1;

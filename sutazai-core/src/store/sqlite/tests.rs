@@ -156,7 +156,8 @@ fn a_full_queue_refuses_and_counts() {
     assert_eq!(store.status().queued, 2);
     let error = line(&store, 3, Durability::Process).wait().unwrap_err();
     assert_eq!((error.code(), error.class()), (Code::OVERLOADED, Class::Transient));
-    assert_eq!(store.status().refused, 1);
+    let status = store.status();
+    assert_eq!((status.refused, status.failed), (1, 0));
     drop(go);
     held.wait().unwrap();
     for ticket in &mut queued {
@@ -273,12 +274,16 @@ fn reads_see_a_snapshot_and_do_not_nest_in_memory() {
     let memory = Store::memory_with(&[NOTES], quick()).unwrap();
     let nested = memory.read(|_| memory.read(|_| Ok(()))).unwrap_err();
     assert_eq!(nested.code(), Code::OVERLOADED);
+    let error = memory.read(|c| Ok(c.execute("INSERT INTO notes_line VALUES (1, 'x')", [])?));
+    assert_eq!(error.unwrap_err().code(), Code::STORE_READ_ONLY);
+    line(&memory, 1, Durability::Process).wait().unwrap();
     // A read that fails or panics gives its connection back.
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         memory.read(|_| -> Result<()> { std::panic::resume_unwind(Box::new("no")) })
     }));
     assert!(panicked.is_err());
-    assert_eq!(count(&memory), 0);
+    assert_eq!(count(&memory), 1);
+    line(&memory, 2, Durability::Process).wait().unwrap();
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! Where the words of a process go: stderr, `log` messages, and what is noticed about it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tracing::Level;
+
+/// Hears a line. Called from the agent's threads, without any lock held; it must not wait for the
+/// agent.
+pub(super) type OnLog = Arc<dyn Fn(Level, &str) + Send + Sync>;
+
+/// Hands lines to the callback, or, where there is none, to `tracing` under the target
+/// `sutazai::agent`.
+#[derive(Clone)]
+pub(super) struct Log {
+    pub(super) agent: Arc<str>,
+    pub(super) to: Option<OnLog>,
+}
+
+impl Log {
+    pub(super) fn write(&self, level: Level, line: &str) {
+        match &self.to {
+            // A panic of the host's callback must not end the thread that talks to the process.
+            Some(f) => drop(catch_unwind(AssertUnwindSafe(|| f(level, line)))),
+            None => self.trace(level, line),
+        }
+    }
+
+    fn trace(&self, level: Level, line: &str) {
+        let agent = &*self.agent;
+        match level {
+            Level::ERROR => tracing::error!(target: "sutazai::agent", agent, "{line}"),
+            Level::WARN => tracing::warn!(target: "sutazai::agent", agent, "{line}"),
+            Level::INFO => tracing::info!(target: "sutazai::agent", agent, "{line}"),
+            Level::DEBUG => tracing::debug!(target: "sutazai::agent", agent, "{line}"),
+            Level::TRACE => tracing::trace!(target: "sutazai::agent", agent, "{line}"),
+        }
+    }
+}

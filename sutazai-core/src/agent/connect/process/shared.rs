@@ -1,0 +1,244 @@
+//! What the threads of a process agent and its callers share, and what callers do with it.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::calls::{Calls, Cancelled, Waiting};
+use super::exit::{ProcessExit, Tail};
+use super::log::Log;
+use super::spec::ProcessSpec;
+use super::wire;
+use crate::base::error::Fixed;
+use crate::base::os::process::Leader;
+use crate::base::runtime::Runtime;
+use crate::base::ticket::Reply;
+use crate::base::time::Moment;
+use crate::port::{AgentCard, Outcome, Task};
+use crate::{Code, Error};
+
+pub(super) struct Shared {
+    pub(super) card: AgentCard,
+    pub(super) spec: ProcessSpec,
+    pub(super) log: Log,
+    pub(super) runtime: OnceLock<Arc<dyn Runtime>>,
+    pub(super) next: AtomicU64,
+    pub(super) state: Mutex<State>,
+    /// There is something to write, or nothing ever again.
+    pub(super) work: Condvar,
+    /// Anything else changed: for the supervisor, and for those who wait for it.
+    pub(super) change: Condvar,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) calls: Calls,
+    /// Messages that go before any task. At most one cancellation a task that the process has, a
+    /// `describe` and a `stop`.
+    pub(super) control: VecDeque<Cow<'static, str>>,
+    /// The process, until it is reaped.
+    pub(super) leader: Option<Leader>,
+    pub(super) exited: bool,
+    /// The process was asked to stop: its input ends when `control` is written.
+    pub(super) asked: bool,
+    /// The process has ended: nothing is written any more.
+    pub(super) closed: bool,
+    /// When it is to be ended by signals.
+    pub(super) ending: Option<Ending>,
+    /// The agent is to stop by then.
+    pub(super) stop: Option<Moment>,
+    pub(super) breaches_in_a_row: u32,
+    pub(super) tail: Tail,
+    pub(super) described: Option<AgentCard>,
+    pub(super) restarts: u64,
+    pub(super) breaches: u64,
+    pub(super) last_exit: Option<ProcessExit>,
+}
+
+/// Where in its life the agent is.
+pub(super) enum Phase {
+    New,
+    Starting,
+    Ready,
+    /// Between two processes.
+    Pausing,
+    Stopped,
+    Failed(Error),
+}
+
+/// How a process is ended from here.
+pub(super) struct Ending {
+    pub(super) terminate: Moment,
+    pub(super) kill: Moment,
+    pub(super) reason: String,
+}
+
+thread_local! {
+    /// The agent whose thread this is, by address.
+    static OWNER: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Shared {
+    pub(super) fn new(card: AgentCard, spec: ProcessSpec) -> Self {
+        let log = Log { agent: Arc::from(card.name.as_str()), to: None };
+        Self {
+            card,
+            spec,
+            log,
+            runtime: OnceLock::new(),
+            next: AtomicU64::new(1),
+            state: Mutex::new(State {
+                phase: Phase::New,
+                calls: Calls::default(),
+                control: VecDeque::new(),
+                leader: None,
+                exited: false,
+                asked: false,
+                closed: false,
+                ending: None,
+                stop: None,
+                breaches_in_a_row: 0,
+                tail: Tail::default(),
+                described: None,
+                restarts: 0,
+                breaches: 0,
+                last_exit: None,
+            }),
+            work: Condvar::new(),
+            change: Condvar::new(),
+        }
+    }
+
+    /// Takes a task, or answers it with the reason why not.
+    pub(super) fn submit(self: &Arc<Self>, task: Task, reply: Reply<Outcome>) {
+        let input = task.input().to_text();
+        if wire::task_length(&task, &input) > self.spec.max_line {
+            let error = Error::new(Code::INVALID, "the input is longer than a line may be")
+                .operation("agent.process")
+                .with("agent", &self.card.name)
+                .with("bytes", input.len())
+                .with("max_line", self.spec.max_line)
+                .advice("pass a path instead of the content, or raise max_line");
+            let _ = reply.fail(error);
+            return;
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let weak = Arc::downgrade(self);
+        reply.on_cancel(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.cancel(id);
+            }
+        });
+        let refused = {
+            let mut state = self.state.lock();
+            match self.refusal(&state, input.len()) {
+                Some(error) => Some((error, reply)),
+                // Cancelled before it stood in the table, where the callback above finds it.
+                None if reply.cancelled() => Some((crate::base::ticket::cancelled(), reply)),
+                None => {
+                    state.calls.add(id, Waiting { task, input, reply });
+                    None
+                }
+            }
+        };
+        match refused {
+            Some((error, reply)) => drop(reply.fail(error)),
+            None => {
+                self.work.notify_one();
+            }
+        }
+    }
+
+    fn refusal(&self, state: &State, bytes: usize) -> Option<Error> {
+        match &state.phase {
+            Phase::Failed(error) => return Some(error.clone()),
+            Phase::New | Phase::Stopped => return Some(not_running()),
+            _ if state.stop.is_some() => return Some(not_running()),
+            Phase::Starting | Phase::Ready | Phase::Pausing => {}
+        }
+        let full = state.calls.waiting() >= self.spec.queue as usize
+            || state.calls.bytes().saturating_add(bytes) > self.spec.queue_bytes;
+        // An idle process takes a task even when none may wait.
+        let idle = state.calls.waiting() == 0
+            && matches!(state.phase, Phase::Ready)
+            && state.calls.under_way() < self.in_flight();
+        (full && !idle).then(|| {
+            Error::new(Code::OVERLOADED, "too many tasks wait for the agent's process")
+                .operation("agent.process")
+                .with("agent", &self.card.name)
+                .with("waiting", state.calls.waiting())
+                .with("bytes", state.calls.bytes())
+        })
+    }
+
+    fn cancel(&self, id: u64) {
+        let cancelled = {
+            let mut state = self.state.lock();
+            let give_up = self.spec.cancel_grace.map(|grace| Moment::now() + grace);
+            let cancelled = state.calls.cancel(id, give_up);
+            if matches!(cancelled, Cancelled::Sent) && !state.closed && !state.asked {
+                state.control.push_back(wire::cancel(id).into());
+            }
+            cancelled
+        };
+        match cancelled {
+            Cancelled::Waiting(reply) => drop(reply),
+            Cancelled::Sent => {
+                self.work.notify_one();
+                self.change.notify_all();
+            }
+            Cancelled::Unknown => {}
+        }
+    }
+
+    /// Tasks that the process holds at once, at most.
+    pub(super) fn in_flight(&self) -> usize {
+        self.spec.in_flight.min(self.card.concurrency.unwrap_or(u32::MAX)).max(1) as usize
+    }
+
+    /// Tells the supervisor to end everything by `deadline`.
+    pub(super) fn ask_to_stop(&self, deadline: Moment) {
+        {
+            let mut state = self.state.lock();
+            state.stop = Some(state.stop.map_or(deadline, |before| before.min(deadline)));
+        }
+        self.change.notify_all();
+    }
+
+    /// Waits until `until` for the phase to be one of the last two, or what `enough` wants.
+    pub(super) fn wait(&self, until: Moment, enough: impl Fn(&State) -> bool) {
+        let mut state = self.state.lock();
+        while !enough(&state) && !matches!(state.phase, Phase::Stopped | Phase::Failed(_)) {
+            let left = until.since(Moment::now());
+            if left.is_zero() {
+                return;
+            }
+            self.change.wait_for(&mut state, left);
+        }
+    }
+
+    /// The present, as the kernel counts it.
+    pub(super) fn now(&self) -> Moment {
+        self.runtime.get().map_or_else(Moment::now, |runtime| runtime.now())
+    }
+
+    /// Marks the current thread as one of this agent's.
+    pub(super) fn adopt_thread(self: &Arc<Self>) {
+        OWNER.with(|owner| owner.set(Arc::as_ptr(self) as usize));
+    }
+
+    /// Whether the current thread is one of this agent's: it must not wait for the others.
+    pub(super) fn owns_thread(self: &Arc<Self>) -> bool {
+        OWNER.with(|owner| owner.get() == Arc::as_ptr(self) as usize)
+    }
+}
+
+pub(super) fn not_running() -> Error {
+    static NOT_RUNNING: Fixed =
+        Fixed { code: Code::NOT_RUNNING, message: "the agent's process is not running" };
+    Error::from(&NOT_RUNNING)
+}

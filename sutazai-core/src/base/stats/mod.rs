@@ -1,0 +1,5 @@
+//! Statistics without I/O or clocks.
+
+mod histogram;
+
+pub use histogram::{Histogram, HistogramSnapshot};
