@@ -144,7 +144,7 @@ impl Recorder for Book {
         self.0.lock().push(format!(
             "{} {:?} {:?}",
             call.skill,
-            call.agent.map(|a| a.name.as_str()),
+            call.agent.map(|a| &*a.name),
             call.failure.map(|e| e.code().name())
         ));
     }

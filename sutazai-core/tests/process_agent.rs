@@ -16,6 +16,7 @@ use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Threads;
 use sutazai_core::base::ticket::{Ticket, pair};
 use sutazai_core::base::time::Moment;
+use sutazai_core::observe::{Log, system_clock};
 use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, Task, Trace};
 use sutazai_core::{Class, Code, Error};
 
@@ -30,7 +31,7 @@ fn spec(start: &str) -> ProcessSpec {
 }
 
 fn host() -> AgentHost {
-    AgentHost { runtime: Arc::new(Threads::default()) }
+    AgentHost { runtime: Arc::new(Threads::default()), log: Log::new(100, system_clock()) }
 }
 
 fn started(spec: ProcessSpec) -> ProcessAgent {

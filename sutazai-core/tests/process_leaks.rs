@@ -10,6 +10,7 @@ use std::time::Duration;
 use sutazai_core::agent::connect::process::{ProcessAgent, ProcessSpec};
 use sutazai_core::base::runtime::Threads;
 use sutazai_core::base::time::Moment;
+use sutazai_core::observe::{Log, system_clock};
 use sutazai_core::port::{Agent, AgentCard, AgentHost};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -34,7 +35,8 @@ fn held() -> Held {
 
 #[test]
 fn two_hundred_lives_leave_no_zombie_no_file_no_thread() {
-    let host = AgentHost { runtime: Arc::new(Threads::default()) };
+    let host =
+        AgentHost { runtime: Arc::new(Threads::default()), log: Log::new(100, system_clock()) };
     let before = held();
     assert_eq!(before.children, [""; 0]);
     for round in 0..200 {

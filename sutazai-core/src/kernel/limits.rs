@@ -11,6 +11,8 @@ pub struct Limits {
     /// The deadline of a call whose caller and agent name none; `None` for no deadline. Default
     /// 30 s.
     pub deadline: Option<Duration>,
+    /// How long a stopping kernel lets calls finish, unless it is told otherwise. Default 10 s.
+    pub drain: Duration,
     /// Threads for blocking agents and jobs, at most. Default 8 for each core, at least 32.
     pub pool: Option<usize>,
     /// Jobs that wait for such a thread, at most. Default 65,536.
@@ -26,6 +28,7 @@ impl Default for Limits {
         Self {
             calls: 100_000,
             deadline: Some(Duration::from_secs(30)),
+            drain: Duration::from_secs(10),
             pool: None,
             queue: None,
             spans: 4_096,

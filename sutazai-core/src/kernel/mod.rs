@@ -36,6 +36,8 @@ pub mod inject;
 pub mod lifecycle;
 mod limits;
 mod load;
+#[cfg(feature = "config")]
+mod manifest;
 mod record;
 mod shared;
 mod status;

@@ -8,9 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use crate::agent::AgentView;
+#[cfg(unix)]
+use crate::agent::connect::process::{ProcessAgent, ProcessSpec};
 use crate::base::id::CallId;
 use crate::base::payload::Payload;
 use crate::base::ticket::Ticket;
+#[cfg(unix)]
+use crate::port::{Agent as _, AgentCard};
 use crate::port::{Outcome, Task};
 use crate::{Code, Error, Result};
 
@@ -54,6 +58,13 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             "One agent: its card, state, and how its calls went.",
             &[Code::NOT_FOUND],
             get,
+        ),
+        #[cfg(unix)]
+        Operation::blocking(
+            "agent.add_process",
+            "Registers an agent that is a process and speaks JSON lines, and starts it.",
+            &[Code::INVALID, Code::ALREADY_EXISTS, Code::AGENT_START],
+            add_process,
         ),
         Operation::blocking(
             "agent.remove",
@@ -150,6 +161,34 @@ fn get(surface: &Surface, request: Get) -> Result<AgentView> {
             .operation("agent.get")
             .with("agent", request.name)
     })
+}
+
+#[cfg(unix)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct AddProcess {
+    /// Who it is; it is asked itself without this.
+    card: Option<AgentCard>,
+    /// The program and how it is run.
+    process: ProcessSpec,
+}
+
+#[cfg(unix)]
+#[derive(Serialize, JsonSchema)]
+struct Added {
+    /// The name it is registered under.
+    agent: std::sync::Arc<str>,
+}
+
+#[cfg(unix)]
+fn add_process(surface: &Surface, request: AddProcess) -> Result<Added> {
+    let agent = match request.card {
+        Some(card) => ProcessAgent::new(card, request.process),
+        None => ProcessAgent::described(request.process)?,
+    };
+    let name = agent.card().name;
+    surface.kernel().add_agent(agent)?;
+    Ok(Added { agent: name })
 }
 
 #[derive(Deserialize, JsonSchema)]

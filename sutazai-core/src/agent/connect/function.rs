@@ -79,7 +79,7 @@ where
 ///     Ok(task.input().clone())
 /// });
 /// let runtime = Manual::new();
-/// agent.start(&AgentHost { runtime: Arc::new(runtime.clone()) })?;
+/// agent.start(&host(Arc::new(runtime.clone())))?;
 /// let (mut ticket, reply) = ticket::pair();
 /// agent.handle(Task::new("echo", "hello"), reply);
 /// runtime.run();
@@ -295,8 +295,12 @@ mod tests {
 
     fn on_manual(agent: &FnAgent) -> Manual {
         let runtime = Manual::new();
-        agent.start(&AgentHost { runtime: Arc::new(runtime.clone()) }).unwrap();
+        agent.start(&host(Arc::new(runtime.clone()))).unwrap();
         runtime
+    }
+
+    fn host(runtime: Arc<dyn Runtime>) -> AgentHost {
+        AgentHost { runtime, log: crate::observe::Log::new(1, crate::observe::system_clock()) }
     }
 
     #[test]
@@ -388,7 +392,7 @@ mod tests {
         let agent = from_async(card(), |_| std::future::ready(Ok("unreached")));
         assert_eq!(ask(&agent).try_take().unwrap().unwrap_err().code(), Code::NOT_RUNNING);
         let stopped = crate::base::runtime::Threads::default();
-        agent.start(&AgentHost { runtime: Arc::new(stopped) }).unwrap();
+        agent.start(&host(Arc::new(stopped))).unwrap();
         let error = ask(&agent).try_take().unwrap().unwrap_err();
         assert_eq!(
             (error.code(), error.message()),

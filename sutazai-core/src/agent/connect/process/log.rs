@@ -1,20 +1,24 @@
 //! Where the words of a process go: stderr, `log` messages, and what is noticed about it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tracing::Level;
+
+use crate::observe;
 
 /// Hears a line. Called from the agent's threads, without any lock held; it must not wait for the
 /// agent.
 pub(super) type OnLog = Arc<dyn Fn(Level, &str) + Send + Sync>;
 
-/// Hands lines to the callback, or, where there is none, to `tracing` under the target
-/// `sutazai::agent`.
+/// Hands lines to the callback, or, where there is none, to the kernel's log under the target
+/// `sutazai.agent`; to `tracing` while the agent belongs to no kernel.
 #[derive(Clone)]
 pub(super) struct Log {
     pub(super) agent: Arc<str>,
     pub(super) to: Option<OnLog>,
+    /// The kernel's log, from the start on.
+    pub(super) host: Arc<OnceLock<observe::Log>>,
 }
 
 impl Log {
@@ -22,8 +26,22 @@ impl Log {
         match &self.to {
             // A panic of the host's callback must not end the thread that talks to the process.
             Some(f) => drop(catch_unwind(AssertUnwindSafe(|| f(level, line)))),
-            None => self.trace(level, line),
+            None => match self.host.get() {
+                Some(log) => self.record(log, level, line),
+                None => self.trace(level, line),
+            },
         }
+    }
+
+    fn record(&self, log: &observe::Log, level: Level, line: &str) {
+        let level = match level {
+            Level::ERROR => observe::Level::Error,
+            Level::WARN => observe::Level::Warn,
+            Level::INFO => observe::Level::Info,
+            Level::DEBUG => observe::Level::Debug,
+            Level::TRACE => observe::Level::Trace,
+        };
+        log.record(level, "sutazai.agent", line.to_owned(), [("agent", &*self.agent)]);
     }
 
     fn trace(&self, level: Level, line: &str) {

@@ -4,11 +4,13 @@
 //! use std::sync::Arc;
 //! use sutazai_core::agent::connect::process::{ProcessAgent, ProcessSpec};
 //! use sutazai_core::base::runtime::Threads;
+//! use sutazai_core::observe::{Log, system_clock};
 //! use sutazai_core::port::{Agent, AgentCard, AgentHost};
 //!
 //! let card = AgentCard::new("reviewer", ["review"]);
 //! let agent = ProcessAgent::new(card, ProcessSpec::new("python3").arg("reviewer.py"));
-//! agent.start(&AgentHost { runtime: Arc::new(Threads::default()) })?;
+//! let log = Log::new(100, system_clock());
+//! agent.start(&AgentHost { runtime: Arc::new(Threads::default()), log })?;
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 //!
@@ -200,7 +202,7 @@ impl ProcessAgent {
     }
 
     /// Hands the lines of its log (stderr at info, its `log` messages, what is noticed about it) to
-    /// `f`; without it they are events of `tracing` with the target `sutazai::agent`. Called from
+    /// `f`; without it they go to the kernel's log with the target `sutazai.agent`. Called from
     /// the agent's own threads; must not wait for the agent. Before the start only; later it
     /// changes nothing.
     #[must_use]
@@ -296,6 +298,7 @@ impl Agent for ProcessAgent {
     /// [`Code::INVALID`] when the spec is not valid; [`Code::ALREADY_EXISTS`] the second time.
     fn start(&self, host: &AgentHost) -> Result<()> {
         let _ = self.shared.runtime.set(Arc::clone(&host.runtime));
+        let _ = self.shared.log.host.set(host.log.clone());
         self.launch()
     }
 

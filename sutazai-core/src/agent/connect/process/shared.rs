@@ -84,7 +84,7 @@ thread_local! {
 
 impl Shared {
     pub(super) fn new(card: AgentCard, spec: ProcessSpec) -> Self {
-        let log = Log { agent: Arc::from(card.name.as_str()), to: None };
+        let log = Log { agent: Arc::clone(&card.name), to: None, host: Arc::default() };
         Self {
             card,
             spec,

@@ -1,0 +1,126 @@
+//! A kernel as a manifest describes it.
+
+use std::io::IsTerminal as _;
+
+use super::builder::Builder;
+use super::limits::Limits;
+use super::record::LogConfig;
+use crate::config::{self, Manifest};
+
+impl Builder {
+    /// Takes data directory, limits, log and agents from a manifest, over what was set before.
+    /// Build without feature `agent` (or not on Unix), the manifest's agents are left out.
+    ///
+    /// ```
+    /// use sutazai_core::config::Manifest;
+    /// use sutazai_core::kernel::Kernel;
+    ///
+    /// let manifest = Manifest::parse("sutazai.toml", r#"
+    ///     data_dir = ":memory:"
+    ///     [limits]
+    ///     deadline = "5s"
+    /// "#)?;
+    /// let kernel = Kernel::builder().manifest(&manifest).build()?;
+    /// assert_eq!(kernel.limits().deadline, Some(std::time::Duration::from_secs(5)));
+    /// # Ok::<(), sutazai_core::Error>(())
+    /// ```
+    pub fn manifest(mut self, manifest: &Manifest) -> Self {
+        self.data_dir.clone_from(&manifest.data_dir);
+        self.limits = limits(&manifest.limits, self.limits);
+        self.log = log(&manifest.log);
+        #[cfg(all(feature = "agent", unix))]
+        for entry in &manifest.agents {
+            self.agents.push(std::sync::Arc::new(agent(entry)));
+        }
+        self
+    }
+}
+
+fn limits(given: &config::Limits, before: Limits) -> Limits {
+    let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    Limits {
+        calls: size(given.calls_in_flight),
+        deadline: Some(given.deadline),
+        drain: given.drain,
+        queue: Some(size(given.queue)),
+        pool: given.pool_threads.map(size).or(before.pool),
+        ..before
+    }
+}
+
+fn log(given: &config::Log) -> LogConfig {
+    let level = serde_json::to_value(given.level).unwrap_or_default();
+    LogConfig {
+        filter: level.as_str().unwrap_or("info").to_owned(),
+        terminal: match given.terminal {
+            config::Terminal::Auto => std::io::stderr().is_terminal(),
+            config::Terminal::Always => true,
+            config::Terminal::Never => false,
+        },
+        file: given.file.clone(),
+    }
+}
+
+#[cfg(all(feature = "agent", unix))]
+fn agent(entry: &config::AgentEntry) -> crate::agent::connect::process::ProcessAgent {
+    use crate::agent::connect::process::{ProcessAgent, ProcessSpec, RestartPolicy};
+    use crate::port::AgentCard;
+
+    let mut card = AgentCard::new(&entry.name, &entry.skills).description(&entry.description);
+    card.concurrency = entry.concurrency;
+    card.labels.clone_from(&entry.labels);
+    if let Some(deadline) = entry.deadline {
+        card = card.deadline(deadline);
+    }
+    let mut command = entry.command.iter();
+    let restart = &entry.restart;
+    let mut spec =
+        ProcessSpec::new(command.next().map(String::as_str).unwrap_or_default())
+            .args(command)
+            .cwd(&entry.cwd)
+            .max_line(usize::try_from(entry.max_line).unwrap_or(usize::MAX))
+            .kill_grace(entry.grace)
+            .restart(RestartPolicy::at_most(restart.limit, restart.within).pauses(
+                restart.backoff,
+                RestartPolicy::default().longest_pause.max(restart.backoff),
+            ));
+    for (key, value) in &entry.env {
+        spec = spec.env(key, value);
+    }
+    ProcessAgent::new(card, spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_manifest_and_the_builder_agree_on_the_limits() {
+        let manifest = Manifest::parse("m", "").unwrap();
+        let mut from_manifest = limits(&manifest.limits, Limits::default());
+        assert_eq!(from_manifest.queue, Some(65_536), "the runtime's own default");
+        from_manifest.queue = None;
+        assert_eq!(from_manifest, Limits::default());
+    }
+
+    #[test]
+    fn every_log_level_is_a_filter() {
+        for level in ["trace", "debug", "info", "warn", "error", "off"] {
+            let text = format!("[log]\nlevel = '{level}'\nterminal = 'never'\n");
+            let config = log(&Manifest::parse("m", &text).unwrap().log);
+            let log = crate::observe::Log::new(1, crate::observe::system_clock());
+            log.set_filter(&config.filter).unwrap();
+        }
+    }
+
+    #[cfg(all(feature = "agent", unix))]
+    #[test]
+    fn a_manifests_agents_are_processes() {
+        let text = "[[agent]]\nname = 'a'\ncommand = ['cat', '-u']\nskills = ['s', 't']\n\
+                    concurrency = 3\ndeadline = '2s'\nlabels = {tier = 'x'}\n";
+        let agent = agent(&Manifest::parse("m", text).unwrap().agents[0]);
+        let card = crate::port::Agent::card(&agent);
+        assert_eq!((&*card.name, card.skills.len(), card.concurrency), ("a", 2, Some(3)));
+        assert_eq!((card.deadline_ms, card.labels.len()), (Some(2000), 1));
+    }
+}
