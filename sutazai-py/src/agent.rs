@@ -9,7 +9,6 @@ use pyo3::types::PyTuple;
 use sutazai_core::base::error::Fixed;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::ticket;
-use sutazai_core::base::time::Moment;
 use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
 use sutazai_core::{Code, Error, Result};
 
@@ -33,7 +32,6 @@ pub(crate) struct PythonAgent {
     card: AgentCard,
     form: Form,
     runtime: Arc<dyn Runtime>,
-    /// Gone after stop: what the function holds on to may be collected then.
     function: Mutex<Option<Py<PyAny>>>,
     coroutine: Option<Coroutine>,
 }
@@ -67,6 +65,14 @@ impl PythonAgent {
         let function = self.function.lock();
         let function = function.as_ref().ok_or_else(|| Error::from(&STOPPED))?;
         Ok(function.bind(py).clone())
+    }
+
+    /// Lets go of the function, so that what it holds on to can be collected: the kernel has
+    /// stopped for good.
+    pub(crate) fn release(&self) {
+        let function = self.function.lock().take();
+        let rest = self.coroutine.as_ref().map(|c| (c.open.lock().take(), c.bridge.lock().take()));
+        drop((function, rest));
     }
 
     fn shown(&self, task: Task) -> task::Task {
@@ -185,14 +191,6 @@ impl Agent for PythonAgent {
         *coroutine.bridge.lock() =
             Some(opened.unwrap_or_else(|| Err(Error::from(&EXITING)))?);
         Ok(())
-    }
-
-    fn stop(&self, _deadline: Moment) {
-        let function = self.function.lock().take();
-        let rest = self.coroutine.as_ref().map(|c| (c.open.lock().take(), c.bridge.lock().take()));
-        // Attached, so that they are gone when stop returns; without an interpreter the closure, and
-        // what it holds, is left to PyO3.
-        let _ = exit::attach(move |_| drop((function, rest)));
     }
 }
 

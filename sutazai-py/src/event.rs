@@ -216,6 +216,14 @@ impl Subscription {
         }
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        match self.inner.get() {
+            Ok(Inner::Pull(source)) => source.subscription.lock().is_some(),
+            Ok(Inner::Callback(guard)) => guard.lock().is_some(),
+            Err(_) => false,
+        }
+    }
+
     pub(crate) fn close(&self) {
         match self.inner.get() {
             Ok(Inner::Pull(source)) => source.close(),

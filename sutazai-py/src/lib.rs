@@ -9,6 +9,7 @@
 
 mod agent;
 mod bridge;
+mod component;
 mod convert;
 mod error;
 mod event;
@@ -16,6 +17,7 @@ mod exit;
 mod fork;
 mod inject;
 mod kernel;
+mod log;
 mod pending;
 mod reply;
 mod task;
@@ -37,6 +39,8 @@ mod _sutazai {
     use crate::exit::close_gate;
     #[pymodule_export]
     use crate::fork::forked;
+    #[pymodule_export]
+    use crate::inject::Scope;
     #[pymodule_export]
     use crate::kernel::Kernel;
     #[pymodule_export]

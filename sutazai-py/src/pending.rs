@@ -223,7 +223,8 @@ impl Pending {
         }
         let waker = Waker::from(Arc::clone(self));
         let mut state = self.state.lock();
-        match &mut state.source {
+        let State { source, answer, parts, .. } = &mut *state;
+        match source {
             Some(ticket) => match ticket.poll_part(&mut Context::from_waker(&waker)) {
                 Poll::Ready(None) => {
                     drop(state);
@@ -232,7 +233,7 @@ impl Pending {
                 }
                 other => other,
             },
-            None if state.answer.is_some() => Poll::Ready(state.parts.pop_front()),
+            None if answer.is_some() => Poll::Ready(parts.pop_front()),
             None => Poll::Pending,
         }
     }
@@ -318,7 +319,7 @@ impl Pending {
         py: Python<'_>,
         timeout: Option<Duration>,
         parts: bool,
-        poll: impl Fn(&Arc<Self>) -> Option<T> + Send,
+        poll: impl Fn(&Arc<Self>) -> Option<T> + Send + Sync,
     ) -> PyResult<Option<T>> {
         // A ticket of the core's, because waiting for one lends out the slot of a pool worker.
         let (mut bell, ring) = ticket::pair();
