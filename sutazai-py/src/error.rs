@@ -45,7 +45,8 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
 
 /// What an agent raised, as its answer.
 pub(crate) fn from_raised(py: Python<'_>, raised: &PyErr) -> Error {
-    from_exception(raised.value(py).as_any())
+    // With its traceback, which the value alone may lack.
+    from_exception(raised.clone_ref(py).into_value(py).bind(py))
 }
 
 /// As [`from_raised`], of an exception that nobody raised.

@@ -110,8 +110,10 @@ class SutazaiError(Exception):
         if self._text is not None:
             return self._text
         text = f"{self.operation}: {self.message}" if self.operation else self.message
-        if self.context:
-            text += f" ({', '.join(f'{key}={value}' for key, value in self.context.items())})"
+        # The traceback has lines of its own; it is in the exception's notes.
+        shown = [f"{key}={value}" for key, value in self.context.items() if key != "traceback"]
+        if shown:
+            text += f" ({', '.join(shown)})"
         return f"{text}; {self.advice}" if self.advice else text
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -352,14 +354,17 @@ def _from_native(
     error.code, error.name = code, name
     error.location = None if location is None else Location(*location)
     error.causes = list(causes)
-    error._text = text
+    if "traceback" in error.context:
+        error.add_note(f"In the agent:\n{error.context['traceback'].rstrip()}")
+    else:
+        error._text = text
     return error
 
 
 def _to_native(
     error: BaseException,
 ) -> tuple[int, str | None, str, str | None, list[tuple[str, str]], str | None]:
-    """What an agent raised, taken apart for the core: code, class, message, operation, context, advice."""
+    """What an agent raised, for the core: code, class, message, operation, context, advice."""
     if isinstance(error, SutazaiError):
         return (
             error.code,
@@ -370,7 +375,9 @@ def _to_native(
             error.advice,
         )
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__"):
+        name = f"{kind.__module__}.{name}"
     try:
         said = str(error)
     except Exception:

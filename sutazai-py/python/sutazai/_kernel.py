@@ -143,6 +143,7 @@ class Kernel(_sutazai.Kernel):
     @overload
     def agent(
         self,
+        function: None = None,
         /,
         *,
         skills: Sequence[str] | None = None,
