@@ -1,6 +1,7 @@
 """Agents that misbehave: each is an error of the right class, never a crash."""
 
 import gc
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -70,6 +71,9 @@ def test_a_keyboard_interrupt_on_the_pool_is_the_agents_own(kernel: Kernel) -> N
 
 
 def test_a_keyboard_interrupt_in_an_inline_agent_is_the_main_programs(kernel: Kernel) -> None:
+    # A background job of a shell inherits "ignore".
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     @kernel.agent(inline=True)
     def agent(_: object) -> None:
         raise KeyboardInterrupt
@@ -82,6 +86,7 @@ def test_a_keyboard_interrupt_in_an_inline_agent_is_the_main_programs(kernel: Ke
         # The mark is looked at between two instructions of the main thread.
         for _ in range(1000):
             pass
+    signal.signal(signal.SIGINT, before)
 
 
 def test_exceptions_that_cannot_be_shown(kernel: Kernel) -> None:
