@@ -1,6 +1,8 @@
 //! The conformance corpus in the Rust host: every operation, success and failure, canonical answers.
 //! The format is described in `tests/conformance/README.md`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

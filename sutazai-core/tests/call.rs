@@ -1,5 +1,6 @@
 //! The guarded call, black box, under virtual time and on every runtime.
 #![cfg(feature = "agent")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Long because: one test for each way in which a process can misbehave.
+//!
 //! Process agents against real processes that behave well and badly. The other side is
 //! `process_agent.py`; nothing here depends on how fast anything is, only that it happens.
 

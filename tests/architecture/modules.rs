@@ -36,10 +36,13 @@ pub fn read_sources(root: &Path, folder: &str) -> BTreeMap<String, String> {
     let mut folders = vec![root.join(folder)];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for path in entries.map(|entry| entry.unwrap().path()) {
-            if path.is_dir() && !path.ends_with("target") {
+        for entry in entries.map(|entry| entry.unwrap()) {
+            // Does not follow links, so a loop of them is harmless.
+            let kind = entry.file_type().unwrap();
+            let path = entry.path();
+            if kind.is_dir() && !path.ends_with("target") {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
+            } else if kind.is_file() && path.extension().is_some_and(|e| e == "rs") {
                 let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 sources.insert(name, fs::read_to_string(&path).unwrap());
             }

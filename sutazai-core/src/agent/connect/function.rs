@@ -26,7 +26,7 @@ use crate::{Code, Error, Result};
 /// let length = from_fn(AgentCard::new("length", ["length"]), |task: &Task| {
 ///     Ok(serde_json::Value::from(task.input().to::<String>()?.len()))
 /// });
-/// assert_eq!(length.card().name, "length");
+/// assert_eq!(&*length.card().name, "length");
 /// ```
 pub fn from_fn<F, O>(card: AgentCard, f: F) -> FnAgent
 where
@@ -73,13 +73,15 @@ where
 /// use std::sync::Arc;
 /// use sutazai_core::agent::connect::from_async;
 /// use sutazai_core::base::{runtime::Manual, ticket};
+/// use sutazai_core::observe::{Log, system_clock};
 /// use sutazai_core::port::{Agent, AgentCard, AgentHost, Task};
 ///
 /// let agent = from_async(AgentCard::new("echo", ["echo"]), async |task: Task| {
 ///     Ok(task.input().clone())
 /// });
 /// let runtime = Manual::new();
-/// agent.start(&host(Arc::new(runtime.clone())))?;
+/// let log = Log::new(100, system_clock());
+/// agent.start(&AgentHost { runtime: Arc::new(runtime.clone()), log })?;
 /// let (mut ticket, reply) = ticket::pair();
 /// agent.handle(Task::new("echo", "hello"), reply);
 /// runtime.run();

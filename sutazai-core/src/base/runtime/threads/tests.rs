@@ -72,7 +72,7 @@ fn panics_end_with_their_job() {
             panic!("a future")
         }))
         .unwrap();
-    assert_eq!(future.wait().unwrap_err().code(), Code::ABANDONED);
+    assert_eq!(future.wait().unwrap_err().code(), Code::PANIC);
     let (mut job, reply) = ticket::pair();
     runtime.spawn_blocking(Box::new(move || drop(reply.send(1)))).unwrap();
     assert_eq!(job.wait().unwrap(), 1);
