@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sutazai_core::base::error::Fixed;
@@ -14,7 +15,7 @@ use sutazai_core::{Code, Error, Result};
 
 use crate::bridge::{self, Bridge, Item};
 use crate::reply::{Answerer, Context, outcome_of};
-use crate::{convert, error, exit, task};
+use crate::{convert, error, exit, task, wait};
 
 /// How the function is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,14 +150,11 @@ impl PythonAgent {
         }
     }
 
-    /// What was raised. Ctrl-C in an inline agent is the main program's: it comes up there, once
-    /// the call is answered.
+    /// What was raised. Ctrl-C in an inline agent is the caller's: it comes up there, once the
+    /// call is answered.
     fn failure(&self, py: Python<'_>, raised: &PyErr) -> Error {
-        if self.card.run == RunMode::Inline
-            && raised.is_instance_of::<pyo3::exceptions::PyKeyboardInterrupt>(py)
-        {
-            // SAFETY: attached; it only leaves a mark for the main thread.
-            unsafe { pyo3::ffi::PyErr_SetInterrupt() };
+        if self.card.run == RunMode::Inline && raised.is_instance_of::<PyKeyboardInterrupt>(py) {
+            wait::interrupt_here();
         }
         error::from_raised(py, raised)
     }

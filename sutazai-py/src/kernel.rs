@@ -13,11 +13,12 @@ use serde_json::Value;
 use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::ticket;
 use sutazai_core::config::Manifest;
 use sutazai_core::event::Overflow;
 use sutazai_core::kernel::{Kernel as Core, Limits, LogConfig, Phase};
 use sutazai_core::observe::log::SinkId;
-use sutazai_core::port::{AgentCard, RunMode, Task};
+use sutazai_core::port::{AgentCard, Outcome, RunMode, Task};
 use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
@@ -57,7 +58,7 @@ struct Held {
     relays: Vec<(SinkId, Arc<Relay>)>,
 }
 
-/// What a virtual kernel's handles would wait for.
+/// How long a kernel that Python lets go of unstopped gives what it runs.
 const STOP_IN_DROP: Duration = Duration::from_millis(100);
 
 impl Inner {
@@ -276,7 +277,7 @@ impl Kernel {
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
         let task = task(skill, input, agent, timeout)?;
-        let mut source = Source::Call(inner.submit(py, task, token).1);
+        let mut source = Source::Call(inner.submit(py, task, token)?.1);
         let answer = match source.try_take() {
             Some(answer) => answer,
             None => block(py, &mut source)?,
@@ -298,7 +299,7 @@ impl Kernel {
     ) -> PyResult<Ticket> {
         let inner = self.inner.here(py)?;
         let task = task(skill, input, agent, timeout)?;
-        let (id, ticket) = inner.submit(py, task, token);
+        let (id, ticket) = inner.submit(py, task, token)?;
         Ok(Ticket::new(Some(id.0), inner.source(Source::Call(ticket))))
     }
 
@@ -577,12 +578,14 @@ impl Inner {
         py: Python<'_>,
         task: Task,
         token: Option<&str>,
-    ) -> (CallId, sutazai_core::base::ticket::Ticket<sutazai_core::port::Outcome>) {
-        if self.strangers.load(Ordering::Relaxed) {
-            py.detach(|| self.core().submit(task, token))
-        } else {
-            self.core().submit(task, token)
-        }
+    ) -> PyResult<(CallId, ticket::Ticket<Outcome>)> {
+        wait::interruptible(|| {
+            if self.strangers.load(Ordering::Relaxed) {
+                py.detach(|| self.core().submit(task, token))
+            } else {
+                self.core().submit(task, token)
+            }
+        })
     }
 
     fn begin(
@@ -598,7 +601,9 @@ impl Inner {
         if operation == "agent.add_process" {
             self.strangers.store(true, Ordering::Relaxed);
         }
-        Ok(Source::Operation(py.detach(|| self.surface.invoke(operation, &request.to_string()))))
+        let request = request.to_string();
+        wait::interruptible(|| py.detach(|| self.surface.invoke(operation, &request)))
+            .map(Source::Operation)
     }
 }
 

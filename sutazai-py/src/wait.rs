@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use sutazai_core::base::ticket::{self, Reply};
@@ -17,6 +18,20 @@ const LONG_SLICE: Duration = Duration::from_secs(1);
 thread_local! {
     /// Whether coroutine agents run on this thread's loop.
     static FORBIDDEN: Cell<bool> = const { Cell::new(false) };
+    /// Whether an inline agent on this thread was interrupted by Ctrl-C.
+    static INTERRUPTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that Ctrl-C ended an inline agent on this thread.
+pub(crate) fn interrupt_here() {
+    INTERRUPTED.set(true);
+}
+
+/// Runs `f`; Ctrl-C that ended an inline agent under it is raised.
+pub(crate) fn interruptible<T>(f: impl FnOnce() -> T) -> PyResult<T> {
+    INTERRUPTED.set(false);
+    let value = f();
+    if INTERRUPTED.replace(false) { Err(PyKeyboardInterrupt::new_err(())) } else { Ok(value) }
 }
 
 /// Says that coroutine agents run here: blocking would stop them all.

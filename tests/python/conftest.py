@@ -19,8 +19,10 @@ Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def kernel() -> Iterator[Kernel]:
     """A running kernel with everything in memory."""
-    with Kernel() as kernel:
-        yield kernel
+    kernel = Kernel().start()
+    yield kernel
+    # Tests leave calls behind that nobody answers.
+    kernel.stop(0.1)
 
 
 @pytest.fixture
