@@ -126,13 +126,11 @@ impl Source {
         if timeout == Some(Duration::ZERO) {
             return Ok(None);
         }
-        let blocked = wait::check_here().and_then(|()| {
-            if self.runtime.may_block() || self.runtime.virtual_time().is_some() {
-                return Ok(());
-            }
-            Err(Error::new(Code::WOULD_DEADLOCK, "cannot wait here for an event"))
-        });
-        blocked.map_err(|error| error::raise(py, &error))?;
+        wait::check_here(py)?;
+        if !self.runtime.may_block() && self.runtime.virtual_time().is_none() {
+            let error = Error::new(Code::WOULD_DEADLOCK, "cannot wait here for an event");
+            return Err(error::raise(py, &error));
+        }
         let (mut bell, ring) = ticket::pair();
         self.enlist(Who::Thread(ring));
         let found = wait::in_slices(py, timeout, |slice| {

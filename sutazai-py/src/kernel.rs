@@ -467,7 +467,7 @@ impl Kernel {
         let delivered = match convert::some_seconds("wait", wait)? {
             None => bus.publish(subject, payload),
             Some(wait) => {
-                wait::check_here().map_err(|error| error::raise(py, &error))?;
+                wait::check_here(py)?;
                 py.detach(|| bus.publish_wait(subject, payload, wait))
             }
         };
@@ -629,9 +629,7 @@ fn task(
 
 /// Waits for the answer of a ticket that nobody else sees.
 fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<Payload>> {
-    if let Err(error) = wait::check_here() {
-        return Ok(Err(error));
-    }
+    wait::check_here(py)?;
     let answer = wait::in_slices(py, None, |slice| source.wait_timeout(slice))?;
     Ok(answer.unwrap_or_else(|| Err(Error::new(Code::INTERNAL, "a wait without end ended"))))
 }

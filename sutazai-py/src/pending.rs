@@ -197,7 +197,7 @@ impl Pending {
         if self.look() {
             return Ok(true);
         }
-        self.may_block().map_err(|error| error::raise(py, &error))?;
+        self.may_block(py)?;
         self.block(py, timeout, false, |this| this.look().then_some(()))
             .map(|found| found.is_some())
     }
@@ -207,7 +207,7 @@ impl Pending {
         if let Poll::Ready(part) = self.poll_part() {
             return Ok(part);
         }
-        self.may_block().map_err(|error| error::raise(py, &error))?;
+        self.may_block(py)?;
         let poll = |this: &Arc<Self>| match this.poll_part() {
             Poll::Ready(part) => Some(part),
             Poll::Pending => None,
@@ -302,16 +302,17 @@ impl Pending {
         }
     }
 
-    fn may_block(&self) -> Result<()> {
-        wait::check_here()?;
+    fn may_block(&self, py: Python<'_>) -> PyResult<()> {
+        wait::check_here(py)?;
         if self.runtime.may_block() {
             return Ok(());
         }
         let error = Error::new(Code::WOULD_DEADLOCK, "cannot wait here for the answer");
-        Err(match self.runtime.virtual_time() {
+        let error = match self.runtime.virtual_time() {
             Some(_) => error.advice("the kernel is in virtual time: call kernel.advance(seconds)"),
             None => error.advice("await the ticket instead"),
-        })
+        };
+        Err(error::raise(py, &error))
     }
 
     fn block<T: Send>(

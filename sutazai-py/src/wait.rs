@@ -7,7 +7,7 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use sutazai_core::base::ticket::{self, Reply};
-use sutazai_core::{Code, Error, Result};
+use sutazai_core::{Code, Error};
 
 /// Python runs signal handlers on its main thread, between two of its instructions: it has to come
 /// back this often. Half of what a person notices.
@@ -16,7 +16,7 @@ const SLICE: Duration = Duration::from_millis(50);
 const LONG_SLICE: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Whether coroutine agents run on this thread's loop.
+    /// Whether coroutine agents were started by a loop of this thread.
     static FORBIDDEN: Cell<bool> = const { Cell::new(false) };
     /// Whether an inline agent on this thread was interrupted by Ctrl-C.
     static INTERRUPTED: Cell<bool> = const { Cell::new(false) };
@@ -43,13 +43,16 @@ pub(crate) fn forbid_here() {
 ///
 /// # Errors
 /// [`Code::WOULD_DEADLOCK`] on a loop that runs coroutine agents.
-pub(crate) fn check_here() -> Result<()> {
-    if FORBIDDEN.get() {
-        return Err(Error::new(
+pub(crate) fn check_here(py: Python<'_>) -> PyResult<()> {
+    static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    // A loop of this thread that has ended forbids nothing.
+    if FORBIDDEN.get() && !RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?.is_none() {
+        let error = Error::new(
             Code::WOULD_DEADLOCK,
             "this thread runs the loop of coroutine agents and must not wait",
         )
-        .advice("await kernel.acall(…) or the ticket instead"));
+        .advice("await kernel.acall(…) or the ticket instead");
+        return Err(crate::error::raise(py, &error));
     }
     Ok(())
 }
