@@ -186,8 +186,7 @@ impl Agent for PythonAgent {
                     .with("reason", raised.value(py))
             })
         });
-        *coroutine.bridge.lock() =
-            Some(opened.unwrap_or_else(|| Err(Error::from(&EXITING)))?);
+        *coroutine.bridge.lock() = Some(opened.unwrap_or_else(|| Err(Error::from(&EXITING)))?);
         Ok(())
     }
 }

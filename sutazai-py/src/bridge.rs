@@ -84,11 +84,7 @@ pub(crate) fn push(bridge: &Py<Bridge>, item: Item) {
             }
             drop(queue);
             let alive = exit::attach(|py| {
-                if scheduled {
-                    this.is_open(py)
-                } else {
-                    this.schedule(bridge.bind(py))
-                }
+                if scheduled { this.is_open(py) } else { this.schedule(bridge.bind(py)) }
             });
             if !matches!(alive, Some(Ok(true))) {
                 this.die();
@@ -158,9 +154,8 @@ impl Item {
                     return Ok(());
                 }
                 let reply = Py::new(py, answerer.into_reply())?;
-                let task = SPAWN
-                    .import(py, "sutazai._loop", "_spawn")?
-                    .call1((function, args, &reply));
+                let task =
+                    SPAWN.import(py, "sutazai._loop", "_spawn")?.call1((function, args, &reply));
                 match task {
                     Ok(task) => reply.get().cancels(bridge.clone().unbind(), task.unbind()),
                     Err(error) => reply.get().fail_with(py, &error),

@@ -98,9 +98,9 @@ fn to_value(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Trouble> {
         return number_of(number);
     }
     if let Ok(number) = object.cast::<PyFloat>() {
-        return Number::from_f64(number.value()).map(Value::Number).ok_or_else(|| {
-            Trouble::of_value(format!("{} is not a JSON number", number.value()))
-        });
+        return Number::from_f64(number.value())
+            .map(Value::Number)
+            .ok_or_else(|| Trouble::of_value(format!("{} is not a JSON number", number.value())));
     }
     if depth >= MOST_DEPTH {
         return Err(Trouble::of_value(format!(
@@ -142,9 +142,9 @@ fn to_value(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Trouble> {
 }
 
 fn text_of(text: &Bound<'_, PyString>) -> Result<String, Trouble> {
-    text.to_cow().map(std::borrow::Cow::into_owned).map_err(|_| {
-        Trouble::of_value("str with lone surrogates has no UTF-8 form")
-    })
+    text.to_cow()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| Trouble::of_value("str with lone surrogates has no UTF-8 form"))
 }
 
 fn number_of(number: &Bound<'_, PyInt>) -> Result<Value, Trouble> {

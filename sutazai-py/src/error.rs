@@ -56,14 +56,7 @@ pub(crate) fn from_exception(exception: &Bound<'_, PyAny>) -> Error {
     })
 }
 
-type Fields = (
-    u32,
-    Option<String>,
-    String,
-    Option<String>,
-    Vec<(String, String)>,
-    Option<String>,
-);
+type Fields = (u32, Option<String>, String, Option<String>, Vec<(String, String)>, Option<String>);
 
 fn take_apart(exception: &Bound<'_, PyAny>) -> PyResult<Error> {
     static TAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

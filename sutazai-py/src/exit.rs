@@ -39,8 +39,7 @@ pub(crate) fn call<'py>(
     let stay = Stay;
     // SAFETY: both are live objects, the thread is attached, and a null pointer for the keyword
     // arguments means that there are none. A forced unwind ends in `Stay`.
-    let result =
-        unsafe { PyObject_Call(function.as_ptr(), args.as_ptr(), std::ptr::null_mut()) };
+    let result = unsafe { PyObject_Call(function.as_ptr(), args.as_ptr(), std::ptr::null_mut()) };
     std::mem::forget(stay);
     // SAFETY: a new reference, or null with the exception set.
     unsafe { Bound::from_owned_ptr_or_err(function.py(), result) }

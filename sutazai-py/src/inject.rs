@@ -108,8 +108,7 @@ fn build(factory: &Py<PyAny>, needs: &[String], resolver: &Resolver<'_>) -> Resu
             .filter_map(|value| value.downcast_ref::<Object>())
             .map(|object| object.0.bind(py))
             .collect();
-        let made =
-            PyTuple::new(py, args).and_then(|args| exit::call(factory.bind(py), &args));
+        let made = PyTuple::new(py, args).and_then(|args| exit::call(factory.bind(py), &args));
         made.map(Bound::unbind).map_err(|raised| error::from_raised(py, &raised))
     });
     match built {

@@ -352,7 +352,10 @@ impl Pending {
         let gone: Vec<Listener> = {
             let mut waiting = self.waiting.lock();
             let Waiting { answer, part } = &mut *waiting;
-            [answer, part].into_iter().flat_map(|list| list.extract_if(.., |l| l.id == id)).collect()
+            [answer, part]
+                .into_iter()
+                .flat_map(|list| list.extract_if(.., |l| l.id == id))
+                .collect()
         };
         drop(gone);
     }

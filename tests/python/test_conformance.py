@@ -99,7 +99,7 @@ def outcome(kernel: Kernel, step: dict[str, Any], request: Any) -> tuple[dict[st
     except sutazai.WaitTimeout:
         return {"pending": True}, ticket
     except SutazaiError as error:
-        return {"error": {"name": error.name, "class": error.class_}}, ticket
+        return {"error": error.to_dict()}, ticket
 
 
 def run(case: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -136,7 +136,9 @@ def run(case: dict[str, Any]) -> tuple[dict[str, Any], Any]:
 def test_case(case: dict[str, Any]) -> None:
     came, expect = run(case)
     if "error" in expect:
-        assert {**came.get("error", {}), **expect["error"]} == came.get("error"), came
+        # What of the error the case speaks of.
+        error = came.get("error")
+        assert error is not None and {**error, **expect["error"]} == error, came
     else:
         assert matches(expect, came), came
 

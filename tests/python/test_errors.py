@@ -81,3 +81,17 @@ def test_denied_tokens_are_security_errors(kernel: Kernel) -> None:
     with pytest.raises(sutazai.SecurityError) as caught:
         kernel.call("echo", token="nobody's")
     assert caught.value.name == "security.unauthenticated"
+
+
+def test_an_error_has_the_json_form_of_every_host(kernel: Kernel) -> None:
+    with pytest.raises(sutazai.NoSkill) as caught:
+        kernel.call("nothing")
+    assert caught.value.to_dict() == {
+        "code": 5000,
+        "name": "agent.no_skill",
+        "class": "persistent",
+        "message": "no registered agent has the skill",
+        "operation": "kernel.call",
+        "context": {"skill": "nothing"},
+        "advice": "register an agent that has it",
+    }

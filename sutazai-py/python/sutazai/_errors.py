@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from sutazai._sutazai import _codes
 
@@ -105,6 +105,22 @@ class SutazaiError(Exception):
         self.location = None
         self.causes = []
         self._text: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as JSON, the same in every host: `code`, `name`, `class`, `message`, and what
+        there is of `operation`, `context`, `advice`, `location` and `causes`."""
+        shown: dict[str, Any] = {
+            "code": self.code,
+            "name": self.name,
+            "class": self.class_,
+            "message": self.message,
+            "operation": self.operation,
+            "context": dict(self.context),
+            "advice": self.advice,
+            "location": self.location and self.location._asdict(),
+            "causes": list(self.causes),
+        }
+        return {key: value for key, value in shown.items() if value not in (None, {}, [])}
 
     def __str__(self) -> str:
         if self._text is not None:
