@@ -151,6 +151,7 @@ impl Kernel {
         #[cfg(feature = "agent")]
         shared.stop_agents(deadline);
         let _ = shared.lifecycle.stop(deadline);
+        shared.kept.stop();
         if self.owner.owns_runtime {
             shared.runtime.stop(DROP_GRACE);
         }

@@ -120,8 +120,21 @@ impl<T> Cell<T> {
     /// [`Claim::answer`]; the type sees to it that nobody else writes.
     #[inline]
     pub(super) fn claim(&self) -> Option<Claim<'_, T>> {
-        let before = self.inner().state.fetch_or(CLAIMED, Ordering::AcqRel);
-        (before & CLAIMED == 0).then_some(Claim(self))
+        let state = &self.inner().state;
+        let mut seen = state.load(Ordering::Relaxed);
+        // A loop of exchanges, since the processor has no cheap way to set a bit and see the others.
+        while seen & CLAIMED == 0 {
+            match state.compare_exchange_weak(
+                seen,
+                seen | CLAIMED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(Claim(self)),
+                Err(now) => seen = now,
+            }
+        }
+        None
     }
 
     /// Ticket only (`&mut` keeps it to one): the answer if it is there.
