@@ -1,3 +1,5 @@
+//! Long because: one test for each way in which a process can misbehave.
+//!
 //! Process agents against real processes that behave well and badly. The other side is
 //! `process_agent.py`; nothing here depends on how fast anything is, only that it happens.
 
@@ -324,8 +326,8 @@ fn words_reach_the_log() {
     assert!(output(ask(&agent, "log", "x")).is_null());
     stop(&agent);
     let lines = lines.lock().unwrap();
-    assert!(lines.contains(&"WARN careful".to_owned()), "{lines:?}");
-    assert!(lines.contains(&"INFO plain words".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"warn careful".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"info plain words".to_owned()), "{lines:?}");
 }
 
 #[test]

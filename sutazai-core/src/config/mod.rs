@@ -27,6 +27,7 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 
+mod form;
 mod manifest;
 mod read;
 #[cfg(test)]

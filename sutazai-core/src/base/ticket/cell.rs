@@ -55,6 +55,7 @@ struct Inner<T> {
 }
 
 impl<T> Drop for Inner<T> {
+    #[inline]
     fn drop(&mut self) {
         #[cfg(not(sutazai_loom))]
         let state = *self.state.get_mut();
@@ -80,6 +81,7 @@ unsafe impl<T: Send> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
     /// A cell with two handles: the ticket's and the reply's.
+    #[inline]
     pub(super) fn pair(hook: Option<Box<dyn Hook<T>>>) -> (Self, Self) {
         let inner = Box::new(Inner {
             state: AtomicUsize::new(2 * HANDLE),
@@ -354,6 +356,7 @@ impl<T> Cell<T> {
 }
 
 /// Takes the waiter and tells it. Out of line: most answers find none.
+#[cold]
 fn wake<T>(cell: &Cell<T>) {
     // SAFETY: the caller's read-modify-write that set `COMPLETE` saw `WAITER`, so the slot is the
     // completer's.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::progress::{ComponentStatus, Event, Number, Phase, Progress, Transition, Within};
+use super::progress::{Event, Number, Phase, Progress, Within};
+use super::state::{ComponentStatus, Transition};
 use crate::base::id::TimerId;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::{self, Reply, Ticket};

@@ -45,8 +45,9 @@
 mod driver;
 mod plan;
 mod progress;
+mod state;
 #[cfg(test)]
 mod tests;
 
 pub use driver::{Lifecycle, Observer};
-pub use progress::{ComponentStatus, State, Transition};
+pub use state::{ComponentStatus, State, Transition};

@@ -1,3 +1,5 @@
+//! Long because: the planner, the machine and the driver are tested against one model.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Barrier, mpsc};

@@ -1,3 +1,5 @@
+//! Long because: every way to open and to break one database.
+//!
 //! Tests of the store on real files.
 
 use std::io::{BufRead as _, BufReader, Write as _};

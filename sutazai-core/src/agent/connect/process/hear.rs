@@ -3,14 +3,13 @@
 use std::io::Read;
 use std::time::Duration;
 
-use tracing::Level;
-
 use super::exit::shortened;
 use super::lines::{Line, Lines};
 use super::shared::{Ending, Phase, Shared, State};
 use super::wire::{self, Failure, Message};
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
+use crate::observe::Level;
 use crate::port::Outcome;
 use crate::{Code, Error};
 
@@ -29,7 +28,7 @@ impl Shared {
                 Ok(Some(Line::TooLong(head, length))) => self.hear_too_long(head, length),
                 Ok(None) => break,
                 Err(error) => {
-                    self.log.write(Level::WARN, &format!("cannot read from the process: {error}"));
+                    self.log.write(Level::Warn, &format!("cannot read from the process: {error}"));
                     break;
                 }
             }
@@ -52,7 +51,7 @@ impl Shared {
             }
             let text = format!("{text}{cut}");
             self.state.lock().tail.push(&text);
-            self.log.write(Level::INFO, &text);
+            self.log.write(Level::Info, &text);
         }
     }
 
@@ -189,7 +188,7 @@ impl Shared {
         self.change.notify_all();
         let text = String::from_utf8_lossy(line.get(..EXCERPT * 4).unwrap_or(line));
         let text = shortened(&text, EXCERPT);
-        self.log.write(Level::WARN, &format!("breach of the protocol: {what}: {text:?}"));
+        self.log.write(Level::Warn, &format!("breach of the protocol: {what}: {text:?}"));
     }
 }
 

@@ -3,9 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
-use tracing::Level;
-
-use crate::observe;
+use crate::observe::{self, Level};
 
 /// Hears a line. Called from the agent's threads, without any lock held; it must not wait for the
 /// agent.
@@ -34,24 +32,17 @@ impl Log {
     }
 
     fn record(&self, log: &observe::Log, level: Level, line: &str) {
-        let level = match level {
-            Level::ERROR => observe::Level::Error,
-            Level::WARN => observe::Level::Warn,
-            Level::INFO => observe::Level::Info,
-            Level::DEBUG => observe::Level::Debug,
-            Level::TRACE => observe::Level::Trace,
-        };
         log.record(level, "sutazai.agent", line.to_owned(), [("agent", &*self.agent)]);
     }
 
     fn trace(&self, level: Level, line: &str) {
         let agent = &*self.agent;
         match level {
-            Level::ERROR => tracing::error!(target: "sutazai::agent", agent, "{line}"),
-            Level::WARN => tracing::warn!(target: "sutazai::agent", agent, "{line}"),
-            Level::INFO => tracing::info!(target: "sutazai::agent", agent, "{line}"),
-            Level::DEBUG => tracing::debug!(target: "sutazai::agent", agent, "{line}"),
-            Level::TRACE => tracing::trace!(target: "sutazai::agent", agent, "{line}"),
+            Level::Error => tracing::error!(target: "sutazai::agent", agent, "{line}"),
+            Level::Warn => tracing::warn!(target: "sutazai::agent", agent, "{line}"),
+            Level::Info => tracing::info!(target: "sutazai::agent", agent, "{line}"),
+            Level::Debug => tracing::debug!(target: "sutazai::agent", agent, "{line}"),
+            Level::Trace => tracing::trace!(target: "sutazai::agent", agent, "{line}"),
         }
     }
 }

@@ -118,6 +118,7 @@ pub use spec::{ProcessSpec, RestartPolicy};
 
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
+use crate::observe::Level;
 use crate::port::{Agent, AgentCard, AgentHost, Outcome, Task};
 use crate::{Code, Error, Result};
 use shared::{Phase, Shared};
@@ -206,7 +207,7 @@ impl ProcessAgent {
     /// the agent's own threads; must not wait for the agent. Before the start only; later it
     /// changes nothing.
     #[must_use]
-    pub fn on_log(mut self, f: impl Fn(tracing::Level, &str) + Send + Sync + 'static) -> Self {
+    pub fn on_log(mut self, f: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.log.to = Some(Arc::new(f));
         }
@@ -319,7 +320,7 @@ impl Agent for ProcessAgent {
             self.join();
         } else {
             let message = "the process did not end after SIGKILL; it is left to the system";
-            self.shared.log.write(tracing::Level::ERROR, message);
+            self.shared.log.write(Level::Error, message);
         }
     }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::Level;
-
 use super::exit::ProcessExit;
 use super::life::Life;
 use super::restart::{Restarts, Verdict};
@@ -11,6 +9,7 @@ use super::shared::{Ending, Phase, Shared, not_running};
 use super::spec::ProcessSpec;
 use super::wire;
 use crate::base::time::Moment;
+use crate::observe::Level;
 use crate::{Code, Error};
 
 /// Runs until the agent is stopped or its process has died too often.
@@ -33,7 +32,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             }
         };
         was_ready = true;
-        shared.log.write(Level::WARN, &format!("the process ended: {}", exit.summary()));
+        shared.log.write(Level::Warn, &format!("the process ended: {}", exit.summary()));
         shared.state.lock().last_exit = Some(exit.clone());
         match restarts.died(Moment::now()) {
             Verdict::At(at) => {
@@ -43,7 +42,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             }
             Verdict::GiveUp => {
                 let error = exit.too_often(&shared.card.name);
-                shared.log.write(Level::ERROR, &error.to_string());
+                shared.log.write(Level::Error, &error.to_string());
                 break Phase::Failed(error);
             }
         }
@@ -106,7 +105,7 @@ fn live(shared: &Arc<Shared>) -> Lived {
         }
     }
     if stopped {
-        shared.log.write(Level::DEBUG, &format!("the process ended: {}", exit.summary()));
+        shared.log.write(Level::Debug, &format!("the process ended: {}", exit.summary()));
         shared.state.lock().last_exit = Some(exit);
         return Lived::Stopped;
     }

@@ -6,6 +6,7 @@ use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::base::error::Class;
+use crate::observe::Level;
 use crate::port::{AgentCard, Task};
 
 /// The version of the protocol.
@@ -57,7 +58,7 @@ pub(super) enum Message {
     Progress { id: u64, part: Value },
     Result { id: u64, output: Value },
     Error { id: u64, failure: Failure },
-    Log { level: tracing::Level, message: String },
+    Log { level: Level, message: String },
 }
 
 /// What a process says of a task that failed.
@@ -131,14 +132,12 @@ struct Raw {
     card: Option<AgentCard>,
 }
 
-fn level(name: &str) -> Result<tracing::Level, String> {
-    match name {
-        "trace" => Ok(tracing::Level::TRACE),
-        "debug" => Ok(tracing::Level::DEBUG),
-        "info" => Ok(tracing::Level::INFO),
-        "warn" | "warning" => Ok(tracing::Level::WARN),
-        "error" | "critical" => Ok(tracing::Level::ERROR),
-        _ => Err("\"level\" must be trace, debug, info, warn or error".to_owned()),
+fn level(name: &str) -> Result<Level, String> {
+    // Python's `logging` knows a level above error.
+    match Level::parse(name) {
+        Some(level) => Ok(level),
+        None if name.eq_ignore_ascii_case("critical") => Ok(Level::Error),
+        None => Err("\"level\" must be trace, debug, info, warn or error".to_owned()),
     }
 }
 

@@ -1,0 +1,145 @@
+//! The main job: a fleet of agents over every file below a directory, under one kernel.
+//!
+//! ```text
+//! cargo run --release --example operate [DIR]
+//! ```
+//!
+//! Five agents of different make: `secrets` (a closure), `measure` (an asynchronous closure),
+//! `history` (a process: this program again, which asks git), `reviewer` (a Python process) and
+//! `flaky` (fails and hangs). Every call goes the kernel's guarded way; `--help` says the rest.
+
+mod board;
+mod drive;
+mod file;
+mod findings;
+mod flaky;
+mod fleet;
+mod history;
+mod interrupt;
+mod measure;
+mod options;
+mod report;
+mod secrets;
+mod table;
+mod walk;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use sutazai_core::base::payload::Payload;
+use sutazai_core::kernel::{Kernel, Limits};
+use sutazai_core::store::Durability;
+use sutazai_core::{Code, Error, Result};
+
+use board::Board;
+use drive::Drive;
+use findings::Findings;
+use interrupt::Interrupt;
+use options::Options;
+use report::Report;
+use walk::Walk;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    if options.agent.is_some() {
+        return history::serve();
+    }
+    if options.no_color {
+        console::set_colors_enabled(false);
+        console::set_colors_enabled_stderr(false);
+    }
+    match operate(&options) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("operate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How long what is under way may take to stop.
+const GRACE: Duration = Duration::from_secs(5);
+/// Completed, but somebody was missing.
+const SOMEBODY_MISSING: u8 = 3;
+
+fn operate(options: &Options) -> Result<ExitCode> {
+    let began = Instant::now();
+    let root = root(options)?;
+    let mut limits = Limits::default();
+    limits.deadline = Some(options.deadline);
+    let kernel = Kernel::builder().data_dir(&options.data_dir).limits(limits).build()?;
+    kernel.start()?;
+    let fleet = fleet::assemble(&kernel, options)?;
+
+    let board = Arc::new(Board::new(&fleet));
+    let shown = Arc::clone(&board);
+    let interrupt = Interrupt::listen(move || shown.draining.store(true, Ordering::Relaxed))
+        .map_err(|e| Error::new(Code::IO, "cannot listen for Ctrl-C").because(e))?;
+    let findings = Arc::new(Mutex::new(Findings::new(options.limit)));
+    let met = {
+        let _display = (!options.quiet).then(|| board.display());
+        let except = kernel.data_dir().map(absolute);
+        let walk = Walk { root: root.clone(), all: options.all, most: options.most(), except };
+        let drive = Drive {
+            kernel: &kernel,
+            interrupt: &interrupt,
+            concurrency: usize::from(options.concurrency),
+            board: &board,
+            findings: &findings,
+        };
+        drive.run(&fleet, &walk)
+    };
+
+    let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
+    let report = Report {
+        root: root.display().to_string(),
+        data_dir: kernel.data_dir().map(|path| absolute(path).display().to_string()),
+        interrupted: interrupt.came(),
+        seconds: began.elapsed().as_secs_f64(),
+        agents: report::rows(&fleet, &kernel.agents()),
+        met: &met,
+        findings: &findings,
+    };
+    keep(&kernel, &report)?;
+    let code = if report.interrupted {
+        ExitCode::from(interrupt::EXIT_CODE)
+    } else if report.agents.iter().all(|agent| agent.missing.is_none()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(SOMEBODY_MISSING)
+    };
+    report.write(options);
+    kernel.stop(GRACE)?;
+    Ok(code)
+}
+
+fn root(options: &Options) -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let given = options.dir.as_deref().unwrap_or(here);
+    let unreadable = |why: std::io::Error| {
+        Error::new(Code::NOT_FOUND, "cannot read the directory")
+            .with("directory", given.display())
+            .because(why)
+    };
+    let root = given.canonicalize().map_err(unreadable)?;
+    std::fs::read_dir(&root).map_err(unreadable)?;
+    Ok(root)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Keeps the report in the data directory, under the directory that it is about.
+fn keep(kernel: &Kernel, report: &Report<'_>) -> Result<()> {
+    let now = kernel.runtime().timestamp();
+    let value = Payload::json(report)?;
+    // Keys are bounded; a path that is longer is kept under its end.
+    let start = report.root.len().saturating_sub(512);
+    let key: String = report.root.chars().skip(start).collect();
+    kernel.store().put("operate", &key, &value, now, Durability::Process).wait()
+}

@@ -1,0 +1,415 @@
+//! The report: as a person reads it, and as JSON.
+
+use std::io::Write as _;
+
+use console::{Style, style};
+use serde::Serialize;
+use sutazai_core::agent::{AgentState, AgentView};
+
+use super::findings::Findings;
+use super::fleet::Member;
+use super::options::Options;
+use super::table::Table;
+use super::walk::Met;
+
+/// All there is to say.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    /// The directory.
+    pub root: String,
+    /// Where state is kept.
+    pub data_dir: Option<String>,
+    /// Whether it was ended early.
+    pub interrupted: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// How the agents did.
+    pub agents: Vec<Row>,
+    /// What was met on the way.
+    pub met: &'a Met,
+    /// What was found.
+    #[serde(serialize_with = "findings_as_json")]
+    pub findings: &'a Findings,
+}
+
+/// How one agent did.
+#[derive(Serialize)]
+pub struct Row {
+    /// Who.
+    pub agent: &'static str,
+    /// Calls that were answered.
+    pub calls: u64,
+    /// Of these, failed.
+    pub failed: u64,
+    /// How long callers waited, in nanoseconds: the median.
+    pub p50_ns: Option<u64>,
+    /// And the 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it was not there to the end.
+    pub missing: Option<String>,
+}
+
+/// The fleet's rows, from what the kernel kept of it.
+pub fn rows(fleet: &[Member], views: &[AgentView]) -> Vec<Row> {
+    let row = |member: &Member| {
+        let view = views.iter().find(|view| *view.card.name == *member.name);
+        let stats = view.map(|view| view.stats.clone()).unwrap_or_default();
+        let latency = stats.latency.as_ref();
+        let failures = stats.failures;
+        let missing = match (&member.unavailable, view) {
+            (Some(error), _) => Some(format!("{error:#}")),
+            (None, Some(view)) if view.state != AgentState::Ready => {
+                Some("it did not last to the end".to_owned())
+            }
+            _ => None,
+        };
+        Row {
+            agent: member.name,
+            calls: stats.calls,
+            failed: failures.total(),
+            p50_ns: latency.map(|latency| latency.p50_ns),
+            p99_ns: latency.map(|latency| latency.p99_ns),
+            restarts: view.map_or(0, |view| view.restarts),
+            missing,
+        }
+    };
+    fleet.iter().map(row).collect()
+}
+
+impl Report<'_> {
+    /// Writes it to stdout. Nobody reading is no failure of the run.
+    pub fn write(&self, options: &Options) {
+        let text = if options.json {
+            serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+        } else {
+            self.text(options.limit)
+        };
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    fn text(&self, limit: usize) -> String {
+        let (_, width) = console::Term::stdout().size();
+        let term = console::Term::stdout();
+        let width = if term.is_term() { usize::from(width).max(40) } else { 200 };
+        let mut page = Page { text: String::new(), width };
+        let how = if self.interrupted { style("interrupted: ").yellow() } else { style("") };
+        page.line(&format!(
+            "{how}{} files below {} in {:.1} s",
+            grouped(self.met.files),
+            style(&self.root).bold(),
+            self.seconds
+        ));
+        page.line("");
+        self.agents(&mut page);
+        self.failures(&mut page);
+        self.left_out(&mut page);
+        if limit > 0 {
+            self.secrets(&mut page);
+            self.measures(&mut page);
+            self.history(&mut page);
+            self.review(&mut page);
+        }
+        if let Some(directory) = &self.data_dir {
+            page.line("");
+            page.line(&format!("data directory: {directory}"));
+        }
+        page.text
+    }
+
+    fn agents(&self, page: &mut Page) {
+        let mut table = Table::new(&[1, 2, 3, 4, 5]);
+        let dim = Style::new().dim();
+        let heads = ["agent", "calls", "failed", "p50", "p99", "restarts", ""];
+        table.row(heads.map(|head| dim.apply_to(head).to_string()));
+        for row in &self.agents {
+            let time = |ns: Option<u64>| ns.map_or_else(|| "–".to_owned(), duration);
+            let failed = match row.failed {
+                0 => "0".to_owned(),
+                n => style(grouped(n)).red().to_string(),
+            };
+            table.row([
+                style(row.agent).bold().to_string(),
+                grouped(row.calls),
+                failed,
+                time(row.p50_ns),
+                time(row.p99_ns),
+                grouped(row.restarts),
+                match (&row.missing, row.agent) {
+                    (Some(_), _) => style("missing").yellow().to_string(),
+                    (None, "flaky") => dim.apply_to("fails and hangs on purpose").to_string(),
+                    _ => String::new(),
+                },
+            ]);
+        }
+        page.table(&table);
+        for row in &self.agents {
+            if let Some(why) = &row.missing {
+                let name = style(row.agent).yellow();
+                page.wrapped(&format!("  {name} was not there: "), why);
+            }
+        }
+    }
+
+    fn failures(&self, page: &mut Page) {
+        if self.findings.failures.is_empty() {
+            return;
+        }
+        page.head("Failed calls", "");
+        let mut table = Table::new(&[1]);
+        for ((agent, code), failures) in &self.findings.failures {
+            let count = grouped(failures.count);
+            table.row([(*agent).to_owned(), count, (*code).to_owned(), failures.example.clone()]);
+        }
+        page.table(&table);
+    }
+
+    fn left_out(&self, page: &mut Page) {
+        let met = self.met;
+        let not_utf8 = &self.findings.not_utf8;
+        if met.left_out.is_empty() && met.binary + met.huge + not_utf8.total == 0 {
+            return;
+        }
+        page.head("Out of the ordinary", "");
+        let mut table = Table::new(&[0]);
+        for (count, what, examples) in [
+            (met.binary, "binary files: not read", String::new()),
+            (met.huge, "huge files: not read", String::new()),
+            (not_utf8.total, "text files that are not UTF-8", {
+                let names: Vec<_> = not_utf8.first.iter().take(3).map(|(_, f)| &**f).collect();
+                names.join(", ")
+            }),
+        ] {
+            if count > 0 {
+                table.row([grouped(count), what.to_owned(), examples]);
+            }
+        }
+        for (reason, left_out) in &met.left_out {
+            let examples = left_out.examples.join(", ");
+            table.row([grouped(left_out.count), format!("{reason}: left out"), examples]);
+        }
+        page.table(&table);
+    }
+
+    fn secrets(&self, page: &mut Page) {
+        let secrets = &self.findings.secrets;
+        page.head(
+            "Credentials",
+            &match secrets.total {
+                0 => "none found".to_owned(),
+                n => format!("{} found", grouped(n)),
+            },
+        );
+        let mut table = Table::new(&[]);
+        for (_, secret) in &secrets.first {
+            let place = format!("{}:{}", secret.file, secret.what.line);
+            table.row([
+                style(&secret.what.rule).red().to_string(),
+                place,
+                secret.what.shown.clone(),
+            ]);
+        }
+        page.table(&table);
+        page.rest(secrets.total, secrets.first.len());
+    }
+
+    fn measures(&self, page: &mut Page) {
+        let functions = &self.findings.functions;
+        page.head("Longest functions", &format!("{} lines of text", grouped(self.findings.lines)));
+        let mut table = Table::new(&[0]);
+        for (lines, function) in &functions.first {
+            let place = format!("{}:{}", function.file, function.what.line);
+            table.row([format!("{lines} lines"), function.what.name.clone(), place]);
+        }
+        page.table(&table);
+
+        let todos = &self.findings.todos;
+        page.head("TODO, FIXME, HACK, XXX", &grouped(todos.total));
+        let mut table = Table::new(&[0]);
+        for (count, file) in &todos.first {
+            table.row([grouped(*count as u64), file.to_string()]);
+        }
+        page.table(&table);
+    }
+
+    fn history(&self, page: &mut Page) {
+        let hottest = &self.findings.hottest;
+        let known = match hottest.total {
+            0 => "git knows none of the files".to_owned(),
+            n => format!("git knows {} of the files", grouped(n)),
+        };
+        page.head("Most often changed", &known);
+        let mut table = Table::new(&[0, 1]);
+        for (commits, history) in &hottest.first {
+            let what = &history.what;
+            table.row([
+                counted(u64::from(*commits), "commit"),
+                counted(u64::from(what.authors), "author"),
+                date(what.last),
+                history.file.to_string(),
+            ]);
+        }
+        page.table(&table);
+    }
+
+    fn review(&self, page: &mut Page) {
+        let review = &self.findings.review;
+        let total = review.values().sum();
+        page.head("Review", &counted(total, "remark"));
+        let mut rules: Vec<_> = review.iter().collect();
+        rules.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        if !rules.is_empty() {
+            let rules: Vec<_> =
+                rules.iter().map(|(r, n)| format!("{r} {}", grouped(**n))).collect();
+            page.wrapped("  ", &rules.join(", "));
+        }
+        let mut table = Table::new(&[]);
+        for (_, remark) in &self.findings.defects.first {
+            let place = format!("{}:{}", remark.file, remark.what.line);
+            let rule = style(&remark.what.rule).yellow().to_string();
+            table.row([rule, place, remark.what.message.clone()]);
+        }
+        page.table(&table);
+        page.rest(self.findings.defects.total, self.findings.defects.first.len());
+    }
+}
+
+/// Text as it grows.
+struct Page {
+    text: String,
+    width: usize,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn head(&mut self, title: &str, note: &str) {
+        self.line("");
+        let separator = if note.is_empty() { "" } else { "  " };
+        self.line(&format!("{}{separator}{}", style(title).bold().underlined(), style(note).dim()));
+    }
+
+    fn table(&mut self, table: &Table) {
+        for line in table.lines(self.width) {
+            self.line(&line);
+        }
+    }
+
+    fn rest(&mut self, total: u64, shown: usize) {
+        let rest = total.saturating_sub(shown as u64);
+        if rest > 0 {
+            let more = format!("  and {} more (--limit shows them)", grouped(rest));
+            self.line(&style(more).dim().to_string());
+        }
+    }
+
+    /// Words over several lines; the first begins with `first`, the others are indented alike.
+    fn wrapped(&mut self, first: &str, words: &str) {
+        let indent = console::measure_text_width(first).min(self.width / 2);
+        let mut line = first.to_owned();
+        let mut used = console::measure_text_width(first);
+        let mut fresh = true;
+        for word in words.split_whitespace() {
+            let wide = console::measure_text_width(word);
+            if !fresh && used + 1 + wide > self.width {
+                self.line(&line);
+                line = " ".repeat(indent);
+                used = indent;
+                fresh = true;
+            }
+            if !fresh {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(word);
+            used += wide;
+            fresh = false;
+        }
+        self.line(&line);
+    }
+}
+
+/// Keys of JSON objects are text: failures by agent and code become rows.
+fn findings_as_json<S: serde::Serializer>(
+    findings: &&Findings,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let failures: Vec<_> = findings
+        .failures
+        .iter()
+        .map(|((agent, code), failures)| {
+            serde_json::json!({"agent": agent, "code": code, "count": failures.count,
+                "example": failures.example})
+        })
+        .collect();
+    serde_json::json!({
+        "secrets": findings.secrets,
+        "lines": findings.lines,
+        "not_utf8": findings.not_utf8,
+        "longest_functions": findings.functions,
+        "todos": findings.todos,
+        "most_changed": findings.hottest,
+        "review": findings.review,
+        "defects": findings.defects,
+        "failures": failures,
+    })
+    .serialize(serializer)
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+/// Nanoseconds with three significant digits.
+fn duration(ns: u64) -> String {
+    let ns = ns as f64;
+    let (value, unit) = match ns {
+        _ if ns < 1e3 => (ns, "ns"),
+        _ if ns < 1e6 => (ns / 1e3, "µs"),
+        _ if ns < 1e9 => (ns / 1e6, "ms"),
+        _ => (ns / 1e9, "s"),
+    };
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// Seconds since 1970 as a day.
+fn date(seconds: i64) -> String {
+    let time =
+        sutazai_core::base::time::Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000));
+    time.to_string().chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [7, 1_234, 56_789_000, 3_000_000_000].map(duration),
+            ["7.00 ns", "1.23 µs", "56.8 ms", "3.00 s"]
+        );
+        assert_eq!(counted(1, "author"), "1 author");
+        assert_eq!(date(1_700_000_000), "2023-11-14");
+    }
+}
