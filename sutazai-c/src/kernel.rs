@@ -27,6 +27,18 @@ impl Handle for sutazai_kernel {
     }
 }
 
+impl Drop for sutazai_kernel {
+    /// A virtual kernel is stopped here: no thread may wait for it, so the core would stop it on one
+    /// made for that, which may outlive the program. What still stands in its queue runs to its end;
+    /// undone it would hold the kernel.
+    fn drop(&mut self) {
+        if self.kernel.runtime().virtual_time().is_some() {
+            let _ = self.kernel.stop(Duration::ZERO);
+            let _ = self.kernel.advance(Duration::ZERO);
+        }
+    }
+}
+
 /// Makes a kernel; starts no thread. `config` is JSON, each field optional (an empty text is fine):
 ///
 /// - `manifest`: the path of a `sutazai.toml`, or `manifest_text`: its text; what it says goes before

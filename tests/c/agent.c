@@ -2,6 +2,9 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 static int drops;
 static int starts;
@@ -230,20 +233,33 @@ static void an_agent_that_never_answers_meets_the_deadline(void) {
     sutazai_kernel_free(kernel);
 }
 
-static void suicide_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+struct stopping {
+    sutazai_kernel *kernel;
+    atomic_bool stopped;
+};
+
+static void stop_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+    struct stopping *stopping = user;
     (void)task;
     /* The kernel stops inside one of its own callbacks, on one of its own threads. */
-    OK(sutazai_kernel_stop(*(sutazai_kernel **)user, 10));
+    OK(sutazai_kernel_stop(stopping->kernel, 10));
     FAILS(sutazai_reply_send(reply, S("1")), SUTAZAI_BASE_TOO_LATE);
     sutazai_reply_free(reply);
+    atomic_store(&stopping->stopped, true);
 }
 
 static void an_agent_may_stop_its_kernel(void) {
-    sutazai_kernel *kernel = started("");
-    add_agent(kernel, "{\"name\": \"s\", \"skills\": [\"stop\"]}", suicide_handle, &kernel);
+    struct stopping stopping = {started(""), false};
+    add_agent(stopping.kernel, "{\"name\": \"s\", \"skills\": [\"stop\"]}", stop_handle, &stopping);
     sutazai_buffer answer = {0};
-    FAILS(sutazai_call_wait(kernel, S("stop"), NULL, 0, 0, &answer), SUTAZAI_BASE_CANCELLED);
-    sutazai_kernel_free(kernel);
+    FAILS(sutazai_call_wait(stopping.kernel, S("stop"), NULL, 0, 0, &answer),
+          SUTAZAI_BASE_CANCELLED);
+    while (!atomic_load(&stopping.stopped)) sched_yield();
+    sutazai_kernel_free(stopping.kernel);
+    /* Its thread, which nobody could join, ends nonetheless. */
+    alarm(120);
+    while (threads() > 1) sched_yield();
+    alarm(0);
 }
 
 static void free_kept(void *user) {

@@ -4,6 +4,7 @@
 
 #include "sutazai.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,8 +45,11 @@ static int check_failed_here;
         sutazai_error_free(fails_error);                                        \
     } while (0)
 
+/* ONLY=name runs one test. */
 #define RUN(test)                                                               \
     do {                                                                        \
+        const char *only = getenv("ONLY");                                      \
+        if (only != NULL && strcmp(only, #test) != 0) break;                    \
         check_failed_here = 0;                                                  \
         test();                                                                 \
         printf("%s %s\n", check_failed_here ? "not ok" : "ok", #test);          \
@@ -63,6 +67,15 @@ static inline int equals(const sutazai_buffer *buffer, const char *text) {
 
 static inline int says(sutazai_str str, const char *text) {
     return str.len == strlen(text) && memcmp(str.data, text, str.len) == 0;
+}
+
+/* The threads of this process. */
+static inline int threads(void) {
+    DIR *dir = opendir("/proc/self/task");
+    int count = 0;
+    while (readdir(dir) != NULL) count++;
+    closedir(dir);
+    return count - 2; /* "." and ".." */
 }
 
 static inline sutazai_kernel *new_kernel(const char *config) {

@@ -1,16 +1,7 @@
 #include "check.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static int threads(void) {
-    DIR *dir = opendir("/proc/self/task");
-    int count = 0;
-    while (readdir(dir) != NULL) count++;
-    closedir(dir);
-    return count - 2; /* "." and ".." */
-}
 
 static void there_is_no_thread_before_start(void) {
     int before = threads();
