@@ -191,6 +191,35 @@ fn a_manifest_makes_a_kernel_with_its_agents() {
     assert!(dir.path().join("state/logs/kernel.jsonl").exists());
 }
 
+/// Keeps every reply for ever, which keep the books of their calls.
+struct Miser(Arc<()>, Mutex<Vec<sutazai_core::base::ticket::Reply<sutazai_core::port::Outcome>>>);
+
+impl sutazai_core::port::Agent for Miser {
+    fn card(&self) -> AgentCard {
+        AgentCard::new("miser", ["keep"])
+    }
+    fn handle(
+        &self,
+        _task: Task,
+        reply: sutazai_core::base::ticket::Reply<sutazai_core::port::Outcome>,
+    ) {
+        self.1.lock().push(reply);
+    }
+}
+
+#[test]
+fn an_agent_that_keeps_its_replies_goes_with_the_kernel() {
+    let held = Arc::new(());
+    let kernel =
+        Kernel::builder().agent(Miser(Arc::clone(&held), Mutex::default())).build().unwrap();
+    kernel.start().unwrap();
+    let mut ticket = kernel.call(Task::new("keep", "x").timeout(Duration::from_millis(10)));
+    assert_eq!(ticket.wait().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+    kernel.stop(GRACE).unwrap();
+    drop(kernel);
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
 #[test]
 fn what_happens_is_published() {
     let kernel = Kernel::builder().build().unwrap();

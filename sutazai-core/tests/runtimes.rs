@@ -100,7 +100,7 @@ fn suite(kernel: &Kernel, wait: &dyn Fn(Ticket<Outcome>) -> Result<Outcome>) {
 fn end(kernel: Kernel) {
     // Calls that are settled but not finished do not hold up the stop.
     kernel.stop(Duration::from_secs(3600)).unwrap();
-    assert_eq!(kernel.status().calls, 2, "the two that hang");
+    assert_eq!(kernel.status().calls, 0, "the agent was let go of, with its replies");
 }
 
 #[test]

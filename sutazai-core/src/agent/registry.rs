@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
 use serde::Serialize;
 
@@ -35,7 +36,10 @@ pub struct SkillList(Vec<Arc<Entry>>);
 /// One registered agent.
 pub struct Entry {
     card: AgentCard,
-    agent: Arc<dyn Agent>,
+    /// Let go of when it is removed: it may hold replies, and they hold this entry.
+    agent: ArcSwapOption<Arc<dyn Agent>>,
+    /// How often it had been started again by then.
+    restarts: AtomicU64,
     in_flight: AtomicU32,
     state: AtomicU8,
     ledger: Ledger,
@@ -90,7 +94,8 @@ impl Registry {
         let name = Arc::clone(&card.name);
         let entry = Arc::new(Entry {
             card,
-            agent,
+            agent: ArcSwapOption::from_pointee(agent),
+            restarts: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             state: AtomicU8::new(AgentState::Registered as u8),
             ledger: Ledger::default(),
@@ -198,9 +203,19 @@ impl Entry {
         &self.card.name
     }
 
-    /// The agent itself.
-    pub fn agent(&self) -> &Arc<dyn Agent> {
-        &self.agent
+    /// Runs `f` with the agent itself; `None` once it has been let go of.
+    #[inline]
+    pub fn with_agent<R>(&self, f: impl FnOnce(&dyn Agent) -> R) -> Option<R> {
+        self.agent.load().as_deref().map(|agent| f(&**agent))
+    }
+
+    /// Lets go of the agent: it has been stopped, and gets no more tasks.
+    pub fn release(&self) {
+        let agent = self.agent.swap(None);
+        if let Some(agent) = &agent {
+            self.restarts.store(agent.restarts(), Ordering::Relaxed);
+        }
+        drop(agent);
     }
 
     /// Whether it takes tasks.
@@ -250,7 +265,9 @@ impl Entry {
             card: self.card.clone(),
             state: self.state(),
             in_flight: self.in_flight.load(Ordering::Acquire),
-            restarts: self.agent.restarts(),
+            restarts: self
+                .with_agent(Agent::restarts)
+                .unwrap_or_else(|| self.restarts.load(Ordering::Relaxed)),
             stats: self.ledger.stats(),
         }
     }

@@ -128,8 +128,8 @@ impl Shared {
 
     pub(super) fn start_agent(&self, entry: &Arc<Entry>) -> Result<()> {
         let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
-        let agent = entry.agent();
-        super::caught(|| agent.start(&host)).map_err(|error| {
+        let start = || entry.with_agent(|agent| agent.start(&host)).unwrap_or(Ok(()));
+        super::caught(start).map_err(|error| {
             if error.context().any(|(key, _)| key == "agent") {
                 error
             } else {
@@ -176,12 +176,12 @@ impl Shared {
     }
 
     fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {
-        let agent = entry.agent();
         let _ = super::caught(|| {
-            agent.stop(deadline);
+            entry.with_agent(|agent| agent.stop(deadline));
             Ok(())
         });
         entry.set_state(AgentState::Stopped);
+        entry.release();
         self.publish("agent.removed", serde_json::json!({"agent": &**entry.name()}));
     }
 

@@ -209,8 +209,8 @@ impl Refusal {
 /// Hands the task over. A panic of the agent ends here: its reply, dropped while the thread
 /// unwound, has answered [`Code::PANIC`].
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
-    let agent = entry.agent();
-    let _ = catch_unwind(AssertUnwindSafe(move || agent.handle(task, reply)));
+    // An agent that was let go of drops the reply, which answers.
+    let _ = catch_unwind(AssertUnwindSafe(move || entry.with_agent(|a| a.handle(task, reply))));
 }
 
 /// It was answered in the agent's stead.

@@ -16,7 +16,7 @@ use super::shared::{Phase, Shared, Steps};
 use super::status::KernelStatus;
 use super::steps::{AllowAll, DeadlineOnly, Local};
 use crate::base::id::IdSource;
-use crate::base::runtime::{Runtime, Threads, ThreadsConfig};
+use crate::base::runtime::{Runtime, Threads, ThreadsConfig, may_block_here};
 use crate::base::time::Moment;
 use crate::event::Bus;
 use crate::observe::{Log, Registry, SpanRecorder};
@@ -310,11 +310,12 @@ impl Drop for Owner {
         if self.shared.phase() != Phase::Running {
             return;
         }
-        if self.shared.runtime.may_block() {
+        // Where the runtime may not be waited for (virtual time, a host's only thread) stopping waits
+        // for nothing; on a thread that drives futures it goes to one of our own.
+        if may_block_here() {
             let _ = self.stop(DROP_GRACE);
             return;
         }
-        // The last handle went on a thread that must not block: stop on one of our own.
         let owner = Self {
             shared: Arc::clone(&self.shared),
             injector: self.injector.clone(),

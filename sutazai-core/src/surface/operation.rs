@@ -134,7 +134,12 @@ fn schema<T: JsonSchema>() -> Value {
 fn request<Q: DeserializeOwned>(name: &'static str, text: &str) -> Result<Q> {
     let text = if text.trim().is_empty() { "{}" } else { text };
     let mut reader = serde_json::Deserializer::from_str(text);
-    let request = Q::deserialize(&mut reader).and_then(|q| reader.end().map(|()| q));
+    // serde reads a struct from an array as well; a request is an object.
+    let request = if text.trim_start().starts_with('[') {
+        Err(serde::de::Error::custom("a request is an object, not an array"))
+    } else {
+        Q::deserialize(&mut reader).and_then(|q| reader.end().map(|()| q))
+    };
     request.map_err(|e| {
         Error::new(Code::REQUEST_INVALID, "the request does not fit the operation")
             .operation(name)
