@@ -1,1 +1,36 @@
-//! Placeholder.
+//! `libsutazai`: the operations kernel for C and C++.
+//!
+//! The header `include/sutazai.h` is generated from this crate and is its documentation;
+//! `include/sutazai.hpp` puts C++ on top. One file here is one section there.
+//!
+//! # Invariants
+//!
+//! - Every export runs inside [`boundary`]: a panic becomes an error, NULL is checked, a handle that
+//!   crossed a `fork` answers [`Code::FORKED`](sutazai_core::Code::FORKED).
+//! - No lock is held while C code runs.
+//! - A handle is freed by its `_free` alone; what can be detected of misuse is an error. Handles are
+//!   shared references for as long as they live: all of them may be used from several threads.
+//! - Nothing here decides anything: exports convert, call the core, and convert back.
+#![allow(non_camel_case_types, reason = "the types are named as C sees them")]
+#![deny(clippy::indexing_slicing)]
+
+#[cfg(panic = "abort")]
+compile_error!("libsutazai turns panics into errors, so it cannot be built with panic = \"abort\"");
+
+mod agent;
+mod boundary;
+mod buffer;
+mod call;
+mod component;
+mod config;
+mod error;
+mod event;
+mod fork;
+mod kernel;
+mod log;
+mod reply;
+mod table;
+mod task;
+mod text;
+mod ticket;
+mod version;

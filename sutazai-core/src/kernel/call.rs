@@ -7,6 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::shared::{Phase, Shared};
 use crate::agent::{Entry, Reservation};
@@ -133,6 +134,7 @@ impl Shared {
             entry: Arc::clone(&entry),
             shared: Arc::clone(self),
             held: parking_lot::Mutex::new(Some((reservation, place))),
+            ends: AtomicU8::new(0),
         };
         let (ticket, reply) = ticket::pair_with(Box::new(book));
         let task = task.called(id, trace, deadline);
@@ -211,6 +213,11 @@ fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     let _ = catch_unwind(AssertUnwindSafe(move || agent.handle(task, reply)));
 }
 
+/// It was answered in the agent's stead.
+const ABANDONED: u8 = 1;
+/// The agent let go of its reply.
+const FINISHED: u8 = 2;
+
 /// The books of one call.
 struct Book {
     id: CallId,
@@ -223,6 +230,8 @@ struct Book {
     shared: Arc<Shared>,
     /// The agent's place and the kernel's, given back when the agent lets go of its reply.
     held: parking_lot::Mutex<Option<(Reservation, super::load::Place)>>,
+    /// [`ABANDONED`] and [`FINISHED`].
+    ends: AtomicU8,
 }
 
 impl Hook<Outcome> for Book {
@@ -249,9 +258,19 @@ impl Hook<Outcome> for Book {
         if by != Settled::ByKernel {
             shared.in_flight.leave(self.id);
         }
+        if by != Settled::ByWorker {
+            // The agent may be letting go at this moment: whichever comes second takes it back.
+            shared.load.settle();
+            if self.ends.fetch_or(ABANDONED, Ordering::AcqRel) & FINISHED != 0 {
+                shared.load.unsettle();
+            }
+        }
     }
 
     fn finished(&self) {
+        if self.ends.fetch_or(FINISHED, Ordering::AcqRel) & ABANDONED != 0 {
+            self.shared.load.unsettle();
+        }
         drop(self.held.lock().take());
     }
 

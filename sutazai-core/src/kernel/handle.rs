@@ -151,6 +151,7 @@ impl Kernel {
         #[cfg(feature = "agent")]
         shared.stop_agents(deadline);
         let _ = shared.lifecycle.stop(deadline);
+        shared.kept.stop();
         if self.owner.owns_runtime {
             shared.runtime.stop(DROP_GRACE);
         }
@@ -268,6 +269,7 @@ impl Owner {
         if !shared.move_phase(Phase::Running, Phase::Draining) {
             if shared.move_phase(Phase::Built, Phase::Stopped) {
                 shared.store.close();
+                self.release();
             }
             return Ok(());
         }
@@ -291,7 +293,15 @@ impl Owner {
                 .runtime
                 .stop(deadline.since(shared.runtime.now()).max(Duration::from_millis(100)));
         }
+        self.release();
         stopped
+    }
+
+    /// The data directory is free for another kernel, whoever still holds a handle on this one.
+    fn release(&self) {
+        if let Some(dir) = &self.shared.data_dir {
+            dir.release();
+        }
     }
 }
 

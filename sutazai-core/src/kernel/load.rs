@@ -13,6 +13,8 @@ use crate::{Code, Result};
 pub(super) struct Load {
     most: usize,
     now: AtomicUsize,
+    /// Of these, the ones whose callers have an answer: nobody waits for them any more.
+    settled: AtomicUsize,
     watched: AtomicBool,
     gate: Mutex<()>,
     idle: Condvar,
@@ -26,6 +28,7 @@ impl Load {
         Arc::new(Self {
             most,
             now: AtomicUsize::new(0),
+            settled: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
             gate: Mutex::new(()),
             idle: Condvar::new(),
@@ -52,18 +55,39 @@ impl Load {
 
     #[inline]
     fn leave(&self) {
-        if self.now.fetch_sub(1, Ordering::SeqCst) == 1 && self.watched.load(Ordering::SeqCst) {
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        if self.watched.load(Ordering::SeqCst) {
             let _gate = self.gate.lock();
             self.idle.notify_all();
         }
     }
 
-    /// Blocks until no call is unfinished, for at most `timeout`; says whether that was reached.
+    /// A call was answered in its agent's stead, and the agent has not let go of it.
+    pub(super) fn settle(&self) {
+        self.settled.fetch_add(1, Ordering::SeqCst);
+        if self.watched.load(Ordering::SeqCst) {
+            let _gate = self.gate.lock();
+            self.idle.notify_all();
+        }
+    }
+
+    /// The agent let go of a call that [`settle`](Self::settle) was told of.
+    pub(super) fn unsettle(&self) {
+        self.settled.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Calls whose callers wait for an answer.
+    fn awaited(&self) -> usize {
+        self.now().saturating_sub(self.settled.load(Ordering::SeqCst))
+    }
+
+    /// Blocks until no caller waits for an answer, for at most `timeout`; says whether that was
+    /// reached. A call that its agent keeps although it was answered for it holds nothing up.
     pub(super) fn wait_idle(&self, timeout: Duration) -> bool {
         self.watched.store(true, Ordering::SeqCst);
         let end = std::time::Instant::now().checked_add(timeout);
         let mut gate = self.gate.lock();
-        while self.now() > 0 {
+        while self.awaited() > 0 {
             let timed_out = match end {
                 Some(end) => self.idle.wait_until(&mut gate, end).timed_out(),
                 None => {
@@ -75,7 +99,7 @@ impl Load {
                 break;
             }
         }
-        self.now() == 0
+        self.awaited() == 0
     }
 }
 
@@ -98,6 +122,18 @@ mod tests {
         drop(place);
         assert!(load.enter().is_ok());
         assert_eq!(load.now(), 0);
+    }
+
+    #[test]
+    fn a_call_that_was_answered_for_its_agent_holds_nothing_up() {
+        let load = Load::new(10);
+        let place = load.enter().unwrap();
+        load.settle();
+        assert!(load.wait_idle(Duration::ZERO));
+        assert_eq!(load.now(), 1);
+        load.unsettle();
+        drop(place);
+        assert!(load.wait_idle(Duration::ZERO));
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl DataDir {
         self.0.path.join("logs")
     }
 
+    /// Ends the ownership, whoever still holds a handle: nothing below it is touched any more.
+    pub fn release(&self) {
+        self.0.lock.release();
+    }
+
     /// Whether this is a process that was forked from the owner's: it must leave the files alone.
     pub fn is_forked(&self) -> bool {
         self.0.lock.pid() != std::process::id()
@@ -127,6 +132,8 @@ mod tests {
         assert!(text.contains(&format!("pid={}", std::process::id())), "{text}");
         assert!(text.contains(&path.display().to_string()), "{text}");
         drop(clone);
+        let third = DataDir::open(&path).unwrap();
+        third.release();
         DataDir::open(&path).unwrap();
     }
 

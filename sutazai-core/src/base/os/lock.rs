@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::time::Timestamp;
 
@@ -19,6 +20,7 @@ pub struct LockFile {
     file: File,
     path: PathBuf,
     pid: u32,
+    released: AtomicBool,
 }
 
 /// Who holds a lock, as far as the file tells.
@@ -64,12 +66,24 @@ impl LockFile {
         }
         let pid = std::process::id();
         write_owner(&mut file, pid, now).map_err(Refused::Io)?;
-        Ok(Self { file, path: path.to_owned(), pid })
+        Ok(Self { file, path: path.to_owned(), pid, released: AtomicBool::new(false) })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Gives the lock back early; dropping does the same. A forked child gives nothing back.
+    pub fn release(&self) {
+        // A forked child shares the open file: unlocking or emptying it there would take the lock
+        // from the parent. Closing the child's copy does not. And once given back, the file may be
+        // the next owner's.
+        if self.pid == std::process::id() && !self.released.swap(true, Ordering::AcqRel) {
+            // Best effort: what the file says decides nothing, and closing it unlocks as well.
+            let _ = self.file.set_len(0);
+            let _ = self.file.unlock();
+        }
     }
 
     /// The process that took the lock.
@@ -80,12 +94,7 @@ impl LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // A forked child shares the open file: unlocking or emptying it there would take the lock
-        // from the parent. Closing the child's copy does not.
-        if self.pid == std::process::id() {
-            // Best effort: what the file says decides nothing.
-            let _ = self.file.set_len(0);
-        }
+        self.release();
     }
 }
 
@@ -144,7 +153,11 @@ mod tests {
             owner,
             Owner { pid: Some(std::process::id()), since: Some(now), this_process: true }
         );
+        first.release();
+        let second = LockFile::acquire(&path, now).unwrap();
         drop(first);
+        held(LockFile::acquire(&path, now));
+        drop(second);
         assert!(LockFile::acquire(&path, now).is_ok());
     }
 

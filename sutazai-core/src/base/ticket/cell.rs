@@ -55,6 +55,7 @@ struct Inner<T> {
 }
 
 impl<T> Drop for Inner<T> {
+    #[inline]
     fn drop(&mut self) {
         #[cfg(not(sutazai_loom))]
         let state = *self.state.get_mut();
@@ -80,6 +81,7 @@ unsafe impl<T: Send> Sync for Cell<T> {}
 
 impl<T> Cell<T> {
     /// A cell with two handles: the ticket's and the reply's.
+    #[inline]
     pub(super) fn pair(hook: Option<Box<dyn Hook<T>>>) -> (Self, Self) {
         let inner = Box::new(Inner {
             state: AtomicUsize::new(2 * HANDLE),
@@ -118,8 +120,21 @@ impl<T> Cell<T> {
     /// [`Claim::answer`]; the type sees to it that nobody else writes.
     #[inline]
     pub(super) fn claim(&self) -> Option<Claim<'_, T>> {
-        let before = self.inner().state.fetch_or(CLAIMED, Ordering::AcqRel);
-        (before & CLAIMED == 0).then_some(Claim(self))
+        let state = &self.inner().state;
+        let mut seen = state.load(Ordering::Relaxed);
+        // A loop of exchanges, since the processor has no cheap way to set a bit and see the others.
+        while seen & CLAIMED == 0 {
+            match state.compare_exchange_weak(
+                seen,
+                seen | CLAIMED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(Claim(self)),
+                Err(now) => seen = now,
+            }
+        }
+        None
     }
 
     /// Ticket only (`&mut` keeps it to one): the answer if it is there.
@@ -354,6 +369,7 @@ impl<T> Cell<T> {
 }
 
 /// Takes the waiter and tells it. Out of line: most answers find none.
+#[cold]
 fn wake<T>(cell: &Cell<T>) {
     // SAFETY: the caller's read-modify-write that set `COMPLETE` saw `WAITER`, so the slot is the
     // completer's.

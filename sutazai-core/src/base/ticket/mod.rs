@@ -42,6 +42,7 @@ use super::payload::Payload;
 use crate::{Code, Error, Result};
 
 /// A call, to be answered through the [`Reply`].
+#[inline]
 pub fn pair<T>() -> (Ticket<T>, Reply<T>) {
     let (ticket, reply) = Cell::pair(None);
     (Ticket { cell: Some(ticket) }, Reply { cell: Some(reply) })
@@ -75,7 +76,8 @@ pub struct Reply<T> {
     cell: Option<Cell<T>>,
 }
 
-/// The right to answer a call in the worker's stead: what a deadline or a cancel-by-id holds.
+/// The right to answer a call in the worker's stead, or to cancel it: what a deadline or a
+/// cancel-by-id holds.
 pub struct Settler<T> {
     cell: Cell<T>,
 }
@@ -114,6 +116,7 @@ impl<T> Ticket<T> {
     }
 
     /// The answer if it is there; `None` while the call goes on.
+    #[inline]
     pub fn try_take(&mut self) -> Option<Result<T>> {
         match self.cell.take().map(Cell::take) {
             Some(Ok(answer)) => Some(answer),
@@ -192,7 +195,11 @@ impl<T> Future for Ticket<T> {
     type Output = Result<T>;
 
     /// Polling again after the answer was given out answers [`Code::TAKEN`].
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(answer) = self.try_take() {
+            return Poll::Ready(answer);
+        }
         if let Some(cell) = &mut self.cell
             && !cell.register(cx.waker())
         {
@@ -206,6 +213,7 @@ impl<T> Future for Ticket<T> {
 impl<T> Unpin for Ticket<T> {}
 
 impl<T> Drop for Ticket<T> {
+    #[inline]
     fn drop(&mut self) {
         if self.cell.is_some() {
             self.cancel();
@@ -284,12 +292,19 @@ impl<T> Reply<T> {
 }
 
 impl<T> Drop for Reply<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            let lost = if std::thread::panicking() { &PANICKED } else { &ABANDONED };
-            let _ = cell.finish(Err(Error::from(lost)));
+            lost(cell);
         }
     }
+}
+
+/// A reply was dropped unanswered.
+#[cold]
+fn lost<T>(cell: Cell<T>) {
+    let error = if std::thread::panicking() { &PANICKED } else { &ABANDONED };
+    let _ = cell.finish(Err(Error::from(error)));
 }
 
 impl<T> Settler<T> {
@@ -298,6 +313,18 @@ impl<T> Settler<T> {
         match self.cell.claim() {
             Some(claim) => {
                 claim.answer(answer, Settled::ByKernel);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Cancels the call as its [`Ticket`] would: answers [`Code::CANCELLED`] and tells the worker.
+    /// False when it has its answer.
+    pub fn cancel(&self) -> bool {
+        match self.cell.claim() {
+            Some(claim) => {
+                claim.answer(Err(cancelled()), Settled::ByCaller);
                 true
             }
             None => false,

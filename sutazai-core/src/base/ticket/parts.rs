@@ -125,7 +125,7 @@ impl<T: 'static> Ticket<T> {
         };
         if let (Some(settler), Some(parts)) = (self.settler(), reply.settler()) {
             reply.on_cancel(move || {
-                settler.settle(Err(super::cancelled()));
+                settler.cancel();
             });
             self.on_part(move |part| push(&parts.cell, part));
         }

@@ -1,0 +1,1147 @@
+/*
+ * SutazAI: the operations kernel for programs that run AI agents.
+ *
+ * Conventions, which hold for every function unless it says otherwise:
+ *
+ * Errors. What can fail answers a `sutazai_error *`: NULL for success, else an error that the caller
+ * frees. Outputs (the last arguments) are written on success only. The `SUTAZAI_BASE_...` errors
+ * that any function may answer: INVALID for an argument that is NULL, not UTF-8, or out of range;
+ * FORKED for a handle that was made before a fork, in the child; PANIC for a defect of the library.
+ *
+ * Ownership. A handle (an opaque pointer that a function put into an output, or that a callback got
+ * to keep) is freed by its `_free`, once, when nobody uses it any more. Every `_free` takes NULL.
+ * Handles may be freed in any order, on any thread. A `sutazai_buffer` is freed by
+ * `sutazai_buffer_free`. What is `const` is lent. In a forked child, `_free` does nothing.
+ *
+ * Text comes in as `(const char *, size_t)`, UTF-8, and need not be NUL-terminated; it is copied.
+ *
+ * Threads. Every function may be called on any thread, and the same handle may be used by several
+ * threads at once. The library starts no thread before `sutazai_kernel_start`, and installs no
+ * signal handler. Those that block say so.
+ *
+ * Callbacks come as a table: `size` (sizeof the table), `user` (handed to each callback), `drop`
+ * (frees `user`, once), then the callbacks. Zero the table before it is filled in: new callbacks are
+ * added at the end. A callback must not throw, longjmp out, or end its thread. It may call any
+ * function of this library.
+ */
+
+
+#ifndef SUTAZAI_H
+#define SUTAZAI_H
+
+/* Written by tests/header.rs from sutazai-c/src; do not edit. BLESS=1 cargo test --test header */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Error codes. Numbers never change their meaning. Hosts' own have the top bit set. */
+
+/** an invariant of the library does not hold: a defect (critical) */
+#define SUTAZAI_BASE_INTERNAL 1
+
+/** code that was called panicked or threw (critical) */
+#define SUTAZAI_BASE_PANIC 2
+
+/** the caller no longer wants the answer (persistent) */
+#define SUTAZAI_BASE_CANCELLED 3
+
+/** no answer came before the deadline (transient) */
+#define SUTAZAI_BASE_DEADLINE_EXCEEDED 4
+
+/** the worker dropped its reply without answering (persistent) */
+#define SUTAZAI_BASE_ABANDONED 5
+
+/** the input is not valid (persistent) */
+#define SUTAZAI_BASE_INVALID 6
+
+/** there is nothing of that name (persistent) */
+#define SUTAZAI_BASE_NOT_FOUND 7
+
+/** there is one of that name already (persistent) */
+#define SUTAZAI_BASE_ALREADY_EXISTS 8
+
+/** a bounded queue or pool is full (transient) */
+#define SUTAZAI_BASE_OVERLOADED 9
+
+/** blocking here would stop the thread that brings the answer (persistent) */
+#define SUTAZAI_BASE_WOULD_DEADLOCK 10
+
+/** the call has its answer already (persistent) */
+#define SUTAZAI_BASE_TOO_LATE 11
+
+/** the ticket gave its answer before (persistent) */
+#define SUTAZAI_BASE_TAKEN 12
+
+/** it has not been started, or has been stopped (persistent) */
+#define SUTAZAI_BASE_NOT_RUNNING 13
+
+/** the operating system refused an operation (transient) */
+#define SUTAZAI_BASE_IO 14
+
+/** not available in this build or on this system (persistent) */
+#define SUTAZAI_BASE_UNSUPPORTED 15
+
+/** waiting ended before there was an answer; the call goes on (transient) */
+#define SUTAZAI_BASE_TIMEOUT 16
+
+/** the handle belongs to the process that this one was forked from (persistent) */
+#define SUTAZAI_BASE_FORKED 17
+
+/** not a well-formed subject or pattern (persistent) */
+#define SUTAZAI_EVENT_SUBJECT_INVALID 1000
+
+/** the subscription was closed (persistent) */
+#define SUTAZAI_EVENT_SUBSCRIPTION_CLOSED 1001
+
+/** the metric exists with another kind or other labels (persistent) */
+#define SUTAZAI_OBSERVE_METRIC_CONFLICT 2000
+
+/** not a valid metric or label name (persistent) */
+#define SUTAZAI_OBSERVE_METRIC_INVALID 2001
+
+/** the database was written by a newer version (persistent) */
+#define SUTAZAI_STORE_NEWER 3000
+
+/** the database is not one, or is damaged (critical) */
+#define SUTAZAI_STORE_CORRUPT 3001
+
+/** the data directory cannot be written (persistent) */
+#define SUTAZAI_STORE_READ_ONLY 3002
+
+/** the data directory is in use by another kernel (persistent) */
+#define SUTAZAI_STORE_LOCKED 3003
+
+/** the database refused an operation (transient) */
+#define SUTAZAI_STORE_FAILED 3004
+
+/** the manifest is not valid (persistent) */
+#define SUTAZAI_CONFIG_MANIFEST_INVALID 4000
+
+/** the manifest cannot be read (persistent) */
+#define SUTAZAI_CONFIG_MANIFEST_UNREADABLE 4001
+
+/** no registered agent has the skill (persistent) */
+#define SUTAZAI_AGENT_NO_SKILL 5000
+
+/** the agent answered with an error of its own (transient) */
+#define SUTAZAI_AGENT_FAILED 5001
+
+/** the agent's process ended during the call (transient) */
+#define SUTAZAI_AGENT_EXITED 5002
+
+/** the agent broke its protocol (persistent) */
+#define SUTAZAI_AGENT_PROTOCOL 5003
+
+/** the agent could not be started (persistent) */
+#define SUTAZAI_AGENT_START 5004
+
+/** the agent answered with something that is not an outcome (persistent) */
+#define SUTAZAI_AGENT_BAD_ANSWER 5005
+
+/** nothing provides a type that is needed (persistent) */
+#define SUTAZAI_KERNEL_INJECT_MISSING 6000
+
+/** a type needs itself (persistent) */
+#define SUTAZAI_KERNEL_INJECT_CYCLE 6001
+
+/** a factory failed (persistent) */
+#define SUTAZAI_KERNEL_INJECT_FAILED 6002
+
+/** a component failed to start (persistent) */
+#define SUTAZAI_KERNEL_COMPONENT_START 6003
+
+/** a component did not stop in time (transient) */
+#define SUTAZAI_KERNEL_COMPONENT_STOP 6004
+
+/** components need one another in a circle (persistent) */
+#define SUTAZAI_KERNEL_COMPONENT_CYCLE 6005
+
+/** a component needs one that is not there (persistent) */
+#define SUTAZAI_KERNEL_COMPONENT_MISSING 6006
+
+/** the kernel takes no new calls: it is stopping (persistent) */
+#define SUTAZAI_KERNEL_DRAINING 6007
+
+/** a value that lives as long as a scope is needed where there is none (persistent) */
+#define SUTAZAI_KERNEL_INJECT_SCOPE 6008
+
+/** no operation has that name (persistent) */
+#define SUTAZAI_SURFACE_OPERATION_UNKNOWN 7000
+
+/** the request does not fit the operation's schema (persistent) */
+#define SUTAZAI_SURFACE_REQUEST_INVALID 7001
+
+/** the caller is not known (persistent) */
+#define SUTAZAI_SECURITY_UNAUTHENTICATED 8000
+
+/** the caller may not do this (persistent) */
+#define SUTAZAI_SECURITY_DENIED 8001
+
+
+/**
+ * The version of the binary interface that this header describes. Functions and the ends of
+ * callback tables may be added without a new number; anything else gets one, and a new SONAME.
+ */
+#define SUTAZAI_ABI_VERSION 0
+
+/**
+ * Wait without end.
+ */
+#define SUTAZAI_FOREVER 18446744073709551615ull
+
+/**
+ * Class of an error: it may well succeed when tried again.
+ */
+#define SUTAZAI_TRANSIENT 1
+
+/**
+ * Class of an error: it will fail the same way until something is changed.
+ */
+#define SUTAZAI_PERSISTENT 2
+
+/**
+ * Class of an error: something is broken that others depend on.
+ */
+#define SUTAZAI_CRITICAL 3
+
+/**
+ * Where a class is asked for: the one that the code has by default.
+ */
+#define SUTAZAI_CLASS_OF_CODE 0
+
+/**
+ * Log level: every step.
+ */
+#define SUTAZAI_TRACE 1
+
+/**
+ * Log level: for whoever debugs the program.
+ */
+#define SUTAZAI_DEBUG 2
+
+/**
+ * Log level: what an operator may want to read.
+ */
+#define SUTAZAI_INFO 3
+
+/**
+ * Log level: something is not as it should be, and work goes on.
+ */
+#define SUTAZAI_WARN 4
+
+/**
+ * Log level: something failed.
+ */
+#define SUTAZAI_ERROR 5
+
+/**
+ * What went wrong. Belongs to whoever got it; freed by `sutazai_error_free`. May be read from any
+ * thread, also in a forked child.
+ */
+typedef struct sutazai_error sutazai_error;
+
+/**
+ * An event on its arrival. The one that a callback gets lives until the callback returns; one that
+ * was pulled is the caller's, freed by `sutazai_event_free`.
+ */
+typedef struct sutazai_event sutazai_event;
+
+/**
+ * One operations kernel. Several may live in a process; each has threads, agents and state of its
+ * own.
+ */
+typedef struct sutazai_kernel sutazai_kernel;
+
+/**
+ * The right to answer a call, once. Good until it is freed, also after the call was answered, the
+ * kernel stopped, or the kernel was freed. May be used from any thread.
+ */
+typedef struct sutazai_reply sutazai_reply;
+
+/**
+ * Events that match a pattern.
+ */
+typedef struct sutazai_subscription sutazai_subscription;
+
+/**
+ * What an agent is asked to do. Lives as long as the reply that came with it.
+ */
+typedef struct sutazai_task sutazai_task;
+
+/**
+ * A call under way. Its answer is given out once. May be used from any thread; while one waits,
+ * others may cancel it or ask whether it is done.
+ */
+typedef struct sutazai_ticket sutazai_ticket;
+
+/**
+ * Text that the library gave away: UTF-8 (JSON, mostly), `len` bytes. A NUL stands behind the last
+ * one and is not counted. Freed by `sutazai_buffer_free`, whatever it came from.
+ */
+typedef struct sutazai_buffer {
+    /**
+     * The first byte; NULL in a buffer that was freed or never filled.
+     */
+    char *data;
+    /**
+     * The number of bytes, the NUL not counted.
+     */
+    size_t len;
+} sutazai_buffer;
+
+/**
+ * What else a call may say. Set `size` to `sizeof(sutazai_call_options)` and everything else to
+ * zero; then fill in what is wanted.
+ */
+typedef struct sutazai_call_options {
+    /**
+     * `sizeof(sutazai_call_options)`.
+     */
+    size_t size;
+    /**
+     * Gives up after this many milliseconds; 0 for the agent's or the kernel's default.
+     */
+    uint64_t timeout_ms;
+    /**
+     * The agent that is asked for; NULL for any that has the skill.
+     */
+    const char *agent;
+    /**
+     * Bytes of `agent`.
+     */
+    size_t agent_len;
+    /**
+     * On behalf of whoever this token belongs to; NULL for the local session.
+     */
+    const char *token;
+    /**
+     * Bytes of `token`.
+     */
+    size_t token_len;
+    /**
+     * The task that this call is a part of, for the trace; NULL for none.
+     */
+    const struct sutazai_task *within;
+} sutazai_call_options;
+
+/**
+ * Where a call's answer goes. Must not throw or longjmp.
+ */
+typedef struct sutazai_done_table {
+    /**
+     * `sizeof(sutazai_done_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * The call has its answer: `error` is NULL and `answer` is it, or `error` is not NULL and
+     * `answer` is empty. Both are the callback's to free. Runs once, on the answering thread; must
+     * not block. Required.
+     */
+    void (*done)(void *user, struct sutazai_error *error, struct sutazai_buffer answer);
+} sutazai_done_table;
+
+/**
+ * What an agent does. Callbacks must not throw, longjmp, or end their thread.
+ */
+typedef struct sutazai_agent_table {
+    /**
+     * `sizeof(sutazai_agent_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Does a task. `reply` is the agent's to free, here or later on any thread; `task` lives as
+     * long as `reply`. Runs on the kernel's pool, on the caller's thread for an agent whose card
+     * says `"run": "inline"` (which must not block); several tasks may run at once unless the card
+     * says `"concurrency": 1`. Required.
+     */
+    void (*handle)(void *user, const struct sutazai_task *task, struct sutazai_reply *reply);
+    /**
+     * Gets ready; called once before the first task, on a thread that may block. Answers NULL, or
+     * an error, which the library frees: the agent is not started then. May be NULL.
+     */
+    struct sutazai_error *(*start)(void *user);
+    /**
+     * Lets go of what it holds; called once after the last task, on a thread that may block, for
+     * `left_ms` milliseconds at most. May be NULL.
+     */
+    void (*stop)(void *user, uint64_t left_ms);
+} sutazai_agent_table;
+
+/**
+ * Text that the library lends: UTF-8, `len` bytes, not NUL-terminated. Valid as long as what it was
+ * asked of. `data` is never NULL.
+ */
+typedef struct sutazai_str {
+    /**
+     * The first byte.
+     */
+    const char *data;
+    /**
+     * The number of bytes.
+     */
+    size_t len;
+} sutazai_str;
+
+/**
+ * What to do when nobody wants the answer any more. Must not throw or longjmp.
+ */
+typedef struct sutazai_cancel_table {
+    /**
+     * `sizeof(sutazai_cancel_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, on any thread, also when the call was never cancelled. May be
+     * NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * The call was cancelled, or its deadline passed. Runs at most once, on the thread that
+     * cancelled it; must not block. Required.
+     */
+    void (*cancelled)(void *user);
+} sutazai_cancel_table;
+
+/**
+ * Who gets the events. Must not throw or longjmp.
+ */
+typedef struct sutazai_event_table {
+    /**
+     * `sizeof(sutazai_event_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last event, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * An event. Runs on the kernel's pool, for one event at a time, in order; may block. `event`
+     * lives until it returns. Required.
+     */
+    void (*event)(void *user, const struct sutazai_event *event);
+} sutazai_event_table;
+
+/**
+ * Something with a beginning and an end. Callbacks must not throw or longjmp.
+ */
+typedef struct sutazai_component_table {
+    /**
+     * `sizeof(sutazai_component_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Starts, within `left_ms` milliseconds; may block. Answers NULL, or an error, which the
+     * library frees. Runs on the kernel's pool. Required.
+     */
+    struct sutazai_error *(*start)(void *user, uint64_t left_ms);
+    /**
+     * Stops, as `start` starts. May be NULL.
+     */
+    struct sutazai_error *(*stop)(void *user, uint64_t left_ms);
+} sutazai_component_table;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The `SUTAZAI_ABI_VERSION` that the library was built with; compare it with the header's.
+ */
+uint32_t sutazai_abi_version(void);
+
+/**
+ * The library's version, such as "0.1.0". Static; never freed.
+ */
+const char *sutazai_version(void);
+
+/**
+ * An error of the caller's own, for `sutazai_reply_fail_with` and for callbacks that answer one.
+ * `code` is one of the `SUTAZAI_…` codes, or a number of the host's own with the top bit set;
+ * `class` one of the classes. Never NULL: for arguments that are not valid it is an error that
+ * says so.
+ *
+ * Pointers:
+ * `message` is good for reading `message_len` bytes.
+ */
+struct sutazai_error *sutazai_error_new(uint32_t code,
+                                        uint32_t class_,
+                                        const char *message,
+                                        size_t message_len);
+
+/**
+ * A second handle on the same error; NULL for NULL.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+struct sutazai_error *sutazai_error_clone(const struct sutazai_error *error);
+
+/**
+ * The stable number of the error, 0 for NULL. See the `SUTAZAI_…` codes.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+uint32_t sutazai_error_code(const struct sutazai_error *error);
+
+/**
+ * The class of the error: `SUTAZAI_TRANSIENT`, `SUTAZAI_PERSISTENT` or `SUTAZAI_CRITICAL`; 0 for
+ * NULL.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+uint32_t sutazai_error_class(const struct sutazai_error *error);
+
+/**
+ * The name of the error's code, such as "base.not_found"; "host" for a code of the host's own, ""
+ * for NULL. NUL-terminated, valid as long as the error.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+const char *sutazai_error_name(const struct sutazai_error *error);
+
+/**
+ * The error in one line for a person: what failed, why, with what, what to do about it, and the
+ * causes. "" for NULL. NUL-terminated, valid as long as the error.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+const char *sutazai_error_message(const struct sutazai_error *error);
+
+/**
+ * The error as JSON: `{code, name, class, message, operation?, context?, advice?, location?,
+ * causes?}`.
+ *
+ * Pointers:
+ * `error` is NULL or live; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_error_to_json(const struct sutazai_error *error,
+                                            struct sutazai_buffer *out);
+
+/**
+ * Frees an error. NULL is allowed.
+ *
+ * Pointers:
+ * `error` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_error_free(struct sutazai_error *error);
+
+/**
+ * Frees what a buffer holds and empties it, so that freeing it again does nothing. `buffer` itself
+ * is the caller's; NULL is allowed.
+ *
+ * Pointers:
+ * `buffer` is NULL, zeroed, or was filled by this library and not copied since it was freed.
+ */
+void sutazai_buffer_free(struct sutazai_buffer *buffer);
+
+/**
+ * Makes a kernel; starts no thread. `config` is JSON, each field optional (an empty text is fine):
+ *
+ * - `manifest`: the path of a `sutazai.toml`, or `manifest_text`: its text; what it says goes before
+ *   `limits` and `log` here
+ * - `data_dir`: where state is kept, owned by one kernel at a time; without it, in memory
+ * - `seed`: number from which identifiers and everything drawn by chance follow
+ * - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
+ * - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
+ *   (readable text on standard error; false), `file` (JSON lines)
+ * - `limits`: `calls`, `deadline_ms` (0 for none), `pool` (threads), `queue`, `spans`, `records`
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data
+ * directory: `SUTAZAI_STORE_LOCKED` when another kernel owns it, for example.
+ *
+ * Pointers:
+ * `config` is good for reading `config_len` bytes; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_kernel_new(const char *config,
+                                         size_t config_len,
+                                         struct sutazai_kernel **out);
+
+/**
+ * Starts the kernel's threads, components and agents, and blocks until all are ready. Does nothing
+ * when it runs already.
+ *
+ * Errors:
+ * What failed to start; everything else is stopped again and start may be tried anew.
+ * `SUTAZAI_BASE_NOT_RUNNING` after `sutazai_kernel_stop`: a kernel starts once.
+ *
+ * Pointers:
+ * `kernel` is NULL or live.
+ */
+struct sutazai_error *sutazai_kernel_start(struct sutazai_kernel *kernel);
+
+/**
+ * Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
+ * rest are answered `SUTAZAI_BASE_CANCELLED`; agents, components and threads end. Blocks for at
+ * most about twice `grace_ms`. Does nothing when it is stopped already. Handles stay good: what
+ * needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
+ *
+ * Errors:
+ * `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+ *
+ * Pointers:
+ * `kernel` is NULL or live.
+ */
+struct sutazai_error *sutazai_kernel_stop(struct sutazai_kernel *kernel, uint64_t grace_ms);
+
+/**
+ * Moves the clock of a kernel with `"clock": "virtual"` on by `ms` milliseconds, running on this
+ * thread what falls due on the way. `ran` (may be NULL) gets how many pieces of work ran.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_UNSUPPORTED` when the kernel's clock is the real one.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `ran` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_kernel_advance(struct sutazai_kernel *kernel,
+                                             uint64_t ms,
+                                             size_t *ran);
+
+/**
+ * Frees a kernel, and stops it first, with two seconds of grace, when it runs. Tickets, replies and
+ * subscriptions of it stay good and are freed on their own; they answer errors. May be called on
+ * any thread, a callback's included. NULL is allowed.
+ *
+ * Pointers:
+ * `kernel` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_kernel_free(struct sutazai_kernel *kernel);
+
+/**
+ * Calls an agent that has `skill` with `input` (JSON; empty is `null`), through the whole guarded
+ * call. `timeout_ms` 0 is the agent's or the kernel's default. `out` gets a ticket, to be freed;
+ * whatever goes wrong with the call itself is the ticket's answer. The answer is the agent's
+ * output.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for arguments that are not valid; there is no ticket then.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; texts are good for reading; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_call(struct sutazai_kernel *kernel,
+                                   const char *skill,
+                                   size_t skill_len,
+                                   const char *input,
+                                   size_t input_len,
+                                   uint64_t timeout_ms,
+                                   struct sutazai_ticket **out);
+
+/**
+ * As `sutazai_call`, with more to say.
+ *
+ * Errors:
+ * As `sutazai_call`.
+ *
+ * Pointers:
+ * As `sutazai_call`; `options` is NULL or as its type says.
+ */
+struct sutazai_error *sutazai_call_with(struct sutazai_kernel *kernel,
+                                        const char *skill,
+                                        size_t skill_len,
+                                        const char *input,
+                                        size_t input_len,
+                                        const struct sutazai_call_options *options,
+                                        struct sutazai_ticket **out);
+
+/**
+ * Calls as `sutazai_call` does and waits for the answer, which `out` gets. The quickest way to
+ * call.
+ *
+ * Errors:
+ * The call's own; `SUTAZAI_BASE_WOULD_DEADLOCK` under virtual time and on threads that must not
+ * block.
+ *
+ * Pointers:
+ * As `sutazai_call`.
+ */
+struct sutazai_error *sutazai_call_wait(struct sutazai_kernel *kernel,
+                                        const char *skill,
+                                        size_t skill_len,
+                                        const char *input,
+                                        size_t input_len,
+                                        uint64_t timeout_ms,
+                                        struct sutazai_buffer *out);
+
+/**
+ * Calls any operation of the kernel by name: `operation` is `room.verb`, `request` its JSON (empty
+ * for a request without fields), the ticket's answer is JSON. The operation `kernel.operations`
+ * lists them, `kernel.schema` describes one.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for arguments that are not valid. An operation that does not exist, or a
+ * request that does not fit, is the ticket's answer.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; texts are good for reading; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_invoke(struct sutazai_kernel *kernel,
+                                     const char *operation,
+                                     size_t operation_len,
+                                     const char *request,
+                                     size_t request_len,
+                                     struct sutazai_ticket **out);
+
+/**
+ * Calls an operation as `sutazai_invoke` does and waits for its answer, which `out` gets.
+ *
+ * Errors:
+ * The operation's own; `SUTAZAI_BASE_WOULD_DEADLOCK` under virtual time, unless the operation
+ * answers at once, and on threads that must not block.
+ *
+ * Pointers:
+ * As `sutazai_invoke`.
+ */
+struct sutazai_error *sutazai_invoke_wait(struct sutazai_kernel *kernel,
+                                          const char *operation,
+                                          size_t operation_len,
+                                          const char *request,
+                                          size_t request_len,
+                                          struct sutazai_buffer *out);
+
+/**
+ * Blocks until the call has its answer, for at most `timeout_ms` milliseconds (`SUTAZAI_FOREVER`
+ * for without end). `out` gets the answer, JSON.
+ *
+ * Errors:
+ * The call's own. `SUTAZAI_BASE_TIMEOUT` when there is no answer by then: the call goes on, and the
+ * ticket stays good. `SUTAZAI_BASE_TAKEN` when the answer was given out before.
+ * `SUTAZAI_BASE_WOULD_DEADLOCK` under virtual time and on threads that must not block.
+ *
+ * Pointers:
+ * `ticket` is NULL or live; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_ticket_wait(struct sutazai_ticket *ticket,
+                                          uint64_t timeout_ms,
+                                          struct sutazai_buffer *out);
+
+/**
+ * Takes the answer if it is there; never blocks.
+ *
+ * Errors:
+ * The call's own; `SUTAZAI_BASE_TIMEOUT` while there is no answer; `SUTAZAI_BASE_TAKEN` when it was
+ * given out before.
+ *
+ * Pointers:
+ * `ticket` is NULL or live; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_ticket_try(struct sutazai_ticket *ticket, struct sutazai_buffer *out);
+
+/**
+ * Whether the call has its answer. True for NULL.
+ *
+ * Pointers:
+ * `ticket` is NULL or live.
+ */
+bool sutazai_ticket_is_done(const struct sutazai_ticket *ticket);
+
+/**
+ * Blocks until the call's agent reports a partial result, for at most `timeout_ms` milliseconds
+ * (0 to take only one that waits). `out` gets it, JSON.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_TIMEOUT` when none came by then; `SUTAZAI_BASE_NOT_FOUND` when there are no more:
+ * the call has its answer and all were read.
+ *
+ * Pointers:
+ * `ticket` is NULL or live; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_ticket_next_part(struct sutazai_ticket *ticket,
+                                               uint64_t timeout_ms,
+                                               struct sutazai_buffer *out);
+
+/**
+ * Has a callback called with the answer, on the answering thread, or right here when it is there
+ * already. The ticket gives no answer itself any more; it can still cancel, and is still to be
+ * freed, which no longer cancels. The table's `user` belongs to the library as `sutazai_agent_add`
+ * says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a table that is not valid; `SUTAZAI_BASE_TAKEN` when the answer was
+ * given out before, or another thread waits for it.
+ *
+ * Pointers:
+ * `ticket` is NULL or live; `table` is NULL or as its `size` says.
+ */
+struct sutazai_error *sutazai_ticket_on_done(struct sutazai_ticket *ticket,
+                                             const struct sutazai_done_table *table);
+
+/**
+ * Cancels the call, unless it has its answer: it is answered `SUTAZAI_BASE_CANCELLED`, and the
+ * agent is told.
+ *
+ * Errors:
+ * Only those of a bad handle.
+ *
+ * Pointers:
+ * `ticket` is NULL or live.
+ */
+struct sutazai_error *sutazai_ticket_cancel(struct sutazai_ticket *ticket);
+
+/**
+ * Frees a ticket and lets its call go on without anybody to hear the answer. NULL is allowed.
+ *
+ * Pointers:
+ * `ticket` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_ticket_detach(struct sutazai_ticket *ticket);
+
+/**
+ * Frees a ticket, and cancels its call when it has no answer yet; see `sutazai_ticket_detach`. NULL
+ * is allowed.
+ *
+ * Pointers:
+ * `ticket` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_ticket_free(struct sutazai_ticket *ticket);
+
+/**
+ * Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
+ * (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
+ * `concurrency`, `deadline_ms`, `labels`. The table is copied. Its `user` belongs to the library
+ * from now on: `drop` is called once, also when this function fails (unless the table is NULL or
+ * its `size` is not possible).
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a card or table that is not valid, `SUTAZAI_BASE_ALREADY_EXISTS` for a
+ * name that is taken, and what `start` answers.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `card` is good for reading; `table` is NULL or as its `size` says, and
+ * its callbacks do as they promise.
+ */
+struct sutazai_error *sutazai_agent_add(struct sutazai_kernel *kernel,
+                                        const char *card,
+                                        size_t card_len,
+                                        const struct sutazai_agent_table *table);
+
+/**
+ * The skill that is asked for. Empty for NULL.
+ *
+ * Pointers:
+ * `task` is NULL or live.
+ */
+struct sutazai_str sutazai_task_skill(const struct sutazai_task *task);
+
+/**
+ * What to work on, as JSON. Empty for NULL.
+ *
+ * Pointers:
+ * `task` is NULL or live.
+ */
+struct sutazai_str sutazai_task_input(const struct sutazai_task *task);
+
+/**
+ * The call's number within its kernel; 0 for NULL.
+ *
+ * Pointers:
+ * `task` is NULL or live.
+ */
+uint64_t sutazai_task_id(const struct sutazai_task *task);
+
+/**
+ * How many milliseconds (rounded down) are left until the caller stops waiting: 0 when that has
+ * passed or the kernel is gone, `SUTAZAI_FOREVER` when there is no deadline.
+ *
+ * Pointers:
+ * `task` is NULL or live.
+ */
+uint64_t sutazai_task_left_ms(const struct sutazai_task *task);
+
+/**
+ * Answers the call with `output` (JSON; empty is `null`). The reply is still to be freed.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for an output that is not UTF-8 or not JSON: the call is not answered then.
+ * `SUTAZAI_BASE_TOO_LATE` when the call has its answer: it was answered before, was cancelled, is
+ * past its deadline, or its kernel stopped.
+ *
+ * Pointers:
+ * `reply` is NULL or live; `output` is good for reading.
+ */
+struct sutazai_error *sutazai_reply_send(struct sutazai_reply *reply,
+                                         const char *output,
+                                         size_t output_len);
+
+/**
+ * Answers the call with an error: a code (`SUTAZAI_AGENT_FAILED` is an agent's ordinary one), a
+ * class (`SUTAZAI_CLASS_OF_CODE` for the code's own) and a message for people.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a code, class or message that is not valid: the call is not answered
+ * then. `SUTAZAI_BASE_TOO_LATE` as `sutazai_reply_send`.
+ *
+ * Pointers:
+ * `reply` is NULL or live; `message` is good for reading.
+ */
+struct sutazai_error *sutazai_reply_fail(struct sutazai_reply *reply,
+                                         uint32_t code,
+                                         uint32_t class_,
+                                         const char *message,
+                                         size_t message_len);
+
+/**
+ * Answers the call with an error that the agent has, from a call of its own for example. `error`
+ * stays the caller's.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_TOO_LATE` as `sutazai_reply_send`.
+ *
+ * Pointers:
+ * `reply` and `error` are NULL or live.
+ */
+struct sutazai_error *sutazai_reply_fail_with(struct sutazai_reply *reply,
+                                              const struct sutazai_error *error);
+
+/**
+ * Streams a partial result (JSON), which the caller reads with `sutazai_ticket_next_part`. At most
+ * 256 wait; beyond that the oldest is dropped and counted.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a part that is not JSON, `SUTAZAI_BASE_TOO_LATE` when the call has its
+ * answer.
+ *
+ * Pointers:
+ * `reply` is NULL or live; `part` is good for reading.
+ */
+struct sutazai_error *sutazai_reply_progress(struct sutazai_reply *reply,
+                                             const char *part,
+                                             size_t part_len);
+
+/**
+ * Whether nobody wants the answer any more: the call was cancelled, is past its deadline, or was
+ * answered. True for NULL.
+ *
+ * Pointers:
+ * `reply` is NULL or live.
+ */
+bool sutazai_reply_cancelled(const struct sutazai_reply *reply);
+
+/**
+ * Runs a callback when the call is cancelled or its deadline passes; right here when that has
+ * happened. The table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a table that is not valid, `SUTAZAI_BASE_TOO_LATE` when the agent has
+ * answered.
+ *
+ * Pointers:
+ * `reply` is NULL or live; `table` is NULL or as its `size` says.
+ */
+struct sutazai_error *sutazai_reply_on_cancel(struct sutazai_reply *reply,
+                                              const struct sutazai_cancel_table *table);
+
+/**
+ * Frees a reply and its task. When the call has no answer yet it is answered
+ * `SUTAZAI_BASE_ABANDONED`. NULL is allowed.
+ *
+ * Pointers:
+ * `reply` is NULL or live, and nobody uses it or its task any more; freeing it twice is undefined.
+ */
+void sutazai_reply_free(struct sutazai_reply *reply);
+
+/**
+ * Gives an event to every subscription that wants its subject; never waits. `subject` is
+ * dot-separated tokens, `payload` is JSON (empty is `null`). `queued` (may be NULL) gets the number
+ * of subscriptions in whose queue it now is.
+ *
+ * Errors:
+ * `SUTAZAI_EVENT_SUBJECT_INVALID`; `SUTAZAI_BASE_INVALID` for a payload that is not JSON.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; texts are good for reading; `queued` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_publish(struct sutazai_kernel *kernel,
+                                      const char *subject,
+                                      size_t subject_len,
+                                      const char *payload,
+                                      size_t payload_len,
+                                      size_t *queued);
+
+/**
+ * Subscribes to the subjects that match `pattern` (`*` is one token, `>` the rest). `options` is
+ * JSON, each field optional (an empty text is fine):
+ *
+ * - `queue_group`: of the members of a group, one gets each event
+ * - `capacity`: how many events may wait; 1,024
+ * - `overflow`: what happens beyond that: `"drop_oldest"` (default), `"drop_newest"`, `"close"`
+ *
+ * With a `table` its callback gets the events, from when the kernel runs; its `user` belongs to the
+ * library as `sutazai_agent_add` says. With NULL they are pulled by `sutazai_subscription_next`.
+ *
+ * Errors:
+ * `SUTAZAI_EVENT_SUBJECT_INVALID`; `SUTAZAI_BASE_INVALID` for options or a table that are not
+ * valid.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; texts are good for reading; `table` is NULL or as its `size` says;
+ * `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_subscribe(struct sutazai_kernel *kernel,
+                                        const char *pattern,
+                                        size_t pattern_len,
+                                        const char *options,
+                                        size_t options_len,
+                                        const struct sutazai_event_table *table,
+                                        struct sutazai_subscription **out);
+
+/**
+ * The next event of a subscription that is pulled from: blocks for at most `timeout_ms`
+ * milliseconds (0 not at all, `SUTAZAI_FOREVER` without end). `out` gets it, to be freed. For one
+ * thread at a time.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_TIMEOUT` when none came; `SUTAZAI_EVENT_SUBSCRIPTION_CLOSED` when no more will
+ * come; `SUTAZAI_BASE_INVALID` for a subscription that has a callback.
+ *
+ * Pointers:
+ * `subscription` is NULL or live; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_subscription_next(struct sutazai_subscription *subscription,
+                                                uint64_t timeout_ms,
+                                                struct sutazai_event **out);
+
+/**
+ * How many matching events were lost to overflow so far. 0 for NULL, and while another thread
+ * waits in `sutazai_subscription_next`.
+ *
+ * Pointers:
+ * `subscription` is NULL or live.
+ */
+uint64_t sutazai_subscription_missed(const struct sutazai_subscription *subscription);
+
+/**
+ * Ends a subscription. A callback that runs at this moment runs to its end, after which `drop` is
+ * called; no other begins. May be called in the callback. NULL is allowed.
+ *
+ * Pointers:
+ * `subscription` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_subscription_free(struct sutazai_subscription *subscription);
+
+/**
+ * The subject of an event. Empty for NULL.
+ *
+ * Pointers:
+ * `event` is NULL or live.
+ */
+struct sutazai_str sutazai_event_subject(const struct sutazai_event *event);
+
+/**
+ * The payload of an event, JSON. Empty for NULL.
+ *
+ * Pointers:
+ * `event` is NULL or live.
+ */
+struct sutazai_str sutazai_event_payload(const struct sutazai_event *event);
+
+/**
+ * How many matching events the subscription missed right before this one. 0 for NULL.
+ *
+ * Pointers:
+ * `event` is NULL or live.
+ */
+uint64_t sutazai_event_missed_before(const struct sutazai_event *event);
+
+/**
+ * Frees an event that was pulled. NULL is allowed.
+ *
+ * Pointers:
+ * `event` is NULL or live, was pulled, and nobody uses it any more.
+ */
+void sutazai_event_free(struct sutazai_event *event);
+
+/**
+ * Adds a component, which starts with the kernel, or here when the kernel runs. `description` is
+ * JSON: `name`, and optionally `needs` (the names of components that must run before it),
+ * `start_within_ms` (30,000) and `stop_within_ms` (10,000). The table's `user` belongs to the
+ * library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`, `SUTAZAI_BASE_ALREADY_EXISTS`; in a kernel that runs also
+ * `SUTAZAI_KERNEL_COMPONENT_MISSING` and what `start` answers.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size`
+ * says.
+ */
+struct sutazai_error *sutazai_component_add(struct sutazai_kernel *kernel,
+                                            const char *description,
+                                            size_t description_len,
+                                            const struct sutazai_component_table *table);
+
+/**
+ * Writes a record to the kernel's log, unless its filter says otherwise. `target` says which part of
+ * the program speaks, `fields` is a JSON object with what there is to know besides (empty for
+ * nothing). Never waits for a file.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a level, text or fields that are not valid.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; texts are good for reading.
+ */
+struct sutazai_error *sutazai_log(struct sutazai_kernel *kernel,
+                                  uint32_t level,
+                                  const char *target,
+                                  size_t target_len,
+                                  const char *message,
+                                  size_t message_len,
+                                  const char *fields,
+                                  size_t fields_len);
+
+/**
+ * Whether a record of that level and target would be kept; a few nanoseconds. False for arguments
+ * that are not valid.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `target` is good for reading.
+ */
+bool sutazai_log_enabled(const struct sutazai_kernel *kernel,
+                         uint32_t level,
+                         const char *target,
+                         size_t target_len);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SUTAZAI_H */

@@ -1,0 +1,163 @@
+//! Agents written in C.
+
+use std::ffi::{c_char, c_void};
+use std::sync::{Arc, OnceLock, Weak};
+
+use arc_swap::ArcSwapOption;
+use sutazai_core::base::error::Fixed;
+use sutazai_core::base::runtime::{Manual, Runtime};
+use sutazai_core::base::ticket::Reply;
+use sutazai_core::base::time::Moment;
+use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, Task};
+use sutazai_core::{Code, Error, Result};
+
+use crate::boundary::{borrow, fallible};
+use crate::error::sutazai_error;
+use crate::fork::Home;
+use crate::kernel::sutazai_kernel;
+use crate::reply::sutazai_reply;
+use crate::table::{DropFn, Table, User, required, take_over};
+use crate::task::sutazai_task;
+use crate::text::text;
+
+/// What an agent does. Callbacks must not throw, longjmp, or end their thread.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sutazai_agent_table {
+    /// `sizeof(sutazai_agent_table)`.
+    pub size: usize,
+    /// Given to every callback.
+    pub user: *mut c_void,
+    /// Frees `user`; called once, after `stop` and when no `handle` runs any more, on any thread.
+    /// Replies that `user` keeps are best freed here. May be NULL.
+    pub drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
+    /// Does a task. `reply` is the agent's to free, here or later on any thread; `task` lives as
+    /// long as `reply`. Runs on the kernel's pool, on the caller's thread for an agent whose card
+    /// says `"run": "inline"` (which must not block); several tasks may run at once unless the card
+    /// says `"concurrency": 1`. Required.
+    pub handle: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            task: *const sutazai_task,
+            reply: *mut sutazai_reply,
+        ),
+    >,
+    /// Gets ready; called once before the first task, on a thread that may block. Answers NULL, or
+    /// an error, which the library frees: the agent is not started then. May be NULL.
+    pub start: Option<unsafe extern "C" fn(user: *mut c_void) -> *mut sutazai_error>,
+    /// Lets go of what it holds; called once after the last task, on a thread that may block, for
+    /// `left_ms` milliseconds at most. May be NULL.
+    pub stop: Option<unsafe extern "C" fn(user: *mut c_void, left_ms: u64)>,
+}
+
+// SAFETY: `repr(C)`, begins as a table does, only pointer-sized fields, all of which may be zero.
+unsafe impl Table for sutazai_agent_table {
+    const NAME: &'static str = "sutazai_agent_table";
+    fn user(&self) -> *mut c_void {
+        self.user
+    }
+    fn dropper(&self) -> Option<DropFn> {
+        self.drop
+    }
+}
+
+/// Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
+/// (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
+/// `concurrency`, `deadline_ms`, `labels`. The table is copied. Its `user` belongs to the library
+/// from now on: `drop` is called once, also when this function fails (unless the table is NULL or
+/// its `size` is not possible).
+///
+/// # Errors
+/// `SUTAZAI_BASE_INVALID` for a card or table that is not valid, `SUTAZAI_BASE_ALREADY_EXISTS` for a
+/// name that is taken, and what `start` answers.
+///
+/// # Safety
+/// `kernel` is NULL or live; `card` is good for reading; `table` is NULL or as its `size` says, and
+/// its callbacks do as they promise.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_agent_add(
+    kernel: *mut sutazai_kernel,
+    card: *const c_char,
+    card_len: usize,
+    table: *const sutazai_agent_table,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let (table, user) = unsafe { take_over(table) }?;
+        // SAFETY: the caller's promise.
+        let kernel = unsafe { borrow(kernel) }?;
+        // SAFETY: the caller's promise.
+        let card = unsafe { text(card, card_len, "card") }?;
+        let card: AgentCard = serde_json::from_str(card).map_err(|e| {
+            Error::new(Code::INVALID, "the agent's card is not valid")
+                .operation("agent.add")
+                .with("reason", e)
+        })?;
+        let handle = required(table.handle, "handle")?;
+        kernel.kernel.add_agent(CAgent {
+            home: Home::here(),
+            card,
+            handle,
+            start: table.start,
+            stop: table.stop,
+            runtime: OnceLock::new(),
+            user: ArcSwapOption::from_pointee(user),
+        })
+    })
+}
+
+struct CAgent {
+    home: Home,
+    card: AgentCard,
+    handle: unsafe extern "C" fn(*mut c_void, *const sutazai_task, *mut sutazai_reply),
+    start: Option<unsafe extern "C" fn(*mut c_void) -> *mut sutazai_error>,
+    stop: Option<unsafe extern "C" fn(*mut c_void, u64)>,
+    /// Set by the start, which comes before the first task.
+    runtime: OnceLock<Weak<dyn Runtime>>,
+    /// Let go of by the stop, and not only when the agent is dropped: a reply that is kept in there
+    /// holds the books of its call, and with them this agent.
+    user: ArcSwapOption<User>,
+}
+
+impl Agent for CAgent {
+    fn card(&self) -> AgentCard {
+        self.card.clone()
+    }
+
+    fn handle(&self, task: Task, reply: Reply<Outcome>) {
+        let Some(user) = self.user.load_full() else {
+            let _ = reply.fail(Error::from(&STOPPED));
+            return;
+        };
+        let runtime = self.runtime.get().cloned().unwrap_or_else(nowhere);
+        let task = sutazai_task::new(self.home, task, runtime);
+        let (reply, task) = sutazai_reply::give(self.home, task, reply);
+        // SAFETY: whoever registered the table promised that it may be called so.
+        unsafe { (self.handle)(user.get(), task, reply) }
+    }
+
+    fn start(&self, host: &AgentHost) -> Result<()> {
+        let _ = self.runtime.set(Arc::downgrade(&host.runtime));
+        let (Some(start), Some(user)) = (self.start, self.user.load_full()) else { return Ok(()) };
+        // SAFETY: whoever registered the table promised that it may be called so.
+        let answer = unsafe { start(user.get()) };
+        // SAFETY: what it answers is NULL or an error that is now ours.
+        unsafe { sutazai_error::taken(answer) }
+    }
+
+    fn stop(&self, deadline: Moment) {
+        let Some(user) = self.user.swap(None) else { return };
+        let Some(stop) = self.stop else { return };
+        let runtime = self.runtime.get().and_then(Weak::upgrade);
+        let left = runtime.map_or(0, |runtime| deadline.since(runtime.now()).as_millis());
+        // SAFETY: whoever registered the table promised that it may be called so.
+        unsafe { stop(user.get(), u64::try_from(left).unwrap_or(u64::MAX)) }
+    }
+}
+
+static STOPPED: Fixed = Fixed { code: Code::NOT_RUNNING, message: "the agent has been stopped" };
+
+/// The runtime of an agent that has none.
+fn nowhere() -> Weak<dyn Runtime> {
+    Weak::<Manual>::new()
+}

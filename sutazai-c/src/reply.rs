@@ -1,0 +1,276 @@
+//! The agent's end of a call.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use sutazai_core::base::error::Fixed;
+use sutazai_core::base::ticket::{Reply, Settler};
+use sutazai_core::port::Outcome;
+use sutazai_core::{Code, Error, Result};
+
+use crate::boundary::{Handle, borrow, fallible, infallible, null, peek, release};
+use crate::error::{made, sutazai_error};
+use crate::fork::Home;
+use crate::table::{DropFn, Table, required, take_over};
+use crate::task::sutazai_task;
+use crate::text::json;
+
+/// The right to answer a call, once. Good until it is freed, also after the call was answered, the
+/// kernel stopped, or the kernel was freed. May be used from any thread.
+pub struct sutazai_reply {
+    home: Home,
+    task: sutazai_task,
+    slot: Mutex<Slot>,
+}
+
+enum Slot {
+    Whole(Reply<Outcome>),
+    /// Lent to callers of `progress` and `on_cancel`, which run foreign code without the lock.
+    Lent(Arc<Reply<Outcome>>),
+    Answered,
+}
+
+/// What answers a call, taken out of its slot.
+enum Answer {
+    Reply(Reply<Outcome>),
+    /// Another thread is reporting progress; its share is dropped when it is through.
+    Settler(Settler<Outcome>),
+}
+
+impl sutazai_reply {
+    /// Hands a reply and its task to C.
+    pub(crate) fn give(
+        home: Home,
+        task: sutazai_task,
+        reply: Reply<Outcome>,
+    ) -> (*mut Self, *const sutazai_task) {
+        let handle =
+            crate::boundary::give(Self { home, task, slot: Mutex::new(Slot::Whole(reply)) });
+        // SAFETY: it was made right here.
+        (handle, unsafe { &raw const (*handle).task })
+    }
+
+    /// Answers; no lock is held while the caller's code runs.
+    fn answer(&self, answer: Result<Outcome>) -> Result<()> {
+        let slot = std::mem::replace(&mut *self.slot.lock(), Slot::Answered);
+        let end = match slot {
+            Slot::Whole(reply) => Answer::Reply(reply),
+            Slot::Lent(shared) => match Arc::try_unwrap(shared) {
+                Ok(reply) => Answer::Reply(reply),
+                Err(shared) => Answer::Settler(shared.settler().ok_or_else(too_late)?),
+            },
+            Slot::Answered => return Err(too_late()),
+        };
+        match end {
+            Answer::Reply(reply) => reply.answer(answer).map_err(|_| too_late()),
+            Answer::Settler(settler) if settler.settle(answer) => Ok(()),
+            Answer::Settler(_) => Err(too_late()),
+        }
+    }
+
+    /// The reply, to be used without the lock.
+    fn share(&self) -> Option<Arc<Reply<Outcome>>> {
+        let mut slot = self.slot.lock();
+        let shared = match std::mem::replace(&mut *slot, Slot::Answered) {
+            Slot::Whole(reply) => Arc::new(reply),
+            Slot::Lent(shared) => shared,
+            Slot::Answered => return None,
+        };
+        *slot = Slot::Lent(Arc::clone(&shared));
+        Some(shared)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        match &*self.slot.lock() {
+            Slot::Whole(reply) => reply.cancelled(),
+            Slot::Lent(reply) => reply.cancelled(),
+            Slot::Answered => true,
+        }
+    }
+}
+
+impl Handle for sutazai_reply {
+    const NAME: &'static str = "reply";
+    fn home(&self) -> Home {
+        self.home
+    }
+}
+
+/// What to do when nobody wants the answer any more. Must not throw or longjmp.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sutazai_cancel_table {
+    /// `sizeof(sutazai_cancel_table)`.
+    pub size: usize,
+    /// Given to every callback.
+    pub user: *mut c_void,
+    /// Frees `user`; called once, on any thread, also when the call was never cancelled. May be
+    /// NULL.
+    pub drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
+    /// The call was cancelled, or its deadline passed. Runs at most once, on the thread that
+    /// cancelled it; must not block. Required.
+    pub cancelled: Option<unsafe extern "C" fn(user: *mut c_void)>,
+}
+
+// SAFETY: `repr(C)`, begins as a table does, only pointer-sized fields, all of which may be zero.
+unsafe impl Table for sutazai_cancel_table {
+    const NAME: &'static str = "sutazai_cancel_table";
+    fn user(&self) -> *mut c_void {
+        self.user
+    }
+    fn dropper(&self) -> Option<DropFn> {
+        self.drop
+    }
+}
+
+/// Answers the call with `output` (JSON; empty is `null`). The reply is still to be freed.
+///
+/// # Errors
+/// `SUTAZAI_BASE_INVALID` for an output that is not UTF-8 or not JSON: the call is not answered then.
+/// `SUTAZAI_BASE_TOO_LATE` when the call has its answer: it was answered before, was cancelled, is
+/// past its deadline, or its kernel stopped.
+///
+/// # Safety
+/// `reply` is NULL or live; `output` is good for reading.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_send(
+    reply: *mut sutazai_reply,
+    output: *const c_char,
+    output_len: usize,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let reply = unsafe { borrow(reply) }?;
+        // SAFETY: the caller's promise.
+        let output = unsafe { json(output, output_len, "output") }?;
+        reply.answer(Ok(Outcome::new(output)))
+    })
+}
+
+/// Answers the call with an error: a code (`SUTAZAI_AGENT_FAILED` is an agent's ordinary one), a
+/// class (`SUTAZAI_CLASS_OF_CODE` for the code's own) and a message for people.
+///
+/// # Errors
+/// `SUTAZAI_BASE_INVALID` for a code, class or message that is not valid: the call is not answered
+/// then. `SUTAZAI_BASE_TOO_LATE` as `sutazai_reply_send`.
+///
+/// # Safety
+/// `reply` is NULL or live; `message` is good for reading.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_fail(
+    reply: *mut sutazai_reply,
+    code: u32,
+    class: u32,
+    message: *const c_char,
+    message_len: usize,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let reply = unsafe { borrow(reply) }?;
+        // SAFETY: the caller's promise.
+        let error = unsafe { made(code, class, message, message_len) }?;
+        reply.answer(Err(error))
+    })
+}
+
+/// Answers the call with an error that the agent has, from a call of its own for example. `error`
+/// stays the caller's.
+///
+/// # Errors
+/// `SUTAZAI_BASE_TOO_LATE` as `sutazai_reply_send`.
+///
+/// # Safety
+/// `reply` and `error` are NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_fail_with(
+    reply: *mut sutazai_reply,
+    error: *const sutazai_error,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let reply = unsafe { borrow(reply) }?;
+        // SAFETY: the caller's promise.
+        let error = unsafe { error.as_ref() }.ok_or_else(|| null("error"))?;
+        reply.answer(Err(error.error().clone()))
+    })
+}
+
+/// Streams a partial result (JSON), which the caller reads with `sutazai_ticket_next_part`. At most
+/// 256 wait; beyond that the oldest is dropped and counted.
+///
+/// # Errors
+/// `SUTAZAI_BASE_INVALID` for a part that is not JSON, `SUTAZAI_BASE_TOO_LATE` when the call has its
+/// answer.
+///
+/// # Safety
+/// `reply` is NULL or live; `part` is good for reading.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_progress(
+    reply: *mut sutazai_reply,
+    part: *const c_char,
+    part_len: usize,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let reply = unsafe { borrow(reply) }?;
+        // SAFETY: the caller's promise.
+        let part = unsafe { json(part, part_len, "part") }?;
+        reply.share().ok_or_else(too_late)?.progress(part)
+    })
+}
+
+/// Whether nobody wants the answer any more: the call was cancelled, is past its deadline, or was
+/// answered. True for NULL.
+///
+/// # Safety
+/// `reply` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_cancelled(reply: *const sutazai_reply) -> bool {
+    // SAFETY: the caller's promise.
+    infallible(true, || unsafe { peek(reply) }.is_none_or(sutazai_reply::is_cancelled))
+}
+
+/// Runs a callback when the call is cancelled or its deadline passes; right here when that has
+/// happened. The table's `user` belongs to the library as `sutazai_agent_add` says.
+///
+/// # Errors
+/// `SUTAZAI_BASE_INVALID` for a table that is not valid, `SUTAZAI_BASE_TOO_LATE` when the agent has
+/// answered.
+///
+/// # Safety
+/// `reply` is NULL or live; `table` is NULL or as its `size` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_on_cancel(
+    reply: *mut sutazai_reply,
+    table: *const sutazai_cancel_table,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let (table, user) = unsafe { take_over(table) }?;
+        // SAFETY: the caller's promise.
+        let reply = unsafe { borrow(reply) }?;
+        let cancelled = required(table.cancelled, "cancelled")?;
+        // SAFETY: the caller promised that the table's callbacks may be called so.
+        let callback = move || unsafe { cancelled(user.get()) };
+        reply.share().ok_or_else(too_late)?.on_cancel(callback);
+        Ok(())
+    })
+}
+
+/// Frees a reply and its task. When the call has no answer yet it is answered
+/// `SUTAZAI_BASE_ABANDONED`. NULL is allowed.
+///
+/// # Safety
+/// `reply` is NULL or live, and nobody uses it or its task any more; freeing it twice is undefined.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_free(reply: *mut sutazai_reply) {
+    // SAFETY: the caller's promise.
+    unsafe { release(reply) }
+}
+
+fn too_late() -> Error {
+    static TOO_LATE: Fixed =
+        Fixed { code: Code::TOO_LATE, message: "the call has its answer already" };
+    Error::from(&TOO_LATE)
+}

@@ -1,0 +1,240 @@
+//! The kernel as a whole: components, data directories, manifests, events, several in one process.
+#![cfg(all(feature = "agent", feature = "config", feature = "store"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sutazai_core::agent::from_fn;
+use sutazai_core::base::time::Moment;
+use sutazai_core::config::Manifest;
+use sutazai_core::kernel::{Kernel, Phase};
+use sutazai_core::port::{AgentCard, Component, Task};
+use sutazai_core::{Code, Error, Result};
+
+const GRACE: Duration = Duration::from_secs(10);
+
+type Diary = Arc<Mutex<Vec<String>>>;
+
+struct Part {
+    name: &'static str,
+    needs: &'static [&'static str],
+    fails: bool,
+    diary: Diary,
+}
+
+impl Component for Part {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn needs(&self) -> Vec<String> {
+        self.needs.iter().map(|n| (*n).to_owned()).collect()
+    }
+    fn start(&self, _deadline: Moment) -> Result<()> {
+        if self.fails {
+            return Err(Error::new(Code::IO, "no port is free"));
+        }
+        self.diary.lock().push(format!("+{}", self.name));
+        Ok(())
+    }
+    fn stop(&self, _deadline: Moment) -> Result<()> {
+        self.diary.lock().push(format!("-{}", self.name));
+        Ok(())
+    }
+}
+
+fn part(name: &'static str, needs: &'static [&'static str], diary: &Diary) -> Part {
+    Part { name, needs, fails: false, diary: Arc::clone(diary) }
+}
+
+#[test]
+fn components_start_in_order_and_stop_in_reverse() {
+    let diary = Diary::default();
+    let kernel = Kernel::builder()
+        .component(part("web", &["cache"], &diary))
+        .component(part("cache", &["disk"], &diary))
+        .component(part("disk", &[], &diary))
+        .build()
+        .unwrap();
+    let mut events = kernel.bus().subscribe("component.>").pull().unwrap();
+    kernel.start().unwrap();
+    kernel.stop(GRACE).unwrap();
+    assert_eq!(*diary.lock(), ["+disk", "+cache", "+web", "-web", "-cache", "-disk"]);
+    let mut seen = 0;
+    while let Ok(Some(_)) = events.try_next() {
+        seen += 1;
+    }
+    assert_eq!(seen, 12, "starting, running, stopping, stopped, three times");
+}
+
+#[test]
+fn a_failed_start_names_the_component_and_unwinds() {
+    let diary = Diary::default();
+    let bad = Part { fails: true, ..part("web", &["disk"], &diary) };
+    let kernel =
+        Kernel::builder().component(part("disk", &[], &diary)).component(bad).build().unwrap();
+    let error = kernel.start().unwrap_err();
+    assert_eq!(error.code(), Code::COMPONENT_START);
+    assert!(format!("{error:#}").contains("web") && format!("{error:#}").contains("no port"));
+    assert_eq!(*diary.lock(), ["+disk", "-disk"]);
+    assert_eq!(kernel.phase(), Phase::Built);
+}
+
+#[test]
+fn a_circle_of_components_is_found_before_anything_starts() {
+    let diary = Diary::default();
+    let error = Kernel::builder()
+        .component(part("a", &["b"], &diary))
+        .component(part("b", &["a"], &diary))
+        .build()
+        .unwrap_err();
+    assert_eq!(error.code(), Code::COMPONENT_CYCLE);
+    assert!(diary.lock().is_empty());
+}
+
+#[test]
+fn no_thread_runs_before_the_start() {
+    let threads = || std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(0);
+    let dir = tempfile::tempdir().unwrap();
+    // Other tests of this binary come and go; the least of many looks is the quiet one.
+    let least = |f: &dyn Fn() -> isize| (0..50).map(|_| f()).min().unwrap();
+    let more = least(&|| {
+        let before = threads() as isize;
+        let kernel = Kernel::builder()
+            .data_dir(dir.path())
+            .agent(from_fn(AgentCard::new("a", ["a"]), |_: &Task| Ok("x")))
+            .build()
+            .unwrap();
+        let after = threads() as isize;
+        drop(kernel);
+        after - before
+    });
+    assert!(more <= 0, "{more} threads more");
+}
+
+#[test]
+fn a_data_directory_has_one_kernel_in_a_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Kernel::builder().data_dir(dir.path()).build().unwrap();
+    first.start().unwrap();
+    let error = Kernel::builder().data_dir(dir.path()).build().unwrap_err();
+    assert_eq!(error.code(), Code::STORE_LOCKED);
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    let other = Kernel::builder().build().unwrap();
+    other.start().unwrap();
+    first.stop(GRACE).unwrap();
+    drop(first);
+    other.stop(GRACE).unwrap();
+    Kernel::builder().data_dir(dir.path()).build().unwrap();
+}
+
+/// Not a test of its own: what the next one runs in another process.
+#[test]
+fn helper_that_holds_a_data_directory() {
+    let Ok(dir) = std::env::var("SUTAZAI_TEST_HOLD") else { return };
+    let kernel = Kernel::builder().data_dir(dir).build().unwrap();
+    kernel.start().unwrap();
+    println!("holding");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    kernel.stop(GRACE).unwrap();
+}
+
+#[test]
+fn a_data_directory_has_one_kernel_among_processes() {
+    use std::io::{BufRead as _, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "helper_that_holds_a_data_directory", "--nocapture"])
+        .env("SUTAZAI_TEST_HOLD", dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("holding")));
+    let error = Kernel::builder().data_dir(dir.path()).build().unwrap_err();
+    assert_eq!(error.code(), Code::STORE_LOCKED);
+    assert!(error.to_string().contains(&child.id().to_string()), "{error}");
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    Kernel::builder().data_dir(dir.path()).build().unwrap();
+}
+
+#[test]
+fn a_manifest_makes_a_kernel_with_its_agents() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "import json,sys\n\
+        def say(**m): print(json.dumps({'v':1,**m}),flush=True)\n\
+        say(type='ready')\n\
+        for line in sys.stdin:\n\
+        \x20   t=json.loads(line)\n\
+        \x20   if t['type']=='task': say(type='result',id=t['id'],output=t['input'][::-1])\n\
+        \x20   elif t['type']=='stop': break\n";
+    std::fs::write(dir.path().join("reverse.py"), script).unwrap();
+    let path = dir.path().join("sutazai.toml");
+    std::fs::write(
+        &path,
+        "data_dir = 'state'\n[limits]\ndeadline = '20s'\n[[agent]]\nname = 'reverse'\n\
+         command = ['python3', 'reverse.py']\nskills = ['reverse']\n",
+    )
+    .unwrap();
+    let manifest = Manifest::read(&path).unwrap();
+    let kernel = Kernel::builder().manifest(&manifest).build().unwrap();
+    kernel.start().unwrap();
+    let outcome = kernel.call(Task::new("reverse", "abc")).wait().unwrap();
+    assert_eq!(outcome.output, "cba".into());
+    kernel.stop(GRACE).unwrap();
+    assert!(dir.path().join("state/state.db").exists());
+    assert!(dir.path().join("state/logs/kernel.jsonl").exists());
+}
+
+#[test]
+fn what_happens_is_published() {
+    let kernel = Kernel::builder().build().unwrap();
+    let mut events = kernel.bus().subscribe(">").pull().unwrap();
+    kernel.start().unwrap();
+    let card = AgentCard::new("a", ["a"]);
+    let fails = |_: &Task| -> Result<String> { Err(Error::new(Code::AGENT_FAILED, "no")) };
+    kernel.add_agent(from_fn(card, fails)).unwrap();
+    kernel.call(Task::new("a", "x")).wait().unwrap_err();
+    kernel.remove_agent("a", GRACE).unwrap();
+    kernel.stop(GRACE).unwrap();
+    let mut seen = Vec::new();
+    while let Ok(Some(delivery)) = events.try_next() {
+        seen.push(delivery.event.subject.as_str().to_owned());
+    }
+    assert_eq!(
+        seen,
+        [
+            "kernel.started",
+            "agent.registered",
+            "call.failed",
+            "agent.removed",
+            "kernel.draining",
+            "kernel.stopped"
+        ]
+    );
+}
+
+#[test]
+fn calls_are_spans_metrics_and_log_records() {
+    let kernel = Kernel::builder().build().unwrap();
+    kernel.start().unwrap();
+    kernel.add_agent(from_fn(AgentCard::new("a", ["a"]), |_: &Task| Ok("x"))).unwrap();
+    kernel.call(Task::new("a", "x")).wait().unwrap();
+    kernel.call(Task::new("b", "x")).wait().unwrap_err();
+    let spans = kernel.spans().recent(10);
+    assert_eq!(spans.len(), 2);
+    assert!(spans[0].status.is_ok() && spans[0].agent.as_deref() == Some("a"));
+    let text = kernel.metrics().prometheus();
+    assert!(text.contains("sutazai_calls_total{outcome=\"ok\"} 1"), "{text}");
+    assert!(text.contains("sutazai_calls_total{outcome=\"persistent\"} 1"));
+    assert!(text.contains("sutazai_agent_calls_total{agent=\"a\",outcome=\"ok\"} 1"));
+    assert!(text.contains("sutazai_call_seconds_count 2"));
+    let logs = kernel.log().recent(&sutazai_core::observe::LogQuery::default());
+    assert_eq!(logs.len(), 1);
+    kernel.stop(GRACE).unwrap();
+}

@@ -1,0 +1,340 @@
+"""`Kernel`: the handle on a kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, overload
+
+from sutazai import _sutazai
+from sutazai._logging import relay
+from sutazai._loop import LoopThread, bridge_of
+from sutazai._plugins import plugins as _installed
+from sutazai._process import closed, opened
+from sutazai._sutazai import Event, Subscription
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
+
+
+class _HasStartStop(Protocol):
+    def start(self) -> object: ...
+    def stop(self) -> object: ...
+
+
+class Delivered(NamedTuple):
+    """What a publish did."""
+
+    queued: int
+    """Subscriptions (a queue group counts once) in whose queue the event now is."""
+    overflowed: int
+    """Subscriptions that lost an event by this."""
+
+
+class Kernel(_sutazai.Kernel):
+    """A kernel: agents, calls, events, a store, under one lifecycle.
+
+    `with Kernel() as kernel:` starts it and stops it. Without a data directory everything is in
+    memory. Arguments in seconds; `deadline=math.inf` is none. With a manifest, limits and log are
+    said there. `plugins=True` calls every installed plugin with the kernel.
+    """
+
+    def __new__(
+        cls,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        manifest: str | os.PathLike[str] | None = None,
+        seed: int | None = None,
+        clock: Literal["real", "virtual"] = "real",
+        deadline: float | None = None,
+        calls: int | None = None,
+        pool: int | None = None,
+        queue: int | None = None,
+        log: str | None = None,
+        log_terminal: bool | None = None,
+        log_file: str | os.PathLike[str] | None = None,
+        plugins: bool = False,
+    ) -> Self:
+        bounds = {
+            "deadline": deadline,
+            "calls": calls,
+            "pool": pool,
+            "queue": queue,
+            "log": log,
+            "log_terminal": log_terminal,
+            "log_file": log_file,
+        }
+        kernel = super().__new__(cls, data_dir, manifest, seed, clock, bounds)
+        kernel._loop = LoopThread()
+        if plugins:
+            for point in _installed().values():
+                point.load()(kernel)
+        return kernel
+
+    _loop: LoopThread
+
+    def __init__(self, *_args: object, **_kwargs: object) -> None:
+        pass
+
+    # ---- life ----
+
+    def start(self) -> Self:
+        """Starts components and agents; blocks until all are ready."""
+        opened(self)
+        try:
+            self._start()
+        except BaseException:
+            self._loop.stop(1.0)
+            closed(self)
+            raise
+        return self
+
+    def stop(self, grace: float | None = None) -> None:
+        """Takes no more calls, lets those under way finish within `grace` seconds (the kernel's
+        own drain time without it), answers the rest with `CallCancelled`, stops everything."""
+        try:
+            self._stop(grace)
+        finally:
+            self._loop.stop(1.0 if grace is None else min(grace, 1.0))
+            closed(self)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def __del__(self) -> None:
+        try:
+            running = self.phase == "running"
+        except Exception:
+            return
+        if running:
+            warnings.warn(f"unstopped {self!r}", ResourceWarning, stacklevel=2, source=self)
+            with contextlib.suppress(Exception):
+                self.stop(0.0)
+
+    # ---- agents ----
+
+    @overload
+    def agent(self, function: _F, /) -> _F: ...
+    @overload
+    def agent(
+        self,
+        function: None = None,
+        /,
+        *,
+        skills: Sequence[str] | None = None,
+        name: str | None = None,
+        version: str = "",
+        description: str | None = None,
+        concurrency: int | None = None,
+        deadline: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        inline: bool = False,
+        reply: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Callable[[_F], _F]: ...
+    def agent(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        skills: Sequence[str] | None = None,
+        name: str | None = None,
+        version: str = "",
+        description: str | None = None,
+        concurrency: int | None = None,
+        deadline: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        inline: bool = False,
+        reply: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Any:
+        """Makes a function an agent; gives the function back.
+
+        `f(input)` or `f(input, context)` returns the answer, on a thread of the kernel's pool, or,
+        with `inline`, on the caller's (it promises never to block). A coroutine function runs on
+        the kernel's own loop or on `loop`; cancelling the call cancels its task. With `reply` it
+        is `f(task, reply)`, which may answer later, from any thread. The name is the function's,
+        and the only skill has the agent's name unless `skills` says more.
+        """
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            called = name if name is not None else _name_of(function)
+            about = description if description is not None else _first_line(function)
+            asks = _is_coroutine(function)
+            if isinstance(skills, str):
+                raise TypeError("skills must be a sequence of str, not one str")
+            if asks and inline:
+                raise TypeError("a coroutine runs on a loop; it cannot be inline")
+            if loop is not None and not asks:
+                raise TypeError("loop is for coroutine functions")
+            if reply and asks:
+                raise TypeError("reply is for plain functions; a coroutine returns its answer")
+            card: dict[str, Any] = {
+                "name": called,
+                "skills": [called] if skills is None else list(skills),
+                "version": version,
+                "description": about,
+                # Starting a coroutine is putting it into a queue.
+                "run": "inline" if inline or asks else "pool",
+                "concurrency": concurrency,
+                "deadline_ms": None if deadline is None else max(1, round(deadline * 1e3)),
+                "labels": dict(labels or {}),
+            }
+            form = "reply" if reply else _form(function)
+            open_: Callable[[], _sutazai._Bridge] | None = None
+            if asks:
+                open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
+            self._add_agent(card, form, function, open_)
+            return function
+
+        return register if function is None else register(function)
+
+    # ---- calls ----
+
+    async def acall(
+        self,
+        skill: str,
+        input: object = None,
+        *,
+        agent: str | None = None,
+        timeout: float | None = None,
+        token: str | None = None,
+    ) -> Any:
+        """As `call`, awaited; cancelling the task cancels the call."""
+        return await self.submit(skill, input, agent=agent, timeout=timeout, token=token)
+
+    async def ainvoke(self, operation: str, /, **request: object) -> Any:
+        """As `invoke`, awaited."""
+        return await self.begin(operation, **request)
+
+    # ---- events ----
+
+    def publish(
+        self, subject: str, payload: object = None, *, wait: float | None = None
+    ) -> Delivered:
+        """Gives an event to every subscription that wants its subject. Never waits, unless `wait`
+        says how many seconds to wait for room."""
+        return Delivered(*self._publish(subject, payload, wait))
+
+    def subscribe(
+        self,
+        pattern: str,
+        function: Callable[[Event], object] | None = None,
+        *,
+        queue_group: str | None = None,
+        capacity: int | None = None,
+        overflow: Literal["drop_oldest", "drop_newest", "close"] = "drop_oldest",
+    ) -> Subscription:
+        """Subscribes: `*` is one token of a subject, `>` the rest.
+
+        With a function, it gets the events in order, one at a time, on the kernel's pool, until
+        the subscription is closed or the kernel stops. Without one, iterate over the subscription
+        (`for`, `async for`), or ask it with `next`.
+        """
+        if function is not None and _is_coroutine(function):
+            raise TypeError("a coroutine function cannot be a callback; use `async for`")
+        return self._subscribe(pattern, function, queue_group, capacity, overflow)
+
+    # ---- components ----
+
+    def component(
+        self,
+        name: str,
+        *,
+        needs: Sequence[str] = (),
+        start_within: float = 30.0,
+        stop_within: float = 10.0,
+    ) -> Callable[[_C], _C]:
+        """Makes a component of a class with `start` and `stop` (it is instantiated here), or of a
+        generator function: it starts by running to its `yield`, and stops by running to its end."""
+
+        def register(made: _C) -> _C:
+            if inspect.isgeneratorfunction(made):
+                running = contextlib.contextmanager(made)
+                stack = contextlib.ExitStack()
+                start: Callable[[], object] = lambda: stack.enter_context(running())  # noqa: E731
+                stop: Callable[[], object] = stack.close
+            else:
+                part = made()
+                try:
+                    start, stop = part.start, part.stop  # type: ignore[union-attr]
+                except AttributeError:
+                    raise TypeError(
+                        "a component is a class with start and stop, or a generator function"
+                    ) from None
+            self._add_component(name, list(needs), (start, stop), (start_within, stop_within))
+            return made
+
+        return register
+
+    # ---- log ----
+
+    def log(self, message: str, /, *, level: int = 20, target: str = "python", **fields: object) -> None:
+        """Records something in the kernel's log; levels are those of `logging`."""
+        self._log(level, target, message, fields)
+
+    def log_to_logging(self, prefix: str = "sutazai") -> None:
+        """Gives the kernel's log records to Python's `logging`, to loggers below `prefix`."""
+        self._relay_log(relay(prefix))
+
+
+def _is_coroutine(function: Callable[..., Any]) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise TypeError("the function has no name of its own; give one: name=...")
+    return name
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    text = inspect.getdoc(function) if hasattr(function, "__name__") else None
+    return text.strip().partition("\n")[0] if text else ""
+
+
+def _form(function: Callable[..., Any]) -> Literal["input", "context"]:
+    """Whether a function wants the context: whether it must or can take a second argument that has
+    no default."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        # Many built-in functions do not say.
+        return "input"
+    positional = [
+        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    required = [p for p in positional if p.default is p.empty]
+    variable = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if len(required) > 2 or (not positional and not variable):
+        raise TypeError("an agent is f(input) or f(input, context)")
+    if len(required) == 2 or (len(positional) > 1 and positional[1].name in ("ctx", "context")):
+        return "context"
+    return "input"

@@ -1,0 +1,94 @@
+//! The core's errors as Python exceptions, and an agent's exceptions as errors of the core.
+//!
+//! The classes are written in Python (`sutazai/_errors.py`); two functions there make an exception
+//! of an error's fields and take one apart.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList};
+use sutazai_core::{Class, Code, Error};
+
+/// The exception for an error.
+pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    match exception(py, error) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(failure) => failure,
+    }
+}
+
+/// As [`raise`], the exception itself.
+pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let context = PyDict::new(py);
+    for (key, value) in error.context() {
+        context.set_item(key, value)?;
+    }
+    let location =
+        error.location().map(|at| (at.file.as_str(), at.line, at.column, at.excerpt.as_str()));
+    let causes = PyList::empty(py);
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        causes.append(error.to_string())?;
+        cause = error.source();
+    }
+    MAKE.import(py, "sutazai._errors", "_from_native")?.call1((
+        (error.code().number(), error.code().name(), error.class().name()),
+        error.message(),
+        error.failed_operation(),
+        context,
+        error.remedy(),
+        location,
+        causes,
+        format!("{error:#}"),
+    ))
+}
+
+/// What an agent raised, as its answer.
+pub(crate) fn from_raised(py: Python<'_>, raised: &PyErr) -> Error {
+    // With its traceback, which the value alone may lack.
+    from_exception(raised.clone_ref(py).into_value(py).bind(py))
+}
+
+/// As [`from_raised`], of an exception that nobody raised.
+pub(crate) fn from_exception(exception: &Bound<'_, PyAny>) -> Error {
+    take_apart(exception).unwrap_or_else(|_| {
+        Error::new(Code::AGENT_FAILED, "the agent raised something that cannot be shown")
+    })
+}
+
+type Fields = (u32, Option<String>, String, Option<String>, Vec<(String, String)>, Option<String>);
+
+fn take_apart(exception: &Bound<'_, PyAny>) -> PyResult<Error> {
+    static TAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = exception.py();
+    let fields = TAKE.import(py, "sutazai._errors", "_to_native")?.call1((exception,))?;
+    let (code, class, message, operation, context, advice): Fields = fields.extract()?;
+    let code = Code::from_number(code).unwrap_or(Code::AGENT_FAILED);
+    let mut error = Error::new(code, message);
+    if let Some(class) = class.as_deref().and_then(class_named) {
+        error = error.classed(class);
+    }
+    if let Some(operation) = operation {
+        error = error.operation(operation);
+    }
+    if let Some(advice) = advice {
+        error = error.advice(advice);
+    }
+    for (key, value) in context {
+        error = error.with_key(key, value);
+    }
+    Ok(error)
+}
+
+fn class_named(name: &str) -> Option<Class> {
+    [Class::Transient, Class::Persistent, Class::Critical]
+        .into_iter()
+        .find(|class| class.name() == name)
+}
+
+/// Every code of the library: number, name, default class, meaning.
+#[pyfunction]
+#[pyo3(name = "_codes")]
+pub(crate) fn codes() -> Vec<(u32, &'static str, &'static str, &'static str)> {
+    Code::all().map(|code| (code.number(), code.name(), code.class().name(), code.doc())).collect()
+}

@@ -1,0 +1,300 @@
+/* Agents, and what they do wrong: each is an error of the right code, never a crash. */
+#include "check.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+static int drops;
+static int starts;
+static int stops;
+static void count_drop(void *user) { (void)user; drops++; }
+static void count_stop(void *user, uint64_t left_ms) { (void)user; (void)left_ms; stops++; }
+static sutazai_error *count_start(void *user) { (void)user; starts++; return NULL; }
+static sutazai_error *refuse_start(void *user) {
+    (void)user;
+    return sutazai_error_new(SUTAZAI_AGENT_START, SUTAZAI_CLASS_OF_CODE, S("no licence"));
+}
+
+static sutazai_agent_table table_of(void (*handle)(void *, const sutazai_task *, sutazai_reply *)) {
+    sutazai_agent_table table = {0};
+    table.size = sizeof table;
+    table.handle = handle;
+    return table;
+}
+
+static void an_agent_starts_and_stops_once(void) {
+    drops = starts = stops = 0;
+    sutazai_kernel *kernel = new_kernel("");
+    sutazai_agent_table table = table_of(echo_handle);
+    table.drop = count_drop;
+    table.start = count_start;
+    table.stop = count_stop;
+    OK(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), &table));
+    CHECK(starts == 0);
+    OK(sutazai_kernel_start(kernel));
+    CHECK(starts == 1 && stops == 0 && drops == 0);
+    OK(sutazai_kernel_stop(kernel, 1000));
+    CHECK(stops == 1);
+    sutazai_kernel_free(kernel);
+    CHECK(starts == 1 && stops == 1 && drops == 1);
+}
+
+static void what_a_start_answers_is_an_error(void) {
+    drops = 0;
+    sutazai_kernel *kernel = started("");
+    sutazai_agent_table table = table_of(echo_handle);
+    table.drop = count_drop;
+    table.start = refuse_start;
+    FAILS(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), &table),
+          SUTAZAI_AGENT_START);
+    CHECK(drops == 1);
+    sutazai_kernel_free(kernel);
+}
+
+static void bad_cards_and_tables_are_refused_and_dropped(void) {
+    drops = 0;
+    sutazai_kernel *kernel = started("");
+    sutazai_agent_table table = table_of(echo_handle);
+    table.drop = count_drop;
+    FAILS(sutazai_agent_add(kernel, S("{"), &table), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_agent_add(kernel, S("{\"name\": \"a\"}"), &table), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_agent_add(kernel, S("{\"name\": \"\", \"skills\": [\"a\"]}"), &table),
+          SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_agent_add(NULL, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), &table),
+          SUTAZAI_BASE_INVALID);
+    CHECK(drops == 4);
+    table.handle = NULL;
+    FAILS(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), &table),
+          SUTAZAI_BASE_INVALID);
+    CHECK(drops == 5);
+    FAILS(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), NULL),
+          SUTAZAI_BASE_INVALID);
+    table = table_of(echo_handle);
+    table.drop = count_drop;
+    OK(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), &table));
+    FAILS(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), &table),
+          SUTAZAI_BASE_ALREADY_EXISTS);
+    CHECK(drops == 6);
+    sutazai_kernel_free(kernel);
+    CHECK(drops == 7);
+}
+
+static void a_table_of_an_older_header_is_taken(void) {
+    sutazai_kernel *kernel = started("");
+    sutazai_agent_table table = table_of(echo_handle);
+    table.size = offsetof(sutazai_agent_table, start);
+    table.start = refuse_start; /* beyond what `size` says: not read */
+    OK(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"echo\"]}"), &table));
+    sutazai_buffer answer = {0};
+    OK(sutazai_call_wait(kernel, S("echo"), S("1"), 0, &answer));
+    sutazai_buffer_free(&answer);
+    sutazai_kernel_free(kernel);
+}
+
+static void inspect_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+    (void)user;
+    CHECK(says(sutazai_task_skill(task), "inspect"));
+    CHECK(says(sutazai_task_input(task), "{\"n\":1}"));
+    CHECK(sutazai_task_id(task) == 1);
+    uint64_t left = sutazai_task_left_ms(task);
+    CHECK(left > 0 && left <= 5000);
+    OK(sutazai_reply_send(reply, NULL, 0));
+    sutazai_reply_free(reply);
+}
+
+static void a_task_says_what_is_asked(void) {
+    sutazai_kernel *kernel = started("");
+    add_agent(kernel, "{\"name\": \"i\", \"skills\": [\"inspect\"]}", inspect_handle, NULL);
+    sutazai_buffer answer = {0};
+    OK(sutazai_call_wait(kernel, S("inspect"), S("{\"n\":1}"), 5000, &answer));
+    CHECK(equals(&answer, "null"));
+    sutazai_buffer_free(&answer);
+    sutazai_kernel_free(kernel);
+
+    kernel = started("{\"limits\": {\"deadline_ms\": 0}}");
+    sutazai_reply *kept = NULL;
+    add_agent(kernel, KEEP_CARD, keep_handle, &kept);
+    sutazai_ticket *ticket = NULL;
+    OK(sutazai_call(kernel, S("keep"), NULL, 0, 0, &ticket));
+    sutazai_ticket_free(ticket);
+    sutazai_reply_free(kept);
+    sutazai_kernel_free(kernel);
+}
+
+/* Misbehaviour. */
+
+static void twice_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+    (void)user;
+    (void)task;
+    OK(sutazai_reply_send(reply, S("1")));
+    FAILS(sutazai_reply_send(reply, S("2")), SUTAZAI_BASE_TOO_LATE);
+    FAILS(sutazai_reply_fail(reply, SUTAZAI_AGENT_FAILED, 0, S("x")), SUTAZAI_BASE_TOO_LATE);
+    FAILS(sutazai_reply_progress(reply, S("3")), SUTAZAI_BASE_TOO_LATE);
+    CHECK(sutazai_reply_cancelled(reply));
+    sutazai_reply_free(reply);
+}
+
+static void answering_twice_is_an_error(void) {
+    sutazai_kernel *kernel = started("");
+    add_agent(kernel, "{\"name\": \"twice\", \"skills\": [\"twice\"]}", twice_handle, NULL);
+    sutazai_buffer answer = {0};
+    OK(sutazai_call_wait(kernel, S("twice"), NULL, 0, 0, &answer));
+    CHECK(equals(&answer, "1"));
+    sutazai_buffer_free(&answer);
+    sutazai_kernel_free(kernel);
+}
+
+static void forgetful_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+    (void)user;
+    (void)task;
+    sutazai_reply_free(reply);
+}
+
+static void a_reply_freed_unanswered_is_abandoned(void) {
+    sutazai_kernel *kernel = started("");
+    add_agent(kernel, "{\"name\": \"f\", \"skills\": [\"forget\"]}", forgetful_handle, NULL);
+    sutazai_buffer answer = {0};
+    FAILS(sutazai_call_wait(kernel, S("forget"), NULL, 0, 0, &answer), SUTAZAI_BASE_ABANDONED);
+    sutazai_kernel_free(kernel);
+}
+
+static void garbage_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+    (void)user;
+    (void)task;
+    FAILS(sutazai_reply_send(reply, S("{\"a\":")), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_send(reply, "\"\xff\xfe\"", 4), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_send(reply, NULL, 9), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_send(reply, S("1 2")), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_fail(reply, 123456, 0, S("x")), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_fail(reply, SUTAZAI_AGENT_FAILED, 99, S("x")), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_fail(reply, SUTAZAI_AGENT_FAILED, 0, "\xff", 1), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_fail_with(reply, NULL), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_reply_progress(reply, "\xff", 1), SUTAZAI_BASE_INVALID);
+    /* Not answered by any of that. */
+    OK(sutazai_reply_send(reply, S("\"fine\"")));
+    sutazai_reply_free(reply);
+}
+
+static void garbage_is_refused_and_the_call_stays_open(void) {
+    sutazai_kernel *kernel = started("");
+    add_agent(kernel, "{\"name\": \"g\", \"skills\": [\"garbage\"]}", garbage_handle, NULL);
+    sutazai_buffer answer = {0};
+    OK(sutazai_call_wait(kernel, S("garbage"), NULL, 0, 0, &answer));
+    CHECK(equals(&answer, "\"fine\""));
+    sutazai_buffer_free(&answer);
+    sutazai_kernel_free(kernel);
+}
+
+static void *answer_late(void *user) {
+    sutazai_error *error = sutazai_reply_send(user, S("1"));
+    sutazai_reply_free(user);
+    return error;
+}
+
+static void answering_from_another_thread_after_shutdown_is_an_error(void) {
+    sutazai_kernel *kernel = started("");
+    sutazai_reply *kept = NULL;
+    add_agent(kernel, KEEP_CARD, keep_handle, &kept);
+    sutazai_ticket *ticket = NULL;
+    OK(sutazai_call(kernel, S("keep"), NULL, 0, 0, &ticket));
+    sutazai_kernel_free(kernel);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, answer_late, kept) == 0);
+    void *error = NULL;
+    pthread_join(thread, &error);
+    FAILS((sutazai_error *)error, SUTAZAI_BASE_TOO_LATE);
+    sutazai_buffer answer = {0};
+    FAILS(sutazai_ticket_wait(ticket, SUTAZAI_FOREVER, &answer), SUTAZAI_BASE_CANCELLED);
+    sutazai_ticket_free(ticket);
+}
+
+static void a_task_that_outlives_its_kernel_has_no_time_left(void) {
+    sutazai_kernel *kernel = started("");
+    sutazai_reply *kept = NULL;
+    add_agent(kernel, KEEP_CARD, keep_handle, &kept);
+    sutazai_ticket *ticket = NULL;
+    OK(sutazai_call(kernel, S("keep"), S("5"), 0, &ticket));
+    sutazai_kernel_free(kernel);
+    sutazai_ticket_free(ticket);
+    sutazai_reply_free(kept);
+}
+
+static void an_agent_that_never_answers_meets_the_deadline(void) {
+    sutazai_kernel *kernel = started("");
+    sutazai_reply *kept = NULL;
+    add_agent(kernel, KEEP_CARD, keep_handle, &kept);
+    sutazai_buffer answer = {0};
+    FAILS(sutazai_call_wait(kernel, S("keep"), NULL, 0, 20, &answer),
+          SUTAZAI_BASE_DEADLINE_EXCEEDED);
+    CHECK(sutazai_reply_cancelled(kept));
+    sutazai_reply_free(kept);
+    sutazai_kernel_free(kernel);
+}
+
+struct stopping {
+    sutazai_kernel *kernel;
+    atomic_bool stopped;
+};
+
+static void stop_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+    struct stopping *stopping = user;
+    (void)task;
+    /* The kernel stops inside one of its own callbacks, on one of its own threads. */
+    OK(sutazai_kernel_stop(stopping->kernel, 10));
+    FAILS(sutazai_reply_send(reply, S("1")), SUTAZAI_BASE_TOO_LATE);
+    sutazai_reply_free(reply);
+    atomic_store(&stopping->stopped, true);
+}
+
+static void an_agent_may_stop_its_kernel(void) {
+    struct stopping stopping = {started(""), false};
+    add_agent(stopping.kernel, "{\"name\": \"s\", \"skills\": [\"stop\"]}", stop_handle, &stopping);
+    sutazai_buffer answer = {0};
+    FAILS(sutazai_call_wait(stopping.kernel, S("stop"), NULL, 0, 0, &answer),
+          SUTAZAI_BASE_CANCELLED);
+    while (!atomic_load(&stopping.stopped)) sched_yield();
+    sutazai_kernel_free(stopping.kernel);
+    /* Its thread, which nobody could join, ends nonetheless. */
+    alarm(120);
+    while (threads() > 1) sched_yield();
+    alarm(0);
+}
+
+static void free_kept(void *user) {
+    sutazai_reply_free(*(sutazai_reply **)user);
+    free(user);
+}
+
+/* Replies kept in `user` hold the agent; the leak checkers see whether it is let go all the same. */
+static void replies_kept_by_an_agent_are_freed_with_it(void) {
+    sutazai_kernel *kernel = started("");
+    sutazai_agent_table table = table_of(keep_handle);
+    table.user = calloc(1, sizeof(sutazai_reply *));
+    table.drop = free_kept;
+    OK(sutazai_agent_add(kernel, S(KEEP_CARD), &table));
+    sutazai_ticket *ticket = NULL;
+    OK(sutazai_call(kernel, S("keep"), NULL, 0, 0, &ticket));
+    sutazai_kernel_free(kernel);
+    sutazai_buffer answer = {0};
+    FAILS(sutazai_ticket_wait(ticket, SUTAZAI_FOREVER, &answer), SUTAZAI_BASE_CANCELLED);
+    sutazai_ticket_free(ticket);
+}
+
+int main(void) {
+    RUN(replies_kept_by_an_agent_are_freed_with_it);
+    RUN(an_agent_starts_and_stops_once);
+    RUN(what_a_start_answers_is_an_error);
+    RUN(bad_cards_and_tables_are_refused_and_dropped);
+    RUN(a_table_of_an_older_header_is_taken);
+    RUN(a_task_says_what_is_asked);
+    RUN(answering_twice_is_an_error);
+    RUN(a_reply_freed_unanswered_is_abandoned);
+    RUN(garbage_is_refused_and_the_call_stays_open);
+    RUN(answering_from_another_thread_after_shutdown_is_an_error);
+    RUN(a_task_that_outlives_its_kernel_has_no_time_left);
+    RUN(an_agent_that_never_answers_meets_the_deadline);
+    RUN(an_agent_may_stop_its_kernel);
+    return check_failed;
+}

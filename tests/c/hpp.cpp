@@ -1,0 +1,235 @@
+// sutazai.hpp: ownership, exceptions, futures.
+#include "sutazai.hpp"
+
+#include <cstdio>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+static bool failed, failed_here;
+
+#define CHECK(condition)                                                     \
+    do {                                                                     \
+        if (!(condition)) {                                                  \
+            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            failed_here = true;                                              \
+        }                                                                    \
+    } while (0)
+
+template <typename F>
+static void throws(uint32_t code, int line, F f) {
+    try {
+        f();
+        std::fprintf(stderr, "%s:%d: nothing was thrown\n", __FILE__, line);
+        failed_here = true;
+    } catch (const sutazai::Error &error) {
+        if (error.code() != code) {
+            std::fprintf(stderr, "%s:%d: %s %s\n", __FILE__, line, error.name(), error.what());
+            failed_here = true;
+        }
+    }
+}
+#define THROWS(code, ...) throws(code, __LINE__, [&] { __VA_ARGS__; })
+
+static void run(const char *name, void (*test)()) {
+    failed_here = false;
+    try {
+        test();
+    } catch (const std::exception &error) {
+        std::fprintf(stderr, "%s: %s\n", name, error.what());
+        failed_here = true;
+    }
+    std::printf("%s %s\n", failed_here ? "not ok" : "ok", name);
+    failed |= failed_here;
+}
+
+static void handles_are_move_only() {
+    static_assert(!std::is_copy_constructible_v<sutazai::Kernel>);
+    static_assert(!std::is_copy_constructible_v<sutazai::Ticket>);
+    static_assert(!std::is_copy_constructible_v<sutazai::Reply>);
+    static_assert(!std::is_copy_constructible_v<sutazai::Subscription>);
+    static_assert(!std::is_copy_constructible_v<sutazai::Event>);
+    static_assert(std::is_nothrow_move_constructible_v<sutazai::Kernel>);
+    static_assert(std::is_nothrow_move_constructible_v<sutazai::Ticket>);
+    static_assert(std::is_nothrow_copy_constructible_v<sutazai::Error>);
+    sutazai::Kernel kernel(R"({"seed": 1})");
+    sutazai::Kernel moved = std::move(kernel);
+    moved.start();
+    THROWS(SUTAZAI_BASE_INVALID, kernel.start());
+    CHECK(!sutazai::version().empty());
+}
+
+static void errors_are_exceptions() {
+    sutazai::Kernel kernel;
+    kernel.start();
+    try {
+        kernel.call_wait("nothing", "1");
+        CHECK(false);
+    } catch (const sutazai::Error &error) {
+        const sutazai::Error copy = error;
+        CHECK(copy.code() == SUTAZAI_AGENT_NO_SKILL);
+        CHECK(copy.cls() == sutazai::Class::Persistent);
+        CHECK(std::string(copy.name()) == "agent.no_skill");
+        CHECK(copy.json().find("\"advice\"") != std::string::npos);
+        CHECK(std::string(copy.what()).find("nothing") != std::string::npos);
+    }
+    THROWS(SUTAZAI_BASE_INVALID, sutazai::Kernel(R"({"sed": 1})"));
+}
+
+static void what_an_agent_throws_is_the_answer() {
+    sutazai::Kernel kernel;
+    kernel.agent(R"({"name": "ours", "skills": ["ours"]})",
+                 [](const sutazai::Task &) -> std::string {
+                     throw sutazai::Error(0x80000009u, "ours", sutazai::Class::Critical);
+                 });
+    kernel.agent(R"({"name": "std", "skills": ["std"], "run": "inline"})",
+                 [](const sutazai::Task &) -> std::string { throw std::runtime_error("oh"); });
+    kernel.agent(R"({"name": "int", "skills": ["int"]})",
+                 [](const sutazai::Task &) -> std::string { throw 5; });
+    kernel.agent(R"({"name": "taken", "skills": ["taken"]})",
+                 [](const sutazai::Task &, sutazai::Reply reply) {
+                     (void)reply;
+                     throw std::runtime_error("lost");
+                 });
+    kernel.agent(R"({"name": "lent", "skills": ["lent"]})",
+                 [](const sutazai::Task &, sutazai::Reply &&) { throw std::runtime_error("kept"); });
+    kernel.agent(R"({"name": "garbage", "skills": ["garbage"]})",
+                 [](const sutazai::Task &) -> std::string { return "{\xff"; });
+    kernel.start();
+    THROWS(0x80000009u, kernel.call_wait("ours", ""));
+    THROWS(SUTAZAI_AGENT_FAILED, kernel.call_wait("std", ""));
+    THROWS(SUTAZAI_BASE_PANIC, kernel.call_wait("int", ""));
+    THROWS(SUTAZAI_BASE_PANIC, kernel.call_wait("taken", ""));
+    THROWS(SUTAZAI_AGENT_FAILED, kernel.call_wait("lent", ""));
+    THROWS(SUTAZAI_AGENT_BAD_ANSWER, kernel.call_wait("garbage", ""));
+    try {
+        kernel.call_wait("ours", "");
+    } catch (const sutazai::Error &error) {
+        CHECK(error.cls() == sutazai::Class::Critical);
+        CHECK(std::string(error.what()) == "ours");
+    }
+}
+
+static void tickets_wait_and_become_futures() {
+    sutazai::Kernel kernel;
+    kernel.agent(R"({"name": "echo", "skills": ["echo"]})",
+                 [](const sutazai::Task &task) { return std::string(task.input()); });
+    kernel.start();
+    CHECK(kernel.call("echo", "1").wait() == "1");
+    CHECK(kernel.call_wait("echo", "2", 1s) == "2");
+    CHECK(kernel.call("echo", "3").future().get() == "3");
+    std::future<std::string> nobody = kernel.call("nobody", "").future();
+    THROWS(SUTAZAI_AGENT_NO_SKILL, nobody.get());
+    std::promise<std::string> told;
+    kernel.call("echo", "4").on_done([&told](std::future<std::string> answer) {
+        told.set_value(answer.get());
+    });
+    CHECK(told.get_future().get() == "4");
+    sutazai::CallOptions options;
+    options.agent = "echo";
+    options.timeout = 5s;
+    CHECK(kernel.call("echo", "5", options).wait() == "5");
+    kernel.call("echo", "6").detach();
+    CHECK(kernel.invoke_wait("event.matches", R"({"pattern": ">", "subject": "a"})") ==
+          R"({"matches":true})");
+}
+
+static void replies_answer_from_other_threads() {
+    sutazai::Kernel kernel;
+    std::vector<std::thread> threads;
+    std::mutex lock;
+    kernel.agent(R"({"name": "slow", "skills": ["slow"], "run": "inline"})",
+                 [&](const sutazai::Task &, sutazai::Reply reply) {
+                     const std::lock_guard<std::mutex> guard(lock);
+                     threads.emplace_back([reply = std::move(reply)]() mutable {
+                         reply.progress("\"half\"");
+                         reply.send(reply.task().input());
+                     });
+                 });
+    kernel.start();
+    auto ticket = kernel.call("slow", "[1]");
+    CHECK(ticket.next_part(10s) == "\"half\"");
+    CHECK(ticket.wait() == "[1]");
+    CHECK(!ticket.next_part(0ms));
+    THROWS(SUTAZAI_BASE_TAKEN, ticket.wait());
+    for (auto &thread : threads) thread.join();
+}
+
+static void cancelling_reaches_the_agent() {
+    sutazai::Kernel kernel;
+    std::optional<sutazai::Reply> kept;
+    int cancels = 0;
+    kernel.agent(R"({"name": "keep", "skills": ["keep"], "run": "inline"})",
+                 [&](const sutazai::Task &task, sutazai::Reply reply) {
+                     CHECK(task.skill() == "keep" && task.id() == 1 && task.left() > 0ms);
+                     reply.on_cancel([&] {
+                         cancels++;
+                         throw 1; // lost
+                     });
+                     kept.emplace(std::move(reply));
+                 });
+    kernel.start();
+    {
+        auto ticket = kernel.call("keep", "");
+        CHECK(!ticket.wait_for(1ms) && !ticket.try_take() && !ticket.is_done());
+    }
+    CHECK(cancels == 1 && kept->cancelled());
+    THROWS(SUTAZAI_BASE_TOO_LATE, kept->send("1"));
+    THROWS(SUTAZAI_BASE_TOO_LATE, kept->fail(SUTAZAI_AGENT_FAILED, "x"));
+}
+
+static void subscribers_may_throw() {
+    sutazai::Kernel kernel;
+    kernel.start();
+    std::promise<std::string> last;
+    auto callback = kernel.subscribe("a.*", [&](const sutazai::EventView &event) {
+        if (event.subject() == "a.bad") throw std::runtime_error("no");
+        last.set_value(std::string(event.payload()));
+    });
+    CHECK(kernel.publish("a.bad") == 1);
+    CHECK(kernel.publish("a.good", "7") == 1);
+    CHECK(last.get_future().get() == "7");
+    CHECK(callback.exceptions() == 1 && callback.missed() == 0);
+
+    auto pulled = kernel.subscribe("b", R"({"capacity": 4})");
+    CHECK(!pulled.next(0ms));
+    kernel.publish("b", "8");
+    const auto event = pulled.next();
+    CHECK(event && event->payload() == "8" && event->missed_before() == 0);
+    kernel.log(sutazai::Level::Info, "test", "done", R"({"n": 1})");
+}
+
+static void components_may_throw() {
+    sutazai::Kernel kernel;
+    bool stopped = false;
+    kernel.component(
+        R"({"name": "good"})", [](sutazai::milliseconds) {},
+        [&](sutazai::milliseconds) { stopped = true; });
+    kernel.component(
+        R"({"name": "bad", "needs": ["good"]})",
+        [](sutazai::milliseconds) { throw std::runtime_error("the port is taken"); },
+        [](sutazai::milliseconds) {});
+    try {
+        kernel.start();
+        CHECK(false);
+    } catch (const sutazai::Error &error) {
+        CHECK(std::string(error.what()).find("the port is taken") != std::string::npos);
+    }
+    CHECK(stopped);
+}
+
+#define RUN(test) run(#test, test)
+
+int main() {
+    RUN(handles_are_move_only);
+    RUN(errors_are_exceptions);
+    RUN(what_an_agent_throws_is_the_answer);
+    RUN(tickets_wait_and_become_futures);
+    RUN(replies_answer_from_other_threads);
+    RUN(cancelling_reaches_the_agent);
+    RUN(subscribers_may_throw);
+    RUN(components_may_throw);
+    return failed ? 1 : 0;
+}

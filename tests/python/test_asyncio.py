@@ -1,0 +1,338 @@
+"""asyncio: awaiting tickets, coroutine agents, cancellation, closed loops, threads counted."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import sutazai
+from sutazai import Context, Kernel, Reply, Task, Ticket
+
+
+def test_tickets_and_calls_are_awaited(kernel: Kernel) -> None:
+    @kernel.agent
+    def double(number: int) -> int:
+        return 2 * number
+
+    async def main() -> None:
+        assert await kernel.acall("double", 21) == 42
+        assert await kernel.submit("double", 1) == 2
+        ticket = kernel.submit("double", 2)
+        assert [await ticket, await ticket] == [4, 4]
+        answer = await kernel.ainvoke("event.matches", pattern="a.*", subject="a.b")
+        assert answer == {"matches": True}
+        with pytest.raises(sutazai.NoSkill):
+            await kernel.acall("nothing")
+        with pytest.raises(sutazai.OperationUnknown):
+            await kernel.ainvoke("nothing.at_all")
+
+    asyncio.run(main())
+
+
+def test_a_thousand_tickets_need_no_thread_each(kernel: Kernel) -> None:
+    replies: list[Reply] = []
+
+    @kernel.agent(reply=True, inline=True)
+    def keep(task: Task, reply: Reply) -> None:
+        replies.append(reply)
+
+    async def main() -> None:
+        before = threading.active_count(), kernel.status()["threads"]["threads"]
+        tasks = [asyncio.create_task(kernel.acall("keep", n)) for n in range(1000)]
+        while len(replies) < 1000:
+            await asyncio.sleep(0)
+        assert (threading.active_count(), kernel.status()["threads"]["threads"]) == before
+        # Answered from one other thread, all at once.
+        await asyncio.to_thread(lambda: [reply.send(n) for n, reply in enumerate(replies)])
+        assert await asyncio.gather(*tasks) == list(range(1000))
+
+    asyncio.run(main())
+
+
+def test_a_thousand_coroutines_run_on_one_loop(kernel: Kernel) -> None:
+    threads: set[int] = set()
+
+    @kernel.agent
+    async def nap(number: int) -> int:
+        threads.add(threading.get_ident())
+        await asyncio.sleep(0.01)
+        return number
+
+    async def main() -> None:
+        before = threading.active_count()
+        assert await asyncio.gather(*(kernel.acall("nap", n) for n in range(1000))) == list(
+            range(1000)
+        )
+        assert threading.active_count() == before
+
+    kernel.call("nap", 0)
+    asyncio.run(main())
+    assert len(threads) == 1 and threading.get_ident() not in threads
+
+
+def test_one_wake_up_of_the_loop_serves_many_tickets(kernel: Kernel) -> None:
+    replies: list[Reply] = []
+
+    @kernel.agent(reply=True, inline=True)
+    def keep(task: Task, reply: Reply) -> None:
+        replies.append(reply)
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        wakes = 0
+        original = loop.call_soon_threadsafe
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal wakes
+            wakes += 1
+            return original(*args, **kwargs)
+
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+        tickets = [kernel.submit("keep") for _ in range(100)]
+
+        async def wait(ticket: Ticket) -> object:
+            return await ticket
+
+        tasks = [asyncio.create_task(wait(ticket)) for ticket in tickets]
+        await asyncio.sleep(0)
+        # The loop cannot run meanwhile, so one pending wake-up has to do for all.
+        thread = threading.Thread(target=lambda: [reply.send(1) for reply in replies])
+        thread.start()
+        thread.join()
+        await asyncio.gather(*tasks)
+        return wakes
+
+    assert asyncio.run(main()) == 1
+
+
+def test_a_cancelled_task_cancels_its_call_and_the_agents_task(kernel: Kernel) -> None:
+    ended: list[BaseException] = []
+    started, over = threading.Event(), threading.Event()
+
+    @kernel.agent
+    async def forever(_: object) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except BaseException as error:
+            ended.append(error)
+            raise
+        finally:
+            over.set()
+
+    async def main() -> None:
+        task = asyncio.create_task(kernel.acall("forever"))
+        await asyncio.to_thread(started.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(over.wait)
+
+    asyncio.run(main())
+    assert [type(error) for error in ended] == [asyncio.CancelledError]
+    assert kernel.calls() == []
+
+
+def test_a_cancelled_call_is_not_a_cancelled_task(kernel: Kernel) -> None:
+    @kernel.agent(reply=True, inline=True)
+    def keep(task: Task, reply: Reply) -> None:
+        replies.append(reply)
+
+    replies: list[Reply] = []
+
+    async def main() -> None:
+        ticket = kernel.submit("keep")
+        ticket.cancel()
+        with pytest.raises(sutazai.CallCancelled):
+            await ticket
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await kernel.acall("keep")
+        assert replies[-1].cancelled
+
+    asyncio.run(main())
+
+
+def test_an_agent_that_cancels_itself_fails(kernel: Kernel) -> None:
+    @kernel.agent
+    async def gives_up(_: object) -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(sutazai.SutazaiError) as caught:
+        kernel.call("gives_up")
+    assert caught.value.name == "agent.failed"
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
+def test_exits_in_a_coroutine_leave_the_loop_alive(kernel: Kernel, error: BaseException) -> None:
+    @kernel.agent
+    async def exits(leave: bool) -> str:
+        if leave:
+            raise error
+        return "alive"
+
+    with pytest.raises(sutazai.AgentError):
+        kernel.call("exits", True)
+    assert kernel.call("exits", False) == "alive"
+
+
+def test_coroutines_run_on_the_hosts_loop(kernel: Kernel) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def where(_: object, context: Context) -> bool:
+            context.progress("here")
+            return asyncio.get_running_loop() is loop
+
+        kernel.agent(loop=loop)(where)
+        ticket = kernel.submit("where")
+        assert [part async for part in ticket] == ["here"]
+        assert await ticket is True
+
+    asyncio.run(main())
+    # That loop is closed now, and this thread may wait again.
+    with pytest.raises(sutazai.NotRunning):
+        kernel.call("where")
+
+
+def test_blocking_on_the_loop_of_the_agents_is_refused(kernel: Kernel) -> None:
+    @kernel.agent
+    async def inner(_: object) -> str:
+        await asyncio.sleep(0)
+        return "inner"
+
+    @kernel.agent
+    async def blocks(_: object) -> Any:
+        return kernel.call("inner")
+
+    @kernel.agent
+    async def awaits(_: object) -> Any:
+        return await kernel.acall("inner")
+
+    with pytest.raises(sutazai.WouldDeadlock):
+        kernel.call("blocks")
+    assert kernel.call("awaits") == "inner"
+
+
+def test_parts_are_iterated_while_they_come(kernel: Kernel) -> None:
+    go: asyncio.Event | None = None
+
+    async def main() -> None:
+        nonlocal go
+        go = asyncio.Event()
+
+        @kernel.agent(loop=asyncio.get_running_loop())
+        async def count(to: int, context: Context) -> str:
+            assert go is not None
+            for number in range(to):
+                context.progress(number)
+                await go.wait()
+                go.clear()
+            return "done"
+
+        ticket = kernel.submit("count", 3)
+        seen = []
+        async for part in ticket:
+            seen.append(part)
+            go.set()
+        assert seen == [0, 1, 2] and await ticket == "done"
+
+    asyncio.run(main())
+
+
+def test_a_closed_loop_with_calls_in_flight_is_clean(kernel: Kernel) -> None:
+    replies: list[Reply] = []
+
+    @kernel.agent(reply=True, inline=True)
+    def keep(task: Task, reply: Reply) -> None:
+        replies.append(reply)
+
+    loop = asyncio.new_event_loop()
+    tickets: list[Ticket] = []
+
+    async def wait(ticket: Ticket) -> object:
+        return await ticket
+
+    async def main() -> None:
+        for _ in range(10):
+            tickets.append(kernel.submit("keep"))
+            pending.append(loop.create_task(wait(tickets[-1])))
+        await asyncio.sleep(0)
+
+    pending: list[asyncio.Task[object]] = []
+    loop.run_until_complete(main())
+    loop.close()
+    for reply in replies:
+        reply.send("nobody waits")
+    assert [ticket.result() for ticket in tickets] == ["nobody waits"] * 10
+    for task in pending:
+        # asyncio would say that it was destroyed; that is the loop owner's affair.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    pending.clear()
+    gc.collect()
+
+
+def test_stopping_cancels_the_coroutines() -> None:
+    ended = threading.Event()
+    started = threading.Event()
+
+    async def forever(_: object) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with Kernel() as kernel:
+        kernel.agent(forever)
+        ticket = kernel.submit("forever")
+        started.wait()
+        kernel.stop(0.0)
+        with pytest.raises(sutazai.CallCancelled):
+            ticket.wait()
+    assert ended.wait(30)
+
+
+def test_a_kernel_is_an_asynchronous_context_manager() -> None:
+    async def main() -> None:
+        async with Kernel() as kernel:
+            kernel.add_echo_agent()
+            assert await kernel.acall("echo", 1) == 1
+
+    asyncio.run(main())
+
+
+def test_events_are_iterated(kernel: Kernel) -> None:
+    async def main() -> None:
+        async def collect() -> list[Any]:
+            return [event.payload async for event in subscription]
+
+        subscription = kernel.subscribe("a.>")
+        task = asyncio.create_task(collect())
+        for number in range(5):
+            kernel.publish("a.b", number)
+            await asyncio.sleep(0)
+        await asyncio.to_thread(kernel.publish, "a.c", 5)
+        await asyncio.to_thread(kernel.stop)
+        assert await task == [0, 1, 2, 3, 4, 5]
+
+    asyncio.run(main())
+
+
+def test_wrong_ways_to_declare_a_coroutine(kernel: Kernel) -> None:
+    async def agent(_: object) -> None: ...
+
+    async def generator(_: object) -> AsyncIterator[int]:
+        yield 1
+
+    for options in ({"inline": True}, {"reply": True}):
+        with pytest.raises(TypeError):
+            kernel.agent(**options)(agent)
+    with pytest.raises(TypeError):
+        kernel.subscribe("a", agent)
+    kernel.agent(generator)
+    with pytest.raises(sutazai.BadAnswer):
+        kernel.call("generator")

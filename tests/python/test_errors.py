@@ -1,0 +1,97 @@
+"""The exceptions: which class, what they carry."""
+
+import pickle
+
+import pytest
+
+import sutazai
+from sutazai import AgentError, Kernel, SutazaiError
+from sutazai._errors import _BY_NAME, _FAMILIES, _kind_of
+from sutazai._sutazai import _codes
+
+
+def test_every_code_has_a_class_of_its_family() -> None:
+    families = set()
+    for _, name, class_, _ in _codes():
+        family = name.partition(".")[0]
+        families.add(family)
+        assert issubclass(_kind_of(name), _FAMILIES[family]), name
+        assert class_ in ("transient", "persistent", "critical")
+    assert families == set(_FAMILIES) - {"host"}
+    assert set(_BY_NAME) <= {name for _, name, _, _ in _codes()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"),
+    [
+        (sutazai.DeadlineExceeded, TimeoutError),
+        (sutazai.WaitTimeout, TimeoutError),
+        (sutazai.NotFound, LookupError),
+        (sutazai.NoSkill, LookupError),
+        (sutazai.OperationUnknown, LookupError),
+        (sutazai.Invalid, ValueError),
+        (sutazai.RequestInvalid, ValueError),
+        (sutazai.PermissionDenied, PermissionError),
+        (sutazai.Unsupported, NotImplementedError),
+        (sutazai.Forked, RuntimeError),
+    ],
+)
+def test_errors_are_what_python_calls_them(
+    kind: type[SutazaiError], builtin: type[Exception]
+) -> None:
+    with pytest.raises(builtin):
+        raise kind("x", context={"k": 1})
+    assert str(kind("x", context={"k": 1}, advice="do")) == "x (k=1); do"
+
+
+def test_an_error_says_what_where_and_what_to_do(kernel: Kernel) -> None:
+    kernel.add_echo_agent(skill="translate")
+    with pytest.raises(sutazai.NoSkill) as caught:
+        kernel.call("translat")
+    error = caught.value
+    assert (error.code, error.name, error.class_) == (5000, "agent.no_skill", "persistent")
+    assert error.operation == "kernel.call"
+    assert error.context == {"skill": "translat"}
+    assert error.advice == "did you mean 'translate'?"
+    assert error.location is None
+    assert str(error) == (
+        "kernel.call: no registered agent has the skill (skill=translat); "
+        "did you mean 'translate'?"
+    )
+
+
+def test_causes_are_kept(kernel: Kernel) -> None:
+    with pytest.raises(sutazai.RequestInvalid) as caught:
+        kernel.invoke("event.matches", pattern=3, subject="a")
+    assert caught.value.context["reason"]
+    with pytest.raises(sutazai.StoreError) as store:
+        Kernel("/proc/nothing/here")
+    assert store.value.causes
+
+
+def test_errors_survive_pickling() -> None:
+    error = AgentError("no luck", class_="critical", context={"a": 1}, advice="rest")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is AgentError
+    assert (str(again), vars(again)) == (str(error), vars(error))
+
+
+def test_denied_tokens_are_security_errors(kernel: Kernel) -> None:
+    kernel.add_echo_agent()
+    with pytest.raises(sutazai.SecurityError) as caught:
+        kernel.call("echo", token="nobody's")
+    assert caught.value.name == "security.unauthenticated"
+
+
+def test_an_error_has_the_json_form_of_every_host(kernel: Kernel) -> None:
+    with pytest.raises(sutazai.NoSkill) as caught:
+        kernel.call("nothing")
+    assert caught.value.to_dict() == {
+        "code": 5000,
+        "name": "agent.no_skill",
+        "class": "persistent",
+        "message": "no registered agent has the skill",
+        "operation": "kernel.call",
+        "context": {"skill": "nothing"},
+        "advice": "register an agent that has it",
+    }
