@@ -3,12 +3,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// What a shell reports of a program that Ctrl-C ended.
 pub const EXIT_CODE: u8 = 130;
+
+/// Signals this close together are one: `timeout`, for one, sends its own to the process and to the
+/// group that it is in.
+const ONE: Duration = Duration::from_millis(300);
 
 /// Whether the run is to end early. Cheap to clone.
 #[derive(Clone, Default)]
@@ -24,12 +29,18 @@ impl Interrupt {
         let seen = interrupt.clone();
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let body = move || {
+            let mut began = None;
             for _ in signals.forever() {
-                if seen.0.swap(true, Ordering::SeqCst) {
+                match began {
+                    None => {
+                        began = Some(Instant::now());
+                        seen.0.store(true, Ordering::SeqCst);
+                        first();
+                    }
+                    Some(began) if began.elapsed() < ONE => {}
                     // The agents' processes see their stdin end, and end too.
-                    std::process::exit(EXIT_CODE.into());
+                    Some(_) => std::process::exit(EXIT_CODE.into()),
                 }
-                first();
             }
         };
         std::thread::Builder::new().name("operate-signals".to_owned()).spawn(body)?;

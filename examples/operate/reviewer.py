@@ -20,16 +20,17 @@ MOST_FINDINGS = 20
 # Machine-made or data: style does not apply.
 NO_STYLE = re.compile(r"(\.lock|\.min\.\w+|\.svg|\.csv|\.tsv|\.jsonl?|\.md|\.txt|\.html?|\.xml|\.pem)$")
 LONG_LINE = re.compile(r"^.{121,}$", re.MULTILINE)
-TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+TRAILING = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 MIXED = re.compile(r"^ +\t", re.MULTILINE)
-CONFLICT = re.compile(r"^(<{7} |>{7} |={7}$)", re.MULTILINE)
+# A line of `=` alone underlines a title as often as not.
+CONFLICT = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
 
 
 def review(path):
     with open(path, "rb") as file:
         data = file.read(MOST_BYTES + 1)
     cut = len(data) > MOST_BYTES
-    text = data[:MOST_BYTES].decode("utf-8", "replace").replace("\r\n", "\n")
+    text = data[:MOST_BYTES].decode("utf-8-sig", "replace").replace("\r\n", "\n")
     findings = []
 
     def all_of(pattern, rule, message):
@@ -40,7 +41,7 @@ def review(path):
             at = match.start()
             findings.append((line, rule, message))
 
-    if len(CONFLICT.findall(text)) >= 3:
+    if len(set(CONFLICT.findall(text))) == 2:
         all_of(CONFLICT, "conflict-marker", "a merge conflict that was not resolved")
     if not NO_STYLE.search(path):
         all_of(LONG_LINE, "long-line", "longer than 120 characters")
@@ -74,18 +75,29 @@ def review_python(text, path):
         isinstance(node, ast.If) and "__main__" in ast.dump(node.test) for node in tree.body
     )
     imported, used = {}, set()
-    for node in ast.walk(tree):
+    # Each node with the function that it stands in.
+    open_nodes = [(tree, None)]
+    while open_nodes:
+        node, within = open_nodes.pop()
+        is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        inner = node.name if is_function else within
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if isinstance(value, ast.expr_context):
+                continue
+            if isinstance(value, ast.AST):
+                open_nodes.append((value, inner))
+            elif isinstance(value, list):
+                open_nodes.extend((one, inner) for one in value if isinstance(one, ast.AST))
         if isinstance(node, ast.ExceptHandler) and node.type is None:
             yield node.lineno, "bare-except", "catches everything, KeyboardInterrupt too"
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        elif is_function:
             for default in node.args.defaults + [d for d in node.args.kw_defaults if d]:
                 if isinstance(default, (ast.List, ast.Dict, ast.Set)):
                     message = f"a default of {node.name}() that all its calls share"
                     yield default.lineno, "mutable-default", message
-            if not script:
-                for inner in ast.walk(node):
-                    if is_call(inner, "print") and not inner.keywords:
-                        yield inner.lineno, "print", f"print in {node.name}()"
+        elif is_call(node, "print") and within and not script and not node.keywords:
+            yield node.lineno, "print", f"print in {within}()"
         elif is_call(node, "eval") or is_call(node, "exec"):
             yield node.lineno, "eval", f"{node.func.id} runs whatever text it is given"
         elif isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
