@@ -47,11 +47,11 @@ def main() -> None:
             print("progress:", part)
         print("fetch:", ticket.wait())
 
-        async def fetch_all() -> list[str]:
+        async def fetch_all() -> int:
             names = (f"{number}.txt" for number in range(50))
-            return await asyncio.gather(*(kernel.acall("fetch", name) for name in names))
+            return len(await asyncio.gather(*(kernel.acall("fetch", name) for name in names)))
 
-        print("fetched:", len(asyncio.run(fetch_all())))
+        print("fetched:", asyncio.run(fetch_all()))
 
         for text in ("", "some text"):
             try:

@@ -348,12 +348,14 @@ impl Kernel {
 
     /// What the kernel is doing.
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        convert::view(py, Payload::json(&self.inner.here(py)?.core().status()))
+        let inner = self.inner.here(py)?;
+        convert::view(py, py.detach(|| Payload::json(&inner.core().status())))
     }
 
     /// The agents, sorted by name, with how their calls went.
     fn agents<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        convert::view(py, Payload::json(&self.inner.here(py)?.core().agents()))
+        let inner = self.inner.here(py)?;
+        convert::view(py, py.detach(|| Payload::json(&inner.core().agents())))
     }
 
     /// The numbers of the calls in flight, sorted.
@@ -510,18 +512,19 @@ impl Kernel {
         };
         let (made, source) = made.map_err(|error| error::raise(py, &error))?;
         let made = Py::new(py, made)?;
-        let mut held = inner.held.lock();
-        match source {
-            Some(source) => {
-                held.pulls.retain(|source| source.strong_count() > 0);
-                held.pulls.push(Arc::downgrade(&source));
+        let closed: Vec<_> = {
+            let Held { pulls, callbacks, .. } = &mut *inner.held.lock();
+            match source {
+                Some(source) => {
+                    pulls.retain(|source| source.strong_count() > 0);
+                    pulls.push(Arc::downgrade(&source));
+                }
+                // Subscribed until it is unsubscribed, whether the object is kept or not.
+                None => callbacks.push(made.clone_ref(py)),
             }
-            // Subscribed until it is unsubscribed, whether the object is kept or not.
-            None => {
-                held.callbacks.retain(|callback| callback.get().is_open());
-                held.callbacks.push(made.clone_ref(py));
-            }
-        }
+            callbacks.extract_if(.., |callback| !callback.get().is_open()).collect()
+        };
+        drop(closed);
         Ok(made)
     }
 

@@ -28,6 +28,8 @@ struct Queue {
     missed: u64,
     /// Whether a job stands in the pool's queue or runs.
     scheduled: bool,
+    /// Whether a thread is handing records over; one at a time, so that they stay in order.
+    busy: bool,
 }
 
 impl Relay {
@@ -40,8 +42,11 @@ impl Relay {
         })
     }
 
-    /// Hands over what waits; needs the GIL.
+    /// Hands over what waits, unless another thread is at it; needs the GIL.
     pub(crate) fn empty(&self) {
+        if std::mem::replace(&mut self.queue.lock().busy, true) {
+            return;
+        }
         loop {
             let next = {
                 let mut queue = self.queue.lock();
@@ -49,6 +54,7 @@ impl Relay {
                     Some(record) => (record, std::mem::take(&mut queue.missed)),
                     None => {
                         queue.scheduled = false;
+                        queue.busy = false;
                         return;
                     }
                 }
@@ -59,7 +65,9 @@ impl Relay {
                 }
             });
             if given.is_none() {
-                self.queue.lock().records.clear();
+                // The interpreter is going.
+                let left = std::mem::take(&mut self.queue.lock().records);
+                drop(left);
             }
         }
     }

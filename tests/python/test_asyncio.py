@@ -39,6 +39,10 @@ def test_a_thousand_tickets_need_no_thread_each(kernel: Kernel) -> None:
     def keep(task: Task, reply: Reply) -> None:
         replies.append(reply)
 
+    def answer_all() -> None:
+        for number, reply in enumerate(replies):
+            reply.send(number)
+
     async def main() -> None:
         before = threading.active_count(), kernel.status()["threads"]["threads"]
         tasks = [asyncio.create_task(kernel.acall("keep", n)) for n in range(1000)]
@@ -46,7 +50,7 @@ def test_a_thousand_tickets_need_no_thread_each(kernel: Kernel) -> None:
             await asyncio.sleep(0)
         assert (threading.active_count(), kernel.status()["threads"]["threads"]) == before
         # Answered from one other thread, all at once.
-        await asyncio.to_thread(lambda: [reply.send(n) for n, reply in enumerate(replies)])
+        await asyncio.to_thread(answer_all)
         assert await asyncio.gather(*tasks) == list(range(1000))
 
     asyncio.run(main())
@@ -80,6 +84,10 @@ def test_one_wake_up_of_the_loop_serves_many_tickets(kernel: Kernel) -> None:
     def keep(task: Task, reply: Reply) -> None:
         replies.append(reply)
 
+    def answer_all() -> None:
+        for reply in replies:
+            reply.send(1)
+
     async def main() -> int:
         loop = asyncio.get_running_loop()
         wakes = 0
@@ -90,7 +98,7 @@ def test_one_wake_up_of_the_loop_serves_many_tickets(kernel: Kernel) -> None:
             wakes += 1
             return original(*args, **kwargs)
 
-        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+        setattr(loop, "call_soon_threadsafe", counted)  # noqa: B010
         tickets = [kernel.submit("keep") for _ in range(100)]
 
         async def wait(ticket: Ticket) -> object:
@@ -99,7 +107,7 @@ def test_one_wake_up_of_the_loop_serves_many_tickets(kernel: Kernel) -> None:
         tasks = [asyncio.create_task(wait(ticket)) for ticket in tickets]
         await asyncio.sleep(0)
         # The loop cannot run meanwhile, so one pending wake-up has to do for all.
-        thread = threading.Thread(target=lambda: [reply.send(1) for reply in replies])
+        thread = threading.Thread(target=answer_all)
         thread.start()
         thread.join()
         await asyncio.gather(*tasks)
@@ -328,9 +336,10 @@ def test_wrong_ways_to_declare_a_coroutine(kernel: Kernel) -> None:
     async def generator(_: object) -> AsyncIterator[int]:
         yield 1
 
-    for options in ({"inline": True}, {"reply": True}):
-        with pytest.raises(TypeError):
-            kernel.agent(**options)(agent)
+    with pytest.raises(TypeError):
+        kernel.agent(inline=True)(agent)
+    with pytest.raises(TypeError):
+        kernel.agent(reply=True)(agent)
     with pytest.raises(TypeError):
         kernel.subscribe("a", agent)
     kernel.agent(generator)

@@ -42,7 +42,8 @@ def use(kernel: Kernel, canary: Canary) -> None:
 
     @kernel.component("part")
     def part() -> Iterator[None]:
-        yield canary and None
+        assert canary
+        yield
 
     def on_event(event: Event) -> None:
         print(canary, kernel)

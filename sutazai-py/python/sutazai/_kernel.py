@@ -90,8 +90,10 @@ class Kernel(_sutazai.Kernel):
         try:
             self._start()
         except BaseException:
-            self._loop.stop(1.0)
-            closed(self)
+            # Interrupted by Ctrl-C it goes on starting, and is stopped at exit.
+            if self.phase == "built":
+                self._loop.stop(1.0)
+                closed(self)
             raise
         return self
 

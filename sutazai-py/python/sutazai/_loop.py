@@ -18,6 +18,13 @@ _bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = (
 )
 _bridges_lock = threading.Lock()
 
+
+def _after_fork_in_child() -> None:
+    """Another thread may have held the lock; the loops of the parent run no more."""
+    global _bridges_lock
+    _bridges_lock = threading.Lock()
+
+
 # asyncio itself holds its tasks weakly.
 _tasks: set[asyncio.Task[None]] = set()
 

@@ -7,6 +7,7 @@ import os
 import weakref
 from typing import TYPE_CHECKING
 
+from sutazai import _loop
 from sutazai._sutazai import _close_gate, _forked
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def closed(kernel: Kernel) -> None:
 def _after_fork_in_child() -> None:
     global _running
     _forked()
+    _loop._after_fork_in_child()
     # The parent's kernels have no threads here; nothing of theirs is stopped.
     _running = weakref.WeakSet()
 
