@@ -362,7 +362,8 @@ typedef struct sutazai_agent_table {
      */
     void *user;
     /**
-     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     * Frees `user`; called once, after `stop` and when no `handle` runs any more, on any thread.
+     * Replies that `user` keeps are best freed here. May be NULL.
      */
     void (*drop)(void *user);
     /**
