@@ -2,7 +2,12 @@
 //! data directory that is taken, interrupted.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::ffi::OsStr;
 use std::fs;
@@ -103,7 +108,7 @@ fn hostile_input_is_reported_and_not_fatal() {
     symlink("loop", tree.join("loop")).unwrap();
     symlink("..", tree.join("deep/up")).unwrap();
     place.write("closed", "x");
-    fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(tree.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     // Root reads everything.
     let closed = fs::File::open(tree.join("closed")).is_err();
 
