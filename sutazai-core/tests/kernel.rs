@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sutazai_core::agent::from_fn;
+use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
 use sutazai_core::config::Manifest;
 use sutazai_core::kernel::{Kernel, Phase};
-use sutazai_core::port::{AgentCard, Component, Task};
+use sutazai_core::port::{Agent, AgentCard, Component, Outcome, Task};
 use sutazai_core::{Code, Error, Result};
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -192,26 +193,27 @@ fn a_manifest_makes_a_kernel_with_its_agents() {
 }
 
 /// Keeps every reply for ever, which keep the books of their calls.
-struct Miser(Arc<()>, Mutex<Vec<sutazai_core::base::ticket::Reply<sutazai_core::port::Outcome>>>);
+struct Miser {
+    _held: Arc<()>,
+    replies: Mutex<Vec<Reply<Outcome>>>,
+}
 
-impl sutazai_core::port::Agent for Miser {
+impl Agent for Miser {
     fn card(&self) -> AgentCard {
         AgentCard::new("miser", ["keep"])
     }
-    fn handle(
-        &self,
-        _task: Task,
-        reply: sutazai_core::base::ticket::Reply<sutazai_core::port::Outcome>,
-    ) {
-        self.1.lock().push(reply);
+    fn handle(&self, _task: Task, reply: Reply<Outcome>) {
+        self.replies.lock().push(reply);
     }
 }
 
 #[test]
 fn an_agent_that_keeps_its_replies_goes_with_the_kernel() {
     let held = Arc::new(());
-    let kernel =
-        Kernel::builder().agent(Miser(Arc::clone(&held), Mutex::default())).build().unwrap();
+    let kernel = Kernel::builder()
+        .agent(Miser { _held: Arc::clone(&held), replies: Mutex::default() })
+        .build()
+        .unwrap();
     kernel.start().unwrap();
     let mut ticket = kernel.call(Task::new("keep", "x").timeout(Duration::from_millis(10)));
     assert_eq!(ticket.wait().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
