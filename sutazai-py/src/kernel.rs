@@ -1,3 +1,5 @@
+//! Long because: pyo3 wants all methods of a class in one block.
+//!
 //! `_sutazai.Kernel`: the native half of `sutazai.Kernel`.
 
 use std::path::PathBuf;
