@@ -1,5 +1,12 @@
 //! `include/sutazai.h` is what cbindgen writes of `sutazai-c/src`. With `BLESS=1` it is rewritten.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

@@ -23,6 +23,15 @@
 //! handle is dropped it stops, whoever still holds a ticket. Several kernels live in one process;
 //! two never share a data directory.
 
+#![cfg_attr(
+    not(feature = "agent"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the guarded call needs agents; without them the kernel is injection and lifecycle"
+    )
+)]
+
 #[cfg(feature = "agent")]
 mod agents;
 mod builder;

@@ -17,10 +17,13 @@ use crate::{Code, Error, Result};
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
+/// Values by namespace and key, each with when it was put.
+type Entries = BTreeMap<(String, String), (Arc<str>, Timestamp)>;
+
 struct Inner {
     /// Holds the directory's lock, so that two kernels do not share it in this build either.
     _dir: Option<DataDir>,
-    entries: Mutex<BTreeMap<(String, String), (Arc<str>, Timestamp)>>,
+    entries: Mutex<Entries>,
     writes: AtomicU64,
     closed: AtomicBool,
 }

@@ -1,7 +1,7 @@
 //! Everything that is specific to operating systems, one subject a file.
 
 pub mod lock;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "agent"))]
 pub(crate) mod pipe;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "agent"))]
 pub(crate) mod process;
