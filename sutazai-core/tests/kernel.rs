@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sutazai_core::agent::from_fn;
+use sutazai_core::base::runtime::Manual;
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
 use sutazai_core::config::Manifest;
-use sutazai_core::kernel::{Kernel, Phase};
-use sutazai_core::port::{Agent, AgentCard, Component, Outcome, Task};
+use sutazai_core::kernel::{Kernel, Limits, Phase};
+use sutazai_core::port::{
+    Access, Agent, AgentCard, CallRecord, Component, Decision, Outcome, Policy, Recorder, Task,
+};
 use sutazai_core::{Code, Error, Result};
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -80,7 +83,8 @@ fn a_failed_start_names_the_component_and_unwinds() {
     assert_eq!(error.code(), Code::COMPONENT_START);
     assert!(format!("{error:#}").contains("web") && format!("{error:#}").contains("no port"));
     assert_eq!(*diary.lock(), ["+disk", "-disk"]);
-    assert_eq!(kernel.phase(), Phase::Built);
+    assert_eq!(kernel.phase(), Phase::Stopped);
+    assert_eq!(kernel.start().unwrap_err().code(), Code::NOT_RUNNING);
 }
 
 #[test]
@@ -190,6 +194,91 @@ fn a_manifest_makes_a_kernel_with_its_agents() {
     kernel.stop(GRACE).unwrap();
     assert!(dir.path().join("state/state.db").exists());
     assert!(dir.path().join("state/logs/kernel.jsonl").exists());
+}
+
+struct Panicky;
+
+impl Recorder for Panicky {
+    fn record(&self, _call: &CallRecord<'_>) {
+        panic!("a recorder's own fault")
+    }
+}
+
+impl Policy for Panicky {
+    fn decide(&self, access: &Access<'_>) -> Decision {
+        assert!(access.task.skill() != "b", "a policy's own fault");
+        Decision::Allow
+    }
+}
+
+#[test]
+fn a_step_that_panics_keeps_no_call_from_its_answer() {
+    let kernel = Kernel::builder()
+        .recorder(Panicky)
+        .policy(Panicky)
+        .agent(from_fn(AgentCard::new("a", ["a", "b"]), |_: &Task| Ok("x")))
+        .build()
+        .unwrap();
+    kernel.start().unwrap();
+    kernel.call(Task::new("a", "x")).wait().unwrap();
+    assert_eq!(kernel.call(Task::new("b", "x")).wait().unwrap_err().code(), Code::PANIC);
+    kernel.stop(GRACE).unwrap();
+    assert_eq!(kernel.status().calls, 0);
+}
+
+#[test]
+fn a_kernel_whose_pool_is_full_stops_its_agents_all_the_same() {
+    struct Stops(Diary);
+    impl Agent for Stops {
+        fn card(&self) -> AgentCard {
+            AgentCard::new("stops", ["stops"])
+        }
+        fn handle(&self, _task: Task, _reply: Reply<Outcome>) {}
+        fn stop(&self, _deadline: Moment) {
+            self.0.lock().push("stopped".into());
+        }
+    }
+    let mut limits = Limits::default();
+    limits.pool = Some(1);
+    let diary = Diary::default();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let kernel = Kernel::builder()
+        .limits(limits)
+        .agent(Stops(Arc::clone(&diary)))
+        .agent(from_fn(AgentCard::new("hangs", ["hangs"]), move |_: &Task| {
+            let _ = held.lock().recv();
+            Ok("late")
+        }))
+        .build()
+        .unwrap();
+    kernel.start().unwrap();
+    let mut ticket = kernel.call(Task::new("hangs", "x").timeout(Duration::from_millis(20)));
+    assert_eq!(ticket.wait().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+    kernel.stop(Duration::from_millis(200)).unwrap();
+    assert_eq!(*diary.lock(), ["stopped"]);
+    drop(release);
+}
+
+#[test]
+fn mixed_deadlines_need_one_timer() {
+    let kernel = Kernel::builder()
+        .runtime(Arc::new(Manual::new()))
+        .agent(Miser { _held: Arc::new(()), replies: Mutex::default() })
+        .build()
+        .unwrap();
+    kernel.start().unwrap();
+    let call = |ms| kernel.call(Task::new("keep", "x").timeout(Duration::from_millis(ms)));
+    let long = call(30_000);
+    for _ in 0..100 {
+        let mut short = call(50);
+        kernel.advance(Duration::from_millis(100)).unwrap();
+        assert_eq!(short.try_take().unwrap().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+        assert!(kernel.runtime().stats().timers <= 1);
+    }
+    assert!(!long.is_done());
+    kernel.advance(Duration::from_millis(30_000)).unwrap();
+    assert!(long.is_done());
 }
 
 /// Keeps every reply for ever, which keep the books of their calls.

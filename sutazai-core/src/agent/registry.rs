@@ -51,6 +51,8 @@ pub struct Entry {
 pub enum AgentState {
     /// It is registered and has not been started.
     Registered,
+    /// It is being started.
+    Starting,
     /// It takes tasks.
     Ready,
     /// It finishes what it has and takes no more.
@@ -59,8 +61,13 @@ pub enum AgentState {
     Stopped,
 }
 
-const STATES: [AgentState; 4] =
-    [AgentState::Registered, AgentState::Ready, AgentState::Draining, AgentState::Stopped];
+const STATES: [AgentState; 5] = [
+    AgentState::Registered,
+    AgentState::Starting,
+    AgentState::Ready,
+    AgentState::Draining,
+    AgentState::Stopped,
+];
 
 /// An agent as hosts see it.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
@@ -227,6 +234,13 @@ impl Entry {
     /// Says whether it takes tasks.
     pub fn set_state(&self, state: AgentState) {
         self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Moves it from one state to another, unless it is in a third.
+    pub fn move_state(&self, from: AgentState, to: AgentState) -> bool {
+        self.state
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     /// Takes a place for one task, if it takes tasks and has one.

@@ -1,17 +1,21 @@
 //! The kernel's agents: registering, calling, cancelling, stopping.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::agent::{AgentState, AgentView, Entry};
 use crate::base::id::CallId;
-use crate::base::runtime::Job;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
 use crate::port::{Agent, AgentHost, Outcome, Task};
 use crate::{Code, Error, Result};
+
+/// Threads that start and stop agents, at most.
+const SIDE_BY_SIDE: usize = 16;
 
 impl Kernel {
     /// Takes a task all the way: authenticate, authorise, route, guard, the agent, record. The
@@ -55,18 +59,24 @@ impl Kernel {
     /// As [`add_agent`](Self::add_agent).
     pub fn add_shared_agent(&self, agent: Arc<dyn Agent>) -> Result<()> {
         let shared = &self.shared;
-        match shared.phase() {
-            Phase::Built | Phase::Starting => shared.agents.add(agent).map(drop),
-            Phase::Running => {
-                let entry = shared.agents.add(agent)?;
-                shared.start_agent(&entry).inspect_err(|_| {
-                    shared.agents.remove(entry.name());
-                })
-            }
-            Phase::Draining | Phase::Stopped => {
-                Err(Error::new(Code::DRAINING, "a kernel that stops takes no new agents"))
-            }
+        let stopping = || Error::new(Code::DRAINING, "a kernel that stops takes no new agents");
+        if matches!(shared.phase(), Phase::Draining | Phase::Stopped) {
+            return Err(stopping());
         }
+        let entry = shared.agents.add(agent)?;
+        // A kernel that is just starting starts it, or, when it has looked already, we do.
+        if shared.phase() == Phase::Running
+            && let Err(error) = shared.start_agent(&entry)
+        {
+            shared.agents.remove(entry.name());
+            return Err(error);
+        }
+        if matches!(shared.phase(), Phase::Draining | Phase::Stopped) {
+            shared.agents.remove(entry.name());
+            shared.stop_agent(&entry, shared.runtime.now());
+            return Err(stopping());
+        }
+        Ok(())
     }
 
     /// Removes an agent: it gets no more tasks, has `grace` to finish those under way, and is
@@ -105,30 +115,29 @@ impl Kernel {
 }
 
 impl Shared {
-    /// Starts every agent, side by side where the runtime can.
+    /// Starts every agent that has not been, side by side where the runtime can.
     pub(super) fn start_agents(self: &Arc<Self>) -> Result<()> {
-        let starting: Vec<_> = self
-            .agents
-            .all()
-            .into_iter()
-            .map(|entry| {
-                let shared = Arc::clone(self);
-                self.aside(move || shared.start_agent(&entry))
-            })
-            .collect();
-        // Wait for all, so that what did start is known to be stopped again.
-        let mut failed = None;
-        for mut ticket in starting {
-            if let Err(error) = ticket.wait().flatten() {
-                failed.get_or_insert(error);
+        let failed = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&failed);
+        let shared = Arc::clone(self);
+        // All are waited for, so that what did start is known to be stopped again.
+        self.side_by_side(Moment::FAR, move |entry| {
+            if let Err(error) = shared.start_agent(entry) {
+                seen.lock().get_or_insert(error);
             }
-        }
+        });
+        let failed = failed.lock().take();
         failed.map_or(Ok(()), Err)
     }
 
+    /// Starts an agent, unless somebody does or did.
     pub(super) fn start_agent(&self, entry: &Arc<Entry>) -> Result<()> {
+        if !entry.move_state(AgentState::Registered, AgentState::Starting) {
+            return Ok(());
+        }
         let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
-        let start = || entry.with_agent(|agent| agent.start(&host)).unwrap_or(Ok(()));
+        let gone = || Err(Error::new(Code::NOT_RUNNING, "the agent has been stopped"));
+        let start = || entry.with_agent(|agent| agent.start(&host)).unwrap_or_else(gone);
         super::caught(start).map_err(|error| {
             if error.context().any(|(key, _)| key == "agent") {
                 error
@@ -141,38 +150,60 @@ impl Shared {
         Ok(())
     }
 
-    /// Stops every agent, side by side where the runtime can.
+    /// Stops every agent that was started, side by side. One that overruns `deadline` by a second is
+    /// left behind.
     pub(super) fn stop_agents(self: &Arc<Self>, deadline: Moment) {
-        let started = |entry: &Arc<Entry>| entry.state() != AgentState::Registered;
-        let stopping: Vec<_> = self
-            .agents
-            .all()
-            .into_iter()
-            .filter(started)
-            .map(|entry| {
-                let shared = Arc::clone(self);
-                self.aside(move || shared.stop_agent(&entry, deadline))
-            })
-            .collect();
-        for mut ticket in stopping {
-            // One that overruns is left behind; its process group is killed when it is dropped.
-            let left = deadline.since(self.runtime.now()) + Duration::from_secs(1);
-            if ticket.wait_timeout(left).is_none() {
-                ticket.detach();
+        let shared = Arc::clone(self);
+        self.side_by_side(deadline + Duration::from_secs(1), move |entry| {
+            if entry.state() != AgentState::Registered {
+                shared.stop_agent(entry, deadline);
             }
-        }
+        });
     }
 
-    /// Runs `work` on the blocking pool; here when that is full or waiting for it is forbidden.
-    fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Ticket<T> {
-        let (ticket, reply) = ticket::pair();
-        let job: Job = Box::new(move || drop(reply.send(work())));
-        if !self.runtime.may_block() {
-            job();
-        } else if let Err(refused) = self.runtime.spawn_blocking(job) {
-            (refused.work)();
+    /// Does something with every agent, on a few threads of its own: the pool may be full of agents
+    /// that hang. Waits until all are done, or until `end`; in place where the runtime may not be
+    /// waited for.
+    fn side_by_side(
+        self: &Arc<Self>,
+        end: Moment,
+        f: impl Fn(&Arc<Entry>) + Send + Sync + 'static,
+    ) {
+        let agents = self.agents.all();
+        let threads = if self.runtime.may_block() { agents.len().min(SIDE_BY_SIDE) } else { 0 };
+        let (queue, work) = crossbeam_channel::unbounded();
+        for entry in agents {
+            let _ = queue.send(entry);
         }
-        ticket
+        drop(queue);
+        let f = Arc::new(f);
+        // Threads hold `done`; it is disconnected when the last has ended.
+        let (done, all_done) = crossbeam_channel::bounded::<()>(0);
+        for n in 1..=threads {
+            let (work, f, done) = (work.clone(), Arc::clone(&f), done.clone());
+            let name = format!("sutazai-agents-{n}");
+            // Without the thread the others do its share, or this one below.
+            let _ = std::thread::Builder::new().name(name).spawn(move || {
+                for entry in work {
+                    f(&entry);
+                }
+                drop(done);
+            });
+        }
+        drop(done);
+        if threads == 0 {
+            work.iter().for_each(|entry| f(&entry));
+            return;
+        }
+        let left = end.since(self.runtime.now());
+        let waited = crate::base::runtime::block(|| match Instant::now().checked_add(left) {
+            Some(end) => drop(all_done.recv_deadline(end)),
+            None => drop(all_done.recv()),
+        });
+        if waited.is_err() || self.runtime.now() < end {
+            // No thread could be had, or none may be waited for here: what is left is done in place.
+            work.try_iter().for_each(|entry| f(&entry));
+        }
     }
 
     fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {

@@ -32,7 +32,10 @@ impl Shared {
     ) -> (CallId, Ticket<Outcome>) {
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
-        match self.admit(&task, token, id, now) {
+        // The steps are the host's: one that panics refuses the call.
+        let admitted = catch_unwind(AssertUnwindSafe(|| self.admit(&task, token, id, now)))
+            .unwrap_or_else(|panic| Err(Refusal::early(super::panicked(panic))));
+        match admitted {
             Ok(admitted) => (id, self.dispatch(task, admitted, id, now)),
             Err(refusal) => {
                 let error = refusal.error.clone();
@@ -154,7 +157,12 @@ impl Shared {
         if !ticket.is_done()
             && let Some(settler) = ticket.settler()
         {
-            self.enter(id, deadline, settler, now);
+            self.enter(id, deadline, settler.clone(), now);
+            // A kernel that stopped meanwhile has answered what was in the table, and no timer runs.
+            if self.phase() == Phase::Stopped {
+                self.in_flight.leave(id);
+                settler.settle(Err(ticket::cancelled()));
+            }
         }
         ticket
     }
@@ -253,11 +261,9 @@ impl Hook<Outcome> for Book {
         let series = || shared.kept.of_agent(&card.name);
         self.entry.ledger().record(record.took, failure, series);
         let info = CallInfo::new(self.id, &self.skill, None, card, now);
-        shared.steps.guard.settled(&info, failure);
+        shared.guarded("guard", || shared.steps.guard.settled(&info, failure));
         shared.record(&record);
-        if by != Settled::ByKernel {
-            shared.in_flight.leave(self.id);
-        }
+        shared.in_flight.leave(self.id);
         if by != Settled::ByWorker {
             // The agent may be letting go at this moment: whichever comes second takes it back.
             shared.load.settle();

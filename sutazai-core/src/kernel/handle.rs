@@ -16,10 +16,10 @@ use super::shared::{Phase, Shared, Steps};
 use super::status::KernelStatus;
 use super::steps::{AllowAll, DeadlineOnly, Local};
 use crate::base::id::IdSource;
-use crate::base::runtime::{Runtime, Threads, ThreadsConfig, may_block_here};
+use crate::base::runtime::{Runtime, Threads, ThreadsConfig, block, may_block_here};
 use crate::base::time::Moment;
 use crate::event::Bus;
-use crate::observe::{Log, Registry, SpanRecorder};
+use crate::observe::{Level, Log, Registry, SpanRecorder};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
 
@@ -36,7 +36,12 @@ struct Owner {
     shared: Arc<Shared>,
     injector: Injector,
     owns_runtime: bool,
+    /// Whether it is to stop where it is dropped, whatever the thread.
+    in_place: bool,
 }
+
+/// What a stop gives each thing at least.
+const LEAST_GRACE: Duration = Duration::from_millis(100);
 
 /// How long a kernel whose last handle was dropped gives what it runs.
 const DROP_GRACE: Duration = Duration::from_secs(2);
@@ -98,7 +103,12 @@ impl Kernel {
         for agent in builder.agents {
             shared.agents.add(agent)?;
         }
-        let owner = Arc::new(Owner { shared: Arc::clone(&shared), injector, owns_runtime });
+        let owner = Arc::new(Owner {
+            shared: Arc::clone(&shared),
+            injector,
+            owns_runtime,
+            in_place: false,
+        });
         Ok(Self { shared, owner })
     }
 
@@ -106,8 +116,8 @@ impl Kernel {
     /// until all are ready. Calling it on a running kernel does nothing.
     ///
     /// # Errors
-    /// What failed to start, named; what had started is stopped again and the kernel is as it was
-    /// before. [`Code::NOT_RUNNING`] when the kernel has been stopped.
+    /// What failed to start, named; what had started is stopped again, and so is the kernel: build
+    /// another to try again. [`Code::NOT_RUNNING`] when the kernel has been stopped.
     pub fn start(&self) -> Result<()> {
         let shared = &self.shared;
         if !shared.move_phase(Phase::Built, Phase::Starting) {
@@ -123,11 +133,17 @@ impl Kernel {
             Ok(()) => {
                 shared.set_phase(Phase::Running);
                 shared.publish("kernel.started", serde_json::Value::Null);
+                // Agents that came after the others had been started.
+                #[cfg(feature = "agent")]
+                if let Err(error) = shared.start_agents() {
+                    let fields = [("error", format!("{error:#}"))];
+                    let log = self.log();
+                    log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
+                }
                 Ok(())
             }
             Err(error) => {
-                self.unwind();
-                shared.set_phase(Phase::Built);
+                let _ = self.owner.end(DROP_GRACE);
                 Err(error)
             }
         }
@@ -143,18 +159,6 @@ impl Kernel {
         #[cfg(feature = "agent")]
         shared.start_agents()?;
         Ok(())
-    }
-
-    fn unwind(&self) {
-        let shared = &self.shared;
-        let deadline = shared.runtime.now() + DROP_GRACE;
-        #[cfg(feature = "agent")]
-        shared.stop_agents(deadline);
-        let _ = shared.lifecycle.stop(deadline);
-        shared.kept.stop();
-        if self.owner.owns_runtime {
-            shared.runtime.stop(DROP_GRACE);
-        }
     }
 
     /// Stops: takes no more calls, lets those under way finish within `grace`, answers the rest with
@@ -266,18 +270,32 @@ impl Kernel {
 impl Owner {
     fn stop(&self, grace: Duration) -> Result<()> {
         let shared = &self.shared;
-        if !shared.move_phase(Phase::Running, Phase::Draining) {
-            if shared.move_phase(Phase::Built, Phase::Stopped) {
-                shared.store.close();
-                self.release();
-            }
+        if shared.move_phase(Phase::Built, Phase::Stopped) {
+            shared.store.close();
+            self.release();
             return Ok(());
+        }
+        if !shared.move_phase(Phase::Running, Phase::Draining) {
+            return match shared.phase() {
+                Phase::Starting => {
+                    Err(Error::new(Code::NOT_RUNNING, "the kernel is being started; stop it then")
+                        .operation("kernel.stop"))
+                }
+                _ => Ok(()),
+            };
         }
         shared.publish("kernel.draining", serde_json::Value::Null);
         if shared.runtime.may_block() {
-            shared.load.wait_idle(grace);
+            // On a worker of the pool its slot is lent out: the calls may need it.
+            let _ = block(|| shared.load.wait_idle(grace));
         }
-        let deadline = shared.runtime.now() + grace.max(Duration::from_millis(100));
+        self.end(grace)
+    }
+
+    /// Ends what has started, in reverse order.
+    fn end(&self, grace: Duration) -> Result<()> {
+        let shared = &self.shared;
+        let deadline = shared.runtime.now() + grace.max(LEAST_GRACE);
         #[cfg(feature = "agent")]
         {
             shared.cancel_all();
@@ -285,13 +303,14 @@ impl Owner {
         }
         let stopped = shared.lifecycle.stop(deadline);
         shared.set_phase(Phase::Stopped);
+        // Those that came in between; from here on a call sees the phase.
+        #[cfg(feature = "agent")]
+        shared.cancel_all();
         shared.publish("kernel.stopped", serde_json::Value::Null);
         shared.kept.stop();
         shared.store.close();
         if self.owns_runtime {
-            shared
-                .runtime
-                .stop(deadline.since(shared.runtime.now()).max(Duration::from_millis(100)));
+            shared.runtime.stop(deadline.since(shared.runtime.now()).max(LEAST_GRACE));
         }
         self.release();
         stopped
@@ -312,7 +331,7 @@ impl Drop for Owner {
         }
         // Where the runtime may not be waited for (virtual time, a host's only thread) stopping waits
         // for nothing; on a thread that drives futures it goes to one of our own.
-        if may_block_here() {
+        if self.in_place || may_block_here() {
             let _ = self.stop(DROP_GRACE);
             return;
         }
@@ -320,12 +339,12 @@ impl Drop for Owner {
             shared: Arc::clone(&self.shared),
             injector: self.injector.clone(),
             owns_runtime: self.owns_runtime,
+            in_place: true,
         };
-        let name = "sutazai-stop".to_owned();
-        let spawned = std::thread::Builder::new().name(name).spawn(move || {
-            let _ = owner.stop(DROP_GRACE);
+        // Without the thread the closure is dropped here, and the owner in it stops in place.
+        let _ = std::thread::Builder::new().name("sutazai-stop".to_owned()).spawn(move || {
+            drop(owner);
         });
-        drop(spawned);
     }
 }
 

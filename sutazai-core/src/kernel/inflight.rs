@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use crate::base::id::CallId;
+use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::Settler;
 use crate::base::time::Moment;
 use crate::port::Outcome;
@@ -26,10 +26,13 @@ pub(super) struct InFlight {
     shards: [CachePadded<Shard>; SHARDS],
     /// When the timer is set for, in nanoseconds; `u64::MAX` when it is not set.
     next_sweep: AtomicU64,
+    /// The timer that is set, and for when.
+    timer: Mutex<Option<(Moment, TimerId)>>,
 }
 
 #[derive(Default)]
 struct Shard {
+    /// How many there are; changed under the lock only.
     len: AtomicUsize,
     calls: Mutex<HashMap<u64, Call>>,
 }
@@ -41,7 +44,11 @@ struct Call {
 
 impl InFlight {
     pub(super) fn new() -> Self {
-        Self { shards: Default::default(), next_sweep: AtomicU64::new(u64::MAX) }
+        Self {
+            shards: Default::default(),
+            next_sweep: AtomicU64::new(u64::MAX),
+            timer: Mutex::new(None),
+        }
     }
 
     fn shard(&self, id: CallId) -> &Shard {
@@ -59,8 +66,11 @@ impl InFlight {
         now: Moment,
     ) -> Option<Moment> {
         let shard = self.shard(id);
-        shard.len.fetch_add(1, Ordering::SeqCst);
-        shard.calls.lock().insert(id.0, Call { deadline, settler: settler.clone() });
+        {
+            let mut calls = shard.calls.lock();
+            calls.insert(id.0, Call { deadline, settler: settler.clone() });
+            shard.len.store(calls.len(), Ordering::SeqCst);
+        }
         if settler.is_settled() {
             // It was answered meanwhile, maybe before it could be found here.
             self.leave(id);
@@ -79,10 +89,13 @@ impl InFlight {
         if shard.len.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let call = shard.calls.lock().remove(&id.0);
-        if call.is_some() {
-            shard.len.fetch_sub(1, Ordering::SeqCst);
-        }
+        let call = {
+            let mut calls = shard.calls.lock();
+            let call = calls.remove(&id.0);
+            shard.len.store(calls.len(), Ordering::SeqCst);
+            call
+        };
+        drop(call);
     }
 
     /// What answers this call in the agent's stead.
@@ -106,10 +119,32 @@ impl InFlight {
         self.shards.iter().map(|s| s.len.load(Ordering::Relaxed)).sum()
     }
 
+    /// Notes the timer that was set for `at`; gives back one that is not needed any more.
+    pub(super) fn armed(&self, at: Moment, timer: TimerId) -> Option<TimerId> {
+        let mut armed = self.timer.lock();
+        match *armed {
+            Some((earlier, _)) if earlier < at => Some(timer),
+            _ => armed.replace((at, timer)).map(|(_, old)| old),
+        }
+    }
+
+    /// The timer that was set for `at` fires: whether it is the one that counts. One that was
+    /// replaced by an earlier one does nothing, so that there is one chain of timers.
+    pub(super) fn fires(&self, at: Moment) -> bool {
+        {
+            let mut armed = self.timer.lock();
+            if armed.is_some_and(|(when, _)| when == at) {
+                *armed = None;
+            }
+        }
+        self.next_sweep
+            .compare_exchange(at.as_nanos(), u64::MAX, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
     /// Takes out every call whose deadline has passed (and those that were answered meanwhile), and
-    /// says when to sweep next.
+    /// says when to sweep next. After [`fires`](Self::fires).
     pub(super) fn sweep(&self, now: Moment) -> (Vec<(CallId, Settler<Outcome>)>, Option<Moment>) {
-        self.next_sweep.store(u64::MAX, Ordering::SeqCst);
         let mut due = Vec::new();
         let mut earliest = Moment::FAR;
         for shard in &self.shards {
@@ -149,8 +184,11 @@ impl InFlight {
     pub(super) fn take_all(&self) -> Vec<(CallId, Settler<Outcome>)> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let calls = std::mem::take(&mut *shard.calls.lock());
-            shard.len.fetch_sub(calls.len(), Ordering::SeqCst);
+            let calls = {
+                let mut calls = shard.calls.lock();
+                shard.len.store(0, Ordering::SeqCst);
+                std::mem::take(&mut *calls)
+            };
             all.extend(calls.into_iter().map(|(id, call)| (CallId(id), call.settler)));
         }
         all
@@ -177,6 +215,8 @@ mod tests {
             assert_eq!(set.is_some(), id == 1, "only an earlier deadline sets the timer anew");
             keep.push((ticket, reply));
         }
+        assert!(!table.fires(at(30)), "not the one that is set");
+        assert!(table.fires(at(10)));
         let (due, next) = table.sweep(at(20));
         let mut ids: Vec<_> = due.iter().map(|(id, _)| id.0).collect();
         ids.sort_unstable();
@@ -184,6 +224,14 @@ mod tests {
         assert_eq!(next, Some(at(30)));
         assert_eq!(table.len(), 1);
         assert_eq!(table.ids(), [CallId(2)]);
+    }
+
+    #[test]
+    fn an_earlier_timer_takes_the_place_of_a_later_one() {
+        let table = InFlight::new();
+        assert_eq!(table.armed(at(30), TimerId(1)), None);
+        assert_eq!(table.armed(at(10), TimerId(2)), Some(TimerId(1)));
+        assert_eq!(table.armed(at(20), TimerId(3)), Some(TimerId(3)), "itself: not needed");
     }
 
     #[test]

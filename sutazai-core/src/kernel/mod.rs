@@ -67,14 +67,16 @@ use crate::{Code, Error, Result};
 fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
         Ok(result) => result,
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "not a text".to_owned());
-            Err(Error::new(Code::PANIC, "code that the kernel called panicked")
-                .with("panic", message))
-        }
+        Err(panic) => Err(panicked(panic)),
     }
+}
+
+/// What a panic of foreign code is told as.
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Error {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "not a text".to_owned());
+    Error::new(Code::PANIC, "code that the kernel called panicked").with("panic", message)
 }

@@ -16,6 +16,7 @@ use crate::agent::Registry;
 use crate::base::id::IdSource;
 use crate::base::runtime::Runtime;
 use crate::event::Bus;
+use crate::observe::Level;
 use crate::port::{Authenticator, CallRecord, Guard, Policy, Recorder, Router};
 use crate::store::{DataDir, Store};
 
@@ -90,10 +91,22 @@ impl Shared {
     pub(super) fn record(&self, call: &CallRecord<'_>) {
         self.kept.record(call);
         for recorder in &self.steps.recorders {
-            recorder.record(call);
+            self.guarded("recorder", || recorder.record(call));
         }
         if let Some(error) = call.failure {
             self.announce_failure(call, error);
+        }
+    }
+
+    /// Runs a step of the host's that must not keep a call from its answer: a panic is logged.
+    #[inline]
+    pub(super) fn guarded(&self, step: &'static str, f: impl FnOnce()) {
+        if let Err(error) = super::caught(|| {
+            f();
+            Ok(())
+        }) {
+            let fields = [("step", step.to_owned()), ("error", error.to_string())];
+            self.kept.log().record(Level::Error, "sutazai.call", "a step panicked", fields);
         }
     }
 
@@ -135,14 +148,17 @@ impl Shared {
 
     fn sweep_at(self: &Arc<Self>, at: crate::base::time::Moment) {
         let weak = Arc::downgrade(self);
-        self.runtime.spawn_at(
-            at,
-            Box::new(move || {
-                if let Some(shared) = weak.upgrade() {
-                    shared.sweep();
-                }
-            }),
-        );
+        let job = Box::new(move || {
+            if let Some(shared) = weak.upgrade()
+                && shared.in_flight.fires(at)
+            {
+                shared.sweep();
+            }
+        });
+        let timer = self.runtime.spawn_at(at, job);
+        if let Some(stale) = self.in_flight.armed(at, timer) {
+            self.runtime.cancel(stale);
+        }
     }
 
     fn sweep(self: &Arc<Self>) {

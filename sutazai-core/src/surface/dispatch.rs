@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -9,7 +10,7 @@ use crate::base::id::SubscriptionId;
 use crate::base::nearest::nearest;
 use crate::base::payload::Payload;
 use crate::base::runtime::{Job, Runtime};
-use crate::base::ticket::{self, Hook, Settled, Ticket};
+use crate::base::ticket::{self, Hook, Reply, Settled, Ticket};
 use crate::event::Subscription;
 use crate::kernel::Kernel;
 use crate::{Code, Error, Result};
@@ -25,8 +26,15 @@ pub struct Surface {
 /// The subscriptions that a host pulls from by number.
 #[derive(Default)]
 pub(super) struct Subscriptions {
-    next: std::sync::atomic::AtomicU64,
-    open: Mutex<HashMap<u64, Arc<Mutex<Subscription>>>>,
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Open>>>,
+}
+
+/// An open subscription.
+pub(super) struct Open {
+    pub(super) subscription: Mutex<Subscription>,
+    /// Whether it was closed by its number; a pull that waits ends then.
+    pub(super) closed: AtomicBool,
 }
 
 /// Subscriptions that one surface holds, at most.
@@ -55,16 +63,15 @@ impl Surface {
     }
 
     /// Runs what may block on the runtime's blocking pool.
-    pub(super) fn aside(
+    pub(super) fn aside<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&Self) -> Result<Payload> + Send + 'static,
-    ) -> Ticket<Payload> {
+        f: impl FnOnce(Reply<T>) + Send + 'static,
+    ) -> Ticket<T> {
         let (ticket, reply) = ticket::pair_with(self.hook());
         let settler = ticket.settler();
-        let surface = self.clone();
         let job: Job = Box::new(move || {
             if !reply.cancelled() {
-                let _ = reply.answer(f(&surface));
+                f(reply);
             }
         });
         if let Err(refused) = self.kernel.runtime().spawn_blocking(job) {
@@ -90,16 +97,17 @@ impl Surface {
                 .advice("close those that nobody pulls from: event.unsubscribe"));
         }
         let next = &self.subscriptions.next;
-        let id = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-        open.insert(id, Arc::new(Mutex::new(subscription)));
+        let id = next.fetch_add(1, Ordering::Relaxed) + 1;
+        let closed = AtomicBool::new(false);
+        open.insert(id, Arc::new(Open { subscription: Mutex::new(subscription), closed }));
         Ok(SubscriptionId(id))
     }
 
-    pub(super) fn subscription(&self, id: SubscriptionId) -> Result<Arc<Mutex<Subscription>>> {
+    pub(super) fn subscription(&self, id: SubscriptionId) -> Result<Arc<Open>> {
         self.subscriptions.open.lock().get(&id.0).cloned().ok_or_else(|| no_subscription(id))
     }
 
-    pub(super) fn close(&self, id: SubscriptionId) -> Result<Arc<Mutex<Subscription>>> {
+    pub(super) fn close(&self, id: SubscriptionId) -> Result<Arc<Open>> {
         let closed = self.subscriptions.open.lock().remove(&id.0);
         closed.ok_or_else(|| no_subscription(id))
     }

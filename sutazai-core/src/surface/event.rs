@@ -1,16 +1,18 @@
 //! Rows of the bus: publish, subscribe, pull.
 
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::dispatch::Surface;
+use super::dispatch::{Open, Surface};
 use super::operation::{Nothing, Operation};
 use crate::base::id::SubscriptionId;
 use crate::base::payload::Payload;
-use crate::event::{BusStats, Delivered, Overflow, Pattern, Subject};
-use crate::{Code, Result};
+use crate::base::ticket::{self, Reply, Ticket};
+use crate::event::{BusStats, Delivered, Delivery, Overflow, Pattern, Subject, Subscription};
+use crate::{Code, Error, Result};
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
     table.extend([
@@ -32,7 +34,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             &[Code::SUBJECT_INVALID, Code::INVALID, Code::OVERLOADED],
             subscribe,
         ),
-        Operation::blocking(
+        Operation::later(
             "event.pull",
             "Takes the events that wait for a subscription, waiting for the first one if asked to.",
             &[Code::NOT_FOUND, Code::SUBSCRIPTION_CLOSED],
@@ -126,7 +128,7 @@ fn subscribe(surface: &Surface, request: Subscribe) -> Result<Subscribed> {
 struct Pull {
     /// The subscription's number.
     subscription: SubscriptionId,
-    /// How many events, at most; 256 without it.
+    /// How many events, at most; 256 without it; 0 takes none.
     #[serde(default = "a_page")]
     max: usize,
     /// How long to wait for the first event, in milliseconds; 0 without it.
@@ -154,27 +156,66 @@ struct PulledEvent {
     missed_before: u64,
 }
 
-fn pull(surface: &Surface, request: Pull) -> Result<Pulled> {
-    let subscription = surface.subscription(request.subscription)?;
-    let mut subscription = subscription.lock();
+/// Waiting goes on in slices: whoever cancels the pull, closes the subscription or pulls as well does
+/// not wait longer than one.
+const SLICE: Duration = Duration::from_millis(50);
+
+fn pull(surface: &Surface, request: Pull) -> Result<Ticket<Pulled>> {
+    let open = surface.subscription(request.subscription)?;
+    if request.timeout_ms == 0 {
+        return Ok(ticket::ready(open.take(request.max)));
+    }
+    // The job holds the subscription and not the kernel, which may stop meanwhile.
+    let timeout = Duration::from_millis(request.timeout_ms);
+    Ok(surface.aside(move |reply: Reply<Pulled>| {
+        let end = Instant::now().checked_add(timeout);
+        while !reply.cancelled() {
+            let left = end.map_or(SLICE, |end| end.saturating_duration_since(Instant::now()));
+            let answer = open.wait(left.min(SLICE), request.max);
+            if left.is_zero() || !matches!(&answer, Ok(pulled) if pulled.events.is_empty()) {
+                let _ = reply.answer(answer);
+                return;
+            }
+        }
+    }))
+}
+
+impl Open {
+    /// What waits, at most `max` events.
+    fn take(&self, max: usize) -> Result<Pulled> {
+        let mut subscription = self.subscription.lock();
+        let first = if max == 0 { None } else { subscription.try_next()? };
+        Ok(gathered(&mut subscription, first, max))
+    }
+
+    /// As [`take`](Self::take), waiting for the first one.
+    fn wait(&self, timeout: Duration, max: usize) -> Result<Pulled> {
+        let mut subscription = self.subscription.lock();
+        let closed = self.closed.load(Ordering::Acquire);
+        let first = if closed { None } else { subscription.wait(timeout)? };
+        if closed {
+            return Err(Error::new(Code::SUBSCRIPTION_CLOSED, "the subscription was closed")
+                .operation("event.pull"));
+        }
+        Ok(gathered(&mut subscription, first, max))
+    }
+}
+
+fn gathered(subscription: &mut Subscription, first: Option<Delivery>, max: usize) -> Pulled {
     let mut events = Vec::new();
-    let mut next = if request.timeout_ms == 0 {
-        subscription.try_next()?
-    } else {
-        subscription.wait(Duration::from_millis(request.timeout_ms))?
-    };
+    let mut next = first;
     while let Some(delivery) = next.take() {
         events.push(PulledEvent {
             subject: delivery.event.subject.as_str().to_owned(),
             payload: delivery.event.payload.clone(),
             missed_before: delivery.missed_before,
         });
-        if events.len() < request.max {
+        if events.len() < max {
             // An end after events is told with the next pull.
             next = subscription.try_next().unwrap_or(None);
         }
     }
-    Ok(Pulled { events, missed: subscription.missed() })
+    Pulled { events, missed: subscription.missed() }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -191,8 +232,10 @@ struct Unsubscribed {
 }
 
 fn unsubscribe(surface: &Surface, request: Unsubscribe) -> Result<Unsubscribed> {
-    let closed = surface.close(request.subscription)?;
-    let missed = closed.lock().missed();
+    let open = surface.close(request.subscription)?;
+    open.closed.store(true, Ordering::Release);
+    // A pull that waits lets go of it between two slices.
+    let missed = open.subscription.lock().missed();
     Ok(Unsubscribed { missed })
 }
 

@@ -72,7 +72,13 @@ impl Operation {
         A: Serialize + JsonSchema + 'static,
     {
         Self::row::<Q, A>(name, doc, errors, move |surface, text| match request::<Q>(name, text) {
-            Ok(request) => surface.aside(move |surface| Payload::json(&f(surface, request)?)),
+            Ok(request) => {
+                let inner = surface.clone();
+                surface.aside(move |reply| {
+                    let answer = f(&inner, request).and_then(|answer| Payload::json(&answer));
+                    let _ = reply.answer(answer);
+                })
+            }
             Err(error) => ticket::ready(Err(error)),
         })
     }

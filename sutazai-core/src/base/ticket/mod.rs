@@ -178,15 +178,19 @@ impl<T> Ticket<T> {
         drop(self.cell.take());
     }
 
+    /// Whether this thread may wait for this call.
+    fn may_block(&self) -> Result<()> {
+        match self.cell.as_ref().and_then(Cell::hook) {
+            Some(hook) if !hook.may_block() => Err(Error::from(&WOULD_DEADLOCK)),
+            _ => Ok(()),
+        }
+    }
+
     fn wait_until(&mut self, timeout: Option<Duration>) -> Result<Option<Result<T>>> {
         if let Some(answer) = self.try_take() {
             return Ok(Some(answer));
         }
-        if let Some(hook) = self.cell.as_ref().and_then(Cell::hook)
-            && !hook.may_block()
-        {
-            return Err(Error::from(&WOULD_DEADLOCK));
-        }
+        self.may_block()?;
         super::runtime::block(|| park::wait(self, timeout))
     }
 }

@@ -48,6 +48,7 @@ impl<T> Ticket<T> {
         if let Some(part) = self.try_part() {
             return Ok(Some(part));
         }
+        self.may_block()?;
         crate::base::runtime::block(|| {
             park::block_on(&mut NextPart { ticket: self }, Some(timeout)).flatten()
         })
