@@ -600,7 +600,7 @@ struct sutazai_error *sutazai_kernel_new(const char *config,
  * when it runs already.
  *
  * Errors:
- * What failed to start; everything else is stopped again and start may be tried anew.
+ * What failed to start; everything else is stopped again, and so is the kernel: make another to try again.
  * `SUTAZAI_BASE_NOT_RUNNING` after `sutazai_kernel_stop`: a kernel starts once.
  *
  * Pointers:
