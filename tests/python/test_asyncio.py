@@ -10,6 +10,7 @@ import pytest
 
 import sutazai
 from sutazai import Context, Kernel, Reply, Task, Ticket
+from sutazai._loop import bridge_of
 
 
 def test_tickets_and_calls_are_awaited(kernel: Kernel) -> None:
@@ -247,6 +248,42 @@ def test_parts_are_iterated_while_they_come(kernel: Kernel) -> None:
             seen.append(part)
             go.set()
         assert seen == [0, 1, 2] and await ticket == "done"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_part_between_the_look_and_the_wait_is_delivered(kernel: Kernel, count: int) -> None:
+    replies: list[Reply] = []
+
+    @kernel.agent(reply=True, inline=True)
+    def keep(task: Task, reply: Reply) -> None:
+        replies.append(reply)
+
+    def send(first: int) -> None:
+        for number in range(first, first + count):
+            replies[0].progress(number)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ticket = kernel.submit("keep")
+        assert ticket._poll_part() is None
+        await asyncio.to_thread(send, 0)
+        woken: asyncio.Future[None] = loop.create_future()
+        ticket._wake(bridge_of(loop), woken)
+        await woken
+        # The call goes on, and what waiting found comes first.
+        for number in range(count):
+            assert await anext(ticket) == number
+        assert ticket._poll_part() is None and not ticket.done()
+        # The same with the answer on its heels.
+        await asyncio.to_thread(send, count)
+        woken = loop.create_future()
+        ticket._wake(bridge_of(loop), woken)
+        replies[0].send("done")
+        await woken
+        assert [part async for part in ticket] == list(range(count, 2 * count))
+        assert await ticket == "done"
 
     asyncio.run(main())
 
