@@ -296,7 +296,9 @@ class Rude(asyncio.SelectorEventLoop):
         super().__init__()
         self.errors: list[BaseException] = []
 
-    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.Handle:
         if self.errors:
             raise self.errors.pop()
         return super().call_soon_threadsafe(*args, **kwargs)
