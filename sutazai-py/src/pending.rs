@@ -106,6 +106,8 @@ pub(crate) struct Pending {
 struct State {
     /// None once answered, and while somebody cancels.
     source: Option<Source>,
+    /// Our waker stands in the ticket.
+    watched: bool,
     answer: Option<Result<Payload>>,
     /// What was looked at and not read, and all that was not read when the answer came; older than
     /// what the ticket holds.
@@ -138,6 +140,7 @@ impl Pending {
         let this = Arc::new(Self {
             state: Mutex::new(State {
                 source: Some(source),
+                watched: false,
                 answer: None,
                 parts: VecDeque::new(),
                 missed: 0,
@@ -157,15 +160,19 @@ impl Pending {
         if state.answer.is_some() {
             return true;
         }
-        let State { source, answer, parts, missed, .. } = &mut *state;
+        let State { source, watched, answer, parts, missed, .. } = &mut *state;
         let Some(ticket) = source else { return false };
         // Parts are read before the answer is taken: the ticket forgets them with it.
         if ticket.is_done() {
             parts.extend(std::iter::from_fn(|| ticket.try_part()));
             *missed = ticket.missed_parts();
+        } else if *watched {
+            // Polling again could find a later answer, and lose the parts that came before it.
+            return false;
         }
         let waker = Waker::from(Arc::clone(self));
         let Poll::Ready(found) = ticket.poll(&mut Context::from_waker(&waker)) else {
+            *watched = true;
             return false;
         };
         *answer = Some(found);
