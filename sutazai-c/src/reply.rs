@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sutazai_core::base::error::Fixed;
-use sutazai_core::base::ticket::{Reply, Settler};
+use sutazai_core::base::ticket::Reply;
 use sutazai_core::port::Outcome;
 use sutazai_core::{Code, Error, Result};
 
@@ -27,15 +27,37 @@ pub struct sutazai_reply {
 enum Slot {
     Whole(Reply<Outcome>),
     /// Lent to callers of `progress` and `on_cancel`, which run foreign code without the lock.
-    Lent(Arc<Reply<Outcome>>),
+    Lent(Arc<Lent>),
     Answered,
 }
 
-/// What answers a call, taken out of its slot.
-enum Answer {
-    Reply(Reply<Outcome>),
-    /// Another thread is reporting progress; its share is dropped when it is through.
-    Settler(Settler<Outcome>),
+/// A reply that several threads use. Answering consumes it: the answer is left beside it, and
+/// whoever lets go last gives it, so that it is always the worker's own.
+struct Lent {
+    reply: Option<Reply<Outcome>>,
+    answer: Mutex<Option<Result<Outcome>>>,
+}
+
+impl Lent {
+    fn cancelled(&self) -> bool {
+        self.reply.as_ref().is_none_or(Reply::cancelled)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        match (self.reply.take(), self.answer.get_mut().take()) {
+            (Some(reply), Some(answer)) => reply.answer(answer).map_err(|_| too_late()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Without an answer the reply is dropped, which answers `ABANDONED`.
+        if let (Some(reply), Some(answer)) = (self.reply.take(), self.answer.get_mut().take()) {
+            let _ = reply.answer(answer);
+        }
+    }
 }
 
 impl sutazai_reply {
@@ -54,37 +76,38 @@ impl sutazai_reply {
     /// Answers; no lock is held while the caller's code runs.
     fn answer(&self, answer: Result<Outcome>) -> Result<()> {
         let slot = std::mem::replace(&mut *self.slot.lock(), Slot::Answered);
-        let end = match slot {
-            Slot::Whole(reply) => Answer::Reply(reply),
-            Slot::Lent(shared) => match Arc::try_unwrap(shared) {
-                Ok(reply) => Answer::Reply(reply),
-                Err(shared) => Answer::Settler(shared.settler().ok_or_else(too_late)?),
-            },
-            Slot::Answered => return Err(too_late()),
-        };
-        match end {
-            Answer::Reply(reply) => reply.answer(answer).map_err(|_| too_late()),
-            Answer::Settler(settler) if settler.settle(answer) => Ok(()),
-            Answer::Settler(_) => Err(too_late()),
+        match slot {
+            Slot::Whole(reply) => reply.answer(answer).map_err(|_| too_late()),
+            Slot::Lent(lent) if lent.cancelled() => Err(too_late()),
+            Slot::Lent(lent) => {
+                *lent.answer.lock() = Some(answer);
+                Arc::into_inner(lent).map_or(Ok(()), Lent::finish)
+            }
+            Slot::Answered => Err(too_late()),
         }
     }
 
     /// The reply, to be used without the lock.
-    fn share(&self) -> Option<Arc<Reply<Outcome>>> {
+    fn share(&self) -> Option<Arc<Lent>> {
         let mut slot = self.slot.lock();
-        let shared = match std::mem::replace(&mut *slot, Slot::Answered) {
-            Slot::Whole(reply) => Arc::new(reply),
-            Slot::Lent(shared) => shared,
+        let lent = match std::mem::replace(&mut *slot, Slot::Answered) {
+            Slot::Whole(reply) => Arc::new(Lent { reply: Some(reply), answer: Mutex::default() }),
+            Slot::Lent(lent) => lent,
             Slot::Answered => return None,
         };
-        *slot = Slot::Lent(Arc::clone(&shared));
-        Some(shared)
+        *slot = Slot::Lent(Arc::clone(&lent));
+        Some(lent)
+    }
+
+    /// Runs `f` on the reply without the lock; `None` once it was answered.
+    fn with<R>(&self, f: impl FnOnce(&Reply<Outcome>) -> R) -> Option<R> {
+        self.share()?.reply.as_ref().map(f)
     }
 
     fn is_cancelled(&self) -> bool {
         match &*self.slot.lock() {
             Slot::Whole(reply) => reply.cancelled(),
-            Slot::Lent(reply) => reply.cancelled(),
+            Slot::Lent(lent) => lent.cancelled(),
             Slot::Answered => true,
         }
     }
@@ -216,7 +239,7 @@ pub unsafe extern "C" fn sutazai_reply_progress(
         let reply = unsafe { borrow(reply) }?;
         // SAFETY: the caller's promise.
         let part = unsafe { json(part, part_len, "part") }?;
-        reply.share().ok_or_else(too_late)?.progress(part)
+        reply.with(|reply| reply.progress(part)).ok_or_else(too_late)?
     })
 }
 
@@ -253,8 +276,7 @@ pub unsafe extern "C" fn sutazai_reply_on_cancel(
         let cancelled = required(table.cancelled, "cancelled")?;
         // SAFETY: the caller promised that the table's callbacks may be called so.
         let callback = move || unsafe { cancelled(user.get()) };
-        reply.share().ok_or_else(too_late)?.on_cancel(callback);
-        Ok(())
+        reply.with(|reply| reply.on_cancel(callback)).ok_or_else(too_late)
     })
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use sutazai_core::{Code, Error};
@@ -14,6 +15,9 @@ use sutazai_core::{Code, Error};
 use crate::pending::Pending;
 use crate::reply::Answerer;
 use crate::{exit, wait};
+
+/// How often a loop that is open is asked to take `_drain` before the next item has to do it.
+const ATTEMPTS: u32 = 8;
 
 /// What runs on a loop on behalf of the kernel.
 #[pyclass(frozen, weakref, module = "sutazai._sutazai", name = "_Bridge")]
@@ -83,10 +87,8 @@ pub(crate) fn push(bridge: &Py<Bridge>, item: Item) {
                 return;
             }
             drop(queue);
-            let alive = exit::attach(|py| {
-                if scheduled { this.is_open(py) } else { this.schedule(bridge.bind(py)) }
-            });
-            if !matches!(alive, Some(Ok(true))) {
+            let alive = exit::attach(|py| this.rouse(bridge.bind(py), scheduled));
+            if alive != Some(true) {
                 this.die();
             }
             None
@@ -98,6 +100,40 @@ pub(crate) fn push(bridge: &Py<Bridge>, item: Item) {
 }
 
 impl Bridge {
+    /// Has the loop run `_drain`; looks only when it is `scheduled`. False when the loop is closed or
+    /// gone: any other failure says nothing about it, above all Ctrl-C, which Python raises wherever
+    /// its main thread happens to be.
+    fn rouse(&self, me: &Bound<'_, Self>, scheduled: bool) -> bool {
+        let py = me.py();
+        let mut interrupted = false;
+        let mut attempts = 0;
+        let alive = loop {
+            let tried = if scheduled { self.is_open(py) } else { self.schedule(me) };
+            let error = match tried {
+                Ok(alive) => break alive,
+                Err(error) => error,
+            };
+            interrupted |= error.is_instance_of::<PyKeyboardInterrupt>(py);
+            if matches!(self.is_open(py), Ok(false)) {
+                break false;
+            }
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                if !scheduled {
+                    // The next item tries again.
+                    self.queue.lock().scheduled = false;
+                }
+                error.write_unraisable(py, None);
+                break true;
+            }
+        };
+        // Last: it would come up in the attempts.
+        if interrupted {
+            wait::interrupt_again(py);
+        }
+        alive
+    }
+
     fn is_open(&self, py: Python<'_>) -> PyResult<bool> {
         let target = self.target.call0(py)?;
         Ok(!target.is_none(py) && !target.call_method0(py, "is_closed")?.is_truthy(py)?)

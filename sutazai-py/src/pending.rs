@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::prelude::*;
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Runtime;
@@ -106,8 +106,11 @@ pub(crate) struct Pending {
 struct State {
     /// None once answered, and while somebody cancels.
     source: Option<Source>,
+    /// Our waker stands in the ticket.
+    watched: bool,
     answer: Option<Result<Payload>>,
-    /// What was not read when the answer came.
+    /// What was looked at and not read, and all that was not read when the answer came; older than
+    /// what the ticket holds.
     parts: VecDeque<Payload>,
     missed: u64,
     /// Nobody cancels by losing interest.
@@ -137,6 +140,7 @@ impl Pending {
         let this = Arc::new(Self {
             state: Mutex::new(State {
                 source: Some(source),
+                watched: false,
                 answer: None,
                 parts: VecDeque::new(),
                 missed: 0,
@@ -156,15 +160,19 @@ impl Pending {
         if state.answer.is_some() {
             return true;
         }
-        let State { source, answer, parts, missed, .. } = &mut *state;
+        let State { source, watched, answer, parts, missed, .. } = &mut *state;
         let Some(ticket) = source else { return false };
         // Parts are read before the answer is taken: the ticket forgets them with it.
         if ticket.is_done() {
             parts.extend(std::iter::from_fn(|| ticket.try_part()));
             *missed = ticket.missed_parts();
+        } else if *watched {
+            // Polling again could find a later answer, and lose the parts that came before it.
+            return false;
         }
         let waker = Waker::from(Arc::clone(self));
         let Poll::Ready(found) = ticket.poll(&mut Context::from_waker(&waker)) else {
+            *watched = true;
             return false;
         };
         *answer = Some(found);
@@ -217,25 +225,27 @@ impl Pending {
 
     /// The next part, or the end of them; leaves the waker otherwise.
     pub(crate) fn poll_part(self: &Arc<Self>) -> Poll<Option<Payload>> {
+        let (mut state, found) = self.fetch_part();
+        found.map(|()| state.parts.pop_front())
+    }
+
+    /// Ready once the next part is the first of `parts`, or none is to come and `parts` is empty;
+    /// leaves the waker otherwise. Looking and taking are under one lock, or parts would overtake
+    /// one another.
+    fn fetch_part(self: &Arc<Self>) -> (MutexGuard<'_, State>, Poll<()>) {
         // Order: an answer makes the rest of the parts readable in `parts`.
-        if self.look() {
-            return Poll::Ready(self.state.lock().parts.pop_front());
-        }
-        let waker = Waker::from(Arc::clone(self));
+        let settled = self.look();
         let mut state = self.state.lock();
         let State { source, answer, parts, .. } = &mut *state;
-        match source {
-            Some(ticket) => match ticket.poll_part(&mut Context::from_waker(&waker)) {
-                Poll::Ready(None) => {
-                    drop(state);
-                    self.look();
-                    Poll::Ready(self.state.lock().parts.pop_front())
-                }
-                other => other,
-            },
-            None if answer.is_some() => Poll::Ready(parts.pop_front()),
-            None => Poll::Pending,
-        }
+        let found = if settled || answer.is_some() || !parts.is_empty() {
+            Poll::Ready(())
+        } else if let Some(ticket) = source {
+            let waker = Waker::from(Arc::clone(self));
+            ticket.poll_part(&mut Context::from_waker(&waker)).map(|part| parts.extend(part))
+        } else {
+            Poll::Pending
+        };
+        (state, found)
     }
 
     pub(crate) fn missed_parts(&self) -> u64 {
@@ -291,15 +301,7 @@ impl Pending {
     }
 
     fn has_part(self: &Arc<Self>) -> bool {
-        match self.poll_part() {
-            Poll::Ready(Some(part)) => {
-                // Given back: it was only looked at.
-                self.state.lock().parts.push_front(part);
-                true
-            }
-            Poll::Ready(None) => true,
-            Poll::Pending => false,
-        }
+        self.fetch_part().1.is_ready()
     }
 
     fn may_block(&self, py: Python<'_>) -> PyResult<()> {

@@ -27,6 +27,21 @@ pub(crate) fn interrupt_here() {
     INTERRUPTED.set(true);
 }
 
+/// Says that Ctrl-C came up where nobody could raise it: Python raises it again in the main thread,
+/// between two of its next instructions. On other threads it was none.
+pub(crate) fn interrupt_again(py: Python<'_>) {
+    static INTERRUPT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let again = is_main_thread(py).and_then(|main| {
+        if main {
+            INTERRUPT.import(py, "_thread", "interrupt_main")?.call0()?;
+        }
+        Ok(())
+    });
+    if let Err(error) = again {
+        error.write_unraisable(py, None);
+    }
+}
+
 /// Runs `f`; Ctrl-C that ended an inline agent under it is raised.
 pub(crate) fn interruptible<T>(f: impl FnOnce() -> T) -> PyResult<T> {
     INTERRUPTED.set(false);

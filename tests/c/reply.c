@@ -68,16 +68,27 @@ static void *report(void *user) {
     return NULL;
 }
 
+/* An answer that comes while other threads report is the agent's own: nobody is told of a
+   cancellation. */
 static void threads_report_and_answer_at_once(void) {
+    cancels = drops = 0;
     sutazai_kernel *kernel = started("");
     sutazai_reply *kept = NULL;
     add_agent(kernel, KEEP_CARD, keep_handle, &kept);
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 50; round++) {
         sutazai_ticket *ticket = NULL;
         OK(sutazai_call(kernel, S("keep"), NULL, 0, 0, &ticket));
+        sutazai_cancel_table table = cancel_table();
+        OK(sutazai_reply_on_cancel(kept, &table));
         pthread_t threads[2];
         for (int i = 0; i < 2; i++) CHECK(pthread_create(&threads[i], NULL, report, kept) == 0);
+        /* They are at it. */
+        sutazai_buffer part = {0};
+        OK(sutazai_ticket_next_part(ticket, SUTAZAI_FOREVER, &part));
+        sutazai_buffer_free(&part);
         OK(sutazai_reply_send(kept, S("2")));
+        CHECK(sutazai_reply_cancelled(kept));
+        FAILS(sutazai_reply_send(kept, S("3")), SUTAZAI_BASE_TOO_LATE);
         for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
         sutazai_reply_free(kept);
         sutazai_buffer answer = {0};
@@ -85,6 +96,7 @@ static void threads_report_and_answer_at_once(void) {
         CHECK(equals(&answer, "2"));
         sutazai_buffer_free(&answer);
         sutazai_ticket_free(ticket);
+        CHECK(cancels == 0 && drops == round + 1);
     }
     sutazai_kernel_free(kernel);
 }

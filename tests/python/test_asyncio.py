@@ -2,14 +2,16 @@
 
 import asyncio
 import gc
+import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 import sutazai
 from sutazai import Context, Kernel, Reply, Task, Ticket
+from sutazai._loop import bridge_of
 
 
 def test_tickets_and_calls_are_awaited(kernel: Kernel) -> None:
@@ -249,6 +251,111 @@ def test_parts_are_iterated_while_they_come(kernel: Kernel) -> None:
         assert seen == [0, 1, 2] and await ticket == "done"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_part_between_the_look_and_the_wait_is_delivered(kernel: Kernel, count: int) -> None:
+    replies: list[Reply] = []
+
+    @kernel.agent(reply=True, inline=True)
+    def keep(task: Task, reply: Reply) -> None:
+        replies.append(reply)
+
+    def send(first: int) -> None:
+        for number in range(first, first + count):
+            replies[0].progress(number)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ticket = kernel.submit("keep")
+        assert ticket._poll_part() is None
+        await asyncio.to_thread(send, 0)
+        woken: asyncio.Future[None] = loop.create_future()
+        ticket._wake(bridge_of(loop), woken)
+        await woken
+        # The call goes on, and what waiting found comes first.
+        for number in range(count):
+            assert await anext(ticket) == number
+        assert ticket._poll_part() is None and not ticket.done()
+        # The same with the answer on its heels.
+        await asyncio.to_thread(send, count)
+        woken = loop.create_future()
+        ticket._wake(bridge_of(loop), woken)
+        replies[0].send("done")
+        await woken
+        assert [part async for part in ticket] == list(range(count, 2 * count))
+        assert await ticket == "done"
+
+    asyncio.run(main())
+
+
+class Rude(asyncio.SelectorEventLoop):
+    """A loop whose `call_soon_threadsafe` raises what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[BaseException] = []
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.Handle:
+        if self.errors:
+            raise self.errors.pop()
+        return super().call_soon_threadsafe(*args, **kwargs)
+
+
+@pytest.fixture
+def rude(kernel: Kernel) -> Iterator[Rude]:
+    loop = Rude()
+
+    @kernel.agent(loop=loop)
+    async def double(number: int) -> int:
+        return 2 * number
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.errors.clear()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(60)
+    loop.close()
+
+
+def test_ctrl_c_on_the_way_to_a_loop_does_not_end_its_bridge(kernel: Kernel, rude: Rude) -> None:
+    tickets = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # anywhere from the second line on
+        rude.errors.append(KeyboardInterrupt())
+        tickets.append(kernel.submit("double", 1))
+        # Not lost: it comes up here, in the thread that it was meant for.
+        for _ in range(1000):
+            threading.get_ident()
+    assert not rude.errors
+    assert [ticket.wait(60) for ticket in tickets] in ([], [2])
+    assert kernel.call("double", 21, timeout=60) == 42
+
+
+def test_a_loop_that_fails_for_a_while_is_asked_again(kernel: Kernel, rude: Rude) -> None:
+    rude.errors.append(OSError("no descriptors"))
+    assert kernel.call("double", 1, timeout=60) == 2
+
+
+def test_a_loop_that_keeps_failing_keeps_what_waits(
+    kernel: Kernel, rude: Rude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[object] = []
+    told = threading.Event()
+
+    def hook(unraisable: Any) -> None:
+        shown.append(unraisable.exc_type)
+        told.set()
+
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+    rude.errors.extend(MemoryError() for _ in range(8))
+    first = kernel.submit("double", 1)
+    assert told.wait(60) and not rude.errors
+    # The next item takes it along.
+    assert kernel.call("double", 2, timeout=60) == 4
+    assert first.wait(60) == 2 and shown == [MemoryError]
 
 
 def test_a_closed_loop_with_calls_in_flight_is_clean(kernel: Kernel) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -83,6 +84,31 @@ def test_a_stopped_kernel_and_its_agents_are_collected() -> None:
         return [kernel, canary]
 
     assert collected(made)
+
+
+def test_replies_that_are_kept_do_not_keep_a_stopped_kernel() -> None:
+    kept: list[tuple[Task, Reply]] = []
+
+    def made() -> list[object]:
+        kernel, canary = Kernel(), Canary()
+
+        @kernel.agent(reply=True)
+        def keep(task: Task, reply: Reply) -> None:
+            assert canary and kernel
+            kept.append((task, reply))
+            if task.input == "answered":
+                reply.send(1)
+
+        kernel.start()
+        kernel.call("keep", "answered")
+        kernel.submit("keep", "open").detach()
+        while len(kept) < 2:
+            time.sleep(0)
+        kernel.stop(0.1)
+        return [kernel, canary]
+
+    assert collected(made)
+    assert len(kept) == 2 and all(reply.cancelled for _, reply in kept)
 
 
 def test_a_kernel_that_never_started_lets_go_too() -> None:
