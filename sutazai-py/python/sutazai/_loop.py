@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -137,6 +138,19 @@ class LoopThread:
         loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
             thread.join(timeout)
+            if thread.is_alive():
+                _left_behind.append(thread)
+
+
+# Threads of loops that had not ended when their kernel was stopped.
+_left_behind: list[threading.Thread] = []
+
+
+def _join_left_behind(timeout: float) -> None:
+    """Waits for loops that are still ending: a thread must not be in our code at the exit."""
+    end = time.monotonic() + timeout
+    while _left_behind:
+        _left_behind.pop().join(max(0.0, end - time.monotonic()))
 
 
 def _drive(loop: asyncio.AbstractEventLoop) -> None:

@@ -17,6 +17,8 @@ _running: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
 # What runs when the interpreter exits gets this long to finish, in seconds.
 _EXIT_GRACE = 0.5
+# And loops whose kernels had been stopped before get this long to end, in seconds.
+_LOOPS_GRACE = 2.0
 
 
 def opened(kernel: Kernel) -> None:
@@ -43,6 +45,7 @@ def _at_exit() -> None:
         except Exception:
             # There is nobody left to tell.
             pass
+    _loop._join_left_behind(_LOOPS_GRACE)
     _close_gate()
 
 
