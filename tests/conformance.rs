@@ -263,10 +263,19 @@ fn run(case: &Case) -> std::result::Result<(), String> {
     let mut ticket = bench.submit(&case.op, &case.request, case.advance_ms);
     let actual = outcome(bench.answer(&mut ticket));
     let expected = bench.fill(&case.expect);
-    if agrees(&expected, &actual) {
-        return Ok(());
+    if !agrees(&expected, &actual) {
+        return Err(format!("expected {expected}\n     got {actual}"));
     }
-    Err(format!("expected {expected}\n     got {actual}"))
+    match actual.pointer("/error/name").and_then(Value::as_str) {
+        Some(code) if !declares(&case.op, code) => Err(format!("{code} is not declared")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the operation's row names the code, or any operation may answer with it.
+fn declares(op: &str, code: &str) -> bool {
+    surface::COMMON.iter().any(|common| common.name() == code)
+        || surface::operation(op).is_some_and(|row| row.view().errors.contains(&code))
 }
 
 #[test]

@@ -32,6 +32,13 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::PANIC,
                 Code::DENIED,
                 Code::UNAUTHENTICATED,
+                Code::AGENT_FAILED,
+                Code::AGENT_EXITED,
+                Code::AGENT_PROTOCOL,
+                Code::AGENT_BAD_ANSWER,
+                Code::ABANDONED,
+                Code::NOT_RUNNING,
+                Code::DRAINING,
             ],
             call,
         ),
@@ -62,8 +69,16 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         #[cfg(unix)]
         Operation::blocking(
             "agent.add_process",
-            "Registers an agent that is a process and speaks JSON lines, and starts it.",
-            &[Code::INVALID, Code::ALREADY_EXISTS, Code::AGENT_START],
+            "Registers an agent that is a process and speaks JSON lines, and starts it \
+             when the kernel runs.",
+            &[
+                Code::INVALID,
+                Code::ALREADY_EXISTS,
+                Code::AGENT_START,
+                Code::AGENT_PROTOCOL,
+                Code::NOT_RUNNING,
+                Code::DRAINING,
+            ],
             add_process,
         ),
         Operation::blocking(

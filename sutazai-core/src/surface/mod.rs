@@ -32,7 +32,7 @@ mod operation;
 mod store;
 
 pub use dispatch::Surface;
-pub use operation::{Operation, OperationView};
+pub use operation::{COMMON, Operation, OperationView};
 
 use std::sync::LazyLock;
 

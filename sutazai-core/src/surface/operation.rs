@@ -10,6 +10,21 @@ use crate::base::payload::Payload;
 use crate::base::ticket::{self, Ticket};
 use crate::{Code, Error, Result};
 
+/// What any operation may answer with, whether or not its row says so: the request is not one, the
+/// kernel or its blocking pool cannot take it, waiting for it is refused, its caller gave up, or
+/// something is broken.
+pub const COMMON: &[Code] = &[
+    Code::OPERATION_UNKNOWN,
+    Code::REQUEST_INVALID,
+    Code::NOT_RUNNING,
+    Code::OVERLOADED,
+    Code::WOULD_DEADLOCK,
+    Code::CANCELLED,
+    Code::ABANDONED,
+    Code::PANIC,
+    Code::INTERNAL,
+];
+
 /// One operation that every host can call.
 pub struct Operation {
     name: &'static str,
@@ -33,7 +48,7 @@ pub struct OperationView {
     pub request: Value,
     /// The JSON Schema of the answer.
     pub answer: Value,
-    /// The names of the error codes that it answers with, besides those that any operation may.
+    /// The names of the error codes that it answers with, besides those of [`COMMON`].
     pub errors: Vec<&'static str>,
 }
 

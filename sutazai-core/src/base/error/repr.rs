@@ -3,7 +3,8 @@
 //! Why `unsafe`: a refused call must not allocate (a breaker rejects in nanoseconds), and every
 //! `Result` in the library carries this type, so it is one word: a pointer to a [`Fixed`] with its
 //! lowest bit set, or the pointer of an `Arc<Shared>`. Both types are aligned to at least 2, so the
-//! bit is free. The tests below run under valgrind in `./tests/run`.
+//! bit is free. The tests below, and those of the whole room, run under valgrind
+//! in `./tests/run memory`.
 #![allow(unsafe_code, reason = "a tagged pointer; see the module's first paragraph")]
 
 use std::borrow::Cow;
@@ -145,3 +146,104 @@ const _: () = {
 
 impl std::panic::UnwindSafe for Repr {}
 impl std::panic::RefUnwindSafe for Repr {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static FIXED_ERROR: Fixed = Fixed { code: Code::OVERLOADED, message: "full" };
+
+    /// The source of an error; its count says whether the error still lives.
+    #[derive(Debug)]
+    struct Witness(Arc<()>);
+
+    impl std::fmt::Display for Witness {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "witness, {} counts", Arc::strong_count(&self.0))
+        }
+    }
+
+    impl std::error::Error for Witness {}
+
+    fn watched() -> (Repr, Arc<()>) {
+        let alive = Arc::new(());
+        let mut shared = Shared::new(Code::INVALID, "a message on the heap".to_owned().into());
+        shared.context.push(("key".into(), "value".to_owned()));
+        shared.source = Some(Arc::new(Witness(Arc::clone(&alive))));
+        (Repr::shared(shared), alive)
+    }
+
+    fn message(repr: &Repr) -> &str {
+        match repr.view() {
+            View::Fixed(fixed) => fixed.message,
+            View::Shared(shared) => &shared.message,
+        }
+    }
+
+    #[test]
+    fn a_fixed_error_stays_the_same_object() {
+        let one = Repr::fixed(&FIXED_ERROR);
+        let two = one.clone();
+        assert!(matches!(two.view(), View::Fixed(fixed) if std::ptr::eq(fixed, &FIXED_ERROR)));
+        drop(one);
+        assert!(two.into_shared().is_err_and(|fixed| std::ptr::eq(fixed, &FIXED_ERROR)));
+    }
+
+    #[test]
+    fn the_last_clone_frees_what_is_shared() {
+        let (one, alive) = watched();
+        let two = one.clone();
+        drop(one);
+        assert_eq!(Arc::strong_count(&alive), 2, "a clone keeps it");
+        assert_eq!(message(&two), "a message on the heap");
+        drop(two);
+        assert_eq!(Arc::strong_count(&alive), 1, "freed, and once");
+    }
+
+    #[test]
+    fn into_shared_hands_its_count_over() {
+        let (one, alive) = watched();
+        let two = one.clone();
+        let arc = one.into_shared().ok().unwrap();
+        assert_eq!(Arc::strong_count(&arc), 2);
+        drop(two);
+        assert_eq!(Arc::strong_count(&arc), 1);
+        let again = Repr::from_arc(arc);
+        assert_eq!(message(&again), "a message on the heap");
+        drop(again);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[test]
+    fn an_unwinding_owner_frees_it() {
+        let (one, alive) = watched();
+        let unwound = std::panic::catch_unwind(move || {
+            let _two = one.clone();
+            panic!("on purpose");
+        });
+        assert!(unwound.is_err());
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+
+    #[test]
+    fn threads_clone_read_and_drop_it() {
+        let (one, alive) = watched();
+        std::thread::scope(|scope| {
+            for turn in 0..4 {
+                let mine = one.clone();
+                let one = &one;
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let other = one.clone();
+                        assert_eq!(message(&other), message(&mine));
+                        if turn % 2 == 0 {
+                            drop(other.into_shared());
+                        }
+                    }
+                });
+            }
+        });
+        drop(one);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+}

@@ -96,10 +96,23 @@ impl Life {
         let shared = Arc::clone(shared);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             shared.adopt_thread();
+            let _attended = Attended(&shared);
             body(&shared);
         })?;
         self.threads.push(thread);
         Ok(())
+    }
+}
+
+/// Ends the process when one of its threads ends by a panic: it would look ready, and nobody would
+/// read what it says.
+struct Attended<'a>(&'a Shared);
+
+impl Drop for Attended<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.end_soon("lost a thread of its host to a panic");
+        }
     }
 }
 
@@ -139,5 +152,46 @@ impl Shared {
         let deadline_ms = (deadline != Moment::FAR)
             .then(|| u64::try_from(deadline.since(self.now()).as_millis()).unwrap_or(u64::MAX));
         Some(wire::task(id, &task, &input, deadline_ms).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::connect::process::ProcessSpec;
+    use crate::port::AgentCard;
+    use std::io::Read;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            panic!("broken");
+        }
+    }
+
+    fn ending_after(body: impl FnOnce(&Shared)) -> Option<String> {
+        let shared = Shared::new(AgentCard::new("a", ["s"]), ProcessSpec::new("p"));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            let _attended = Attended(&shared);
+            body(&shared);
+        }));
+        let state = shared.state.lock();
+        state.ending.as_ref().map(|ending| ending.reason.clone())
+    }
+
+    #[test]
+    fn a_process_that_lost_a_thread_is_ended() {
+        let lost = Some("it lost a thread of its host to a panic".to_owned());
+        assert_eq!(ending_after(|shared| shared.listen(Broken)), lost);
+        assert_eq!(ending_after(|shared| shared.listen_to_stderr(Broken)), lost);
+    }
+
+    #[test]
+    fn the_end_of_stderr_is_not_the_end() {
+        assert_eq!(ending_after(|shared| shared.listen_to_stderr(io::empty())), None);
+        let closed = Some("it closed its output".to_owned());
+        assert_eq!(ending_after(|shared| shared.listen(io::empty())), closed);
     }
 }

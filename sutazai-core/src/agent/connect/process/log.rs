@@ -21,13 +21,16 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn write(&self, level: Level, line: &str) {
-        match &self.to {
-            // A panic of the host's callback must not end the thread that talks to the process.
-            Some(f) => drop(catch_unwind(AssertUnwindSafe(|| f(level, line)))),
-            None => match self.host.get() {
-                Some(log) => self.record(log, level, line),
-                None => self.trace(level, line),
-            },
+        // The callback, the log's clock and a subscriber of `tracing` are the host's. Their panic
+        // must not end the thread that talks to the process.
+        let heard = catch_unwind(AssertUnwindSafe(|| match (&self.to, self.host.get()) {
+            (Some(f), _) => f(level, line),
+            (None, Some(log)) => self.record(log, level, line),
+            (None, None) => self.trace(level, line),
+        }));
+        if let Err(panic) = heard {
+            // What was thrown may panic again when it is dropped.
+            std::mem::forget(panic);
         }
     }
 
@@ -44,5 +47,37 @@ impl Log {
             Level::Debug => tracing::debug!(target: "sutazai::agent", agent, "{line}"),
             Level::Trace => tracing::trace!(target: "sutazai::agent", agent, "{line}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::panic_any;
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    fn log(to: Option<OnLog>) -> Log {
+        Log { agent: "a".into(), to, host: Arc::default() }
+    }
+
+    #[test]
+    fn a_callback_may_panic_with_anything() {
+        log(Some(Arc::new(|_, _| panic!("heard")))).write(Level::Info, "words");
+        log(Some(Arc::new(|_, _| panic_any(Bomb)))).write(Level::Info, "words");
+    }
+
+    #[test]
+    fn so_may_what_the_log_calls() {
+        let log = log(None);
+        let host = observe::Log::new(1, Arc::new(|| panic!("no time")));
+        assert!(log.host.set(host).is_ok());
+        log.write(Level::Error, "words");
     }
 }
