@@ -110,7 +110,7 @@ impl Runtime for Threads {
     fn start(&self) -> Result<()> {
         self.pool.start();
         Timer::start(&self.timer)?;
-        Executor::start(&self.executor)
+        self.executor.start()
     }
 
     fn stop(&self, grace: Duration) {
