@@ -189,6 +189,39 @@ fn a_refused_job_is_tried_again_without_another_event() {
 }
 
 #[test]
+fn refused_jobs_leave_one_timer_however_many_events_come() {
+    let runtime = Arc::new(Refusing { inner: Manual::new(), refusals: AtomicUsize::new(1_000) });
+    let bus = Bus::new(Arc::clone(&runtime) as Arc<dyn Runtime>);
+    let (seen, callback) = recorder();
+    let guard = bus.subscribe("a").deliver(callback).unwrap();
+    publish_all(&bus, "a", 0..100);
+    assert_eq!(runtime.refusals.load(Ordering::Relaxed), 900, "each event asks");
+    assert_eq!(runtime.inner.stats().timers, 1);
+    runtime.inner.advance(Duration::from_secs(1));
+    assert_eq!(runtime.inner.stats().timers, 1, "and a timer that was refused sets the next");
+    runtime.refusals.store(0, Ordering::Relaxed);
+    runtime.inner.advance(Duration::from_secs(1));
+    assert_eq!(seen.lock().unwrap().len(), 100);
+    assert_eq!(runtime.inner.stats().timers, 0);
+    drop(guard);
+}
+
+/// A runtime that has stopped takes neither jobs nor timers.
+#[test]
+fn events_after_the_runtime_has_stopped_leave_nothing_behind() {
+    let runtime = Arc::new(Threads::new(ThreadsConfig::default()));
+    let bus = Bus::new(Arc::clone(&runtime) as Arc<dyn Runtime>);
+    let (_, callback) = recorder();
+    let _guard = bus.subscribe("a").deliver(callback).unwrap();
+    publish_all(&bus, "a", 0..100);
+    assert_eq!(runtime.stats().timers, 1, "it may start yet");
+    runtime.start().unwrap();
+    runtime.stop(Duration::from_secs(60));
+    publish_all(&bus, "a", 0..100);
+    assert_eq!(runtime.stats().timers, 0);
+}
+
+#[test]
 fn on_threads_every_event_arrives_in_order() {
     let runtime = Arc::new(Threads::new(ThreadsConfig::default()));
     runtime.start().unwrap();
