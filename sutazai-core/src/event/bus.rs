@@ -48,11 +48,11 @@ pub struct Delivered {
 pub struct BusStats {
     /// Events published.
     pub published: u64,
-    /// Deliveries: events taken up by subscribers.
+    /// Deliveries: events answered to subscribers, and given to callbacks.
     pub delivered: u64,
     /// Deliveries lost to overflow.
     pub missed: u64,
-    /// Events that wait in queues now.
+    /// Events that wait now, those in the batch that a subscriber is at included.
     pub waiting: u64,
     /// Events that waited when their subscription was dropped.
     pub discarded: u64,

@@ -148,7 +148,7 @@ impl Drainer {
         let (mut hand, mut delivered) = (VecDeque::new(), 0);
         while delivered < MAX_EVENTS_A_JOB && self.queue.take(&mut hand) == Taken::Some {
             for queued in hand.drain(..) {
-                if self.stopped.load(Ordering::Acquire) {
+                if !self.queue.deal() {
                     return;
                 }
                 let last = self.last.swap(queued.number, Ordering::Relaxed);

@@ -123,7 +123,7 @@ impl Subscription {
 
     /// How many events wait now.
     pub fn waiting(&self) -> usize {
-        self.hand.len() + usize::try_from(self.queue.counts().waiting).unwrap_or(usize::MAX)
+        usize::try_from(self.queue.counts().waiting).unwrap_or(usize::MAX)
     }
 
     /// Whether nothing more will come than what waits.
@@ -139,6 +139,7 @@ impl Subscription {
     #[inline]
     fn deal(&mut self) -> Option<Delivery> {
         let queued = self.hand.pop_front()?;
+        self.queue.keeps(self.hand.len());
         let missed_before = queued.number - self.last - 1;
         self.last = queued.number;
         Some(Delivery { event: queued.event, missed_before })

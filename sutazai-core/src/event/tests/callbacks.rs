@@ -94,6 +94,38 @@ fn a_callback_may_drop_its_own_guard_publish_and_subscribe() {
     publish(&bus, "a", 2);
     runtime.run();
     assert_eq!(*seen.lock().unwrap(), [(1, 0)]);
+    // One of two was delivered; the other was in the job's hand.
+    let stats = bus.stats();
+    assert_eq!((stats.delivered, stats.missed, stats.discarded), (1, 0, 1));
+    assert_eq!(stats.waiting, 0);
+}
+
+/// The guard goes while its callback runs on another thread, in the middle of a batch.
+#[test]
+fn every_event_of_a_guard_that_goes_is_delivered_or_discarded() {
+    let runtime = Arc::new(Threads::new(ThreadsConfig::default()));
+    runtime.start().unwrap();
+    for round in 0..200 {
+        let bus = Bus::new(Arc::clone(&runtime) as Arc<dyn Runtime>);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let into = Arc::clone(&calls);
+        let guard = bus.subscribe("a").deliver(move |_| {
+            into.fetch_add(1, Ordering::SeqCst);
+        });
+        publish_all(&bus, "a", 0..100);
+        while calls.load(Ordering::SeqCst) < round % 50 {
+            std::thread::yield_now();
+        }
+        drop(guard);
+        let stats = bus.stats();
+        assert_eq!((stats.delivered + stats.discarded, stats.waiting), (100, 0));
+        // The job holds the callback until it ends, and with it the latest call.
+        while Arc::strong_count(&calls) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(calls.load(Ordering::SeqCst) as u64, stats.delivered);
+    }
+    runtime.stop(Duration::from_secs(60));
 }
 
 #[test]
