@@ -208,7 +208,10 @@ mod tests {
         let both = Arc::new(Barrier::new(2));
         for _ in 0..2 {
             let both = Arc::clone(&both);
-            Pool::submit(&pool, Box::new(move || drop(both.wait()))).unwrap();
+            let meet = move || {
+                both.wait();
+            };
+            Pool::submit(&pool, Box::new(meet)).unwrap();
         }
         until(&pool, |state| state.alive == 3 && state.idle == 2);
         wait_over.send(()).unwrap();
