@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sutazai_core::base::payload::Payload;
-use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::runtime::{Manual, Threads};
 use sutazai_core::event::{Bus, Delivered, Event, Overflow, Subscription};
 use tokio::sync::broadcast;
 
@@ -119,7 +119,7 @@ fn two_threads(produce: impl FnOnce() + Send, consume: impl FnOnce()) -> (Durati
 fn spsc_two_threads() {
     let shared = payload();
     let mut ours = || {
-        let bus = Bus::new(Arc::new(Manual::new()));
+        let bus = Bus::new(Arc::new(Threads::default()));
         let mut sub = bus.subscribe(SUBJECT).overflow(Overflow::Close).pull().unwrap();
         let mut publisher = bus.publisher(SUBJECT).unwrap();
         let shared = &shared;

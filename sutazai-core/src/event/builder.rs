@@ -76,7 +76,7 @@ impl SubscribeBuilder {
     /// Memory is taken as events wait, not before.
     ///
     /// A subscriber takes events up in batches of an eighth of this (at least 1, at most 64); what
-    /// it has taken up waits in its hand and no longer counts.
+    /// it has taken up waits in its hand and takes no room any more.
     pub fn capacity(mut self, events: usize) -> Self {
         self.capacity = events;
         self

@@ -16,7 +16,7 @@ use super::trie::Trie;
 use super::wait::ThreadWaker;
 use super::{Event, Subject};
 use crate::base::payload::Payload;
-use crate::base::runtime::{Runtime, block, may_block_here};
+use crate::base::runtime::{Runtime, block};
 use crate::base::time::Moment;
 use crate::{Code, Error, Result};
 
@@ -48,11 +48,11 @@ pub struct Delivered {
 pub struct BusStats {
     /// Events published.
     pub published: u64,
-    /// Deliveries: events taken up by subscribers.
+    /// Deliveries: events answered to subscribers, and given to callbacks.
     pub delivered: u64,
     /// Deliveries lost to overflow.
     pub missed: u64,
-    /// Events that wait in queues now.
+    /// Events that wait now, those in the batch that a subscriber is at included.
     pub waiting: u64,
     /// Events that waited when their subscription was dropped.
     pub discarded: u64,
@@ -130,16 +130,16 @@ impl Bus {
     /// treated as its overflow policy says, and counted in [`Delivered::overflowed`].
     ///
     /// # Errors
-    /// [`Code::SUBJECT_INVALID`]; [`Code::WOULD_DEADLOCK`] on a thread that must not block (nothing
-    /// is published then).
+    /// [`Code::SUBJECT_INVALID`]; [`Code::WOULD_DEADLOCK`] on a thread that must not block, which
+    /// under virtual time is every thread (nothing is published then).
     pub fn publish_wait(
         &self,
         subject: impl AsRef<str>,
         payload: impl Into<Payload>,
         timeout: Duration,
     ) -> Result<Delivered> {
-        check_may_block()?;
         let hub = &*self.0.0;
+        hub.check_may_wait_for_room()?;
         hub.with_route(subject.as_ref(), |route| {
             let event = route.event(payload.into());
             hub.publish_wait(route, event, timeout)
@@ -227,6 +227,20 @@ impl Hub {
 
     pub(super) fn count_panic(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether this thread may wait for room; asked before anything is published.
+    #[inline]
+    pub(super) fn check_may_wait_for_room(&self) -> Result<()> {
+        if self.runtime.may_block() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::WOULD_DEADLOCK,
+            "who makes room may need this thread, so it must not wait for room",
+        )
+        .operation("event.publish_wait")
+        .advice("use publish, or publish_wait from a blocking thread"))
     }
 
     #[inline]
@@ -334,20 +348,6 @@ impl Hub {
         stats.discarded += gone.discarded;
         stats
     }
-}
-
-/// Whether this thread may wait for room; asked before anything is published.
-#[inline]
-pub(super) fn check_may_block() -> Result<()> {
-    if may_block_here() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Code::WOULD_DEADLOCK,
-        "this thread drives futures or timers and must not wait for room",
-    )
-    .operation("event.publish_wait")
-    .advice("use publish, or publish_wait from a blocking thread"))
 }
 
 impl Gone {

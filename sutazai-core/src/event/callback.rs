@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -35,8 +35,13 @@ struct Drainer {
     last: AtomicU64,
     /// Whether a job stands in the runtime's queue or runs. Whoever sets it owns the delivery.
     scheduled: AtomicBool,
+    /// Whether a timer stands that asks the runtime again; there is one at most.
+    retries: AtomicBool,
     stopped: AtomicBool,
 }
+
+/// The one timer of a drainer, run or dropped.
+struct Retry(Weak<Drainer>);
 
 impl CallbackGuard {
     pub(super) fn new(hub: Arc<Hub>, queue: Arc<Queue>, callback: Callback) -> Self {
@@ -46,6 +51,7 @@ impl CallbackGuard {
             callback,
             last: AtomicU64::new(0),
             scheduled: AtomicBool::new(false),
+            retries: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });
         // An event may have come since the queue was made.
@@ -92,6 +98,25 @@ impl Wake for Drainer {
     }
 }
 
+impl Retry {
+    fn run(self) {
+        let drainer = self.0.upgrade();
+        // First, so that a refusal now may set the next one.
+        drop(self);
+        if let Some(drainer) = drainer {
+            drainer.schedule();
+        }
+    }
+}
+
+impl Drop for Retry {
+    fn drop(&mut self) {
+        if let Some(drainer) = self.0.upgrade() {
+            drainer.retries.store(false, Ordering::Release);
+        }
+    }
+}
+
 impl Drainer {
     /// Leaves a waker in the queue, or schedules a job when something waits already.
     fn rest(self: &Arc<Self>) {
@@ -112,23 +137,18 @@ impl Drainer {
         // timer, which a runtime that has stopped for good will not run.
         self.scheduled.store(false, Ordering::Release);
         self.queue.arm(&Waker::from(Arc::clone(self)));
-        let again = Arc::downgrade(self);
-        let runtime = self.hub.runtime();
-        runtime.spawn_at(
-            runtime.now() + RETRY,
-            Box::new(move || {
-                if let Some(drainer) = again.upgrade() {
-                    drainer.schedule();
-                }
-            }),
-        );
+        if !self.retries.swap(true, Ordering::AcqRel) {
+            let retry = Retry(Arc::downgrade(self));
+            let runtime = self.hub.runtime();
+            runtime.spawn_at(runtime.now() + RETRY, Box::new(move || retry.run()));
+        }
     }
 
     fn run(self: Arc<Self>) {
         let (mut hand, mut delivered) = (VecDeque::new(), 0);
         while delivered < MAX_EVENTS_A_JOB && self.queue.take(&mut hand) == Taken::Some {
             for queued in hand.drain(..) {
-                if self.stopped.load(Ordering::Acquire) {
+                if !self.queue.deal() {
                     return;
                 }
                 let last = self.last.swap(queued.number, Ordering::Relaxed);

@@ -7,7 +7,8 @@
 //! **Invariants.**
 //! - Publishing never waits for a subscriber ([`Bus::publish_wait`] alone may), and a slow
 //!   subscriber never delays another: each has its own bounded queue.
-//! - For every subscription, events delivered + missed + waiting = events that matched, exactly.
+//! - For every subscription, events delivered + missed + waiting = events that matched, exactly;
+//!   those that wait when it ends are discarded, and counted as such.
 //! - Events of one publishing thread reach a subscription in the order they were published.
 //! - An event is shared by all who receive it: one allocation a publish, none a delivery (queues
 //!   grow to their bound once).

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::bus::check_may_block;
 use super::route::Route;
 use super::{Bus, Delivered, Event, Subject};
 use crate::Result;
@@ -79,7 +78,7 @@ impl Publisher {
         payload: impl Into<Payload>,
         timeout: Duration,
     ) -> Result<Delivered> {
-        check_may_block()?;
+        self.bus.hub().check_may_wait_for_room()?;
         let event = self.event(payload.into());
         self.bus.hub().publish_wait(&self.route, event, timeout)
     }

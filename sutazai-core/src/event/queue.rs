@@ -31,6 +31,9 @@ pub(super) struct Queue {
     /// How many wait, and [`CLOSED`]. Written under the mutex; read without it, as a hint whether
     /// locking is worth while.
     signal: CachePadded<AtomicUsize>,
+    /// How many of the latest batch the consumer has not dealt with yet. Set under the mutex with
+    /// the batch, so that every count is exact; then lowered by the consumer without it.
+    in_hand: CachePadded<AtomicUsize>,
     state: Mutex<State>,
 }
 
@@ -81,7 +84,8 @@ pub(super) enum Taken {
     Closed,
 }
 
-/// The counts of one subscription at one moment: `offered = taken + missed + waiting`.
+/// The counts of one subscription at one moment: `offered = delivered + missed + waiting`. What is
+/// in the consumer's hand waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) offered: u64,
@@ -104,6 +108,7 @@ impl Queue {
             capacity,
             overflow,
             signal: CachePadded::new(AtomicUsize::new(0)),
+            in_hand: CachePadded::new(AtomicUsize::new(0)),
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 offered: 0,
@@ -198,6 +203,7 @@ impl Queue {
             let end = state.waiting.len().min(batch);
             hand.extend(state.waiting.drain(..end));
         }
+        self.in_hand.store(hand.len(), Ordering::Relaxed);
         self.note(&state);
         // Not before half is free: waking a publisher costs more than many events. One that sleeps
         // on looks again by itself after [`PATIENCE`](super::bus) in case the consumer stops here.
@@ -209,6 +215,20 @@ impl Queue {
         drop(state);
         publishers.into_iter().for_each(Waker::wake);
         Taken::Some
+    }
+
+    /// The only consumer, who cannot be gone meanwhile, has this many left in its hand.
+    #[inline]
+    pub(super) fn keeps(&self, in_hand: usize) {
+        self.in_hand.store(in_hand, Ordering::Relaxed);
+    }
+
+    /// Takes one from the consumer's hand; false when the subscription is gone, and with it what
+    /// was in the hand.
+    #[inline]
+    pub(super) fn deal(&self) -> bool {
+        let one_less = |left: usize| left.checked_sub(1);
+        self.in_hand.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less).is_ok()
     }
 
     /// Leaves the waker if nothing waits and the queue is open; otherwise says what there is.
@@ -288,7 +308,8 @@ impl Queue {
 
     /// The counts now.
     pub(super) fn counts(&self) -> Counts {
-        self.state.lock().counts()
+        let state = self.state.lock();
+        state.counts(self.in_hand.load(Ordering::Relaxed))
     }
 
     #[inline]
@@ -346,8 +367,14 @@ impl Queue {
             return None;
         }
         state.open = Open::Gone;
-        let counts = state.counts();
-        let rest = if discard { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
+        let (rest, in_hand) = if discard {
+            // Taken out of the hand, so that what is counted as discarded is never delivered.
+            let in_hand = self.in_hand.swap(0, Ordering::AcqRel);
+            (std::mem::take(&mut state.waiting), in_hand)
+        } else {
+            (VecDeque::new(), self.in_hand.load(Ordering::Relaxed))
+        };
+        let counts = state.counts(in_hand + rest.len());
         self.note(&state);
         let wakers = state.wakers();
         drop(state);
@@ -368,8 +395,9 @@ impl Queue {
 }
 
 impl State {
-    fn counts(&self) -> Counts {
-        Counts { offered: self.offered, missed: self.missed, waiting: self.waiting.len() as u64 }
+    fn counts(&self, in_hand: usize) -> Counts {
+        let waiting = (self.waiting.len() + in_hand) as u64;
+        Counts { offered: self.offered, missed: self.missed, waiting }
     }
 
     fn wakers(&mut self) -> Vec<Waker> {

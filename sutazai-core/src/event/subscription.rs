@@ -81,7 +81,7 @@ impl Subscription {
     ///
     /// # Errors
     /// [`Code::SUBSCRIPTION_CLOSED`] after the end; [`Code::WOULD_DEADLOCK`] where there is nothing
-    /// yet and the thread must not block.
+    /// yet and the thread must not block, which under virtual time is every thread.
     pub fn wait(&mut self, timeout: Duration) -> Result<Option<Delivery>> {
         if let Some(delivery) = self.deal() {
             return Ok(Some(delivery));
@@ -95,6 +95,9 @@ impl Subscription {
         }
         if timeout.is_zero() {
             return Ok(None);
+        }
+        if !self.hub.runtime().may_block() {
+            return Err(self.must_not_wait());
         }
         // A publisher at work is quicker than falling asleep and being woken.
         if self.queue.expect() {
@@ -123,7 +126,7 @@ impl Subscription {
 
     /// How many events wait now.
     pub fn waiting(&self) -> usize {
-        self.hand.len() + usize::try_from(self.queue.counts().waiting).unwrap_or(usize::MAX)
+        usize::try_from(self.queue.counts().waiting).unwrap_or(usize::MAX)
     }
 
     /// Whether nothing more will come than what waits.
@@ -139,9 +142,20 @@ impl Subscription {
     #[inline]
     fn deal(&mut self) -> Option<Delivery> {
         let queued = self.hand.pop_front()?;
+        self.queue.keeps(self.hand.len());
         let missed_before = queued.number - self.last - 1;
         self.last = queued.number;
         Some(Delivery { event: queued.event, missed_before })
+    }
+
+    #[cold]
+    fn must_not_wait(&self) -> Error {
+        Error::new(
+            Code::WOULD_DEADLOCK,
+            "who publishes may need this thread, so it must not wait for an event",
+        )
+        .with("pattern", self.pattern())
+        .advice("use try_next, await next, or wait on a blocking thread")
     }
 
     #[cold]

@@ -94,6 +94,38 @@ fn a_callback_may_drop_its_own_guard_publish_and_subscribe() {
     publish(&bus, "a", 2);
     runtime.run();
     assert_eq!(*seen.lock().unwrap(), [(1, 0)]);
+    // One of two was delivered; the other was in the job's hand.
+    let stats = bus.stats();
+    assert_eq!((stats.delivered, stats.missed, stats.discarded), (1, 0, 1));
+    assert_eq!(stats.waiting, 0);
+}
+
+/// The guard goes while its callback runs on another thread, in the middle of a batch.
+#[test]
+fn every_event_of_a_guard_that_goes_is_delivered_or_discarded() {
+    let runtime = Arc::new(Threads::new(ThreadsConfig::default()));
+    runtime.start().unwrap();
+    for round in 0..200 {
+        let bus = Bus::new(Arc::clone(&runtime) as Arc<dyn Runtime>);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let into = Arc::clone(&calls);
+        let guard = bus.subscribe("a").deliver(move |_| {
+            into.fetch_add(1, Ordering::SeqCst);
+        });
+        publish_all(&bus, "a", 0..100);
+        while calls.load(Ordering::SeqCst) < round % 50 {
+            std::thread::yield_now();
+        }
+        drop(guard);
+        let stats = bus.stats();
+        assert_eq!((stats.delivered + stats.discarded, stats.waiting), (100, 0));
+        // The job holds the callback until it ends, and with it the latest call.
+        while Arc::strong_count(&calls) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(calls.load(Ordering::SeqCst) as u64, stats.delivered);
+    }
+    runtime.stop(Duration::from_secs(60));
 }
 
 #[test]
@@ -186,6 +218,39 @@ fn a_refused_job_is_tried_again_without_another_event() {
     runtime.inner.advance(Duration::from_secs(1));
     assert_eq!(*seen.lock().unwrap(), [(1, 0)]);
     assert_eq!(runtime.inner.next_timer(), None);
+}
+
+#[test]
+fn refused_jobs_leave_one_timer_however_many_events_come() {
+    let runtime = Arc::new(Refusing { inner: Manual::new(), refusals: AtomicUsize::new(1_000) });
+    let bus = Bus::new(Arc::clone(&runtime) as Arc<dyn Runtime>);
+    let (seen, callback) = recorder();
+    let guard = bus.subscribe("a").deliver(callback).unwrap();
+    publish_all(&bus, "a", 0..100);
+    assert_eq!(runtime.refusals.load(Ordering::Relaxed), 900, "each event asks");
+    assert_eq!(runtime.inner.stats().timers, 1);
+    runtime.inner.advance(Duration::from_secs(1));
+    assert_eq!(runtime.inner.stats().timers, 1, "and a timer that was refused sets the next");
+    runtime.refusals.store(0, Ordering::Relaxed);
+    runtime.inner.advance(Duration::from_secs(1));
+    assert_eq!(seen.lock().unwrap().len(), 100);
+    assert_eq!(runtime.inner.stats().timers, 0);
+    drop(guard);
+}
+
+/// A runtime that has stopped takes neither jobs nor timers.
+#[test]
+fn events_after_the_runtime_has_stopped_leave_nothing_behind() {
+    let runtime = Arc::new(Threads::new(ThreadsConfig::default()));
+    let bus = Bus::new(Arc::clone(&runtime) as Arc<dyn Runtime>);
+    let (_, callback) = recorder();
+    let _guard = bus.subscribe("a").deliver(callback).unwrap();
+    publish_all(&bus, "a", 0..100);
+    assert_eq!(runtime.stats().timers, 1, "it may start yet");
+    runtime.start().unwrap();
+    runtime.stop(Duration::from_secs(60));
+    publish_all(&bus, "a", 0..100);
+    assert_eq!(runtime.stats().timers, 0);
 }
 
 #[test]

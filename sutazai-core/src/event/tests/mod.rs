@@ -7,10 +7,11 @@ mod stress;
 mod waiting;
 
 use super::*;
-use crate::base::runtime::Manual;
+use crate::base::runtime::{Manual, Threads};
 
+/// On a runtime that starts no thread, and whose callers may block.
 fn bus() -> Bus {
-    Bus::new(Arc::new(Manual::new()))
+    Bus::new(Arc::new(Threads::default()))
 }
 
 fn number(delivery: &Delivery) -> u64 {

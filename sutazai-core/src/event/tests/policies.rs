@@ -88,6 +88,24 @@ fn dropped_subscriptions_leave_their_counts() {
     assert_eq!((stats.discarded, stats.waiting, stats.subscriptions), (2, 0, 0));
 }
 
+/// A subscriber takes events up in batches; what is left of one waits, or is discarded.
+#[test]
+fn what_a_subscriber_has_in_hand_is_counted() {
+    let bus = bus();
+    let mut sub = bus.subscribe("a").capacity(80).pull().unwrap();
+    publish_all(&bus, "a", 0..100);
+    for taken in 1..=15 {
+        sub.try_next().unwrap().unwrap();
+        let stats = bus.stats();
+        assert_eq!((stats.delivered, stats.missed, stats.waiting), (taken, 20, 80 - taken));
+        assert_eq!(sub.waiting() as u64, stats.waiting);
+    }
+    drop(sub);
+    let stats = bus.stats();
+    assert_eq!((stats.delivered, stats.missed), (15, 20));
+    assert_eq!((stats.waiting, stats.discarded), (0, 65));
+}
+
 #[test]
 fn groups_pass_over_full_members_and_closed_ones() {
     let bus = bus();

@@ -144,6 +144,40 @@ fn a_publisher_that_waits_is_freed_when_the_subscription_goes() {
     assert_eq!(publisher.join().unwrap(), Delivered::default());
 }
 
+/// In virtual time nothing happens while a thread waits, whichever it is.
+#[test]
+fn waiting_in_virtual_time_is_an_error_where_there_is_nothing_yet() {
+    let bus = Bus::new(Arc::new(Manual::new()));
+    let mut sub = bus.subscribe("a").pull().unwrap();
+    assert_eq!(sub.wait(Duration::ZERO), Ok(None));
+    assert_eq!(sub.wait(FAR).unwrap_err().code(), Code::WOULD_DEADLOCK);
+    let refused = bus.publish_wait("a", Payload::NULL, FAR).unwrap_err();
+    assert_eq!(refused.code(), Code::WOULD_DEADLOCK);
+    let refused = bus.publisher("a").unwrap().publish_wait(Payload::NULL, FAR).unwrap_err();
+    assert_eq!(refused.code(), Code::WOULD_DEADLOCK);
+    assert_eq!(bus.stats().published, 0);
+    publish(&bus, "a", 1);
+    assert_eq!(number(&sub.wait(FAR).unwrap().unwrap()), 1);
+}
+
+/// The one thread of such a host drives everything.
+#[cfg(feature = "tokio")]
+#[test]
+fn waiting_on_the_thread_of_a_current_thread_runtime_is_an_error() {
+    let host = ::tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = crate::base::runtime::Tokio::new(host.handle().clone());
+    let bus = Bus::new(Arc::new(runtime));
+    let mut sub = bus.subscribe("a").pull().unwrap();
+    host.block_on(async {
+        assert_eq!(sub.wait(FAR).unwrap_err().code(), Code::WOULD_DEADLOCK);
+        let refused = bus.publish_wait("a", Payload::NULL, FAR).unwrap_err();
+        assert_eq!(refused.code(), Code::WOULD_DEADLOCK);
+    });
+    // Outside of it, other threads may come to publish.
+    assert_eq!(bus.publish_wait("a", Payload::NULL, FAR).unwrap().queued, 1);
+    assert!(sub.wait(FAR).unwrap().is_some());
+}
+
 /// Under `Manual`, jobs run as code that must not block.
 #[test]
 fn waiting_where_blocking_is_forbidden_is_an_error() {

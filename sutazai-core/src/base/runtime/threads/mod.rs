@@ -54,8 +54,15 @@ impl Default for ThreadsConfig {
 }
 
 /// The default [`Runtime`]. Cheap to clone; clones are the same runtime.
+///
+/// When the last clone is dropped, its threads end as after a [`stop`](Runtime::stop) without
+/// grace: what runs at that moment runs to its end, what waits is dropped. A job or a future that
+/// holds a clone itself keeps the runtime alive until it is done.
 #[derive(Clone)]
-pub struct Threads {
+pub struct Threads(Arc<Owner>);
+
+/// Dropped with the last [`Threads`]; the threads hold the parts only.
+struct Owner {
     executor: Arc<Executor>,
     pool: Arc<Pool>,
     timer: Arc<Timer>,
@@ -64,11 +71,26 @@ pub struct Threads {
 impl Threads {
     /// A runtime that has not started; it starts no thread.
     pub fn new(config: ThreadsConfig) -> Self {
-        Self {
+        Self(Arc::new(Owner {
             executor: Arc::new(Executor::new(config.executors.max(1), config.futures.max(1))),
             pool: Pool::new(config.blocking.max(1), config.queue.max(1), config.idle),
             timer: Arc::new(Timer::new()),
-        }
+        }))
+    }
+}
+
+impl Owner {
+    fn stop(&self, end: Moment) {
+        self.executor.stop(end);
+        self.pool.stop(end);
+        self.timer.stop(end);
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // The origin of time has passed: nothing is waited for, and nothing joined that still runs.
+        self.stop(Moment::ZERO);
     }
 }
 
@@ -92,42 +114,39 @@ impl Runtime for Threads {
     }
 
     fn spawn(&self, future: BoxFuture) -> Result<(), Refused<BoxFuture>> {
-        Executor::spawn(&self.executor, future)
+        Executor::spawn(&self.0.executor, future)
     }
 
     fn spawn_blocking(&self, job: Job) -> Result<(), Refused<Job>> {
-        Pool::submit(&self.pool, job)
+        Pool::submit(&self.0.pool, job)
     }
 
     fn spawn_at(&self, at: Moment, job: Job) -> TimerId {
-        self.timer.add(at, job)
+        self.0.timer.add(at, job)
     }
 
     fn cancel(&self, timer: TimerId) -> bool {
-        self.timer.cancel(timer)
+        self.0.timer.cancel(timer)
     }
 
     fn start(&self) -> Result<()> {
-        self.pool.start();
-        Timer::start(&self.timer)?;
-        Executor::start(&self.executor)
+        self.0.pool.start();
+        Timer::start(&self.0.timer)?;
+        self.0.executor.start()
     }
 
     fn stop(&self, grace: Duration) {
-        let end = Moment::now() + grace;
-        self.executor.stop(end);
-        self.pool.stop(end);
-        self.timer.stop(end);
+        self.0.stop(Moment::now() + grace);
     }
 
     fn stats(&self) -> RuntimeStats {
-        let (threads, queued, running, refused) = self.pool.sizes();
+        let (threads, queued, running, refused) = self.0.pool.sizes();
         RuntimeStats {
-            threads: threads + self.executor.threads() + self.timer.threads(),
+            threads: threads + self.0.executor.threads() + self.0.timer.threads(),
             queued,
             running,
-            timers: self.timer.len(),
-            refused: refused + self.executor.refused(),
+            timers: self.0.timer.len(),
+            refused: refused + self.0.executor.refused(),
         }
     }
 }

@@ -66,8 +66,11 @@ impl Pool {
             return Err(Refused { error: (&FULL).into(), work: job });
         }
         state.queue.push_back(job);
-        if state.idle >= state.queue.len() {
+        // Whoever idles is told even where a thread more is wanted: at the bound none comes.
+        if state.idle > 0 {
             this.work.notify_one();
+        }
+        if state.idle >= state.queue.len() {
             return Ok(());
         }
         match this.grow(&mut state) {
@@ -131,6 +134,10 @@ impl Pool {
             }
         }
         state.alive -= 1;
+        // One too many leaves its wake-up to another; the job that it was for still waits.
+        if state.idle > 0 && !state.queue.is_empty() {
+            self.work.notify_one();
+        }
         None
     }
 
@@ -162,7 +169,8 @@ impl Lend for Pool {
         }
         if state.idle > 0 {
             self.work.notify_one();
-        } else {
+        }
+        if state.idle < state.queue.len() {
             // No thread to be had: the job waits for a worker, as it would without lending.
             let _ = self.grow(&mut state);
         }
@@ -170,5 +178,57 @@ impl Lend for Pool {
 
     fn give_back(&self) {
         self.state.lock().lent -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Barrier, mpsc};
+
+    use super::*;
+
+    const HANG: Duration = Duration::from_secs(60);
+
+    /// Of three workers, one too many: the one that a job's wake-up reaches leaves, and the other
+    /// must hear of the job, for none of them looks by itself within the hour.
+    #[test]
+    fn a_worker_that_leaves_passes_its_wake_up_on() {
+        let pool = Pool::new(2, 16, Duration::from_secs(3600));
+        pool.start();
+        let (wait_over, waits) = mpsc::channel::<()>();
+        let (job_over, runs) = mpsc::channel::<()>();
+        let (back, given_back) = mpsc::channel();
+        let lender = move || {
+            place::block(|| waits.recv()).unwrap().unwrap();
+            back.send(()).unwrap();
+            runs.recv().unwrap();
+        };
+        Pool::submit(&pool, Box::new(lender)).unwrap();
+        until(&pool, |state| state.lent == 1);
+        let both = Arc::new(Barrier::new(2));
+        for _ in 0..2 {
+            let both = Arc::clone(&both);
+            let meet = move || {
+                both.wait();
+            };
+            Pool::submit(&pool, Box::new(meet)).unwrap();
+        }
+        until(&pool, |state| state.alive == 3 && state.idle == 2);
+        wait_over.send(()).unwrap();
+        given_back.recv_timeout(HANG).unwrap();
+
+        let (ran, hears) = mpsc::channel();
+        Pool::submit(&pool, Box::new(move || ran.send(()).unwrap())).unwrap();
+        hears.recv_timeout(HANG).expect("the other idle worker runs the job");
+        job_over.send(()).unwrap();
+        pool.stop(Moment::now() + HANG);
+    }
+
+    fn until(pool: &Pool, reached: impl Fn(&State) -> bool) {
+        let end = Moment::now() + HANG;
+        while !reached(&pool.state.lock()) {
+            assert!(Moment::now() < end, "the pool does not come to that");
+            std::thread::yield_now();
+        }
     }
 }

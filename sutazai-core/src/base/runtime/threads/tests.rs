@@ -109,6 +109,80 @@ fn stop_lets_queued_jobs_finish() {
     }
 }
 
+/// The threads hold the parts of the runtime while they are there.
+#[test]
+fn the_last_clone_ends_the_threads() {
+    let runtime = started(ThreadsConfig { executors: 2, ..Default::default() });
+    let (mut job, reply) = ticket::pair();
+    runtime.spawn_blocking(Box::new(move || drop(reply.send(())))).unwrap();
+    job.wait().unwrap();
+    let (mut future, reply) = ticket::pair::<()>();
+    let (never, _kept) = ticket::pair::<()>();
+    runtime.spawn(Box::pin(async move { drop(reply.answer(never.await)) })).unwrap();
+    let (mut timer, reply) = ticket::pair::<()>();
+    let later = runtime.now() + Duration::from_secs(3600);
+    runtime.spawn_at(later, Box::new(move || drop(reply.send(()))));
+
+    let other = runtime.clone();
+    drop(runtime);
+    assert_eq!(other.stats().threads, 4, "a clone keeps them");
+    let pool = Arc::downgrade(&other.0.pool);
+    let clock = Arc::downgrade(&other.0.timer);
+    drop(other);
+    assert_eq!(future.wait().unwrap_err().code(), Code::ABANDONED);
+    assert_eq!(timer.wait().unwrap_err().code(), Code::ABANDONED);
+    let end = Moment::now() + Duration::from_secs(60);
+    while pool.strong_count() + clock.strong_count() > 0 {
+        assert!(Moment::now() < end, "a thread of the runtime stays");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_last_clone_may_be_dropped_by_a_thread_of_the_runtime() {
+    let runtime = started(ThreadsConfig::default());
+    let clock = Arc::downgrade(&runtime.0.timer);
+    let at = runtime.now();
+    let (mut gone, reply) = ticket::pair();
+    let (mut handed, hand) = ticket::pair::<Threads>();
+    runtime.spawn_at(
+        at,
+        Box::new(move || {
+            // Polled, for a timer's thread must not wait.
+            let last = loop {
+                match handed.try_take() {
+                    Some(last) => break last.unwrap(),
+                    None => std::thread::yield_now(),
+                }
+            };
+            drop(last);
+            drop(reply.send(()));
+        }),
+    );
+    drop(hand.send(runtime));
+    gone.wait().unwrap();
+    let end = Moment::now() + Duration::from_secs(60);
+    while clock.strong_count() > 0 {
+        assert!(Moment::now() < end, "the timer's thread stays");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stopped_runtime_drops_timers_until_it_starts_again() {
+    let runtime = started(ThreadsConfig::default());
+    runtime.stop(Duration::from_secs(60));
+    let (mut dropped, reply) = ticket::pair::<()>();
+    runtime.spawn_at(runtime.now(), Box::new(move || drop(reply.send(()))));
+    assert_eq!(dropped.wait().unwrap_err().code(), Code::ABANDONED);
+    assert_eq!(runtime.stats().timers, 0);
+    runtime.start().unwrap();
+    let (mut ran, reply) = ticket::pair();
+    runtime.spawn_at(runtime.now(), Box::new(move || drop(reply.send(1))));
+    assert_eq!(ran.wait().unwrap(), 1);
+    runtime.stop(Duration::from_secs(60));
+}
+
 #[test]
 fn a_thousand_tasks_wake_one_another() {
     let runtime = started(ThreadsConfig { executors: 2, ..Default::default() });

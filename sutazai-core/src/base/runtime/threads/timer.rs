@@ -23,6 +23,10 @@ pub(super) struct Timer {
 #[derive(Default)]
 struct State {
     running: bool,
+    /// Stopped, and not started again: what is added is dropped, for it would never run.
+    stopped: bool,
+    /// Counts the starts; a thread of an earlier one ends.
+    start: u64,
     next: u64,
     heap: BinaryHeap<Reverse<(Moment, u64)>>,
     jobs: HashMap<u64, Job>,
@@ -39,20 +43,28 @@ impl Timer {
         if state.running {
             return Ok(());
         }
-        let timer = Arc::clone(this);
+        let (timer, start) = (Arc::clone(this), state.start + 1);
         let thread = std::thread::Builder::new()
             .name("sutazai-timer".into())
-            .spawn(move || place::forbidden(|| timer.run()))
+            .spawn(move || place::forbidden(|| timer.run(start)))
             .map_err(|e| super::cannot_start("sutazai-timer", e))?;
         state.thread = Some(thread);
         state.running = true;
+        state.stopped = false;
+        state.start = start;
         Ok(())
     }
 
+    /// Before the start, jobs wait for it; after a stop they are dropped.
     pub(super) fn add(&self, at: Moment, job: Job) -> TimerId {
         let mut state = self.state.lock();
         state.next += 1;
         let id = state.next;
+        if state.stopped {
+            drop(state);
+            drop(job);
+            return TimerId(id);
+        }
         let earliest = state.heap.peek().is_none_or(|Reverse((first, _))| at < *first);
         state.heap.push(Reverse((at, id)));
         state.jobs.insert(id, job);
@@ -74,9 +86,9 @@ impl Timer {
         job.is_some()
     }
 
-    fn run(&self) {
+    fn run(&self, start: u64) {
         let mut state = self.state.lock();
-        while state.running {
+        while state.running && state.start == start {
             let Some(&Reverse((at, id))) = state.heap.peek() else {
                 self.changed.wait(&mut state);
                 continue;
@@ -105,8 +117,9 @@ impl Timer {
         let (thread, jobs) = {
             let mut state = self.state.lock();
             state.running = false;
+            state.stopped = true;
             state.heap.clear();
-            self.changed.notify_one();
+            self.changed.notify_all();
             (state.thread.take(), std::mem::take(&mut state.jobs))
         };
         drop(jobs);
