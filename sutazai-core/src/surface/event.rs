@@ -37,7 +37,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::later(
             "event.pull",
             "Takes the events that wait for a subscription, waiting for the first one if asked to.",
-            &[Code::NOT_FOUND, Code::SUBSCRIPTION_CLOSED],
+            &[Code::NOT_FOUND, Code::SUBSCRIPTION_CLOSED, Code::WOULD_DEADLOCK],
             pull,
         ),
         Operation::now(
