@@ -3,6 +3,8 @@
 //! Each node needs three earlier ones, declared and asked for; every node is resolved. There is no
 //! peer to measure against.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it fails by panicking")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
