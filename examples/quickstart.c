@@ -1,7 +1,8 @@
 /*
  * The quick start in C: one agent, one call, one event.
  *
- *   cc quickstart.c $(pkg-config --cflags --libs sutazai) -o quickstart && ./quickstart
+ *   cc quickstart.c $(pkg-config --cflags --libs sutazai) \
+ *       -Wl,-rpath,$(pkg-config --variable=libdir sutazai) -o quickstart && ./quickstart
  */
 #include <sutazai.h>
 

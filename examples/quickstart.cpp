@@ -1,6 +1,7 @@
 // The quick start in C++17: one agent, one call, one event.
 //
-//   c++ -std=c++17 quickstart.cpp $(pkg-config --cflags --libs sutazai) -o quickstart && ./quickstart
+//   c++ -std=c++17 quickstart.cpp $(pkg-config --cflags --libs sutazai)
+//       -Wl,-rpath,$(pkg-config --variable=libdir sutazai) -o quickstart && ./quickstart
 #include <sutazai.hpp>
 
 #include <cctype>

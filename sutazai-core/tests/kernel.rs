@@ -169,6 +169,15 @@ fn a_data_directory_has_one_kernel_among_processes() {
 }
 
 #[test]
+fn the_example_of_a_manifest_is_one_and_says_the_defaults() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sutazai.toml");
+    let example = Manifest::read(path).unwrap();
+    let plain = Manifest::parse("sutazai.toml", "").unwrap();
+    assert_eq!((&example.limits, &example.log), (&plain.limits, &plain.log));
+    assert_eq!(example.agents.len(), 1);
+}
+
+#[test]
 fn a_manifest_makes_a_kernel_with_its_agents() {
     let dir = tempfile::tempdir().unwrap();
     let script = "import json,sys\n\

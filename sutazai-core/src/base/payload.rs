@@ -143,6 +143,19 @@ impl From<String> for Payload {
     }
 }
 
+macro_rules! from_json_scalars {
+    ($($scalar:ty),*) => {$(
+        impl From<$scalar> for Payload {
+            /// The JSON value.
+            fn from(value: $scalar) -> Self {
+                Self::from(Value::from(value))
+            }
+        }
+    )*};
+}
+
+from_json_scalars!(bool, i32, i64, u32, u64, f64);
+
 impl PartialEq for Payload {
     /// Equal when the JSON values are equal, whatever the form.
     fn eq(&self, other: &Self) -> bool {

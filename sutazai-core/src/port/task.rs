@@ -31,7 +31,8 @@ pub struct Trace {
 }
 
 impl Task {
-    /// A task for any agent with the skill.
+    /// A task for any agent with the skill. Text, numbers and JSON values are inputs as they are;
+    /// [`Payload::json`] makes one of anything serialisable.
     pub fn new(skill: impl Into<Arc<str>>, input: impl Into<Payload>) -> Self {
         Self {
             skill: skill.into(),

@@ -36,6 +36,7 @@ impl DataDir {
                 Refused::Held(owner) => held(path, owner),
                 Refused::Io(error) => unusable(path, error),
             })?;
+        mark(path);
         Ok(Self(Arc::new(Inner { path: path.to_owned(), lock })))
     }
 
@@ -68,6 +69,19 @@ impl DataDir {
 impl fmt::Debug for DataDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("DataDir").field(&self.0.path).finish()
+    }
+}
+
+/// Says to git, backups and whatever else walks folders that this one is nobody's source. Only a
+/// courtesy: a directory without the marks works as well.
+fn mark(path: &Path) {
+    // <https://bford.info/cachedir/>
+    const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n";
+    for (name, text) in [("CACHEDIR.TAG", TAG), (".gitignore", "*\n")] {
+        let mark = path.join(name);
+        if !mark.exists() {
+            let _ = std::fs::write(mark, text);
+        }
     }
 }
 

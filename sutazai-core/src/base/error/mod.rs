@@ -213,7 +213,12 @@ impl fmt::Display for Error {
 }
 
 impl fmt::Debug for Error {
+    /// What `{:#}` shows, behind the code's name: it is what a `main` that returns an error prints.
+    /// The alternate form `{:#?}` shows the fields.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return write!(f, "[{}] {self:#}", self.code());
+        }
         let mut s = f.debug_struct("Error");
         s.field("code", &self.code())
             .field("class", &self.class())
