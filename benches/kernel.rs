@@ -54,7 +54,7 @@ fn main() {
     });
     kernel.stop(Duration::from_secs(1)).unwrap();
 
-    bar::alone("kernel.start_stop", "us", 5_000.0, &mut || {
+    bar::alone("kernel.start_stop", "us", 20_000.0, &mut || {
         bar::timed(20, || {
             for _ in 0..20 {
                 let kernel = Kernel::builder().agent(Noop).build().unwrap();
