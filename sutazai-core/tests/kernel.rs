@@ -236,7 +236,7 @@ fn a_step_that_panics_keeps_no_call_from_its_answer() {
 }
 
 #[test]
-fn a_kernel_whose_pool_is_full_stops_its_agents_all_the_same() {
+fn a_kernel_whose_pool_is_full_stops_all_the_same() {
     struct Stops(Diary);
     impl Agent for Stops {
         fn card(&self) -> AgentCard {
@@ -254,6 +254,7 @@ fn a_kernel_whose_pool_is_full_stops_its_agents_all_the_same() {
     let held = Mutex::new(held);
     let kernel = Kernel::builder()
         .limits(limits)
+        .component(part("part", &[], &diary))
         .agent(Stops(Arc::clone(&diary)))
         .agent(from_fn(AgentCard::new("hangs", ["hangs"]), move |_: &Task| {
             let _ = held.lock().recv();
@@ -265,7 +266,7 @@ fn a_kernel_whose_pool_is_full_stops_its_agents_all_the_same() {
     let mut ticket = kernel.call(Task::new("hangs", "x").timeout(Duration::from_millis(20)));
     assert_eq!(ticket.wait().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
     kernel.stop(Duration::from_millis(200)).unwrap();
-    assert_eq!(*diary.lock(), ["stopped"]);
+    assert_eq!(*diary.lock(), ["+part", "stopped", "-part"]);
     drop(release);
 }
 

@@ -18,6 +18,12 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 //!
+//! # Threads
+//!
+//! Those of the runtime ([`Threads`](crate::base::runtime::Threads) names its own), `sutazai-store` (writes),
+//! `sutazai-log` (the log's file), and, while agents and components are started or stopped,
+//! `sutazai-agents-1` to `-16` and one `sutazai-stop` for each component. A process agent names its own.
+//!
 //! **Invariants.** [`Builder::build`] starts no thread. No lock is held while an agent, a component,
 //! a step or a callback runs. Replies and callbacks do not keep a kernel running: when its last
 //! handle is dropped it stops, whoever still holds a ticket. Several kernels live in one process;

@@ -294,7 +294,8 @@ impl Shared {
         }
     }
 
-    /// Calls a component's `start` or `stop` on the blocking pool, or right here.
+    /// Calls a component's `start` on the blocking pool, its `stop` on a thread of its own (the pool
+    /// may be full of agents that hang), or either right here.
     fn call(
         self: &Arc<Self>,
         number: Number,
@@ -308,6 +309,14 @@ impl Shared {
             let before = self.state.lock().timers.insert(number, timer);
             if let Some(before) = before {
                 self.runtime.cancel(before);
+            }
+        }
+        if !here && !start && self.runtime.may_block() {
+            let (shared, component) = (Arc::clone(self), Arc::clone(&component));
+            let stop = move || shared.run(number, &*component, false, until);
+            // Without the thread it goes to the pool, as a start does.
+            if std::thread::Builder::new().name("sutazai-stop".to_owned()).spawn(stop).is_ok() {
+                return;
             }
         }
         let shared = Arc::clone(self);
