@@ -100,26 +100,6 @@ fn a_circle_of_components_is_found_before_anything_starts() {
 }
 
 #[test]
-fn no_thread_runs_before_the_start() {
-    let threads = || std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(0);
-    let dir = tempfile::tempdir().unwrap();
-    // Other tests of this binary come and go; the least of many looks is the quiet one.
-    let least = |f: &dyn Fn() -> isize| (0..50).map(|_| f()).min().unwrap();
-    let more = least(&|| {
-        let before = threads() as isize;
-        let kernel = Kernel::builder()
-            .data_dir(dir.path())
-            .agent(from_fn(AgentCard::new("a", ["a"]), |_: &Task| Ok("x")))
-            .build()
-            .unwrap();
-        let after = threads() as isize;
-        drop(kernel);
-        after - before
-    });
-    assert!(more <= 0, "{more} threads more");
-}
-
-#[test]
 fn a_data_directory_has_one_kernel_in_a_process() {
     let dir = tempfile::tempdir().unwrap();
     let first = Kernel::builder().data_dir(dir.path()).build().unwrap();
