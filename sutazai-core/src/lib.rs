@@ -22,6 +22,8 @@ pub mod event;
 pub mod kernel;
 pub mod observe;
 pub mod port;
+#[cfg(feature = "recovery")]
+pub mod recovery;
 pub mod store;
 pub mod surface;
 

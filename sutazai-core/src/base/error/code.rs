@@ -194,6 +194,19 @@ codes! {
     // security: 8000–8999
     UNAUTHENTICATED = 8000, "security.unauthenticated", Persistent, "the caller is not known";
     DENIED = 8001, "security.denied", Persistent, "the caller may not do this";
+    // recovery: 9000–9999
+    BREAKER_OPEN = 9000, "recovery.breaker_open", Transient, "the circuit breaker is open: the target has been failing";
+    RATE_LIMITED = 9001, "recovery.rate_limited", Transient, "the rate limit leaves no room for this call";
+    BULKHEAD_FULL = 9002, "recovery.bulkhead_full", Transient, "as many calls as the bulkhead allows run and wait";
+    QUARANTINED = 9003, "recovery.quarantined", Transient, "the target is set apart because it harms the rest";
+    DEGRADED = 9004, "recovery.degraded", Transient, "the feature is off at the present level of degradation";
+    POISON = 9005, "recovery.poison", Persistent, "the task was set aside: it brought its agent down twice";
+    INTENSITY = 9006, "recovery.intensity", Critical, "children had to be restarted more often than their supervisor allows";
+    SAGA_UNDONE = 9007, "recovery.saga_undone", Persistent, "a step failed, and what had been done was undone";
+    SAGA_STUCK = 9008, "recovery.saga_stuck", Critical, "a compensation failed: what was done is undone in part";
+    SAFE_STATE = 9009, "recovery.safe_state", Persistent, "the system is in its safe state and takes no calls";
+    ACTION_REFUSED = 9010, "recovery.action_refused", Persistent, "an action was not taken: cooling down, not approved, or beyond its bound";
+    RESTORE_FAILED = 9011, "recovery.restore_failed", Critical, "a checkpoint was restored in part or not at all";
 }
 
 #[cfg(test)]
@@ -212,6 +225,7 @@ mod tests {
     fn families_follow_the_thousands() {
         let families = [
             "base", "event", "observe", "store", "config", "agent", "kernel", "surface", "security",
+            "recovery",
         ];
         for code in Code::all() {
             assert_eq!(code.family(), families[code.number() as usize / 1000], "{code:?}");
