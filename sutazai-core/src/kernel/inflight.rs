@@ -71,7 +71,7 @@ impl InFlight {
             calls.insert(id.0, Call { deadline, settler: settler.clone() });
             shard.len.store(calls.len(), Ordering::SeqCst);
         }
-        if settler.is_settled() {
+        if settler.is_settled_ordered() {
             // It was answered meanwhile, maybe before it could be found here.
             self.leave(id);
             return None;

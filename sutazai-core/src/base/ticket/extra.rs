@@ -1,9 +1,10 @@
-//! What most calls do without: cancellation callbacks and partial results.
+//! What most calls do without: verdicts, cancellation callbacks and partial results.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::Result;
 use crate::base::payload::Payload;
 
 /// Parts that wait to be read, at most; beyond it the oldest is dropped and counted.
@@ -12,8 +13,9 @@ pub(super) const PARTS: usize = 256;
 pub(super) type OnPart = Arc<dyn Fn(Payload) + Send + Sync>;
 type OnCancel = Box<dyn FnOnce() + Send>;
 
-#[derive(Default)]
-pub(super) struct Extra {
+pub(super) struct Extra<T> {
+    /// The answer that was given in the worker's stead, until it is taken.
+    pub(super) verdict: Option<Result<T>>,
     pub(super) cancels: Vec<OnCancel>,
     parts: VecDeque<Payload>,
     missed: u64,
@@ -21,7 +23,20 @@ pub(super) struct Extra {
     pub(super) on_part: Option<OnPart>,
 }
 
-impl Extra {
+impl<T> Default for Extra<T> {
+    fn default() -> Self {
+        Self {
+            verdict: None,
+            cancels: Vec::new(),
+            parts: VecDeque::new(),
+            missed: 0,
+            reader: None,
+            on_part: None,
+        }
+    }
+}
+
+impl<T> Extra<T> {
     /// Queues a part; gives back the reader to wake.
     pub(super) fn push(&mut self, part: Payload) -> (Option<Payload>, Option<Waker>) {
         let dropped = if self.parts.len() >= PARTS {

@@ -104,6 +104,47 @@ fn on_cancel_races_with_cancel() {
     });
 }
 
+/// What a hook does when its call is settled: it looks whether the call was put on the list.
+struct Looks(Arc<AtomicUsize>, Arc<AtomicUsize>);
+
+impl Hook<u8> for Looks {
+    fn settled(&self, _: &Result<u8>, _: Settled) {
+        count_up(&self.1, self.0.load(Ordering::Relaxed));
+    }
+    fn finished(&self) {}
+}
+
+#[test]
+fn who_lists_a_call_sees_that_it_is_settled_or_is_seen() {
+    loom::model(|| {
+        let (listed, found) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let hook = Looks(Arc::clone(&listed), Arc::clone(&found));
+        let (ticket, reply) = pair_with::<u8>(Box::new(hook));
+        let settler = ticket.settler().unwrap();
+        let worker = thread::spawn(move || reply.send(1).is_ok());
+        listed.store(1, Ordering::Relaxed);
+        let settled = settler.is_settled_ordered();
+        assert!(worker.join().unwrap());
+        assert!(settled || found.load(Ordering::SeqCst) == 1);
+    });
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_given_back() {
+    loom::model(|| {
+        let (ticket, reply) = pair::<u8>();
+        let worker = thread::spawn(move || reply.answer(Ok(1)).map_err(|late| late.0));
+        let settler = ticket.settler().unwrap();
+        let won = settler.settle(Ok(2));
+        let worker = worker.join().unwrap();
+        assert_eq!(poll_to_end(ticket).unwrap(), if won { 2 } else { 1 });
+        match worker {
+            Ok(()) => assert!(!won),
+            Err(answer) => assert_eq!((answer.unwrap(), won), (1, true)),
+        }
+    });
+}
+
 #[test]
 fn a_part_or_the_end_wakes_its_reader() {
     bounded(|| {

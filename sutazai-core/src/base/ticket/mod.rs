@@ -118,14 +118,10 @@ impl<T> Ticket<T> {
     /// The answer if it is there; `None` while the call goes on.
     #[inline]
     pub fn try_take(&mut self) -> Option<Result<T>> {
-        match self.cell.take().map(Cell::take) {
-            Some(Ok(answer)) => Some(answer),
-            Some(Err(cell)) => {
-                self.cell = Some(cell);
-                None
-            }
-            None => Some(Err(taken())),
+        if self.cell.is_none() {
+            return Some(Err(taken()));
         }
+        Cell::take_from(&mut self.cell)
     }
 
     /// Blocks until the answer is there. On a pool worker of the kernel's runtime its slot is lent
@@ -338,6 +334,12 @@ impl<T> Settler<T> {
     /// Whether the call has its answer, or is just getting it.
     pub fn is_settled(&self) -> bool {
         self.cell.is_claimed()
+    }
+
+    /// [`is_settled`](Self::is_settled) for one who has just put this settler where the hook of the
+    /// call looks for it: when this is false, [`Hook::settled`] will find it there.
+    pub fn is_settled_ordered(&self) -> bool {
+        self.cell.is_claimed_ordered()
     }
 }
 
