@@ -98,8 +98,9 @@ impl IdSource {
 
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// SplitMix64's finaliser: spreads a counter over all of `u64`, one to one.
 #[inline]
-const fn mix(mut z: u64) -> u64 {
+pub(crate) const fn mix(mut z: u64) -> u64 {
     z = z.wrapping_add(GAMMA);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

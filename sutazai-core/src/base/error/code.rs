@@ -224,8 +224,8 @@ mod tests {
     #[test]
     fn families_follow_the_thousands() {
         let families = [
-            "base", "event", "observe", "store", "config", "agent", "kernel", "surface", "security",
-            "recovery",
+            "base", "event", "observe", "store", "config", "agent", "kernel", "surface",
+            "security", "recovery",
         ];
         for code in Code::all() {
             assert_eq!(code.family(), families[code.number() as usize / 1000], "{code:?}");

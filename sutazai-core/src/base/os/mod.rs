@@ -1,7 +1,10 @@
 //! Everything that is specific to operating systems, one subject a file.
 
+mod clock;
 pub mod lock;
 #[cfg(all(unix, feature = "agent"))]
 pub(crate) mod pipe;
 #[cfg(all(unix, feature = "agent"))]
 pub(crate) mod process;
+
+pub(crate) use clock::{coarse_nanos, fine_nanos};
