@@ -5,3 +5,22 @@
 //!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
+
+mod breaker;
+mod bulkhead;
+mod chance;
+mod guard;
+mod rate;
+mod retry;
+
+pub use breaker::{
+    Breaker, BreakerPermit, BreakerPolicy, BreakerState, BreakerStatus, Change, Forced, OnChange,
+    Outcome, Why, Window,
+};
+pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
+pub use guard::{
+    Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
+    Judgement, Next, Share, SharedParts,
+};
+pub use rate::{RateLimit, RatePolicy};
+pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};

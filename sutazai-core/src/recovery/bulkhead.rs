@@ -1,0 +1,443 @@
+//! A bulkhead: so many calls at once, a bounded queue for the rest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::Fixed;
+use crate::base::ticket::{self, Reply, Ticket};
+use crate::{Code, Error, Result};
+
+/// How many calls run and wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct BulkheadPolicy {
+    /// Calls that run at once, 1 or more. Default 64.
+    pub concurrency: u32,
+    /// Calls that may wait for a place. Default 64; 0 to reject at once.
+    pub queue: u32,
+}
+
+impl Default for BulkheadPolicy {
+    fn default() -> Self {
+        Self { concurrency: 64, queue: 64 }
+    }
+}
+
+impl BulkheadPolicy {
+    /// Whether the figures make sense.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`], naming the field.
+    pub fn check(&self) -> Result<()> {
+        if self.concurrency == 0 {
+            return Err(Error::new(Code::INVALID, "the bulkhead is not valid")
+                .operation("recovery.bulkhead")
+                .with("field", "concurrency")
+                .with("rule", "must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// A bulkhead's figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct BulkheadStatus {
+    /// Its name.
+    pub name: String,
+    /// Calls that run.
+    pub running: u32,
+    /// Calls that may run at once.
+    pub concurrency: u32,
+    /// Calls that wait.
+    pub waiting: usize,
+    /// Calls rejected since it was made.
+    pub rejected: u64,
+}
+
+/// Keeps a target that is slow from taking every thread and every place: at most so many calls run at
+/// once, others wait in a bounded queue, the more urgent first and then in order of coming.
+///
+/// ```
+/// use sutazai_core::recovery::{Bulkhead, BulkheadPolicy};
+///
+/// let mut policy = BulkheadPolicy::default();
+/// (policy.concurrency, policy.queue) = (1, 1);
+/// let bulkhead = Bulkhead::new("printer", policy)?;
+/// let running = bulkhead.acquire(0).wait()?;
+/// let mut waiting = bulkhead.acquire(0);
+/// assert!(bulkhead.acquire(0).wait().is_err(), "no room to wait");
+/// drop(running);
+/// let _running = waiting.wait()?;
+/// # Ok::<(), sutazai_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bulkhead(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: Arc<str>,
+    /// Calls that run, and above them a bit that says that some wait.
+    running: AtomicU64,
+    concurrency: AtomicU64,
+    queue: Mutex<Queue>,
+    rejected: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    most: usize,
+    came: u64,
+    /// By urgency (the highest first), then by when they came.
+    waiting: BTreeMap<(std::cmp::Reverse<u8>, u64), Reply<Place>>,
+}
+
+const WAITING: u64 = 1 << 32;
+
+/// A place in a bulkhead, given back when it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping a place gives it back"]
+pub struct Place {
+    bulkhead: Arc<Inner>,
+    /// Whether it is still to be given back.
+    held: bool,
+}
+
+impl Place {
+    /// Leaves the place taken; whoever does must give it back by [`Bulkhead::leave`].
+    pub(super) fn keep(mut self) {
+        self.held = false;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.held {
+            give(&self.bulkhead);
+        }
+    }
+}
+
+impl Bulkhead {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that is not valid.
+    pub fn new(name: impl Into<Arc<str>>, policy: BulkheadPolicy) -> Result<Self> {
+        let bulkhead = Self(Arc::new(Inner {
+            name: name.into(),
+            running: AtomicU64::new(0),
+            concurrency: AtomicU64::new(0),
+            queue: Mutex::default(),
+            rejected: AtomicU64::new(0),
+        }));
+        bulkhead.set_policy(policy)?;
+        Ok(bulkhead)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Takes another policy. Those that run or wait beyond it go on; no more come until it fits.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that is not valid; the old one stays.
+    pub fn set_policy(&self, policy: BulkheadPolicy) -> Result<()> {
+        policy.check()?;
+        self.0.queue.lock().most = policy.queue as usize;
+        self.0.concurrency.store(u64::from(policy.concurrency), Ordering::Relaxed);
+        // There may be room now for some that wait.
+        admit_waiting(&self.0);
+        Ok(())
+    }
+
+    /// A place if one is free and nobody waits for it.
+    #[inline]
+    pub fn try_acquire(&self) -> Option<Place> {
+        self.0.take().then(|| place(&self.0))
+    }
+
+    /// A place, now or when it is this call's turn: `urgency` from 0 to 255, higher ones first. Dropping
+    /// the ticket leaves the queue. Answers [`Code::BULKHEAD_FULL`] when the queue is full.
+    pub fn acquire(&self, urgency: u8) -> Ticket<Place> {
+        if let Some(place) = self.try_acquire() {
+            return ticket::ready(Ok(place));
+        }
+        let (waiter, reply) = ticket::pair();
+        let mut queue = self.0.queue.lock();
+        if queue.waiting.len() >= queue.most {
+            // Those that stopped waiting make room first.
+            let gone: Vec<_> = queue
+                .waiting
+                .iter()
+                .filter(|(_, reply)| reply.cancelled())
+                .map(|(key, _)| *key)
+                .collect();
+            let gone: Vec<_> = gone.iter().filter_map(|key| queue.waiting.remove(key)).collect();
+            let full = queue.waiting.len() >= queue.most;
+            if full {
+                drop(queue);
+                drop(gone);
+                drop(reply);
+                return ticket::ready(Err(self.0.reject()));
+            }
+            // Dropping a reply runs what is registered for it, which is nothing here.
+            drop(gone);
+        }
+        let came = queue.came;
+        queue.came += 1;
+        queue.waiting.insert((std::cmp::Reverse(urgency), came), reply);
+        self.0.running.fetch_or(WAITING, Ordering::SeqCst);
+        drop(queue);
+        // A place may have been given back before the bit was set.
+        admit_waiting(&self.0);
+        waiter
+    }
+
+    /// Its figures.
+    pub fn status(&self) -> BulkheadStatus {
+        let waiting = self.0.queue.lock().waiting.values().filter(|r| !r.cancelled()).count();
+        let clamped = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        BulkheadStatus {
+            name: self.0.name.to_string(),
+            running: clamped(self.0.running.load(Ordering::Relaxed) & !WAITING),
+            concurrency: clamped(self.0.concurrency.load(Ordering::Relaxed)),
+            waiting,
+            rejected: self.0.rejected.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes a place without a handle on it; to be given back by [`leave`](Self::leave).
+    #[inline]
+    pub(super) fn enter(&self) -> bool {
+        self.0.take()
+    }
+
+    /// Gives back what [`enter`](Self::enter) took.
+    #[inline]
+    pub(super) fn leave(&self) {
+        give(&self.0);
+    }
+}
+
+impl Inner {
+    /// Takes a place if one is free and nobody waits.
+    #[inline]
+    fn take(&self) -> bool {
+        // With the bit set the number is beyond any bound.
+        self.add(|running| running)
+    }
+
+    #[inline]
+    fn add(&self, counted: impl Fn(u64) -> u64) -> bool {
+        let most = self.concurrency.load(Ordering::Relaxed);
+        let mut running = self.running.load(Ordering::Relaxed);
+        while counted(running) < most {
+            let next = running + 1;
+            match self.running.compare_exchange_weak(
+                running,
+                next,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(seen) => running = seen,
+            }
+        }
+        false
+    }
+
+    #[cold]
+    fn reject(&self) -> Error {
+        static FULL: Fixed = Fixed {
+            code: Code::BULKHEAD_FULL,
+            message: "as many calls as the bulkhead allows run, and its queue is full",
+        };
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+        Error::from(&FULL)
+    }
+}
+
+fn place(inner: &Arc<Inner>) -> Place {
+    Place { bulkhead: Arc::clone(inner), held: true }
+}
+
+#[inline]
+fn give(inner: &Arc<Inner>) {
+    // Whoever begins to wait sets the bit and looks for a place after that; both change this word, so
+    // either it sees this place or this sees the bit.
+    if inner.running.fetch_sub(1, Ordering::AcqRel) & WAITING != 0 {
+        admit_waiting(inner);
+    }
+}
+
+/// Gives places to those that wait, in their order, while there are any.
+#[cold]
+fn admit_waiting(inner: &Arc<Inner>) {
+    let mut held = false;
+    loop {
+        let next = {
+            let mut queue = inner.queue.lock();
+            if queue.waiting.is_empty() {
+                inner.running.fetch_and(!WAITING, Ordering::AcqRel);
+                None
+            } else {
+                held = held || inner.add(|running| running & !WAITING);
+                if held { queue.waiting.pop_first() } else { None }
+            }
+        };
+        match next {
+            Some((_, reply)) => match reply.answer(Ok(place(inner))) {
+                Ok(()) => held = false,
+                // It has stopped waiting; the place is for the next one.
+                Err(late) => {
+                    if let Ok(place) = late.0 {
+                        place.keep();
+                    }
+                }
+            },
+            None if held => {
+                held = false;
+                if inner.running.fetch_sub(1, Ordering::AcqRel) & WAITING == 0 {
+                    return;
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bulkhead(concurrency: u32, queue: u32) -> Bulkhead {
+        Bulkhead::new("test", BulkheadPolicy { concurrency, queue }).unwrap()
+    }
+
+    #[test]
+    fn the_urgent_come_first_and_then_who_came_first() {
+        let bulkhead = bulkhead(1, 10);
+        let mut running = Some(bulkhead.acquire(0).wait().unwrap());
+        let mut waiting: Vec<_> = [(0, 1), (0, 2), (9, 3), (5, 4)]
+            .map(|(urgency, n)| (n, bulkhead.acquire(urgency)))
+            .into();
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            drop(running.take());
+            let at = waiting.iter().position(|(_, ticket)| ticket.is_done()).unwrap();
+            let (n, mut ticket) = waiting.remove(at);
+            running = Some(ticket.wait().unwrap());
+            order.push(n);
+        }
+        assert_eq!(order, [3, 4, 1, 2]);
+    }
+
+    #[test]
+    fn who_stops_waiting_takes_no_place() {
+        let bulkhead = bulkhead(1, 2);
+        let running = bulkhead.acquire(0).wait().unwrap();
+        let gone = bulkhead.acquire(9);
+        let mut next = bulkhead.acquire(0);
+        drop(gone);
+        drop(running);
+        let held = next.wait().unwrap();
+        assert_eq!(bulkhead.status().running, 1);
+        let (first, second) = (bulkhead.acquire(0), bulkhead.acquire(0));
+        drop((first, second));
+        let mut third = bulkhead.acquire(0);
+        assert!(!third.is_done(), "those that left made room in the queue");
+        drop(held);
+        assert!(third.wait().is_ok());
+    }
+
+    #[test]
+    fn a_wider_policy_lets_those_in_that_wait() {
+        let bulkhead = bulkhead(1, 5);
+        let _running = bulkhead.acquire(0).wait().unwrap();
+        let mut waiting = [bulkhead.acquire(0), bulkhead.acquire(0)];
+        bulkhead.set_policy(BulkheadPolicy { concurrency: 3, queue: 5 }).unwrap();
+        let _places = waiting.each_mut().map(|ticket| ticket.wait().unwrap());
+        assert_eq!(bulkhead.status().running, 3);
+        assert!(bulkhead.try_acquire().is_none());
+    }
+
+    #[test]
+    fn threads_never_exceed_it_and_all_get_their_turn() {
+        let bulkhead = bulkhead(3, 1_000);
+        let (running, most, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for thread in 0..8_u8 {
+                let (bulkhead, running, most, done) = (&bulkhead, &running, &most, &done);
+                scope.spawn(move || {
+                    for n in 0..2_000_u32 {
+                        let mut ticket = bulkhead.acquire(thread % 3);
+                        if n % 7 == 0 && !ticket.is_done() {
+                            continue; // stops waiting
+                        }
+                        let place = ticket.wait().unwrap();
+                        most.fetch_max(
+                            running.fetch_add(1, Ordering::SeqCst) + 1,
+                            Ordering::SeqCst,
+                        );
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        drop(place);
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert!(most.load(Ordering::Relaxed) <= 3);
+        assert!(done.load(Ordering::Relaxed) >= 8 * 1_700);
+        let status = bulkhead.status();
+        assert_eq!((status.running, status.waiting), (0, 0));
+        assert!(bulkhead.try_acquire().is_some(), "nothing is left that keeps others out");
+    }
+
+    proptest! {
+        /// Any sequence of coming, leaving and giving up: as many run as may, as long as any wait.
+        #[test]
+        fn nobody_waits_while_there_is_room(
+            concurrency in 1_u32..4, queue in 0_u32..6,
+            steps in proptest::collection::vec((0_u8..4, any::<u8>()), 1..200),
+        ) {
+            let bulkhead = bulkhead(concurrency, queue);
+            let (mut running, mut waiting) = (Vec::new(), Vec::new());
+            for (step, n) in steps {
+                match step {
+                    0 | 1 => {
+                        let mut ticket = bulkhead.acquire(n);
+                        match ticket.try_take() {
+                            Some(Ok(place)) => running.push(place),
+                            Some(Err(error)) => {
+                                prop_assert_eq!(error.code(), Code::BULKHEAD_FULL);
+                                prop_assert_eq!(waiting.len(), queue as usize);
+                            }
+                            None => waiting.push(ticket),
+                        }
+                    }
+                    2 if !running.is_empty() => drop(running.swap_remove(n as usize % running.len())),
+                    3 if !waiting.is_empty() => drop(waiting.swap_remove(n as usize % waiting.len())),
+                    _ => {}
+                }
+                let (done, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(Ticket::is_done);
+                running.extend(done.into_iter().map(|mut ticket| ticket.wait().unwrap()));
+                waiting = rest;
+                prop_assert!(running.len() <= concurrency as usize);
+                prop_assert!(waiting.is_empty() || running.len() == concurrency as usize);
+                prop_assert_eq!(bulkhead.status().running as usize, running.len());
+                prop_assert_eq!(bulkhead.status().waiting, waiting.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! Under virtual time: nothing here sleeps.
+
+use std::future::Future;
+use std::sync::atomic::AtomicUsize;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::runtime::Manual;
+use crate::base::ticket::{self, Ticket};
+use crate::recovery::{
+    BreakerPolicy, BudgetPolicy, BulkheadPolicy, Forced, RatePolicy, RetryPolicy,
+};
+
+fn policy(json: &str) -> GuardPolicy {
+    serde_json::from_str(json).unwrap()
+}
+
+/// A guard under virtual time that waits exactly as long as its steps say.
+fn guard(json: &str) -> (Guard, Manual) {
+    let time = Manual::new();
+    let guard = Guard::builder("test", policy(json)).runtime(Arc::new(time.clone()));
+    (guard.build().unwrap(), time)
+}
+
+fn busy() -> Error {
+    Error::new(Code::OVERLOADED, "busy")
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn context(error: &Error, key: &str) -> Option<String> {
+    error.context().find(|(k, _)| *k == key).map(|(_, v)| v.to_owned())
+}
+
+/// Runs a future under virtual time.
+fn spawn<T: Send + 'static>(
+    time: &Manual,
+    future: impl Future<Output = Result<T>> + Send + 'static,
+) -> Ticket<T> {
+    let (ticket, reply) = ticket::pair();
+    let done = async move { drop(reply.answer(future.await)) };
+    time.spawn(Box::pin(done)).unwrap();
+    time.run();
+    ticket
+}
+
+/// A future that takes this long.
+fn takes<T: Send + 'static>(
+    time: &Manual,
+    how_long: Duration,
+    answer: Result<T>,
+) -> impl Future<Output = Result<T>> + Send + use<T> {
+    let (ticket, reply) = ticket::pair();
+    let at = time.now() + how_long;
+    time.spawn_at(at, Box::new(move || drop(reply.answer(answer))));
+    ticket
+}
+
+#[test]
+fn it_waits_as_the_backoff_says_and_stops_at_the_last_try() {
+    let (guard, time) = guard(r#"{"retry": {"attempts": 4, "base_ms": 100, "jitter": "none"}}"#);
+    let mut at = Vec::new();
+    let error = guard
+        .run::<()>(|attempt| {
+            at.push((attempt.number, time.now().as_nanos() / 1_000_000));
+            Err(busy())
+        })
+        .unwrap_err();
+    assert_eq!(at, [(1, 0), (2, 100), (3, 300), (4, 700)]);
+    assert_eq!(context(&error, "attempts").as_deref(), Some("4"));
+    assert_eq!(context(&error, GAVE_UP).as_deref(), Some("attempts"));
+    assert_eq!(guard.status().retries, 3);
+}
+
+#[test]
+fn what_is_not_transient_is_not_tried_again_and_comes_back_as_it_was() {
+    let (guard, _time) = guard(r#"{"retry": {}}"#);
+    let mut tries = 0;
+    let error = guard
+        .run::<()>(|_| {
+            tries += 1;
+            Err(Error::new(Code::INVALID, "no"))
+        })
+        .unwrap_err();
+    assert_eq!((tries, error.context().count()), (1, 0));
+}
+
+#[test]
+fn no_wait_ends_after_the_deadline() {
+    let (guard, time) =
+        guard(r#"{"timeout_ms": 250, "retry": {"base_ms": 100, "jitter": "none"}}"#);
+    let error = guard.run::<()>(|_| Err(busy())).unwrap_err();
+    assert_eq!(time.now(), Moment::ZERO + ms(100), "the next wait would have ended at 300 ms");
+    assert_eq!(context(&error, GAVE_UP).as_deref(), Some("deadline"));
+}
+
+#[test]
+fn a_callers_deadline_is_everybodys() {
+    let (outer, time) = guard(r#"{"timeout_ms": 1000}"#);
+    let inner =
+        Guard::builder("inner", policy(r#"{"timeout_ms": 5000, "retry": {"jitter": "none"}}"#))
+            .runtime(Arc::new(time.clone()))
+            .build()
+            .unwrap();
+    let error = outer
+        .run::<()>(|attempt| {
+            assert_eq!(attempt.deadline, Moment::ZERO + ms(1_000));
+            inner.run(|attempt| {
+                assert_eq!(attempt.deadline, Moment::ZERO + ms(1_000));
+                Err(busy())
+            })
+        })
+        .unwrap_err();
+    assert!(time.now() < Moment::ZERO + ms(1_000));
+    assert_eq!(context(&error, GAVE_UP).as_deref(), Some("deadline"));
+    assert_eq!(deadline::current(), Moment::FAR);
+}
+
+#[test]
+fn nested_guards_do_not_multiply_retries() {
+    let (inner, _) = guard(r#"{"retry": {"attempts": 3, "base_ms": 0, "max_ms": 0}}"#);
+    let (middle, _) = guard(r#"{"retry": {"attempts": 3, "base_ms": 0, "max_ms": 0}}"#);
+    let (outer, _) = guard(r#"{"retry": {"attempts": 3, "base_ms": 0, "max_ms": 0}}"#);
+    let mut tries = 0;
+    let result = outer.run::<()>(|_| {
+        middle.run(|_| {
+            inner.run(|_| {
+                tries += 1;
+                Err(busy())
+            })
+        })
+    });
+    assert!(result.is_err());
+    assert_eq!(tries, 3, "not 27");
+    assert_eq!((middle.status().retries, outer.status().retries), (0, 0));
+}
+
+#[test]
+fn a_budget_is_shared_by_name_and_counts_those_that_wait() {
+    let shared = SharedParts::new();
+    let time = Manual::new();
+    let json = r#"{"retry": {"attempts": 9, "base_ms": 0, "max_ms": 0}, "share": {"budget": "llm"},
+                   "budget": {"capacity": 5, "per_second": 0}}"#;
+    let guards: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| {
+            Guard::builder(name, policy(json))
+                .shared(&shared)
+                .runtime(Arc::new(time.clone()))
+                .build()
+                .unwrap()
+        })
+        .collect();
+    let tries = AtomicUsize::new(0);
+    let errors: Vec<_> = guards
+        .iter()
+        .map(|guard| {
+            guard
+                .run::<()>(|_| {
+                    tries.fetch_add(1, Ordering::Relaxed);
+                    Err(busy())
+                })
+                .unwrap_err()
+        })
+        .collect();
+    assert_eq!(tries.into_inner(), 3 + 5);
+    assert_eq!(context(&errors[2], GAVE_UP).as_deref(), Some("budget"));
+    assert_eq!(shared.budget("llm").unwrap().status().granted, 5);
+    let disagrees = policy(r#"{"budget": {"capacity": 6}, "share": {"budget": "llm"}}"#);
+    let error = Guard::builder("d", disagrees).shared(&shared).build().unwrap_err();
+    assert_eq!(context(&error, "shared").as_deref(), Some("llm"));
+}
+
+/// A target that refuses until a moment and says how long to wait, always no longer than `most`.
+fn limited(time: &Manual, until: u64, most: u64) -> (Judge, impl Fn() -> Result<u64> + use<>) {
+    let (left, clock) = (time.clone(), time.clone());
+    let judge: Judge = Arc::new(move |error: &Error, _| Judgement {
+        class: error.class(),
+        retry_after: Some(ms(until.saturating_sub(left.now().as_nanos() / 1_000_000).min(most))),
+    });
+    let call = move || {
+        let now = clock.now().as_nanos() / 1_000_000;
+        if now < until { Err(busy()) } else { Ok(now) }
+    };
+    (judge, call)
+}
+
+#[test]
+fn a_hint_is_honoured_when_it_is_longer_than_the_whole_ladder() {
+    for most in [60_000, 8_000] {
+        let time = Manual::new();
+        let (judge, call) = limited(&time, 60_000, most);
+        let json =
+            r#"{"timeout_ms": 120000, "retry": {"attempts": 3, "base_ms": 10, "max_ms": 50}}"#;
+        let guard = Guard::builder("llm", policy(json))
+            .runtime(Arc::new(time.clone()))
+            .judge_by(judge)
+            .build()
+            .unwrap();
+        let answered = guard.run(|_| call()).unwrap();
+        assert!((60_000..60_200).contains(&answered), "{answered}");
+    }
+}
+
+#[test]
+fn a_hint_beyond_the_deadline_ends_it_at_once() {
+    let time = Manual::new();
+    let (judge, call) = limited(&time, 60_000, 60_000);
+    let guard = Guard::builder("llm", policy(r#"{"timeout_ms": 30000, "retry": {}}"#))
+        .runtime(Arc::new(time.clone()))
+        .judge_by(judge)
+        .build()
+        .unwrap();
+    let error = guard.run(|_| call()).unwrap_err();
+    assert_eq!(time.now(), Moment::ZERO);
+    assert_eq!(context(&error, GAVE_UP).as_deref(), Some("asked_to_wait_too_long"));
+}
+
+#[test]
+fn an_open_breaker_rejects_at_once_and_ends_retries() {
+    let json = r#"{"retry": {"base_ms": 1, "max_ms": 1}, "breaker": {"consecutive": 2}}"#;
+    let (guard, time) = guard(json);
+    let mut tries = 0;
+    let mut fails = || {
+        guard.run::<()>(|_| {
+            tries += 1;
+            Err(busy())
+        })
+    };
+    let error = fails().unwrap_err();
+    assert_eq!(
+        error.code(),
+        Code::OVERLOADED,
+        "what it failed with, not that it was rejected then"
+    );
+    assert_eq!(context(&error, GAVE_UP).as_deref(), Some("rejected"));
+    assert_eq!(fails().unwrap_err().code(), Code::BREAKER_OPEN);
+    assert_eq!(tries, 2);
+    time.advance(ms(5_000));
+    assert_eq!(guard.run(|_| Ok(7)).unwrap(), 7);
+}
+
+#[test]
+fn a_panic_counts_as_a_failure_and_gives_back_what_was_taken() {
+    let (guard, _time) =
+        guard(r#"{"bulkhead": {"concurrency": 1, "queue": 0}, "breaker": {"consecutive": 2}}"#);
+    for _ in 0..2 {
+        let run = || guard.run::<()>(|_| panic!("on purpose"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
+    }
+    let status = guard.status();
+    assert_eq!(status.bulkhead.unwrap().running, 0);
+    assert_eq!(status.breaker.unwrap().opened, 1);
+}
+
+#[test]
+fn a_policy_is_changed_while_it_is_in_force_and_what_stays_keeps_its_state() {
+    let (guard, _time) = guard(r#"{"breaker": {"consecutive": 1}}"#);
+    assert!(guard.run::<()>(|_| Err(busy())).is_err());
+    guard
+        .set_policy(policy(r#"{"breaker": {"consecutive": 5}, "retry": {"attempts": 2}}"#))
+        .unwrap();
+    assert_eq!(guard.run(|_| Ok(())).unwrap_err().code(), Code::BREAKER_OPEN);
+    guard.breaker().unwrap().force(Some(Forced::Closed));
+    assert!(guard.run(|attempt| if attempt.number == 1 { Err(busy()) } else { Ok(()) }).is_ok());
+    let bad = guard.set_policy(policy(r#"{"retry": {"attempts": 0}}"#)).unwrap_err();
+    assert_eq!(context(&bad, "field").as_deref(), Some("attempts"));
+    guard.set_policy(policy("{}")).unwrap();
+    assert!(guard.breaker().is_none());
+    assert!(guard.run(|_| Ok(())).is_ok());
+}
+
+#[test]
+fn a_rate_limit_and_a_full_bulkhead_reject() {
+    let (limited, _time) = guard(r#"{"rate": {"calls": 1, "period_ms": 1000}}"#);
+    assert!(limited.run(|_| Ok(())).is_ok());
+    assert_eq!(limited.run(|_| Ok(())).unwrap_err().code(), Code::RATE_LIMITED);
+    let (full, _time) = guard(r#"{"bulkhead": {"concurrency": 1, "queue": 0}}"#);
+    let within = full.run(|_| full.run(|_| Ok(())));
+    assert_eq!(within.unwrap_err().code(), Code::BULKHEAD_FULL);
+}
+
+#[test]
+fn an_awaited_try_ends_at_its_deadline_and_is_dropped() {
+    let (guard, time) = guard(
+        r#"{"timeout_ms": 1000, "attempt_timeout_ms": 300,
+            "retry": {"attempts": 9, "base_ms": 0, "max_ms": 0}}"#,
+    );
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (count, clock) = (Arc::clone(&dropped), time.clone());
+    let mut ticket = spawn(&time, async move {
+        guard
+            .call::<(), _>(|_| {
+                let (ticket, reply) = ticket::pair();
+                let count = Arc::clone(&count);
+                reply.on_cancel(move || {
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+                // The worker holds on to it for ever.
+                clock.spawn_at(Moment::FAR, Box::new(move || drop(reply)));
+                ticket
+            })
+            .await
+    });
+    time.advance(ms(899));
+    assert_eq!(dropped.load(Ordering::Relaxed), 2, "at 300 ms and soon after 600 ms");
+    time.advance(ms(200));
+    let error = ticket.try_take().unwrap().unwrap_err();
+    assert_eq!(error.code(), Code::DEADLINE_EXCEEDED);
+    assert_eq!(context(&error, GAVE_UP).as_deref(), Some("deadline"));
+    assert_eq!(dropped.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn awaited_calls_take_turns_in_a_bulkhead() {
+    let (guard, time) = guard(r#"{"timeout_ms": 250, "bulkhead": {"concurrency": 1, "queue": 9}}"#);
+    let tickets: Vec<_> = (0..4)
+        .map(|n| {
+            let (guard, clock) = (guard.clone(), time.clone());
+            spawn(&time, async move { guard.call(|_| takes(&clock, ms(100), Ok(n))).await })
+        })
+        .collect();
+    time.advance(ms(1_000));
+    let answers: Vec<_> = tickets.into_iter().map(|mut t| t.try_take().unwrap()).collect();
+    assert_eq!(*answers[0].as_ref().unwrap(), 0);
+    assert_eq!(*answers[1].as_ref().unwrap(), 1);
+    for late in &answers[2..] {
+        assert_eq!(late.as_ref().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+    }
+    assert_eq!(guard.status().bulkhead.unwrap().running, 0);
+}
+
+#[test]
+fn dropping_an_awaited_call_gives_everything_back() {
+    let (guard, time) = guard(
+        r#"{"timeout_ms": 1000, "bulkhead": {"concurrency": 1, "queue": 0}, "breaker": {}, "hedge": {}}"#,
+    );
+    let clock = time.clone();
+    let mine = guard.clone();
+    let mut call = Box::pin(async move { mine.call(|_| takes(&clock, ms(500), Ok(()))).await });
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(call.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(guard.status().bulkhead.unwrap().running, 1);
+    drop(call);
+    assert_eq!(guard.status().bulkhead.unwrap().running, 0);
+    time.advance(ms(2_000));
+    assert_eq!(time.stats().timers, 0);
+}
+
+#[test]
+fn without_a_runtime_awaiting_says_what_is_missing() {
+    let guard = Guard::new("plain", policy(r#"{"timeout_ms": 1000}"#)).unwrap();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut call = Box::pin(guard.call(|_| std::future::pending::<Result<()>>()));
+    let std::task::Poll::Ready(Err(error)) = call.as_mut().poll(&mut cx) else { panic!("pending") };
+    assert_eq!(error.code(), Code::UNSUPPORTED);
+}
+
+/// One target of ten is slow; what the callers see, with hedging and without.
+fn one_of_ten(json: &str) -> (Vec<u64>, Guard, usize) {
+    let (guard, time) = guard(json);
+    let cancelled = Arc::new(AtomicUsize::new(0));
+    let target = Arc::new(AtomicUsize::new(0));
+    let mut took = Vec::new();
+    for _ in 0..2_000 {
+        let (mine, clock, cancelled, target) =
+            (guard.clone(), time.clone(), Arc::clone(&cancelled), Arc::clone(&target));
+        let began = time.now();
+        let done = Arc::new(Mutex::new(None));
+        let (end, reads) = (Arc::clone(&done), time.clone());
+        let ticket = spawn(&time, async move {
+            let answer = mine
+                .call(|_| {
+                    let slow = target.fetch_add(1, Ordering::Relaxed) % 10 == 0;
+                    let (ticket, reply) = ticket::pair();
+                    let cancelled = Arc::clone(&cancelled);
+                    reply.on_cancel(move || {
+                        cancelled.fetch_add(1, Ordering::Relaxed);
+                    });
+                    let at = clock.now() + ms(if slow { 2_000 } else { 20 });
+                    clock.spawn_at(at, Box::new(move || drop(reply.send(()))));
+                    ticket
+                })
+                .await;
+            *end.lock() = Some(reads.now());
+            answer
+        });
+        time.advance(ms(3_000));
+        assert!(ticket.is_done());
+        took.push(done.lock().unwrap().since(began).as_millis() as u64);
+    }
+    took.sort_unstable();
+    (took, guard, cancelled.load(Ordering::Relaxed))
+}
+
+#[test]
+fn hedging_brings_the_slow_calls_down_to_the_fast_ones_within_its_budget() {
+    let (without, _, _) = one_of_ten("{}");
+    assert_eq!(without[without.len() * 99 / 100], 2_000);
+    let (with, guard, cancelled) =
+        one_of_ten(r#"{"hedge": {"quantile": 0.85, "min_ms": 10, "budget": 0.15}}"#);
+    let p99 = with[with.len() * 99 / 100];
+    assert!(p99 <= 2 * 20 + 10, "{p99} ms");
+    let hedges = guard.status().hedges as usize;
+    assert!(hedges > 150 && hedges <= 10 + 2_000 * 15 / 100, "{hedges}");
+    assert_eq!(cancelled, hedges, "every loser was told");
+    // A budget for one call in fifty cannot pay for one in ten.
+    let (_, tight, _) = one_of_ten(r#"{"hedge": {"quantile": 0.85, "budget": 0.02}}"#);
+    assert!(tight.status().hedges <= 10 + 2_000 * 2 / 100);
+}
+
+#[test]
+fn a_first_try_that_fails_leaves_the_second_its_time() {
+    let (guard, time) = guard(r#"{"hedge": {"min_ms": 10}}"#);
+    let clock = time.clone();
+    let mut ticket = spawn(&time, async move {
+        guard
+            .call(|attempt| {
+                if attempt.hedged {
+                    takes(&clock, ms(100), Ok("second"))
+                } else {
+                    takes(&clock, ms(50), Err(busy()))
+                }
+            })
+            .await
+    });
+    time.advance(ms(200));
+    assert_eq!(ticket.try_take().unwrap().unwrap(), "second");
+}
+
+proptest! {
+    /// Whatever parts there are and whatever comes of the calls: everything is given back, tries stay
+    /// within their number, and the same seed gives the same.
+    #[test]
+    fn nothing_is_kept_and_nothing_is_tried_too_often(
+        attempts in 1_u32..5, timeout in proptest::option::of(1_u64..2_000),
+        parts in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
+        outcomes in proptest::collection::vec((0_u8..4, 0_u64..300), 1..200), seed: u64,
+    ) {
+        let run = || {
+            let time = Manual::new();
+            let policy = GuardPolicy {
+                timeout_ms: timeout,
+                retry: parts.0.then(|| RetryPolicy { attempts, ..RetryPolicy::default() }),
+                budget: Some(BudgetPolicy::default()),
+                breaker: parts.1.then(BreakerPolicy::default),
+                bulkhead: parts.2.then(|| BulkheadPolicy { concurrency: 1, queue: 0 }),
+                rate: parts.3.then(RatePolicy::default),
+                ..GuardPolicy::default()
+            };
+            let guard = Guard::builder("p", policy).runtime(Arc::new(time.clone())).seed(seed).build().unwrap();
+            let mut outcomes = outcomes.iter().cycle();
+            let mut seen = Vec::new();
+            for _ in 0..100 {
+                let mut tries = 0;
+                let began = time.now();
+                let answer = guard.run(|attempt| {
+                    tries += 1;
+                    assert_eq!(attempt.number, tries);
+                    let (outcome, takes) = outcomes.next().unwrap();
+                    time.advance(ms(*takes));
+                    match outcome {
+                        0 | 1 => Ok(()),
+                        2 => Err(busy()),
+                        _ => Err(Error::new(Code::INVALID, "no")),
+                    }
+                });
+                assert!(tries <= if parts.0 { attempts } else { 1 });
+                if let Some(timeout) = timeout {
+                    // A try is not interrupted; no wait ends after the deadline.
+                    assert!(time.now().since(began) <= ms(timeout + 300));
+                }
+                seen.push((tries, time.now(), answer.err().map(|e| e.code())));
+            }
+            let status = guard.status();
+            assert_eq!(status.bulkhead.map_or(0, |b| b.running), 0);
+            seen
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
