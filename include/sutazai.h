@@ -211,6 +211,21 @@
 #define SUTAZAI_CLASS_OF_CODE 0
 
 /**
+ * Lifetime of a value: built once, when it is first asked for; the kernel's until it stops.
+ */
+#define SUTAZAI_LIFETIME_SINGLETON 1
+
+/**
+ * Lifetime of a value: built once in each scope that asks for it; the scope's.
+ */
+#define SUTAZAI_LIFETIME_SCOPED 2
+
+/**
+ * Lifetime of a value: built anew each time it is asked for.
+ */
+#define SUTAZAI_LIFETIME_TRANSIENT 3
+
+/**
  * Log level: every step.
  */
 #define SUTAZAI_TRACE 1
@@ -260,6 +275,12 @@ typedef struct sutazai_kernel sutazai_kernel;
 typedef struct sutazai_reply sutazai_reply;
 
 /**
+ * Something that opens and closes, such as a request: each value of `SUTAZAI_LIFETIME_SCOPED` is
+ * built at most once in it.
+ */
+typedef struct sutazai_scope sutazai_scope;
+
+/**
  * Events that match a pattern.
  */
 typedef struct sutazai_subscription sutazai_subscription;
@@ -274,6 +295,12 @@ typedef struct sutazai_task sutazai_task;
  * others may cancel it or ask whether it is done.
  */
 typedef struct sutazai_ticket sutazai_ticket;
+
+/**
+ * A hold on a value: what it points to stays until all holds on it are freed, also when the kernel
+ * or the scope that it came from is gone.
+ */
+typedef struct sutazai_value sutazai_value;
 
 /**
  * Text that the library gave away: UTF-8 (JSON, mostly), `len` bytes. A NUL stands behind the last
@@ -386,8 +413,8 @@ typedef struct sutazai_agent_table {
 } sutazai_agent_table;
 
 /**
- * Text that the library lends: UTF-8, `len` bytes, not NUL-terminated. Valid as long as what it was
- * asked of. `data` is never NULL.
+ * Text that is lent: UTF-8, `len` bytes, not NUL-terminated. What the library lends is valid as long
+ * as what it was asked of, and its `data` is never NULL; what the library is lent, it copies.
  */
 typedef struct sutazai_str {
     /**
@@ -473,6 +500,40 @@ typedef struct sutazai_component_table {
      */
     struct sutazai_error *(*stop)(void *user, uint64_t left_ms);
 } sutazai_component_table;
+
+/**
+ * What builds values of one name. Callbacks must not throw or longjmp.
+ */
+typedef struct sutazai_factory_table {
+    /**
+     * `sizeof(sutazai_factory_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last `build` and the last `destroy`, on any thread. May
+     * be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Builds a value, anything but NULL, into `out`. `needs` are the values that it was provided
+     * with, `needs_len` of them, in the order of their names; the array lives until `build`
+     * returns, each value at least as long as the one that is built. Answers NULL, or an error,
+     * which the library frees: nothing is built then, and whoever asks next tries again. Runs on
+     * the thread that asks and may block; at most once at a time for a singleton and for what is
+     * scoped in one scope, otherwise on several threads at once. Required.
+     */
+    struct sutazai_error *(*build)(void *user, void *const *needs, size_t needs_len, void **out);
+    /**
+     * Lets go of a value that `build` built; called once for each, before what it was built from
+     * is let go of, on the thread that gives up the last hold on it, or that stops or frees the
+     * kernel. May be NULL.
+     */
+    void (*destroy)(void *user, void *value);
+} sutazai_factory_table;
 
 #ifdef __cplusplus
 extern "C" {
@@ -601,7 +662,9 @@ struct sutazai_error *sutazai_kernel_new(const char *config,
  *
  * Errors:
  * What failed to start; everything else is stopped again, and so is the kernel: make another to try again.
- * `SUTAZAI_BASE_NOT_RUNNING` after `sutazai_kernel_stop`: a kernel starts once.
+ * `SUTAZAI_BASE_NOT_RUNNING` after `sutazai_kernel_stop`: a kernel starts once. What is wrong with
+ * the values that were provided, as `sutazai_kernel_get` says: nothing has started then, and once
+ * it is mended the kernel may be.
  *
  * Pointers:
  * `kernel` is NULL or live.
@@ -611,7 +674,8 @@ struct sutazai_error *sutazai_kernel_start(struct sutazai_kernel *kernel);
 /**
  * Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
  * rest are answered `SUTAZAI_BASE_CANCELLED`; agents, components and threads end. Blocks for at
- * most about twice `grace_ms`. Does nothing when it is stopped already. Handles stay good: what
+ * most about twice `grace_ms`. At the end the values are let go of that were provided, in the
+ * reverse order of their building. Does nothing when it is stopped already. Handles stay good: what
  * needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
  *
  * Errors:
@@ -637,9 +701,9 @@ struct sutazai_error *sutazai_kernel_advance(struct sutazai_kernel *kernel,
                                              size_t *ran);
 
 /**
- * Frees a kernel, and stops it first, with two seconds of grace, when it runs. Tickets, replies and
- * subscriptions of it stay good and are freed on their own; they answer errors. May be called on
- * any thread, a callback's included. NULL is allowed.
+ * Frees a kernel, and stops it first, with two seconds of grace, when it runs. Tickets, replies,
+ * subscriptions, scopes and values of it stay good and are freed on their own; all but values
+ * answer errors. May be called on any thread, a callback's included. NULL is allowed.
  *
  * Pointers:
  * `kernel` is NULL or live, and nobody uses it any more.
@@ -1108,6 +1172,103 @@ struct sutazai_error *sutazai_component_add(struct sutazai_kernel *kernel,
                                             const char *description,
                                             size_t description_len,
                                             const struct sutazai_component_table *table);
+
+/**
+ * Provides a value by name: `table` builds it when it is first asked for, out of the `needs_len`
+ * values that `needs` names, which may be provided later. `lifetime` is one of
+ * `SUTAZAI_LIFETIME_…`. Values are provided until the first one is asked for, the first scope is
+ * opened or the kernel starts; then the whole graph is checked, and closed unless something is
+ * wrong with it. The table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a name, lifetime or table that is not valid;
+ * `SUTAZAI_BASE_ALREADY_EXISTS` for a name that is taken; `SUTAZAI_BASE_NOT_RUNNING` when the graph
+ * is closed.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `name` is good for reading, and so are `needs_len` texts at `needs`;
+ * `table` is NULL or as its `size` says.
+ */
+struct sutazai_error *sutazai_kernel_provide(struct sutazai_kernel *kernel,
+                                             const char *name,
+                                             size_t name_len,
+                                             const struct sutazai_str *needs,
+                                             size_t needs_len,
+                                             uint32_t lifetime,
+                                             const struct sutazai_factory_table *table);
+
+/**
+ * The value of this name, which is built now unless it was before; blocks while its factory runs,
+ * here or on another thread. `out` gets a hold on it, to be freed.
+ *
+ * Errors:
+ * What is wrong with the graph, found when the first value is asked for, with the whole path:
+ * `SUTAZAI_KERNEL_INJECT_MISSING` for what nothing provides, `SUTAZAI_KERNEL_INJECT_CYCLE` for what
+ * needs itself, `SUTAZAI_KERNEL_INJECT_SCOPE` for a scoped value that a singleton would keep, or
+ * that is asked for outside of a scope. `SUTAZAI_KERNEL_INJECT_FAILED` when a factory failed, with
+ * its error as the cause. `SUTAZAI_BASE_NOT_RUNNING` once the kernel has stopped.
+ * `SUTAZAI_BASE_WOULD_DEADLOCK` when another thread is building it and this one must not wait.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `name` is good for reading; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_kernel_get(struct sutazai_kernel *kernel,
+                                         const char *name,
+                                         size_t name_len,
+                                         struct sutazai_value **out);
+
+/**
+ * Opens a scope. `out` gets it, to be freed.
+ *
+ * Errors:
+ * What is wrong with the graph, as `sutazai_kernel_get`; `SUTAZAI_BASE_NOT_RUNNING` once the kernel
+ * has stopped.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_kernel_scope(struct sutazai_kernel *kernel,
+                                           struct sutazai_scope **out);
+
+/**
+ * The value of this name, as `sutazai_kernel_get`: the scope's own for a scoped one, otherwise the
+ * same as the kernel's.
+ *
+ * Errors:
+ * As `sutazai_kernel_get`.
+ *
+ * Pointers:
+ * `scope` is NULL or live; `name` is good for reading; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_scope_get(struct sutazai_scope *scope,
+                                        const char *name,
+                                        size_t name_len,
+                                        struct sutazai_value **out);
+
+/**
+ * Frees a scope and lets go of its values, in the reverse order of their building. While a scope
+ * is open, the singletons stay that its values may use, also when the kernel stops. NULL is allowed.
+ *
+ * Pointers:
+ * `scope` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_scope_free(struct sutazai_scope *scope);
+
+/**
+ * What `build` built: good until `value` is freed. NULL for NULL, and in a forked child.
+ *
+ * Pointers:
+ * `value` is NULL or live.
+ */
+void *sutazai_value_get(const struct sutazai_value *value);
+
+/**
+ * Frees a hold on a value; the last one lets go of the value. NULL is allowed.
+ *
+ * Pointers:
+ * `value` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_value_free(struct sutazai_value *value);
 
 /**
  * Writes a record to the kernel's log, unless its filter says otherwise. `target` says which part of

@@ -1,27 +1,37 @@
-// SutazAI for C++17: RAII over sutazai.h, header only.
+// SutazAI for C++17 with exceptions and RTTI: RAII over sutazai.h, header only.
 //
 // Every class owns one C handle, is move-only, and frees it; a moved-from object may only be
 // destroyed or assigned to. What fails throws sutazai::Error. JSON crosses as text: bring the JSON
 // library of your choice. A lambda that is given to the kernel may throw: an agent's exception is
-// the answer of its call, a component's fails its start or stop, a subscriber's is counted. Ownership,
-// threads and blocking are as sutazai.h says.
+// the answer of its call, a component's fails its start or stop, a factory's fails whoever asked for
+// the value, a subscriber's is counted. Ownership, threads and blocking are as sutazai.h says.
 #ifndef SUTAZAI_HPP
 #define SUTAZAI_HPP
 
 #include "sutazai.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <future>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <typeindex>
+#include <unordered_map>
 #include <utility>
+
+#if __has_include(<cxxabi.h>)
+#include <cxxabi.h>
+#endif
 
 namespace sutazai {
 
@@ -41,6 +51,14 @@ enum class Level : uint32_t {
     Info = SUTAZAI_INFO,
     Warn = SUTAZAI_WARN,
     Error = SUTAZAI_ERROR,
+};
+
+/// How long a provided value lives: until the kernel stops; as long as the scope that asks for it; as
+/// long as whoever asks for it.
+enum class Lifetime : uint32_t {
+    Singleton = SUTAZAI_LIFETIME_SINGLETON,
+    Scoped = SUTAZAI_LIFETIME_SCOPED,
+    Transient = SUTAZAI_LIFETIME_TRANSIENT,
 };
 
 namespace detail {
@@ -369,6 +387,160 @@ class Subscription {
     std::shared_ptr<std::atomic<uint64_t>> exceptions_;
 };
 
+/// The values that a factory gets, by name: a reference to each, in this order. Made by `needs`.
+template <typename... T>
+struct Needs {
+    std::array<std::string_view, sizeof...(T)> names;
+};
+
+/// `needs<Config, Log>("config", "log")`.
+template <typename... T, typename... Names>
+Needs<T...> needs(Names... names) {
+    static_assert(sizeof...(T) == sizeof...(Names), "a type for each name");
+    return {{std::string_view(names)...}};
+}
+
+namespace detail {
+
+/// A type's name for people, where the compiler has one.
+inline std::string readable(std::type_index type) {
+#if __has_include(<cxxabi.h>)
+    const std::unique_ptr<char, void (*)(void *)> name(
+        abi::__cxa_demangle(type.name(), nullptr, nullptr, nullptr), std::free);
+    if (name) return name.get();
+#endif
+    return type.name();
+}
+
+/// The types of the values that C++ provided, by name: what crosses C is a void *.
+class Types {
+  public:
+    template <typename T>
+    void note(const std::string &name) {
+        const std::lock_guard<std::mutex> guard(lock_);
+        types_.emplace(name, typeid(T));
+    }
+
+    /// Where a T is; throws when it is something else. What C provided is what it is said to be.
+    template <typename T>
+    T *cast(std::string_view name, void *value) const {
+        const std::lock_guard<std::mutex> guard(lock_);
+        const auto found = types_.find(name);
+        if (found != types_.end() && found->second != typeid(T)) {
+            throw Error(SUTAZAI_BASE_INVALID,
+                        "the type of the value \"" + std::string(name) + "\" is " +
+                            readable(found->second) + ", not " + readable(typeid(T)));
+        }
+        return static_cast<T *>(value);
+    }
+
+    /// A share in a value; the hold on it goes with the last.
+    template <typename T>
+    std::shared_ptr<T> share(std::string_view name, sutazai_value *value) const {
+        const std::shared_ptr<sutazai_value> hold(value, sutazai_value_free);
+        return {hold, cast<T>(name, sutazai_value_get(value))};
+    }
+
+  private:
+    mutable std::mutex lock_;
+    std::map<std::string, std::type_index, std::less<>> types_;
+};
+
+/// What a factory provides that returns a value, or a smart pointer to one.
+template <typename Returned>
+struct Value {
+    using Type = Returned;
+};
+template <typename T, typename D>
+struct Value<std::unique_ptr<T, D>> {
+    using Type = T;
+};
+template <typename T>
+struct Value<std::shared_ptr<T>> {
+    using Type = T;
+};
+
+/// The `user` of a factory's table.
+template <typename F, typename... T>
+class Factory {
+    using Returned = std::invoke_result_t<F &, T &...>;
+    using Made = typename Value<Returned>::Type;
+    static_assert(std::is_object_v<Made> && !std::is_const_v<Made>,
+                  "a factory returns a value, or a std::unique_ptr or std::shared_ptr to one, that "
+                  "is not const (ask for it as const instead)");
+
+  public:
+    Factory(std::string_view name, const Needs<T...> &needs, F f, std::shared_ptr<Types> types)
+        : name_(name), f_(std::move(f)), types_(std::move(types)) {
+        for (size_t i = 0; i < sizeof...(T); i++) needs_[i] = needs.names[i];
+    }
+
+    static sutazai_error *build(void *user, void *const *needs, size_t, void **out) noexcept {
+        try {
+            *out = static_cast<Factory *>(user)->made(needs, std::index_sequence_for<T...>());
+            return nullptr;
+        } catch (...) {
+            return caught();
+        }
+    }
+
+    static void destroy(void *user, void *value) noexcept {
+        auto &self = *static_cast<Factory *>(user);
+        std::unique_lock<std::mutex> guard(self.lock_);
+        const auto gone = self.values_.extract(self.values_.find(value));
+        guard.unlock();
+    }
+
+  private:
+    template <size_t... I>
+    void *made([[maybe_unused]] void *const *needs, std::index_sequence<I...>) {
+        std::shared_ptr<Made> value;
+        if constexpr (std::is_same_v<Made, Returned>) {
+            value.reset(new Made(f_(*types_->template cast<T>(needs_[I], needs[I])...)));
+        } else {
+            value = f_(*types_->template cast<T>(needs_[I], needs[I])...);
+        }
+        if (!value) return nullptr;
+        types_->template note<Made>(name_);
+        void *const pointer = value.get();
+        const std::lock_guard<std::mutex> guard(lock_);
+        values_.emplace(pointer, std::move(value));
+        return pointer;
+    }
+
+    std::string name_;
+    std::array<std::string, sizeof...(T)> needs_;
+    F f_;
+    std::shared_ptr<Types> types_;
+    std::mutex lock_;
+    /// One for each that was built and is not destroyed; a factory may share one out again.
+    std::unordered_multimap<void *, std::shared_ptr<Made>> values_;
+};
+
+}  // namespace detail
+
+/// Something that opens and closes, such as a request: a value of Lifetime::Scoped is built at most
+/// once in it. Destroying it lets go of its values.
+class Scope {
+  public:
+    Scope(sutazai_scope *scope, std::shared_ptr<const detail::Types> types) noexcept
+        : types_(std::move(types)), scope_(scope) {}
+
+    /// The value of this name; see Kernel::get.
+    template <typename T>
+    std::shared_ptr<T> get(std::string_view name) {
+        sutazai_value *value = nullptr;
+        check(sutazai_scope_get(scope_.get(), name.data(), name.size(), &value));
+        return types_->template share<T>(name, value);
+    }
+
+    sutazai_scope *raw() const noexcept { return scope_.get(); }
+
+  private:
+    std::shared_ptr<const detail::Types> types_;
+    detail::Owned<sutazai_scope, sutazai_scope_free> scope_;
+};
+
 /// What else a call may say.
 struct CallOptions {
     /// The agent's or the kernel's default without it.
@@ -440,6 +612,53 @@ class Kernel {
             return guarded(static_cast<State *>(user)->stop, left);
         };
         check(sutazai_component_add(kernel_.get(), description.data(), description.size(), &table));
+    }
+
+    /// Provides a value by name. `f` builds it when it is first asked for; it returns the value, or
+    /// a std::unique_ptr or std::shared_ptr to it. See sutazai_kernel_provide.
+    template <typename F, typename = std::enable_if_t<std::is_invocable_v<F &>>>
+    void provide(std::string_view name, F f, Lifetime lifetime = Lifetime::Singleton) {
+        provide(name, Needs<>(), std::move(f), lifetime);
+    }
+
+    /// As above, out of other values: `f(T &...)` gets those of `sutazai::needs<T...>(names...)`,
+    /// which live at least as long as the one that it builds.
+    template <typename... T, typename F>
+    void provide(std::string_view name, const Needs<T...> &needs, F f,
+                 Lifetime lifetime = Lifetime::Singleton) {
+        static_assert(std::is_invocable_v<F &, T &...>,
+                      "a factory gets a reference to each value that it needs");
+        using Factory = detail::Factory<F, T...>;
+        std::array<sutazai_str, sizeof...(T)> names{};
+        for (size_t i = 0; i < sizeof...(T); i++) {
+            names[i] = {needs.names[i].data(), needs.names[i].size()};
+        }
+        auto factory = std::make_unique<Factory>(name, needs, std::move(f), types_);
+        sutazai_factory_table table{};
+        table.size = sizeof table;
+        table.user = factory.release();
+        table.drop = detail::drop<Factory>;
+        table.build = Factory::build;
+        table.destroy = Factory::destroy;
+        check(sutazai_kernel_provide(kernel_.get(), name.data(), name.size(), names.data(),
+                                     names.size(), static_cast<uint32_t>(lifetime), &table));
+    }
+
+    /// The value of this name, which stays as long as whoever shares it, also when the kernel stops.
+    /// T is what its factory returns; something else throws base.invalid. For a value that C
+    /// provided, T is what the program knows it to be. See sutazai_kernel_get.
+    template <typename T>
+    std::shared_ptr<T> get(std::string_view name) {
+        sutazai_value *value = nullptr;
+        check(sutazai_kernel_get(kernel_.get(), name.data(), name.size(), &value));
+        return types_->template share<T>(name, value);
+    }
+
+    /// Opens a scope for values of Lifetime::Scoped.
+    Scope scope() {
+        sutazai_scope *scope = nullptr;
+        check(sutazai_kernel_scope(kernel_.get(), &scope));
+        return Scope(scope, types_);
     }
 
     /// Calls an agent that has the skill; `input` is JSON.
@@ -593,6 +812,7 @@ class Kernel {
         }
     }
 
+    std::shared_ptr<detail::Types> types_ = std::make_shared<detail::Types>();
     detail::Owned<sutazai_kernel, sutazai_kernel_free> kernel_;
 };
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "version",
     "error",
     "buffer",
@@ -26,6 +26,7 @@ const SECTIONS: [&str; 13] = [
     "reply",
     "event",
     "component",
+    "inject",
     "log",
 ];
 

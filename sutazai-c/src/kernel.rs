@@ -77,7 +77,9 @@ pub unsafe extern "C" fn sutazai_kernel_new(
 ///
 /// # Errors
 /// What failed to start; everything else is stopped again, and so is the kernel: make another to try again.
-/// `SUTAZAI_BASE_NOT_RUNNING` after `sutazai_kernel_stop`: a kernel starts once.
+/// `SUTAZAI_BASE_NOT_RUNNING` after `sutazai_kernel_stop`: a kernel starts once. What is wrong with
+/// the values that were provided, as `sutazai_kernel_get` says: nothing has started then, and once
+/// it is mended the kernel may be.
 ///
 /// # Safety
 /// `kernel` is NULL or live.
@@ -89,7 +91,8 @@ pub unsafe extern "C" fn sutazai_kernel_start(kernel: *mut sutazai_kernel) -> *m
 
 /// Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
 /// rest are answered `SUTAZAI_BASE_CANCELLED`; agents, components and threads end. Blocks for at
-/// most about twice `grace_ms`. Does nothing when it is stopped already. Handles stay good: what
+/// most about twice `grace_ms`. At the end the values are let go of that were provided, in the
+/// reverse order of their building. Does nothing when it is stopped already. Handles stay good: what
 /// needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
 ///
 /// # Errors
@@ -131,9 +134,9 @@ pub unsafe extern "C" fn sutazai_kernel_advance(
     })
 }
 
-/// Frees a kernel, and stops it first, with two seconds of grace, when it runs. Tickets, replies and
-/// subscriptions of it stay good and are freed on their own; they answer errors. May be called on
-/// any thread, a callback's included. NULL is allowed.
+/// Frees a kernel, and stops it first, with two seconds of grace, when it runs. Tickets, replies,
+/// subscriptions, scopes and values of it stay good and are freed on their own; all but values
+/// answer errors. May be called on any thread, a callback's included. NULL is allowed.
 ///
 /// # Safety
 /// `kernel` is NULL or live, and nobody uses it any more.

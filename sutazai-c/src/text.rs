@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sutazai_core::base::payload::Payload;
 use sutazai_core::{Code, Error, Result};
 
-/// Text that the library lends: UTF-8, `len` bytes, not NUL-terminated. Valid as long as what it was
-/// asked of. `data` is never NULL.
+/// Text that is lent: UTF-8, `len` bytes, not NUL-terminated. What the library lends is valid as long
+/// as what it was asked of, and its `data` is never NULL; what the library is lent, it copies.
 #[repr(C)]
 pub struct sutazai_str {
     /// The first byte.
@@ -57,6 +57,35 @@ pub(crate) unsafe fn text<'a>(
             .with("argument", name)
             .with("valid_up_to", e.valid_up_to())
     })
+}
+
+/// Several texts that C gave us.
+///
+/// # Safety
+/// `data` is NULL or good for reading `len` texts, each as [`text`] says.
+///
+/// # Errors
+/// As [`text`].
+pub(crate) unsafe fn texts<'a>(
+    data: *const sutazai_str,
+    len: usize,
+    name: &'static str,
+) -> Result<Vec<&'a str>> {
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    if data.is_null() {
+        return Err(crate::boundary::null(name));
+    }
+    if len > isize::MAX.unsigned_abs() / size_of::<sutazai_str>() {
+        return Err(Error::new(Code::INVALID, "the length of an array is negative or impossible")
+            .with("argument", name)
+            .with("len", len));
+    }
+    // SAFETY: the caller's promise; the length fits.
+    let given = unsafe { std::slice::from_raw_parts(data, len) };
+    // SAFETY: the caller's promise.
+    given.iter().map(|given| unsafe { text(given.data, given.len, name) }).collect()
 }
 
 /// JSON that C gave us; empty is `null`.

@@ -12,6 +12,7 @@ use sutazai_core::base::runtime::Manual;
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
 use sutazai_core::config::Manifest;
+use sutazai_core::kernel::inject::{Any, Lifetime, Provided};
 use sutazai_core::kernel::{Kernel, Limits, Phase};
 use sutazai_core::port::{
     Access, Agent, AgentCard, CallRecord, Component, Decision, Outcome, Policy, Recorder, Task,
@@ -97,6 +98,78 @@ fn a_circle_of_components_is_found_before_anything_starts() {
         .unwrap_err();
     assert_eq!(error.code(), Code::COMPONENT_CYCLE);
     assert!(diary.lock().is_empty());
+}
+
+/// A value that says in the diary when it is let go of.
+struct Value(Diary);
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        self.0.lock().push("value gone".to_owned());
+    }
+}
+
+fn provide(provided: &Provided, name: &str, needs: &[&str], diary: &Diary) {
+    let diary = Arc::clone(diary);
+    let made = move |_| Ok(Arc::new(Value(Arc::clone(&diary))) as Arc<Any>);
+    provided.provide(name, needs, Lifetime::Singleton, made).unwrap();
+}
+
+/// Asks for a value when it is stopped.
+struct Asks(Provided, Diary);
+
+impl Component for Asks {
+    fn name(&self) -> &'static str {
+        "asks"
+    }
+    fn start(&self, _deadline: Moment) -> Result<()> {
+        Ok(())
+    }
+    fn stop(&self, _deadline: Moment) -> Result<()> {
+        self.0.get("base").map(drop)?;
+        self.1.lock().push("asked".to_owned());
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_provided_is_sealed_by_the_start_and_gone_after_the_stop() {
+    let diary = Diary::default();
+    let kernel = Kernel::builder().build().unwrap();
+    let provided = kernel.provided().clone();
+    kernel.lifecycle().add(Arc::new(Asks(provided.clone(), Arc::clone(&diary)))).unwrap();
+    provide(&provided, "top", &["base"], &diary);
+    assert_eq!(kernel.start().unwrap_err().code(), Code::INJECT_MISSING);
+    assert_eq!(kernel.phase(), Phase::Built);
+    provide(&provided, "base", &[], &diary);
+    kernel.start().unwrap();
+    let late = provided.provide("late", &[], Lifetime::Singleton, |_| Ok(Arc::new(())));
+    assert_eq!(late.unwrap_err().code(), Code::NOT_RUNNING);
+    provided.get("base").unwrap();
+    kernel.stop(GRACE).unwrap();
+    assert_eq!(*diary.lock(), ["asked", "value gone"]);
+    assert_eq!(provided.get("base").unwrap_err().code(), Code::NOT_RUNNING);
+}
+
+#[test]
+fn what_is_provided_goes_with_a_start_that_failed_and_with_the_last_handle() {
+    let diary = Diary::default();
+    let bad = Part { fails: true, ..part("bad", &[], &diary) };
+    let kernel = Kernel::builder().component(bad).build().unwrap();
+    provide(kernel.provided(), "base", &[], &diary);
+    kernel.provided().get("base").unwrap();
+    assert_eq!(kernel.start().unwrap_err().code(), Code::COMPONENT_START);
+    assert_eq!(*diary.lock(), ["value gone"]);
+    assert_eq!(kernel.provided().get("base").unwrap_err().code(), Code::NOT_RUNNING);
+
+    let unstarted = Kernel::builder().build().unwrap();
+    provide(unstarted.provided(), "base", &[], &diary);
+    let scope = unstarted.provided().scope().unwrap();
+    scope.get("base").unwrap();
+    drop(unstarted);
+    assert_eq!(scope.get("base").unwrap_err().code(), Code::NOT_RUNNING);
+    drop(scope);
+    assert_eq!(*diary.lock(), ["value gone", "value gone"]);
 }
 
 #[test]

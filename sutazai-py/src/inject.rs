@@ -1,7 +1,4 @@
 //! Dependency injection by name: `kernel.provide`, `kernel.get`, `kernel.scope`.
-//!
-//! A host's values have a container of their own, sealed when the kernel starts or the first value is
-//! asked for: a Python program goes on providing after its kernel was built.
 
 use std::sync::Arc;
 
@@ -10,100 +7,53 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sutazai_core::base::error::Fixed;
-use sutazai_core::kernel::inject::{self, Any, Container, Injector, Lifetime, Resolver};
+use sutazai_core::kernel::inject::{Any, Lifetime, Provided, ProvidedScope};
 use sutazai_core::{Code, Error, Result};
 
 use crate::fork::Owned;
 use crate::{error, exit};
 
-/// What a Python program provides.
-#[derive(Default)]
-pub(crate) struct Provided(Mutex<State>);
-
-#[derive(Default)]
-enum State {
-    #[default]
-    Empty,
-    Open(Container),
-    Sealed(Injector),
-    /// The kernel has stopped; the values are gone.
-    Closed,
-}
-
 /// A Python object in the core's container.
 struct Object(Py<PyAny>);
 
-impl Provided {
-    pub(crate) fn provide(
-        &self,
-        name: &str,
-        needs: Vec<String>,
-        scope: &str,
-        factory: Py<PyAny>,
-    ) -> PyResult<Result<()>> {
-        let lifetime = match scope {
-            "singleton" => Lifetime::Singleton,
-            "scoped" => Lifetime::Scoped,
-            "transient" => Lifetime::Transient,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "scope must be 'singleton', 'scoped' or 'transient', not {other:?}"
-                )));
-            }
-        };
-        let mut state = self.0.lock();
-        if matches!(*state, State::Empty) {
-            *state = State::Open(Container::new());
+pub(crate) fn provide(
+    py: Python<'_>,
+    provided: &Provided,
+    name: &str,
+    needs: &[String],
+    scope: &str,
+    factory: Py<PyAny>,
+) -> PyResult<()> {
+    let lifetime = match scope {
+        "singleton" => Lifetime::Singleton,
+        "scoped" => Lifetime::Scoped,
+        "transient" => Lifetime::Transient,
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "scope must be 'singleton', 'scoped' or 'transient', not {other:?}"
+            )));
         }
-        let State::Open(container) = &mut *state else { return Ok(Err((&SEALED).into())) };
-        let names: Vec<_> = needs.iter().map(String::as_str).collect();
-        let wanted = needs.clone();
-        container.provide_named(name, &names, lifetime, move |resolver| {
-            build(&factory, &wanted, resolver)
-        });
-        Ok(Ok(()))
-    }
-
-    /// Checks the graph; from here on nothing more is provided.
-    pub(crate) fn seal(&self) -> Result<()> {
-        self.injector().map(drop)
-    }
-
-    pub(crate) fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        // Another thread may be building the value, and needs the GIL for it.
-        let value = py.detach(|| self.injector()?.get_named(name));
-        unwrap(py, value)
-    }
-
-    pub(crate) fn scope(&self) -> Result<Scope> {
-        Ok(Scope(Mutex::new(Some(Owned::new(Arc::new(self.injector()?.scope()))))))
-    }
-
-    /// Lets go of the values, in the reverse order of their building.
-    pub(crate) fn close(&self) {
-        let state = std::mem::replace(&mut *self.0.lock(), State::Closed);
-        drop(state);
-    }
-
-    fn injector(&self) -> Result<Injector> {
-        let mut state = self.0.lock();
-        let container = match &mut *state {
-            State::Sealed(injector) => return Ok(injector.clone()),
-            State::Closed => return Err((&CLOSED).into()),
-            State::Empty => Container::new(),
-            State::Open(container) => std::mem::take(container),
-        };
-        // What a refused graph held is gone: its factories were foreign, but nothing was built.
-        let injector = container.seal()?;
-        *state = State::Sealed(injector.clone());
-        Ok(injector)
-    }
+    };
+    let needs: Vec<_> = needs.iter().map(String::as_str).collect();
+    provided
+        .provide(name, &needs, lifetime, move |needs| build(&factory, &needs))
+        .map_err(|error| error::raise(py, &error))
 }
 
-fn build(factory: &Py<PyAny>, needs: &[String], resolver: &Resolver<'_>) -> Result<Arc<Any>> {
-    let found: Vec<_> = needs.iter().map(|need| resolver.get_named(need)).collect::<Result<_>>()?;
+pub(crate) fn get(py: Python<'_>, provided: &Provided, name: &str) -> PyResult<Py<PyAny>> {
+    // Another thread may be building the value, and needs the GIL for it.
+    let value = py.detach(|| provided.get(name));
+    unwrap(py, value)
+}
+
+pub(crate) fn scope(py: Python<'_>, provided: &Provided) -> PyResult<Scope> {
+    let scope = py.detach(|| provided.scope()).map_err(|error| error::raise(py, &error))?;
+    Ok(Scope(Mutex::new(Some(Owned::new(Arc::new(scope))))))
+}
+
+fn build(factory: &Py<PyAny>, needs: &[Arc<Any>]) -> Result<Arc<Any>> {
     let built = exit::attach(|py| {
-        let args: Vec<_> = found
+        let args: Vec<_> = needs
             .iter()
             .filter_map(|value| value.downcast_ref::<Object>())
             .map(|object| object.0.bind(py))
@@ -127,7 +77,7 @@ fn unwrap(py: Python<'_>, value: Result<Arc<Any>>) -> PyResult<Py<PyAny>> {
 
 /// A scope: values provided with `scope="scoped"` live as long as it.
 #[pyclass(frozen, module = "sutazai", name = "Scope")]
-pub(crate) struct Scope(Mutex<Option<Owned<Arc<inject::Scope>>>>);
+pub(crate) struct Scope(Mutex<Option<Owned<Arc<ProvidedScope>>>>);
 
 #[pymethods]
 impl Scope {
@@ -138,7 +88,7 @@ impl Scope {
             None => Err((&CLOSED).into()),
         };
         let scope = scope.map_err(|error| error::raise(py, &error))?;
-        let value = py.detach(|| scope.get_named(name));
+        let value = py.detach(|| scope.get(name));
         unwrap(py, value)
     }
 
@@ -163,9 +113,4 @@ impl Scope {
     }
 }
 
-static SEALED: Fixed = Fixed {
-    code: Code::NOT_RUNNING,
-    message: "nothing more can be provided once the kernel has started or a value was asked for",
-};
-static CLOSED: Fixed =
-    Fixed { code: Code::NOT_RUNNING, message: "the kernel's values are gone: it has been stopped" };
+static CLOSED: Fixed = Fixed { code: Code::NOT_RUNNING, message: "the scope has been closed" };

@@ -28,7 +28,7 @@ use crate::agent::{Coroutine, Echo, Form, PythonAgent};
 use crate::component::PythonComponent;
 use crate::event::{self, Subscription};
 use crate::fork::Owned;
-use crate::inject::{Provided, Scope};
+use crate::inject::{self, Scope};
 use crate::log::{self, Relay};
 use crate::pending::{Pending, Source};
 use crate::ticket::Ticket;
@@ -46,7 +46,6 @@ struct Inner {
     /// calls: the GIL is given up for the call then. What runs otherwise (queueing a job, the echo,
     /// a Python function) does not wait for another thread that may want the GIL.
     strangers: AtomicBool,
-    provided: Provided,
     held: Mutex<Held>,
 }
 
@@ -104,7 +103,6 @@ impl Inner {
         for agent in agents.iter().filter_map(Weak::upgrade) {
             agent.release();
         }
-        py.detach(|| self.provided.close());
         // What was dropped without the GIL is let go of by the next who attaches.
         py.detach(|| {});
     }
@@ -225,7 +223,6 @@ impl Kernel {
             inner: Owned::new(Inner {
                 surface: Surface::new(&core),
                 strangers: AtomicBool::new(strangers),
-                provided: Provided::default(),
                 held: Mutex::default(),
             }),
         })
@@ -233,8 +230,6 @@ impl Kernel {
 
     fn _start(&self, py: Python<'_>) -> PyResult<()> {
         let inner = self.inner.here(py)?;
-        let sealed = py.detach(|| inner.provided.seal());
-        sealed.map_err(|error| error::raise(py, &error))?;
         let core = inner.core().clone();
         wait::aside(py, move || core.start())?.map_err(|error| error::raise(py, &error))
     }
@@ -442,21 +437,17 @@ impl Kernel {
         scope: &str,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
-        inner
-            .provided
-            .provide(name, needs, scope, factory)?
-            .map_err(|error| error::raise(py, &error.operation("kernel.provide")))
+        inject::provide(py, inner.core().provided(), name, &needs, scope, factory)
     }
 
     /// The value of this name.
     fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        self.inner.here(py)?.provided.get(py, name)
+        inject::get(py, self.inner.here(py)?.core().provided(), name)
     }
 
     /// Opens a scope for values that are provided with `scope="scoped"`.
     fn scope(&self, py: Python<'_>) -> PyResult<Scope> {
-        let inner = self.inner.here(py)?;
-        py.detach(|| inner.provided.scope()).map_err(|error| error::raise(py, &error))
+        inject::scope(py, self.inner.here(py)?.core().provided())
     }
 
     fn _publish(

@@ -220,6 +220,178 @@ static void components_may_throw() {
     CHECK(stopped);
 }
 
+namespace parts {
+
+std::string story;
+
+struct Config {
+    int size = 3;
+};
+
+/// Can be neither copied nor moved.
+struct Pool {
+    explicit Pool(const Config &config) : config(config) {}
+    Pool(const Pool &) = delete;
+    ~Pool() { story += "-pool" + std::to_string(config.size); }
+    const Config &config;
+};
+
+struct Shape {
+    virtual ~Shape() = default;
+    virtual int sides() const = 0;
+};
+
+struct Square : Shape {
+    ~Square() override { story += "-square"; }
+    int sides() const override { return 4; }
+};
+
+}  // namespace parts
+
+static void values_are_built_out_of_what_they_need() {
+    using namespace parts;
+    story.clear();
+    std::shared_ptr<const Pool> pool;
+    std::shared_ptr<Shape> shape;
+    const auto ours = std::make_shared<std::string>("ours");
+    {
+        sutazai::Kernel kernel;
+        kernel.provide("pool", sutazai::needs<Config, Shape>("config", "shape"),
+                       [](Config &config, const Shape &) { return Pool(config); });
+        kernel.provide("config", [] { return Config(); });
+        kernel.provide("shape", []() -> std::unique_ptr<Shape> { return std::make_unique<Square>(); });
+        kernel.provide("ours", [ours] { return ours; }, sutazai::Lifetime::Transient);
+        kernel.provide("file", [] {
+            auto close = [](int *file) {
+                story += "-file";
+                delete file;
+            };
+            return std::unique_ptr<int, decltype(close)>(new int(5), close);
+        });
+        sutazai::Kernel moved = std::move(kernel);
+        moved.start();
+        pool = moved.get<const Pool>("pool");
+        shape = moved.get<Shape>("shape");
+        CHECK(pool->config.size == 3 && shape->sides() == 4);
+        CHECK(moved.get<Pool>("pool") == pool);
+        CHECK(&pool->config == moved.get<Config>("config").get());
+        CHECK(*moved.get<int>("file") == 5);
+        {
+            const auto one = moved.get<std::string>("ours"), two = moved.get<std::string>("ours");
+            CHECK(one == ours && two == ours && ours.use_count() == 4);
+        }
+        CHECK(ours.use_count() == 2);
+        CHECK(story.empty());
+    }
+    CHECK(ours.use_count() == 1);
+    CHECK(story == "-file");
+    shape.reset();
+    CHECK(story == "-file");
+    CHECK(pool->config.size == 3);
+    pool.reset();
+    CHECK(story == "-file-pool3-square");
+}
+
+static void scopes_have_values_of_their_own() {
+    static_assert(!std::is_copy_constructible_v<sutazai::Scope>);
+    static_assert(std::is_nothrow_move_constructible_v<sutazai::Scope>);
+    sutazai::Kernel kernel;
+    kernel.provide("request", [] { return parts::Config(); }, sutazai::Lifetime::Scoped);
+    auto one = kernel.scope(), two = kernel.scope();
+    const auto first = one.get<parts::Config>("request");
+    CHECK(first == one.get<parts::Config>("request"));
+    CHECK(first != two.get<parts::Config>("request"));
+    THROWS(SUTAZAI_KERNEL_INJECT_SCOPE, kernel.get<parts::Config>("request"));
+    kernel.stop();
+    THROWS(SUTAZAI_BASE_NOT_RUNNING, one.get<parts::Config>("request"));
+    THROWS(SUTAZAI_BASE_NOT_RUNNING, kernel.get<parts::Config>("request"));
+    THROWS(SUTAZAI_BASE_NOT_RUNNING, kernel.scope());
+    CHECK(first->size == 3);
+}
+
+static void factories_may_throw() {
+    sutazai::Kernel kernel;
+    bool fails = true;
+    kernel.provide("flaky", [&]() -> int {
+        if (fails) throw std::runtime_error("the disk is full");
+        return 7;
+    });
+    kernel.provide("ours", []() -> int {
+        throw sutazai::Error(0x80000009u, "ours", sutazai::Class::Critical);
+    });
+    kernel.provide("odd", []() -> int { throw 5; });
+    kernel.provide("null", [] { return std::unique_ptr<int>(); });
+    kernel.provide("top", sutazai::needs<int>("flaky"), [](int &flaky) { return flaky + 1; });
+    try {
+        kernel.get<int>("top");
+        CHECK(false);
+    } catch (const sutazai::Error &error) {
+        const std::string text = error.what();
+        CHECK(error.code() == SUTAZAI_KERNEL_INJECT_FAILED);
+        CHECK(text.find("the disk is full") != std::string::npos);
+        CHECK(text.find("\"top\" → \"flaky\"") != std::string::npos);
+    }
+    fails = false;
+    CHECK(*kernel.get<int>("top") == 8);
+    try {
+        kernel.get<int>("ours");
+        CHECK(false);
+    } catch (const sutazai::Error &error) {
+        CHECK(error.code() == SUTAZAI_KERNEL_INJECT_FAILED);
+        CHECK(error.cls() == sutazai::Class::Critical);
+    }
+    THROWS(SUTAZAI_KERNEL_INJECT_FAILED, kernel.get<int>("odd"));
+    THROWS(SUTAZAI_KERNEL_INJECT_FAILED, kernel.get<int>("null"));
+    THROWS(SUTAZAI_KERNEL_INJECT_MISSING, kernel.get<int>("nothing"));
+    THROWS(SUTAZAI_BASE_NOT_RUNNING, kernel.provide("late", [] { return 1; }));
+}
+
+static void a_value_of_another_type_is_refused() {
+    sutazai::Kernel kernel;
+    kernel.provide("number", [] { return 7; });
+    kernel.provide("text", sutazai::needs<std::string>("number"),
+                   [](std::string &number) { return number + "!"; });
+    static int foreign = 9;
+    sutazai_factory_table table{};
+    table.size = sizeof table;
+    table.build = [](void *, void *const *, size_t, void **out) -> sutazai_error * {
+        *out = &foreign;
+        return nullptr;
+    };
+    sutazai::check(sutazai_kernel_provide(kernel.raw(), "foreign", 7, nullptr, 0,
+                                          SUTAZAI_LIFETIME_SINGLETON, &table));
+    kernel.provide("ours", sutazai::needs<int>("foreign"), [](int &number) { return number + 1; });
+    THROWS(SUTAZAI_BASE_ALREADY_EXISTS, kernel.provide("number", [] { return std::string(); }));
+    try {
+        kernel.get<long>("number");
+        CHECK(false);
+    } catch (const sutazai::Error &error) {
+        CHECK(error.code() == SUTAZAI_BASE_INVALID);
+        CHECK(std::string(error.what()) == "the type of the value \"number\" is int, not long");
+    }
+    THROWS(SUTAZAI_KERNEL_INJECT_FAILED, kernel.get<std::string>("text"));
+    CHECK(*kernel.get<const int>("number") == 7);
+    CHECK(kernel.get<int>("foreign").get() == &foreign && *kernel.get<int>("ours") == 10);
+}
+
+static void many_threads_get_one_value() {
+    sutazai::Kernel kernel;
+    std::atomic<int> built{0};
+    kernel.provide("shared", [&] {
+        built++;
+        std::this_thread::yield();
+        return parts::Config();
+    });
+    std::array<std::shared_ptr<parts::Config>, 8> found;
+    std::vector<std::thread> threads;
+    for (auto &place : found) {
+        threads.emplace_back([&] { place = kernel.get<parts::Config>("shared"); });
+    }
+    for (auto &thread : threads) thread.join();
+    for (const auto &value : found) CHECK(value && value == found[0]);
+    CHECK(built == 1);
+}
+
 #define RUN(test) run(#test, test)
 
 int main() {
@@ -231,5 +403,10 @@ int main() {
     RUN(cancelling_reaches_the_agent);
     RUN(subscribers_may_throw);
     RUN(components_may_throw);
+    RUN(values_are_built_out_of_what_they_need);
+    RUN(scopes_have_values_of_their_own);
+    RUN(factories_may_throw);
+    RUN(a_value_of_another_type_is_refused);
+    RUN(many_threads_get_one_value);
     return failed ? 1 : 0;
 }

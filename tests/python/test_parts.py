@@ -106,10 +106,17 @@ def test_values_are_built_once_with_what_they_need() -> None:
         with pytest.raises(sutazai.KernelError) as caught:
             kernel.get("request")
         assert caught.value.name == "kernel.inject_scope"
+        with pytest.raises(sutazai.NotRunning, match="the scope has been closed"):
+            scope.get("request")
         with pytest.raises(sutazai.NotRunning):
             kernel.provide("late", object)
-    with pytest.raises(sutazai.NotRunning):
+        outlives = kernel.scope()
+        outlives.get("request")
+    with pytest.raises(sutazai.NotRunning, match="it has been stopped"):
         kernel.get("pool")
+    with pytest.raises(sutazai.NotRunning, match="it has been stopped"):
+        outlives.get("request")
+    outlives.close()
 
 
 def test_a_graph_that_cannot_be_built_says_the_path() -> None:
@@ -127,6 +134,11 @@ def test_a_graph_that_cannot_be_built_says_the_path() -> None:
     assert caught.value.name == "kernel.inject_missing"
     with pytest.raises(ValueError, match="scope"):
         missing.provide("x", object, scope="eternal")  # type: ignore[arg-type]
+    with pytest.raises(sutazai.AlreadyExists):
+        missing.provide("a", object)
+    missing.provide("b", lambda: 7)
+    with missing:
+        assert missing.get("a") == 7
 
 
 def test_a_factory_that_fails_may_be_asked_again() -> None:

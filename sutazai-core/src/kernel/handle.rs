@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::builder::Builder;
 use super::clock::Clock;
-use super::inject::Injector;
+use super::inject::{Injector, Provided};
 use super::lifecycle::Lifecycle;
 use super::limits::Limits;
 use super::load::Load;
@@ -35,6 +35,7 @@ pub struct Kernel {
 struct Owner {
     shared: Arc<Shared>,
     injector: Injector,
+    provided: Provided,
     owns_runtime: bool,
     /// Whether it is to stop where it is dropped, whatever the thread.
     in_place: bool,
@@ -106,6 +107,7 @@ impl Kernel {
         let owner = Arc::new(Owner {
             shared: Arc::clone(&shared),
             injector,
+            provided: Provided::new(),
             owns_runtime,
             in_place: false,
         });
@@ -117,9 +119,14 @@ impl Kernel {
     ///
     /// # Errors
     /// What failed to start, named; what had started is stopped again, and so is the kernel: build
-    /// another to try again. [`Code::NOT_RUNNING`] when the kernel has been stopped.
+    /// another to try again. [`Code::NOT_RUNNING`] when the kernel has been stopped. What is wrong
+    /// with the graph of [`provided`](Self::provided) (`kernel.inject_*`): then nothing has started,
+    /// and the start may be tried again.
     pub fn start(&self) -> Result<()> {
         let shared = &self.shared;
+        if shared.phase() == Phase::Built {
+            self.owner.provided.seal()?;
+        }
         if !shared.move_phase(Phase::Built, Phase::Starting) {
             return match shared.phase() {
                 Phase::Running => Ok(()),
@@ -261,6 +268,12 @@ impl Kernel {
         &self.owner.injector
     }
 
+    /// What the host provides by name, until [`start`](Self::start); let go of by
+    /// [`stop`](Self::stop). A graph of its own beside [`injector`](Self::injector).
+    pub fn provided(&self) -> &Provided {
+        &self.owner.provided
+    }
+
     /// Its components: add to a running kernel, ask for states, remove.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.shared.lifecycle
@@ -316,17 +329,21 @@ impl Owner {
         stopped
     }
 
-    /// The data directory is free for another kernel, whoever still holds a handle on this one.
+    /// The data directory is free for another kernel, whoever still holds a handle on this one; and
+    /// what the host provided goes, now that nothing runs that may use it.
     fn release(&self) {
         if let Some(dir) = &self.shared.data_dir {
             dir.release();
         }
+        self.provided.close();
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
         if self.shared.phase() != Phase::Running {
+            // A scope may hold on to what was provided to a kernel that never started.
+            self.provided.close();
             return;
         }
         // Where the runtime may not be waited for (virtual time, a host's only thread) stopping waits
@@ -338,6 +355,7 @@ impl Drop for Owner {
         let owner = Self {
             shared: Arc::clone(&self.shared),
             injector: self.injector.clone(),
+            provided: self.provided.clone(),
             owns_runtime: self.owns_runtime,
             in_place: true,
         };

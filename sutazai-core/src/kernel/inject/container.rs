@@ -99,11 +99,20 @@ impl Container {
     ///
     /// # Errors
     /// The first finding of [`check`](Self::check); [`Error::problems`] has all of them.
-    pub fn seal(self) -> Result<Injector> {
-        let edges = Edges::new(&self);
+    pub fn seal(mut self) -> Result<Injector> {
+        self.seal_or_keep()
+    }
+
+    /// As [`seal`](Self::seal); one that is refused keeps all that it holds, one that is sealed is
+    /// empty afterwards.
+    pub(super) fn seal_or_keep(&mut self) -> Result<Injector> {
+        let edges = Edges::new(self);
         match Problems::join(self.checked(&edges)) {
             Some(error) => Err(error),
-            None => Ok(Injector::new(self.nodes, self.index, edges)),
+            None => {
+                let Self { nodes, index, .. } = std::mem::take(self);
+                Ok(Injector::new(nodes, index, edges))
+            }
         }
     }
 

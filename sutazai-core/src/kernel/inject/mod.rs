@@ -2,7 +2,8 @@
 //!
 //! A [`Container`] collects values and factories; [`Container::seal`] checks the whole graph and
 //! gives an [`Injector`], which builds singletons, opens [`Scope`]s, and runs factories. A factory
-//! gets a [`Resolver`] and asks it for what it needs.
+//! gets a [`Resolver`] and asks it for what it needs. [`Provided`] is the same for hosts in other
+//! languages: by name, and open until the kernel starts.
 //!
 //! # Invariants
 //!
@@ -42,12 +43,14 @@ mod check;
 mod container;
 mod explain;
 mod key;
+mod provided;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
 pub use container::{Container, Lifetime, Provide};
 pub use key::Key;
+pub use provided::{Provided, ProvidedScope};
 pub use resolve::{Injector, Resolver, Scope};
 
 /// A value of a host's own, of a type that only the host knows.
