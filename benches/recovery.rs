@@ -15,7 +15,7 @@ use backon::BlockingRetryable as _;
 use failsafe::CircuitBreaker as _;
 use sutazai_core::base::runtime::{Runtime, Tokio};
 use sutazai_core::base::time::Moment;
-use sutazai_core::recovery::{Breaker, BreakerPolicy, Forced, Guard, GuardPolicy, RateLimit, RatePolicy};
+use sutazai_core::recovery::{Breaker, BreakerPolicy, Forced, Guard, RateLimit, RatePolicy};
 use sutazai_core::{Code, Error};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
 
@@ -86,8 +86,7 @@ fn recloser() -> recloser::Recloser {
 
 /// One breaker, on one thread.
 fn breakers() {
-    let (ours, failsafe, recloser) =
-        (guard(r#"{"breaker": {}}"#), failsafe_breaker(), recloser());
+    let (ours, failsafe, recloser) = (guard(r#"{"breaker": {}}"#), failsafe_breaker(), recloser());
     bar::compare(
         "recovery.breaker",
         "ns",
@@ -206,7 +205,9 @@ impl<E> tower::retry::Policy<u64, u64, E> for Again {
 
 /// A call that fails once and then succeeds, without a wait.
 fn retries() {
-    let ours = guard(r#"{"retry": {"base_ms": 0, "max_ms": 0}, "budget": {"capacity": 1000000, "per_success": 1}}"#);
+    let ours = guard(
+        r#"{"retry": {"base_ms": 0, "max_ms": 0}, "budget": {"capacity": 1000000, "per_success": 1}}"#,
+    );
     let busy = Error::new(Code::OVERLOADED, "busy");
     let backoff = backon::ExponentialBuilder::default()
         .with_min_delay(Duration::ZERO)
@@ -219,8 +220,10 @@ fn retries() {
         &mut || {
             bar::timed(ROUND / 10, || {
                 for _ in 0..ROUND / 10 {
-                    ours.run(|attempt| if attempt.number == 1 { Err(busy.clone()) } else { Ok(()) })
-                        .unwrap();
+                    ours.run(
+                        |attempt| if attempt.number == 1 { Err(busy.clone()) } else { Ok(()) },
+                    )
+                    .unwrap();
                 }
             })
         },
@@ -251,7 +254,9 @@ fn rates() {
         "ns",
         1.0,
         &mut || {
-            bar::timed(ROUND, || (0..ROUND).for_each(|_| assert!(ours.admit(Moment::now()).is_ok())))
+            bar::timed(ROUND, || {
+                (0..ROUND).for_each(|_| assert!(ours.admit(Moment::now()).is_ok()))
+            })
         },
         &mut [("governor", &mut || {
             bar::timed(ROUND, || (0..ROUND).for_each(|_| assert!(governor.check().is_ok())))

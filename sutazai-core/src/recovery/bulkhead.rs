@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -82,8 +83,9 @@ pub struct Bulkhead(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: Arc<str>,
-    /// Calls that run, and above them a bit that says that some wait.
-    running: AtomicU64,
+    /// Calls that run, and above them a bit that says that some wait. On a line of its own: every call
+    /// writes it, and reads what stands around it.
+    running: CachePadded<AtomicU64>,
     concurrency: AtomicU64,
     queue: Mutex<Queue>,
     rejected: AtomicU64,
@@ -131,7 +133,7 @@ impl Bulkhead {
     pub fn new(name: impl Into<Arc<str>>, policy: BulkheadPolicy) -> Result<Self> {
         let bulkhead = Self(Arc::new(Inner {
             name: name.into(),
-            running: AtomicU64::new(0),
+            running: CachePadded::new(AtomicU64::new(0)),
             concurrency: AtomicU64::new(0),
             queue: Mutex::default(),
             rejected: AtomicU64::new(0),

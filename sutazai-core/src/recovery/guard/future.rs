@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::deadlines::Waiting;
-use super::parts::{Parts, Pass};
+use super::parts::{Flags, Pass};
 use super::tries::{GaveUp, Next, Tries};
 use super::{Attempt, Guard, Inner, no_place};
 use crate::base::deadline;
@@ -47,27 +47,30 @@ impl Guard {
         F: Future<Output = Result<T>>,
     {
         let inner = &*self.0;
-        let parts = inner.parts.load_full();
-        let mut began = parts.began(&inner.clock);
-        let deadline = parts.deadline(began);
-        let mut tries = Tries::first(deadline);
-        let mut pass = match parts.enter(began, &inner.clock)? {
-            Some(pass) => pass,
-            None => inner.await_place(&parts, deadline).await?,
+        let parts = &inner.parts;
+        let (mut pass, deadline) = match parts.enter()? {
+            Some(pass) => {
+                let deadline = parts.deadline(pass.began);
+                (pass, deadline)
+            }
+            None => {
+                let deadline = parts.deadline(parts.clock.now());
+                (inner.await_place(deadline).await?, deadline)
+            }
         };
+        let mut tries = Tries::first(deadline);
         loop {
             let attempt = Attempt {
                 number: tries.made,
-                deadline: parts.attempt_deadline(began, deadline),
+                deadline: parts.attempt_deadline(pass.began, deadline),
                 hedged: false,
             };
-            let answer = match &parts.hedge {
-                None => inner.attempt(attempt.deadline, call(attempt)).await,
-                Some(_) => {
-                    let hedged = inner.hedged(&parts, pass, attempt, began, &mut call).await;
-                    pass = hedged.1;
-                    hedged.0
-                }
+            let answer = if pass.flags.has(Flags::HEDGE) {
+                let hedged = inner.hedged(pass, attempt, &mut call).await;
+                pass = hedged.1;
+                hedged.0
+            } else {
+                inner.attempt(attempt.deadline, call(attempt)).await
             };
             let error = match answer {
                 Ok(answer) => {
@@ -76,13 +79,13 @@ impl Guard {
                 }
                 Err(error) => error,
             };
-            match inner.after(&parts, &mut tries, pass, &error) {
+            match inner.after(&mut tries, pass, &error) {
+                Next::Retry(Duration::ZERO) => {}
                 Next::Retry(wait) => inner.sleep(wait)?.await,
                 Next::GiveUp(why) => return Err(tries.finish(error, why)),
             }
-            began = inner.clock.now();
-            let entered = match parts.enter(began, &inner.clock) {
-                Ok(None) => inner.await_place(&parts, deadline).await,
+            let entered = match parts.enter() {
+                Ok(None) => inner.await_place(deadline).await,
                 Ok(Some(pass)) => Ok(pass),
                 Err(rejected) => Err(rejected),
             };
@@ -94,18 +97,18 @@ impl Guard {
 
 impl Inner {
     fn sleep(&self, time: Duration) -> Result<Sleep> {
-        let runtime = self.clock.runtime().ok_or_else(no_runtime)?;
+        let runtime = self.parts.clock.runtime().ok_or_else(no_runtime)?;
         Ok(Sleep::until(runtime, runtime.now() + time))
     }
 
-    async fn await_place<'a>(&'a self, parts: &'a Parts, deadline: Moment) -> Result<Pass<'a>> {
-        let Some(bulkhead) = &parts.bulkhead else { return Err(no_place()) };
-        let place = self.attempt(deadline, bulkhead.acquire(0)).await;
+    async fn await_place(&self, deadline: Moment) -> Result<Pass<'_>> {
+        let parts = &self.parts;
+        let place = self.attempt(deadline, parts.bulkhead.acquire(0)).await;
         let place = place.map_err(|error| match error.code() {
             Code::DEADLINE_EXCEEDED => no_place(),
             _ => error,
         })?;
-        parts.enter_with_place(place, self.clock.now(), &self.clock)
+        parts.enter_with_place(place)
     }
 }
 
@@ -135,7 +138,7 @@ impl Inner {
         if deadline == Moment::FAR {
             return Poll::Pending;
         }
-        if self.clock.now() >= deadline {
+        if self.parts.clock.now() >= deadline {
             return Poll::Ready(late());
         }
         match (&waiting, &self.deadlines) {
@@ -152,20 +155,19 @@ impl Inner {
     /// answer counts and the other try is dropped; a try that fails leaves the other one its time.
     async fn hedged<'a, T, F>(
         &'a self,
-        parts: &'a Parts,
         pass: Pass<'a>,
         attempt: Attempt,
-        began: Moment,
         call: &mut impl FnMut(Attempt) -> F,
     ) -> (Result<T>, Pass<'a>)
     where
         F: Future<Output = Result<T>>,
     {
+        let began = pass.began;
         let mut first = pin!(Some(call(attempt)));
+        let mut timer = self.hedge_timer(began);
         let mut second = pin!(None::<F>);
         let mut passes = [Some(pass), None];
         let mut waiting = None;
-        let mut timer = self.hedge_timer(parts, began);
         let answered = poll_fn(|cx| {
             for (which, mut this) in [first.as_mut(), second.as_mut()].into_iter().enumerate() {
                 let Some(future) = this.as_mut().as_pin_mut() else { continue };
@@ -181,7 +183,7 @@ impl Inner {
                 && Pin::new(sleep).poll(cx).is_ready()
             {
                 timer = None;
-                if let Some(pass) = self.hedge(parts) {
+                if let Some(pass) = self.hedge() {
                     passes[1] = Some(pass);
                     second.set(Some(call(Attempt { hedged: true, ..attempt })));
                     // It has to be polled before it can wake anybody.
@@ -197,7 +199,7 @@ impl Inner {
             }
         })
         .await;
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         for loser in passes.into_iter().flatten() {
             match &answered.0 {
                 // It was dropped before it could tell.
@@ -209,18 +211,17 @@ impl Inner {
     }
 
     /// When a second try would be made.
-    fn hedge_timer(&self, parts: &Parts, began: Moment) -> Option<Sleep> {
-        let after = parts.hedge.as_ref()?.after();
-        Some(Sleep::until(self.clock.runtime()?, began + after))
+    fn hedge_timer(&self, began: Moment) -> Option<Sleep> {
+        let after = self.parts.hedge.load().as_ref()?.after();
+        Some(Sleep::until(self.parts.clock.runtime()?, began + after))
     }
 
     /// Lets a second try in, if it can be paid for and there is room.
-    fn hedge<'a>(&'a self, parts: &'a Parts) -> Option<Pass<'a>> {
-        let now = self.clock.now();
-        if !parts.hedge.as_ref()?.pay(now) {
+    fn hedge(&self) -> Option<Pass<'_>> {
+        if !self.parts.hedge.load().as_ref()?.pay(self.parts.clock.now()) {
             return None;
         }
-        let pass = parts.enter(now, &self.clock).ok()??;
+        let pass = self.parts.enter().ok()??;
         self.hedges.fetch_add(1, Ordering::Relaxed);
         Some(pass)
     }
@@ -235,7 +236,7 @@ impl Inner {
         let pass = passes.get_mut(which)?.take()?;
         match answer {
             Err(error) if passes.iter().any(Option::is_some) => {
-                pass.failed(&error, self.judge(&error).class, self.clock.now());
+                pass.failed(&error, self.judge(&error).class, self.parts.clock.now());
                 None
             }
             answer => Some((answer, pass)),

@@ -41,12 +41,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use clock::Clock;
 use deadlines::Deadlines;
 use hedge::Hedge;
 use parking_lot::Mutex;
-use parts::{Parts, Pass};
+use parts::{Flags, Parts, Pass};
 use serde::Serialize;
 use tries::Tries;
 
@@ -67,9 +66,7 @@ pub struct Guard(Arc<Inner>);
 
 struct Inner {
     name: Arc<str>,
-    parts: ArcSwap<Parts>,
-    shared: SharedParts,
-    clock: Clock,
+    parts: Parts,
     deadlines: Option<Deadlines>,
     judge: Option<Judge>,
     chance: Chance,
@@ -163,21 +160,27 @@ impl Guard {
     #[inline]
     pub fn run<T>(&self, mut call: impl FnMut(Attempt) -> Result<T>) -> Result<T> {
         let inner = &*self.0;
-        let parts = inner.parts.load();
-        let began = parts.began(&inner.clock);
-        let deadline = parts.deadline(began);
-        let pass = match parts.enter(began, &inner.clock)? {
-            Some(pass) => pass,
-            None => inner.wait_for_place(&parts, deadline)?,
+        let (pass, deadline) = match inner.parts.enter()? {
+            Some(pass) => {
+                let deadline = inner.parts.deadline(pass.began);
+                (pass, deadline)
+            }
+            None => {
+                let deadline = inner.parts.deadline(inner.parts.clock.now());
+                (inner.wait_for_place(deadline)?, deadline)
+            }
         };
-        let attempt =
-            Attempt { number: 1, deadline: parts.attempt_deadline(began, deadline), hedged: false };
+        let attempt = Attempt {
+            number: 1,
+            deadline: inner.parts.attempt_deadline(pass.began, deadline),
+            hedged: false,
+        };
         match deadline::within(attempt.deadline, || call(attempt)) {
             Ok(answer) => {
                 pass.succeeded();
                 Ok(answer)
             }
-            Err(error) => inner.run_on(&parts, &mut call, pass, deadline, error),
+            Err(error) => inner.run_on(&mut call, pass, deadline, error),
         }
     }
 
@@ -188,56 +191,70 @@ impl Guard {
 
     /// Its policy.
     pub fn policy(&self) -> GuardPolicy {
-        self.0.parts.load().policy.clone()
+        GuardPolicy::clone(&self.0.parts.policy.load())
     }
 
     /// Takes another policy for the calls that come from now on. Parts that stay keep their state: a
-    /// breaker that is open stays so.
+    /// breaker that is open stays so. The policies of parts that are shared are changed for all who
+    /// share them.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that is not valid; the old one stays.
+    /// [`Code::INVALID`] for a policy that is not valid, or that shares other parts than the guard was
+    /// built with; the old one stays.
     pub fn set_policy(&self, policy: GuardPolicy) -> Result<()> {
         policy.check()?;
+        let parts = &self.0.parts;
         let _alone = self.0.changing.lock();
-        let had = self.0.parts.load();
-        let chosen = self.0.shared.choose(&self.0.name, &policy, &had.chosen())?;
-        let hedge = if policy.hedge == had.policy.hedge {
-            had.hedge.clone()
-        } else {
-            policy.hedge.as_ref().map(Hedge::new).transpose()?.map(Arc::new)
-        };
-        self.0.parts.store(Arc::new(Parts::new(policy, chosen, hedge)));
+        let had = parts.policy.load();
+        if policy.share != had.share {
+            return Err(Error::new(Code::INVALID, "which parts a guard shares cannot be changed")
+                .operation("recovery.guard")
+                .with("guard", &self.0.name)
+                .with("field", "share")
+                .advice("build another guard"));
+        }
+        if policy.hedge != had.hedge {
+            parts.hedge.store(policy.hedge.as_ref().map(Hedge::new).transpose()?.map(Arc::new));
+        }
+        policy.breaker.clone().map_or(Ok(()), |policy| parts.breaker.set_policy(policy))?;
+        policy.budget.clone().map_or(Ok(()), |policy| parts.budget.set_policy(policy))?;
+        policy.bulkhead.clone().map_or(Ok(()), |policy| parts.bulkhead.set_policy(policy))?;
+        policy.rate.clone().map_or(Ok(()), |policy| parts.rate.set_policy(policy))?;
+        parts.publish(policy);
         Ok(())
     }
 
     /// Its breaker, if it has one: to ask, to force, or to hear of its changes.
     pub fn breaker(&self) -> Option<Arc<Breaker>> {
-        self.0.parts.load().breaker.clone()
+        self.part(Flags::BREAKER, |parts| Arc::clone(&parts.breaker))
     }
 
     /// What its retries are paid from, if it retries.
     pub fn budget(&self) -> Option<Arc<Budget>> {
-        self.0.parts.load().budget.clone()
+        self.part(Flags::BUDGET, |parts| Arc::clone(&parts.budget))
     }
 
     /// Its bulkhead, if it has one.
     pub fn bulkhead(&self) -> Option<Bulkhead> {
-        self.0.parts.load().bulkhead.clone()
+        self.part(Flags::BULKHEAD, |parts| parts.bulkhead.clone())
     }
 
     /// Its figures.
     pub fn status(&self) -> GuardStatus {
-        let parts = self.0.parts.load();
-        let now = self.0.clock.now();
+        let now = self.0.parts.clock.now();
         GuardStatus {
             name: self.0.name.to_string(),
             retries: self.0.retries.load(Ordering::Relaxed),
             hedges: self.0.hedges.load(Ordering::Relaxed),
-            breaker: parts.breaker.as_ref().map(|breaker| breaker.status(now)),
-            budget: parts.budget.as_ref().map(|budget| budget.status()),
-            bulkhead: parts.bulkhead.as_ref().map(Bulkhead::status),
-            rate_limited: parts.rate.as_ref().map(|rate| rate.rejected()),
+            breaker: self.part(Flags::BREAKER, |parts| parts.breaker.status(now)),
+            budget: self.part(Flags::BUDGET, |parts| parts.budget.status()),
+            bulkhead: self.part(Flags::BULKHEAD, |parts| parts.bulkhead.status()),
+            rate_limited: self.part(Flags::RATE, |parts| parts.rate.rejected()),
         }
+    }
+
+    fn part<T>(&self, flag: Flags, f: impl FnOnce(&Parts) -> T) -> Option<T> {
+        self.0.parts.flags().has(flag).then(|| f(&self.0.parts))
     }
 }
 
@@ -273,14 +290,13 @@ impl GuardBuilder {
     /// part they share.
     pub fn build(self) -> Result<Guard> {
         self.policy.check()?;
-        let chosen = self.shared.choose(&self.name, &self.policy, &shared::Chosen::default())?;
-        let hedge = self.policy.hedge.as_ref().map(Hedge::new).transpose()?.map(Arc::new);
+        let chosen = self.shared.choose(&self.name, &self.policy)?;
+        let hedge = self.policy.hedge.as_ref().map(Hedge::new).transpose()?;
         let deadlines = self.runtime.as_ref().map(|runtime| Deadlines::new(Arc::clone(runtime)));
+        let clock = self.runtime.map_or(Clock::System, Clock::Of);
         Ok(Guard(Arc::new(Inner {
             name: self.name,
-            parts: ArcSwap::from_pointee(Parts::new(self.policy, chosen, hedge)),
-            shared: self.shared,
-            clock: self.runtime.map_or(Clock::System, Clock::Of),
+            parts: Parts::new(self.policy, chosen, hedge, clock),
             deadlines,
             judge: self.judge,
             chance: Chance::new(self.seed),
@@ -296,7 +312,6 @@ impl Inner {
     #[cold]
     fn run_on<T>(
         &self,
-        parts: &Parts,
         call: &mut dyn FnMut(Attempt) -> Result<T>,
         pass: Pass<'_>,
         deadline: Moment,
@@ -305,14 +320,13 @@ impl Inner {
         let mut tries = Tries::first(deadline);
         let (mut pass, mut error) = (pass, error);
         loop {
-            let wait = match self.after(parts, &mut tries, pass, &error) {
-                Next::Retry(wait) => wait,
+            match self.after(&mut tries, pass, &error) {
+                Next::Retry(Duration::ZERO) => {}
+                Next::Retry(wait) => self.parts.clock.pause(wait)?,
                 Next::GiveUp(why) => return Err(tries.finish(error, why)),
-            };
-            self.clock.pause(wait)?;
-            let began = self.clock.now();
-            let entered = match parts.enter(began, &self.clock) {
-                Ok(None) => self.wait_for_place(parts, deadline),
+            }
+            let entered = match self.parts.enter() {
+                Ok(None) => self.wait_for_place(deadline),
                 Ok(Some(pass)) => Ok(pass),
                 Err(rejected) => Err(rejected),
             };
@@ -321,7 +335,7 @@ impl Inner {
             pass = entered;
             let attempt = Attempt {
                 number: tries.made,
-                deadline: parts.attempt_deadline(began, deadline),
+                deadline: self.parts.attempt_deadline(pass.began, deadline),
                 hedged: false,
             };
             match deadline::within(attempt.deadline, || call(attempt)) {
@@ -335,11 +349,11 @@ impl Inner {
     }
 
     /// A try has failed: lets it out, and decides.
-    fn after(&self, parts: &Parts, tries: &mut Tries, pass: Pass<'_>, error: &Error) -> Next {
-        let now = self.clock.now();
+    fn after(&self, tries: &mut Tries, pass: Pass<'_>, error: &Error) -> Next {
+        let now = self.parts.clock.now();
         let judged = self.judge(error);
         pass.failed(error, judged.class, now);
-        let next = tries.next(parts, error, judged, &self.chance, now);
+        let next = tries.next(&self.parts, error, judged, &self.chance, now);
         if let Next::Retry(_) = next {
             self.retries.fetch_add(1, Ordering::Relaxed);
         }
@@ -348,22 +362,22 @@ impl Inner {
 
     fn judge(&self, error: &Error) -> Judgement {
         match &self.judge {
-            Some(judge) => judge(error, self.clock.timestamp()),
+            Some(judge) => judge(error, self.parts.clock.timestamp()),
             None => Judgement { class: error.class(), retry_after: None },
         }
     }
 
     #[cold]
-    fn wait_for_place<'a>(&'a self, parts: &'a Parts, deadline: Moment) -> Result<Pass<'a>> {
-        let Some(bulkhead) = &parts.bulkhead else { return Err(no_place()) };
-        let mut ticket = bulkhead.acquire(0);
+    fn wait_for_place(&self, deadline: Moment) -> Result<Pass<'_>> {
+        let parts = &self.parts;
+        let mut ticket = parts.bulkhead.acquire(0);
         let place = if deadline == Moment::FAR {
             ticket.wait()?
         } else {
-            let left: Duration = deadline.since(self.clock.now());
+            let left = deadline.since(parts.clock.now());
             ticket.wait_timeout(left).unwrap_or_else(|| Err(no_place()))?
         };
-        parts.enter_with_place(place, self.clock.now(), &self.clock)
+        parts.enter_with_place(place)
     }
 }
 

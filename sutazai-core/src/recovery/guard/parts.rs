@@ -1,8 +1,14 @@
 //! The parts of a guard, and the way of one try through them: in past the breaker, the bulkhead and the
 //! rate limit, and out again with what came of it.
+//!
+//! A guard has every part from the beginning; which of them are on is one word of flags. So a policy is
+//! changed by writing a few words, and a call reads no pointer that could be swapped beneath it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::clock::Clock;
 use super::hedge::Hedge;
@@ -10,130 +16,168 @@ use super::policy::GuardPolicy;
 use super::shared::Chosen;
 use crate::base::deadline;
 use crate::base::time::Moment;
-use crate::recovery::{Breaker, Budget, Bulkhead, Outcome, Place, RateLimit};
+use crate::recovery::{Breaker, Budget, Bulkhead, Outcome, Place, RateLimit, RetryPolicy};
 use crate::{Class, Code, Error, Result};
 
-/// What a policy was made into. A guard swaps it whole when its policy changes; calls under way go out
-/// through the parts that they came in by.
+/// What a policy was made into.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) policy: GuardPolicy,
-    pub(super) timeout: Option<Duration>,
-    pub(super) attempt_timeout: Option<Duration>,
-    pub(super) budget: Option<Arc<Budget>>,
-    pub(super) breaker: Option<Arc<Breaker>>,
-    pub(super) bulkhead: Option<Bulkhead>,
-    pub(super) rate: Option<Arc<RateLimit>>,
-    pub(super) hedge: Option<Arc<Hedge>>,
-    /// How precisely the beginning of a call must be known.
-    precision: Precision,
+    flags: AtomicU32,
+    /// Nanoseconds; `u64::MAX` for no bound.
+    timeout: AtomicU64,
+    attempt_timeout: AtomicU64,
+    pub(super) clock: Clock,
+    pub(super) budget: Arc<Budget>,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) bulkhead: Bulkhead,
+    pub(super) rate: Arc<RateLimit>,
+    pub(super) retry: ArcSwapOption<RetryPolicy>,
+    pub(super) hedge: ArcSwapOption<Hedge>,
+    pub(super) policy: ArcSwap<GuardPolicy>,
 }
 
+/// Which parts are on, as a try finds them when it comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Precision {
-    None,
-    /// To the system's tick: for a deadline.
-    Coarse,
-    /// To the clock's: for a rate limit, and for how long calls take.
-    Fine,
+pub(super) struct Flags(u32);
+
+impl Flags {
+    pub(super) const BREAKER: Self = Self(1);
+    pub(super) const BULKHEAD: Self = Self(1 << 1);
+    pub(super) const RATE: Self = Self(1 << 2);
+    pub(super) const BUDGET: Self = Self(1 << 3);
+    pub(super) const HEDGE: Self = Self(1 << 4);
+    /// A deadline of the guard's own: the time at the beginning matters, to the system's tick.
+    const DEADLINE: Self = Self(1 << 5);
+    /// How long a try takes matters.
+    const TIMED: Self = Self(1 << 6);
+
+    #[inline]
+    pub(super) const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
 }
 
 impl Parts {
-    pub(super) fn new(policy: GuardPolicy, chosen: Chosen, hedge: Option<Arc<Hedge>>) -> Self {
-        let (timeout, attempt_timeout) = (policy.timeout(), policy.attempt_timeout());
+    pub(super) fn new(
+        policy: GuardPolicy,
+        chosen: Chosen,
+        hedge: Option<Hedge>,
+        clock: Clock,
+    ) -> Self {
         let Chosen { budget, breaker, bulkhead, rate } = chosen;
-        let slow = breaker.as_ref().is_some_and(|breaker| breaker.wants_time());
-        let precision = if slow || rate.is_some() || hedge.is_some() {
-            Precision::Fine
-        } else if timeout.is_some() || attempt_timeout.is_some() {
-            Precision::Coarse
-        } else {
-            Precision::None
+        let parts = Self {
+            flags: AtomicU32::new(0),
+            timeout: AtomicU64::new(u64::MAX),
+            attempt_timeout: AtomicU64::new(u64::MAX),
+            clock,
+            budget,
+            breaker,
+            bulkhead,
+            rate,
+            retry: ArcSwapOption::empty(),
+            hedge: ArcSwapOption::from_pointee(hedge),
+            policy: ArcSwap::from_pointee(GuardPolicy::default()),
         };
-        Self { policy, timeout, attempt_timeout, budget, breaker, bulkhead, rate, hedge, precision }
+        parts.publish(policy);
+        parts
     }
 
-    pub(super) fn chosen(&self) -> Chosen {
-        Chosen {
-            budget: self.budget.clone(),
-            breaker: self.breaker.clone(),
-            bulkhead: self.bulkhead.clone(),
-            rate: self.rate.clone(),
-        }
+    /// Puts a policy in force, after those of the parts.
+    pub(super) fn publish(&self, policy: GuardPolicy) {
+        let nanos = |timeout: Option<Duration>| {
+            timeout.map_or(u64::MAX, |t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
+        };
+        self.timeout.store(nanos(policy.timeout()), Ordering::Relaxed);
+        self.attempt_timeout.store(nanos(policy.attempt_timeout()), Ordering::Relaxed);
+        self.retry.store(policy.retry.clone().map(Arc::new));
+        let slow = policy.has_breaker() && self.breaker.wants_time();
+        let flags = [
+            (policy.has_breaker(), Flags::BREAKER),
+            (policy.has_bulkhead(), Flags::BULKHEAD),
+            (policy.has_rate(), Flags::RATE),
+            (policy.has_budget(), Flags::BUDGET),
+            (policy.hedge.is_some(), Flags::HEDGE),
+            (policy.timeout_ms.is_some() || policy.attempt_timeout_ms.is_some(), Flags::DEADLINE),
+            (slow || policy.hedge.is_some(), Flags::TIMED),
+        ];
+        let word = flags.iter().filter(|(on, _)| *on).fold(0, |word, (_, flag)| word | flag.0);
+        self.policy.store(Arc::new(policy));
+        self.flags.store(word, Ordering::Release);
     }
 
-    /// The time at the beginning of a try, as precisely as anybody here needs it.
     #[inline]
-    pub(super) fn began(&self, clock: &Clock) -> Moment {
-        match self.precision {
-            Precision::None => Moment::ZERO,
-            Precision::Coarse => clock.coarse(),
-            Precision::Fine => clock.now(),
-        }
+    pub(super) fn flags(&self) -> Flags {
+        Flags(self.flags.load(Ordering::Acquire))
     }
 
     /// When a call that begins now is given up: by its own bound, or its caller's.
     #[inline]
     pub(super) fn deadline(&self, began: Moment) -> Moment {
-        let callers = deadline::current();
-        self.timeout.map_or(callers, |timeout| callers.min(began + timeout))
+        sooner(deadline::current(), began, &self.timeout)
     }
 
-    /// When a try that begins now is given up.
+    /// When a try that begins now, of a call with this deadline, is given up.
     #[inline]
     pub(super) fn attempt_deadline(&self, began: Moment, call: Moment) -> Moment {
-        self.attempt_timeout.map_or(call, |timeout| call.min(began + timeout))
+        sooner(call, began, &self.attempt_timeout)
     }
 
     /// Lets a try in, if there is room for it at once. `None` when it would have to wait for a place.
     #[inline]
-    pub(super) fn enter<'a>(&'a self, began: Moment, clock: &'a Clock) -> Result<Option<Pass<'a>>> {
-        let gate = match &self.breaker {
-            Some(breaker) => breaker.enter(|| self.sure(began, clock))?,
-            None => 0,
-        };
-        let mut pass = Pass { parts: self, clock, gate, began, in_bulkhead: false };
-        if let Some(bulkhead) = &self.bulkhead {
-            if !bulkhead.enter() {
-                pass.ignored();
-                return Ok(None);
+    pub(super) fn enter(&self) -> Result<Option<Pass<'_>>> {
+        let flags = self.flags();
+        let gate = self.past_breaker(flags)?;
+        if flags.has(Flags::BULKHEAD) && !self.bulkhead.enter() {
+            if flags.has(Flags::BREAKER) {
+                self.breaker.settle(gate, Outcome::Ignored, None, Moment::ZERO);
             }
-            pass.in_bulkhead = true;
+            return Ok(None);
         }
-        self.limited(pass, began).map(Some)
+        self.let_in(flags, gate).map(Some)
     }
 
     /// As [`enter`](Self::enter), of one that has waited for its place.
     #[cold]
-    pub(super) fn enter_with_place<'a>(
-        &'a self,
-        place: Place,
-        began: Moment,
-        clock: &'a Clock,
-    ) -> Result<Pass<'a>> {
-        let gate = match &self.breaker {
-            Some(breaker) => breaker.enter(|| self.sure(began, clock))?,
-            None => 0,
-        };
-        place.keep();
-        self.limited(Pass { parts: self, clock, gate, began, in_bulkhead: true }, began)
+    pub(super) fn enter_with_place(&self, place: Place) -> Result<Pass<'_>> {
+        let flags = self.flags();
+        let gate = self.past_breaker(flags)?;
+        // The bulkhead may have been turned off while it waited.
+        if flags.has(Flags::BULKHEAD) {
+            place.keep();
+        }
+        self.let_in(flags, gate)
     }
 
     #[inline]
-    fn limited<'a>(&self, pass: Pass<'a>, began: Moment) -> Result<Pass<'a>> {
-        if let Some(rate) = &self.rate
-            && let Err(error) = rate.admit(began)
+    fn past_breaker(&self, flags: Flags) -> Result<u64> {
+        if flags.has(Flags::BREAKER) { self.breaker.enter(|| self.clock.coarse()) } else { Ok(0) }
+    }
+
+    #[inline]
+    fn let_in(&self, flags: Flags, gate: u64) -> Result<Pass<'_>> {
+        // The time as precisely as anybody here needs it: reading the clock costs more than the rest.
+        let began = if flags.has(Flags(Flags::RATE.0 | Flags::TIMED.0)) {
+            self.clock.now()
+        } else if flags.has(Flags::DEADLINE) {
+            self.clock.coarse()
+        } else {
+            Moment::ZERO
+        };
+        let pass = Pass { parts: self, flags, gate, began };
+        if flags.has(Flags::RATE)
+            && let Err(error) = self.rate.admit(began)
         {
             pass.ignored();
             return Err(error);
         }
         Ok(pass)
     }
+}
 
-    /// The time, also where nobody needed it at the beginning.
-    fn sure(&self, began: Moment, clock: &Clock) -> Moment {
-        if self.precision == Precision::None { clock.coarse() } else { began }
-    }
+#[inline]
+fn sooner(deadline: Moment, began: Moment, timeout: &AtomicU64) -> Moment {
+    let own = began.as_nanos().saturating_add(timeout.load(Ordering::Relaxed));
+    deadline.min(Moment::from_nanos(own))
 }
 
 /// One try that was let in. It goes out by one of the methods; dropped, it counts as a failure of the
@@ -141,49 +185,51 @@ impl Parts {
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     parts: &'a Parts,
-    clock: &'a Clock,
+    pub(super) flags: Flags,
     gate: u64,
-    began: Moment,
-    in_bulkhead: bool,
+    /// When it was let in, as precisely as somebody needs it; [`Moment::ZERO`] when nobody does.
+    pub(super) began: Moment,
 }
 
 impl Pass<'_> {
     #[inline]
     pub(super) fn succeeded(self) {
-        let parts = self.parts;
+        let (parts, flags) = (self.parts, self.flags);
         self.leave();
-        let mut took = None;
-        if parts.precision == Precision::Fine
-            && (parts.hedge.is_some() || parts.breaker.as_ref().is_some_and(|b| b.wants_time()))
-        {
-            let now = self.clock.now();
-            let time = now.since(self.began);
-            took = Some((time, now));
-            if let Some(hedge) = &parts.hedge {
-                hedge.took(time);
-            }
+        if flags.has(Flags::TIMED) {
+            let now = parts.clock.now();
+            self.succeeded_in(now.since(self.began), now);
+        } else if flags.has(Flags::BREAKER) {
+            parts.breaker.succeeded(self.gate, || parts.clock.coarse());
         }
-        if let Some(breaker) = &parts.breaker {
-            match took {
-                Some((took, now)) => breaker.settle(self.gate, Outcome::Success, Some(took), now),
-                None => breaker.succeeded(self.gate, || self.clock.coarse()),
-            }
-        }
-        if let Some(budget) = &parts.budget {
-            budget.succeeded();
+        if flags.has(Flags::BUDGET) {
+            parts.budget.succeeded();
         }
         std::mem::forget(self);
+    }
+
+    #[inline]
+    fn succeeded_in(&self, took: Duration, now: Moment) {
+        if self.flags.has(Flags::HEDGE)
+            && let Some(hedge) = &*self.parts.hedge.load()
+        {
+            hedge.took(took);
+        }
+        if self.flags.has(Flags::BREAKER) {
+            self.parts.breaker.settle(self.gate, Outcome::Success, Some(took), now);
+        }
     }
 
     #[cold]
     pub(super) fn failed(self, error: &Error, class: Class, now: Moment) {
         self.leave();
-        if let Some(breaker) = &self.parts.breaker {
+        if self.flags.has(Flags::BREAKER) {
+            let breaker = &self.parts.breaker;
             let outcome = match error.code() {
                 Code::CANCELLED => Outcome::Ignored,
                 _ => breaker.outcome_of(class),
             };
-            let took = (self.parts.precision == Precision::Fine).then(|| now.since(self.began));
+            let took = self.flags.has(Flags::TIMED).then(|| now.since(self.began));
             breaker.settle(self.gate, outcome, took, now);
         }
         std::mem::forget(self);
@@ -199,21 +245,20 @@ impl Pass<'_> {
 
     #[inline]
     fn leave(&self) {
-        if self.in_bulkhead
-            && let Some(bulkhead) = &self.parts.bulkhead
-        {
-            bulkhead.leave();
+        if self.flags.has(Flags::BULKHEAD) {
+            self.parts.bulkhead.leave();
         }
     }
 
     fn settle(&self, outcome: Outcome) {
-        if let Some(breaker) = &self.parts.breaker {
-            breaker.settle(self.gate, outcome, None, self.parts.sure(self.began, self.clock));
+        if self.flags.has(Flags::BREAKER) {
+            self.parts.breaker.settle(self.gate, outcome, None, self.parts.clock.coarse());
         }
     }
 }
 
 impl Drop for Pass<'_> {
+    #[cold]
     fn drop(&mut self) {
         self.leave();
         self.settle(if std::thread::panicking() { Outcome::Failure } else { Outcome::Ignored });

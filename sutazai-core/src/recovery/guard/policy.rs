@@ -130,6 +130,23 @@ impl GuardPolicy {
         Ok(())
     }
 
+    pub(super) fn has_breaker(&self) -> bool {
+        self.breaker.is_some() || self.share.breaker.is_some()
+    }
+
+    pub(super) fn has_bulkhead(&self) -> bool {
+        self.bulkhead.is_some() || self.share.bulkhead.is_some()
+    }
+
+    pub(super) fn has_rate(&self) -> bool {
+        self.rate.is_some() || self.share.rate.is_some()
+    }
+
+    /// A retry without a budget could be a storm, so there is always one.
+    pub(super) fn has_budget(&self) -> bool {
+        self.budget.is_some() || self.share.budget.is_some() || self.retry.is_some()
+    }
+
     pub(super) fn timeout(&self) -> Option<Duration> {
         self.timeout_ms.map(Duration::from_millis)
     }

@@ -24,13 +24,13 @@ struct Named {
     rates: HashMap<String, (RatePolicy, Arc<RateLimit>)>,
 }
 
-/// The parts of one guard.
-#[derive(Debug, Default)]
+/// The parts of one guard, those that are off included.
+#[derive(Debug)]
 pub(super) struct Chosen {
-    pub(super) budget: Option<Arc<Budget>>,
-    pub(super) breaker: Option<Arc<Breaker>>,
-    pub(super) bulkhead: Option<Bulkhead>,
-    pub(super) rate: Option<Arc<RateLimit>>,
+    pub(super) budget: Arc<Budget>,
+    pub(super) breaker: Arc<Breaker>,
+    pub(super) bulkhead: Bulkhead,
+    pub(super) rate: Arc<RateLimit>,
 }
 
 impl SharedParts {
@@ -49,52 +49,38 @@ impl SharedParts {
         self.0.lock().breakers.get(name).map(|(_, part)| Arc::clone(part))
     }
 
-    /// What a guard of this name and policy gets: the shared parts that it names, and its own, of which
-    /// it keeps those that it `had`.
-    pub(super) fn choose(&self, name: &str, policy: &GuardPolicy, had: &Chosen) -> Result<Chosen> {
+    /// What a guard of this name and policy gets: the shared parts that it names, and its own.
+    pub(super) fn choose(&self, name: &str, policy: &GuardPolicy) -> Result<Chosen> {
         let mut named = self.0.lock();
         let share = &policy.share;
-        // A retry without a budget could be a storm, so there is always one.
-        let budget = policy
-            .budget
-            .clone()
-            .or_else(|| policy.retry.as_ref().map(|_| BudgetPolicy::default()));
         Ok(Chosen {
             budget: pick(
                 name,
                 share.budget.as_deref(),
-                budget,
+                policy.budget.clone(),
                 &mut named.budgets,
-                had.budget.as_ref(),
                 |name, policy| Budget::new(name, policy).map(Arc::new),
-                |part, policy| part.set_policy(policy),
             )?,
             breaker: pick(
                 name,
                 share.breaker.as_deref(),
                 policy.breaker.clone(),
                 &mut named.breakers,
-                had.breaker.as_ref(),
                 |name, policy| Breaker::new(name, policy).map(Arc::new),
-                |part, policy| part.set_policy(policy),
             )?,
             bulkhead: pick(
                 name,
                 share.bulkhead.as_deref(),
                 policy.bulkhead.clone(),
                 &mut named.bulkheads,
-                had.bulkhead.as_ref(),
                 Bulkhead::new,
-                |part, policy| part.set_policy(policy),
             )?,
             rate: pick(
                 name,
                 share.rate.as_deref(),
                 policy.rate.clone(),
                 &mut named.rates,
-                had.rate.as_ref(),
                 |name, policy| RateLimit::new(name, policy).map(Arc::new),
-                |part, policy| part.set_policy(policy),
             )?,
         })
     }
@@ -106,17 +92,9 @@ fn pick<P: Clone + PartialEq + Default, T: Clone>(
     shared: Option<&str>,
     policy: Option<P>,
     named: &mut HashMap<String, (P, T)>,
-    had: Option<&T>,
     make: impl FnOnce(Arc<str>, P) -> Result<T>,
-    change: impl FnOnce(&T, P) -> Result<()>,
-) -> Result<Option<T>> {
-    let Some(name) = shared else {
-        return match (policy, had) {
-            (None, _) => Ok(None),
-            (Some(policy), Some(had)) => change(had, policy).map(|()| Some(had.clone())),
-            (Some(policy), None) => make(guard.into(), policy).map(Some),
-        };
-    };
+) -> Result<T> {
+    let Some(name) = shared else { return make(guard.into(), policy.unwrap_or_default()) };
     if let Some((theirs, part)) = named.get(name) {
         return match policy {
             Some(ours) if ours != *theirs && ours != P::default() => {
@@ -126,11 +104,11 @@ fn pick<P: Clone + PartialEq + Default, T: Clone>(
                     .with("shared", name)
                     .advice("give the policy in one of them only, or the same in all"))
             }
-            _ => Ok(Some(part.clone())),
+            _ => Ok(part.clone()),
         };
     }
     let policy = policy.unwrap_or_default();
     let part = make(name.into(), policy.clone())?;
     named.insert(name.to_owned(), (policy, part.clone()));
-    Ok(Some(part))
+    Ok(part)
 }

@@ -98,7 +98,8 @@ impl Tries {
         chance: &Chance,
         now: Moment,
     ) -> Next {
-        let Some(policy) = &parts.policy.retry else { return Next::GiveUp(GaveUp::NoRetry) };
+        let policy = parts.retry.load();
+        let Some(policy) = &*policy else { return Next::GiveUp(GaveUp::NoRetry) };
         if judged.class != Class::Transient {
             return Next::GiveUp(GaveUp::NotTransient);
         }
@@ -122,9 +123,7 @@ impl Tries {
             return Next::GiveUp(too_late);
         }
         let timed_out = matches!(error.code(), Code::DEADLINE_EXCEEDED | Code::TIMEOUT);
-        if let Some(budget) = &parts.budget
-            && !budget.spend(timed_out, now)
-        {
+        if !parts.budget.spend(timed_out, now) {
             return Next::GiveUp(GaveUp::Budget);
         }
         self.hinted += u32::from(free);
