@@ -20,7 +20,7 @@ pub use breaker::{
 pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
-    Judgement, Next, Share, SharedParts,
+    Judgement, Next, Share, SharedParts, Steps,
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};
