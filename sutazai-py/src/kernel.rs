@@ -14,7 +14,7 @@ use pyo3::types::PyDict;
 use serde_json::Value;
 use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
-use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket;
 use sutazai_core::config::Manifest;
 use sutazai_core::event::Overflow;
@@ -28,6 +28,7 @@ use crate::agent::{Coroutine, Echo, Form, PythonAgent};
 use crate::component::PythonComponent;
 use crate::event::{self, Subscription};
 use crate::fork::Owned;
+use crate::guard::Shared;
 use crate::inject::{self, Scope};
 use crate::log::{self, Relay};
 use crate::pending::{Pending, Source};
@@ -61,6 +62,13 @@ struct Held {
 
 /// How long a kernel that Python lets go of unstopped gives what it runs.
 const STOP_IN_DROP: Duration = Duration::from_millis(100);
+
+impl Kernel {
+    /// What the kernel runs on.
+    pub(crate) fn runtime(&self, py: Python<'_>) -> PyResult<Arc<dyn Runtime>> {
+        Ok(Arc::clone(self.inner.here(py)?.core().runtime()))
+    }
+}
 
 impl Inner {
     fn core(&self) -> &Core {
@@ -241,6 +249,11 @@ impl Kernel {
         let stopped = wait::aside(py, move || core.stop(grace))?;
         inner.release(py);
         stopped.map_err(|error| error::raise(py, &error))
+    }
+
+    /// The parts that guards of this kernel share by name.
+    fn _shared_parts(&self, py: Python<'_>) -> PyResult<Shared> {
+        Ok(Shared::of(self.inner.here(py)?.core().shared_parts()))
     }
 
     /// Where the kernel is in its life: built, starting, running, draining, stopped.

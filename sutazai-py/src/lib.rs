@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod exit;
 mod fork;
+mod guard;
 mod inject;
 mod kernel;
 mod log;
@@ -39,6 +40,8 @@ mod _sutazai {
     use crate::exit::close_gate;
     #[pymodule_export]
     use crate::fork::forked;
+    #[pymodule_export]
+    use crate::guard::{Guard, Shared, Steps};
     #[pymodule_export]
     use crate::inject::Scope;
     #[pymodule_export]

@@ -90,6 +90,8 @@ impl Kernel {
             store,
             data_dir,
             kept,
+            #[cfg(feature = "recovery")]
+            parts: Default::default(),
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
@@ -251,6 +253,12 @@ impl Kernel {
     /// Its log.
     pub fn log(&self) -> &Log {
         self.shared.kept.log()
+    }
+
+    /// The parts that its guards share by name.
+    #[cfg(feature = "recovery")]
+    pub fn shared_parts(&self) -> &crate::recovery::SharedParts {
+        &self.shared.parts
     }
 
     /// Its metrics, with which every room and host registers its figures.

@@ -79,6 +79,17 @@ impl Steps {
         }
     }
 
+    /// The same, to be waited for elsewhere; [`placed`](Self::placed) has to follow.
+    pub fn take_waiting(&mut self) -> Option<Ticket<Place>> {
+        match replace(&mut self.state, State::Out) {
+            State::Waiting(ticket) => Some(ticket),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
     /// Has the place that it waited for, and goes in.
     ///
     /// # Errors
