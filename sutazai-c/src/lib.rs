@@ -26,6 +26,7 @@ mod config;
 mod error;
 mod event;
 mod fork;
+mod guard;
 mod inject;
 mod kernel;
 mod log;
