@@ -537,8 +537,10 @@ uint32_t sutazai_error_class(const struct sutazai_error *error);
 const char *sutazai_error_name(const struct sutazai_error *error);
 
 /**
- * The error in one line for a person: what failed, why, with what, what to do about it, and the
- * causes. "" for NULL. NUL-terminated, valid as long as the error.
+ * The error for a person, in one line: what failed, why, with what, what to do about it, and the
+ * causes. Of something that was parsed (a manifest), the offending line and a caret follow; an
+ * error that stands for several problems shows each of them, from a line of its own. "" for NULL.
+ * NUL-terminated, valid as long as the error; no line break at the end.
  *
  * Pointers:
  * `error` is NULL or live.
@@ -546,8 +548,27 @@ const char *sutazai_error_name(const struct sutazai_error *error);
 const char *sutazai_error_message(const struct sutazai_error *error);
 
 /**
+ * How many problems the error stands for: 1, unless something was checked as a whole (a manifest,
+ * the components) and has several; 0 for NULL.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+size_t sutazai_error_problem_count(const struct sutazai_error *error);
+
+/**
+ * One of the problems that the error stands for, in order, as an error of its own: to be freed. The
+ * first is the error itself where it stands for one only. NULL for NULL, and beyond the last.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+struct sutazai_error *sutazai_error_problem(const struct sutazai_error *error, size_t index);
+
+/**
  * The error as JSON: `{code, name, class, message, operation?, context?, advice?, location?,
- * causes?}`.
+ * causes?, problems?}`. `problems` has each of them in this form when they are several; the other
+ * fields are then those of the first.
  *
  * Pointers:
  * `error` is NULL or live; `out` is NULL or good for writing.

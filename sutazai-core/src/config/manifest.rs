@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::form::read;
 use super::units;
-use crate::base::error::{Location, Problems};
+use crate::base::error::Location;
 use crate::base::nearest::nearest;
 use crate::port::RunMode;
 use crate::{Code, Error, Result};
@@ -273,7 +273,7 @@ impl Manifest {
 
 fn joined(read: Result<Manifest, Vec<Error>>) -> Result<Manifest> {
     read.map_err(|errors| {
-        Problems::join(errors)
+        Error::join(errors)
             .unwrap_or_else(|| Error::new(Code::INTERNAL, "no mistake and no manifest"))
     })
 }

@@ -166,6 +166,22 @@ const WRONG: &[Wrong] = &[
         &[(2, 1, "\"command\" is missing", "add command = [\"program\", \"argument\"]")],
     ),
     (
+        "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nskils = [\"s\"]\n",
+        &[(4, 1, "unknown key \"skils\"", "did you mean \"skills\"?")],
+    ),
+    (
+        "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nabilities = [\"s\"]\n",
+        &[
+            (1, 1, "\"skills\" is missing", "add skills = [\"…\"]"),
+            (
+                4,
+                1,
+                "unknown key \"abilities\"",
+                "valid here: name, kind, run, deadline, command, skills, description, concurrency, env, cwd, max_line, grace, restart, labels",
+            ),
+        ],
+    ),
+    (
         "[[agent]]\nname = \"a b\"\nskills = []\ncommand = [\"x\", 3]\n",
         &[
             (
@@ -226,6 +242,21 @@ fn every_mistake_is_found_where_it_stands() {
         }
         assert_eq!(Manifest::parse("s.toml", text).unwrap_err().problems(), errors);
     }
+}
+
+#[test]
+fn every_mistake_is_shown_with_its_line_and_a_caret() {
+    let text = "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nskils = [\"s\"]\nconcurrency = 0\n";
+    let error = Manifest::parse("s.toml", text).unwrap_err();
+    let expected = "config.manifest: 2 problems\n\
+        s.toml:4:1: unknown key \"skils\"; did you mean \"skills\"?\n\
+        4 | skils = [\"s\"]\n\
+        \u{20} | ^\n\
+        s.toml:5:15: \"concurrency\" is out of range; it must be from 1 to 1000000\n\
+        5 | concurrency = 0\n\
+        \u{20} |               ^";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(format!("{error:#}"), expected);
 }
 
 #[test]

@@ -11,7 +11,6 @@ use super::Any;
 use super::check::{self, Edges};
 use super::key::{Id, Key};
 use super::resolve::{Injector, Resolver};
-use crate::base::error::Problems;
 use crate::{Code, Error, Result};
 
 /// Collects what is provided. [`seal`](Container::seal) checks it and turns it into an
@@ -101,7 +100,7 @@ impl Container {
     /// The first finding of [`check`](Self::check); [`Error::problems`] has all of them.
     pub fn seal(self) -> Result<Injector> {
         let edges = Edges::new(&self);
-        match Problems::join(self.checked(&edges)) {
+        match Error::join(self.checked(&edges)) {
             Some(error) => Err(error),
             None => Ok(Injector::new(self.nodes, self.index, edges)),
         }
