@@ -603,7 +603,8 @@ void sutazai_buffer_free(struct sutazai_buffer *buffer);
  * - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
  * - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
  *   (readable text on standard error; false), `file` (JSON lines)
- * - `limits`: `calls`, `deadline_ms` (0 for none), `pool` (threads), `queue`, `spans`, `records`
+ * - `limits`: `calls`, `timeout_ms` (of a call that names none; 0 for as long as it likes), `pool`
+ *   (threads), `queue`, `spans`, `records`
  *
  * Errors:
  * `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data
@@ -858,7 +859,7 @@ void sutazai_ticket_free(struct sutazai_ticket *ticket);
 /**
  * Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
  * (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
- * `concurrency`, `deadline_ms`, `labels`. The table is copied. Its `user` belongs to the library
+ * `concurrency`, `timeout_ms`, `labels`. The table is copied. Its `user` belongs to the library
  * from now on: `drop` is called once, also when this function fails (unless the table is NULL or
  * its `size` is not possible).
  *

@@ -233,7 +233,7 @@ fn what_cannot_be_done_has_an_exit_code_and_a_reason() {
     let place = place();
     let complaint = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
 
-    let output = place.run(&["--deadline", "0"]);
+    let output = place.run(&["--timeout", "0"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint(&output).contains("more than 0"), "{output:?}");
 
@@ -251,7 +251,7 @@ fn what_cannot_be_done_has_an_exit_code_and_a_reason() {
 }
 
 /// A run that goes on until it is interrupted: its `python3` takes tasks and does not answer.
-fn stuck(place: &Place, deadline: &str) -> std::process::Child {
+fn stuck(place: &Place, timeout: &str) -> std::process::Child {
     for n in 0..100 {
         place.write(&format!("{n}"), "x\n");
     }
@@ -267,7 +267,7 @@ fn stuck(place: &Place, deadline: &str) -> std::process::Child {
     fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut command =
-        place.command(&["--json", "--quiet", "--concurrency", "1", "--deadline", deadline]);
+        place.command(&["--json", "--quiet", "--concurrency", "1", "--timeout", timeout]);
     let child =
         command.env("PATH", path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(60);

@@ -70,7 +70,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let began = Instant::now();
     let root = root(options)?;
     let mut limits = Limits::default();
-    limits.deadline = Some(options.deadline);
+    limits.timeout = Some(options.timeout);
     let kernel = Kernel::builder().data_dir(&options.data_dir).limits(limits).build()?;
     kernel.start()?;
     let fleet = fleet::assemble(&kernel, options)?;

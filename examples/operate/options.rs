@@ -23,9 +23,9 @@ pub struct Options {
     /// Where state is kept
     #[arg(long, value_name = "DIR", default_value = ".sutazai")]
     pub data_dir: PathBuf,
-    /// Deadline of a call, in seconds (flaky has 100 ms)
+    /// How long a call may take, in seconds (flaky has 100 ms)
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
-    pub deadline: Duration,
+    pub timeout: Duration,
     /// Calls of one agent under way at once
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,

@@ -171,7 +171,7 @@ fn a_manifest_makes_a_kernel_with_its_agents() {
     let path = dir.path().join("sutazai.toml");
     std::fs::write(
         &path,
-        "data_dir = 'state'\n[limits]\ndeadline = '20s'\n[[agent]]\nname = 'reverse'\n\
+        "data_dir = 'state'\n[limits]\ntimeout = '20s'\n[[agent]]\nname = 'reverse'\n\
          command = ['python3', 'reverse.py']\nskills = ['reverse']\n",
     )
     .unwrap();

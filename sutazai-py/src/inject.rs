@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sutazai_core::base::error::Fixed;
@@ -14,7 +13,7 @@ use sutazai_core::kernel::inject::{self, Any, Container, Injector, Lifetime, Res
 use sutazai_core::{Code, Error, Result};
 
 use crate::fork::Owned;
-use crate::{error, exit};
+use crate::{argument, error, exit};
 
 /// What a Python program provides.
 #[derive(Default)]
@@ -38,30 +37,20 @@ impl Provided {
         &self,
         name: &str,
         needs: Vec<String>,
-        scope: &str,
+        lifetime: Lifetime,
         factory: Py<PyAny>,
-    ) -> PyResult<Result<()>> {
-        let lifetime = match scope {
-            "singleton" => Lifetime::Singleton,
-            "scoped" => Lifetime::Scoped,
-            "transient" => Lifetime::Transient,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "scope must be 'singleton', 'scoped' or 'transient', not {other:?}"
-                )));
-            }
-        };
+    ) -> Result<()> {
         let mut state = self.0.lock();
         if matches!(*state, State::Empty) {
             *state = State::Open(Container::new());
         }
-        let State::Open(container) = &mut *state else { return Ok(Err((&SEALED).into())) };
+        let State::Open(container) = &mut *state else { return Err((&SEALED).into()) };
         let names: Vec<_> = needs.iter().map(String::as_str).collect();
         let wanted = needs.clone();
         container.provide_named(name, &names, lifetime, move |resolver| {
             build(&factory, &wanted, resolver)
         });
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Checks the graph; from here on nothing more is provided.
@@ -132,7 +121,8 @@ pub(crate) struct Scope(Mutex<Option<Owned<Arc<inject::Scope>>>>);
 #[pymethods]
 impl Scope {
     /// The value of this name.
-    fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+    fn get(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let name = argument::text("name", name)?;
         let scope = match &*self.0.lock() {
             Some(scope) => scope.get().cloned(),
             None => Err((&CLOSED).into()),

@@ -78,9 +78,7 @@ impl Kernel {
                 authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
                 policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
                 router: builder.router.or_else(super::steps::default_router),
-                guard: builder
-                    .guard
-                    .unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
+                guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.timeout))),
                 recorders: builder.recorders,
             },
             limits,
