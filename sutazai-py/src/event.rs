@@ -126,7 +126,7 @@ impl Source {
         if timeout == Some(Duration::ZERO) {
             return Ok(None);
         }
-        wait::check_here(py)?;
+        wait::check_here(py, "iterate over the subscription with `async for`")?;
         if !self.runtime.may_block() && self.runtime.virtual_time().is_none() {
             let error = Error::new(Code::WOULD_DEADLOCK, "cannot wait here for an event");
             return Err(error::raise(py, &error));

@@ -220,6 +220,12 @@ impl Kernel {
     }
 
     /// Takes a task all the way and waits for the answer.
+    ///
+    /// Not where an asyncio loop runs, in a coroutine or a notebook: there it raises
+    /// `WouldDeadlock`, and `await kernel.acall(…)` does the same. Waiting would stop the loop and
+    /// all its tasks, and a coroutine agent on this very loop could never answer. It is refused
+    /// before the agent gets the task, and for every agent: if it depended on whether the answer is
+    /// there at once, a program would work or fail by chance.
     #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, token=None))]
     fn call<'py>(
         &self,
@@ -231,6 +237,7 @@ impl Kernel {
         token: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
+        wait::check_here(py, "await kernel.acall(…) instead of kernel.call(…)")?;
         let task = task(skill, input, agent, timeout)?;
         let mut source = Source::Call(inner.submit(py, task, token)?.1);
         let answer = match source.try_take() {
@@ -265,7 +272,8 @@ impl Kernel {
         Ok(py.detach(|| inner.core().cancel(CallId(call))))
     }
 
-    /// Calls an operation of the table and waits for the answer.
+    /// Calls an operation of the table and waits for the answer; where an asyncio loop runs, await
+    /// `ainvoke`, as with `call` and `acall`.
     #[pyo3(signature = (operation, /, **request))]
     fn invoke<'py>(
         &self,
@@ -274,6 +282,7 @@ impl Kernel {
         request: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
+        wait::check_here(py, "await kernel.ainvoke(…) instead of kernel.invoke(…)")?;
         let mut source = inner.begin(py, operation, request)?;
         let answer = match source.try_take() {
             Some(answer) => answer,
@@ -452,7 +461,7 @@ impl Kernel {
         let delivered = match argument::some_duration("wait", wait)? {
             None => bus.publish(subject, payload),
             Some(wait) => {
-                wait::check_here(py)?;
+                wait::check_here(py, "publish without `wait`")?;
                 py.detach(|| bus.publish_wait(subject, payload, wait))
             }
         };
@@ -617,7 +626,6 @@ fn task(
 
 /// Waits for the answer of a ticket that nobody else sees.
 fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<Payload>> {
-    wait::check_here(py)?;
     let answer = wait::in_slices(py, None, |slice| source.wait_timeout(slice))?;
     Ok(answer.unwrap_or_else(|| Err(Error::new(Code::INTERNAL, "a wait without end ended"))))
 }
