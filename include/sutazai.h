@@ -633,8 +633,9 @@ struct sutazai_error *sutazai_kernel_start(struct sutazai_kernel *kernel);
 /**
  * Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
  * rest are answered `SUTAZAI_BASE_CANCELLED`; agents, components and threads end. Blocks for at
- * most about twice `grace_ms`. Does nothing when it is stopped already. Handles stay good: what
- * needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
+ * most about twice `grace_ms`. Does nothing when it is stopped already; while another thread is in
+ * it, it returns at once and leaves the calls under way no longer than its own `grace_ms`. Handles
+ * stay good: what needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
  *
  * Errors:
  * `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.

@@ -251,6 +251,29 @@ fn a_kernel_whose_pool_is_full_stops_all_the_same() {
 }
 
 #[test]
+fn a_second_stop_ends_the_waiting_of_the_first() {
+    let kernel = Kernel::builder()
+        .agent(Miser { _held: Arc::new(()), replies: Mutex::default() })
+        .build()
+        .unwrap();
+    kernel.start().unwrap();
+    let mut ticket = kernel.call(Task::new("keep", "x").timeout(Duration::MAX));
+    let first = std::thread::spawn({
+        let kernel = kernel.clone();
+        // Nobody answers: it would wait for ever.
+        move || kernel.stop(Duration::MAX)
+    });
+    while kernel.phase() != Phase::Draining {
+        std::thread::yield_now();
+    }
+    assert_eq!(ticket.try_take(), None);
+    kernel.stop(Duration::ZERO).unwrap();
+    first.join().unwrap().unwrap();
+    assert_eq!(kernel.phase(), Phase::Stopped);
+    assert_eq!(ticket.wait().unwrap_err().code(), Code::CANCELLED);
+}
+
+#[test]
 fn mixed_deadlines_need_one_timer() {
     let kernel = Kernel::builder()
         .runtime(Arc::new(Manual::new()))

@@ -64,6 +64,8 @@ struct Held {
 
 /// How long a kernel that Python lets go of unstopped gives what it runs.
 const STOP_IN_DROP: Duration = Duration::from_millis(100);
+/// How long a stop may take yet that Ctrl-C has hurried: longer than what it gives each thing at least.
+const HURRIED_STOP: Duration = Duration::from_secs(3);
 /// How long a removed agent may finish what it has, unless told otherwise.
 const REMOVE_GRACE: Duration = Duration::from_secs(5);
 
@@ -196,9 +198,25 @@ impl Kernel {
         let inner = self.inner.here(py)?;
         let core = inner.core().clone();
         let grace = argument::some_duration("grace", grace)?.unwrap_or(core.limits().drain);
-        let stopped = wait::aside(py, move || core.stop(grace))?;
-        inner.release(py);
-        stopped.map_err(|error| error::raise(py, &error))
+        let stopped = wait::hurried_aside(
+            py,
+            move || core.stop(grace),
+            || {
+                let _ = inner.core().stop(Duration::ZERO);
+                HURRIED_STOP
+            },
+        );
+        // Not while another thread is in its stop, which needs the functions of what it stops.
+        if inner.core().phase() == Phase::Stopped {
+            inner.release(py);
+        }
+        stopped?.map_err(|error| error::raise(py, &error))
+    }
+
+    /// How long a stop waits for calls under way unless it is told, in seconds.
+    #[getter]
+    fn _drain(&self, py: Python<'_>) -> PyResult<f64> {
+        Ok(self.inner.here(py)?.core().limits().drain.as_secs_f64())
     }
 
     /// Where the kernel is in its life: built, starting, running, draining, stopped.

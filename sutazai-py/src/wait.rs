@@ -95,6 +95,16 @@ pub(crate) fn aside<T: Send + 'static>(
     py: Python<'_>,
     f: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
+    hurried_aside(py, f, || Duration::ZERO)
+}
+
+/// As [`aside`]. At Ctrl-C `hurry` tells `f` to come to its end, and says how long that may take:
+/// so long Ctrl-C is held back, unless it comes again.
+pub(crate) fn hurried_aside<T: Send + 'static>(
+    py: Python<'_>,
+    f: impl FnOnce() -> T + Send + 'static,
+    hurry: impl FnOnce() -> Duration + Send,
+) -> PyResult<T> {
     if !is_main_thread(py)? {
         return Ok(py.detach(f));
     }
@@ -107,6 +117,11 @@ pub(crate) fn aside<T: Send + 'static>(
         Ok(Some(Err(error))) => Err(crate::error::raise(py, &error)),
         Ok(None) => Err(crate::error::raise(py, &Error::new(Code::INTERNAL, "a wait ended"))),
         Err(interrupt) => {
+            let patience = py.detach(hurry);
+            if !patience.is_zero() {
+                // Whatever comes of it, this is what is raised.
+                let _ = in_slices(py, Some(patience), |slice| ticket.wait_timeout(slice));
+            }
             ticket.detach();
             Err(interrupt)
         }

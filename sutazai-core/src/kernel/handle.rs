@@ -161,8 +161,10 @@ impl Kernel {
 
     /// Stops: takes no more calls, lets those under way finish within `grace`, answers the rest with
     /// [`Code::CANCELLED`], stops agents and components in reverse order, writes what is to be
-    /// written, and ends the kernel's threads. Blocks for at most about twice `grace`. Calling it
-    /// again does nothing.
+    /// written, and ends the kernel's threads. Blocks for at most about twice `grace`.
+    ///
+    /// Calling it again, while another thread is in it, returns at once and leaves the calls under
+    /// way no longer than the new `grace`: zero ends the waiting. On a stopped kernel it does nothing.
     ///
     /// # Errors
     /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to; everything
@@ -279,15 +281,25 @@ impl Owner {
                     Err(Error::new(Code::NOT_RUNNING, "the kernel is being started; stop it then")
                         .operation("kernel.stop"))
                 }
+                Phase::Draining => {
+                    shared.load.hurry(grace);
+                    Ok(())
+                }
                 _ => Ok(()),
             };
         }
         shared.publish("kernel.draining", serde_json::Value::Null);
+        let left = shared.load.awaited();
+        if left > 0 {
+            let fields = [("calls", left.to_string()), ("grace", format!("{grace:?}"))];
+            let message = "stopping: waits for the calls under way";
+            self.shared.kept.log().record(Level::Info, "sutazai.kernel", message, fields);
+        }
         if shared.runtime.may_block() {
             // On a worker of the pool its slot is lent out: the calls may need it.
             let _ = block(|| shared.load.wait_idle(grace));
         }
-        self.end(grace)
+        self.end(shared.load.hurried().map_or(grace, |hurried| hurried.min(grace)))
     }
 
     /// Ends what has started, in reverse order.

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -19,6 +21,10 @@ from sutazai._loop import LoopThread, bridge_of
 from sutazai._plugins import plugins as _installed
 from sutazai._process import closed, opened
 from sutazai._sutazai import Event, Subscription
+
+_logger = logging.getLogger("sutazai")
+# Agents that are named when a stop waits for them.
+_SHOWN = 5
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
@@ -103,13 +109,40 @@ class Kernel(_sutazai.Kernel):
 
     def stop(self, grace: float | timedelta | None = None) -> None:
         """Takes no more calls, lets those under way finish within `grace` (the kernel's own drain
-        time without it), answers the rest with `CallCancelled`, stops everything."""
-        seconds = 1.0 if grace is None else _sutazai._seconds("grace", grace)
+        time without it), answers the rest with `CallCancelled`, stops everything.
+
+        While another thread is in it, it only leaves the calls no longer than its own `grace`.
+        Ctrl-C does so with none, and is raised when the kernel has stopped. A stop that Ctrl-C led
+        to, as the end of a `with` block or in a `finally`, says on the logger `sutazai` what it
+        waits for."""
+        seconds = self._drain if grace is None else _sutazai._seconds("grace", grace)
         try:
-            self._stop(grace)
+            if isinstance(sys.exception(), KeyboardInterrupt):
+                self._say_what_is_left(seconds)
+        except KeyboardInterrupt:
+            grace = 0.0
+            raise
         finally:
-            self._loop.stop(min(seconds, 1.0))
-            closed(self)
+            try:
+                self._stop(grace)
+            finally:
+                self._loop.stop(min(seconds, 1.0))
+                # Otherwise it is stopped at the interpreter's exit.
+                if self.phase == "stopped":
+                    closed(self)
+
+    def _say_what_is_left(self, seconds: float) -> None:
+        left = len(self.calls())
+        if left and seconds > 0:
+            names = [agent["card"]["name"] for agent in self.agents() if agent["in_flight"]]
+            shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+            _logger.warning(
+                "interrupted: waiting up to %g s for %d call%s under way (%s); Ctrl-C ends it now",
+                seconds,
+                left,
+                "" if left == 1 else "s",
+                shown,
+            )
 
     def __enter__(self) -> Self:
         return self.start()
@@ -131,7 +164,14 @@ class Kernel(_sutazai.Kernel):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        # asyncio makes a cancellation of the first Ctrl-C, and of the second another one.
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                self._say_what_is_left(self._drain)
+            await asyncio.to_thread(self.stop)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self.stop(0.0)
+            raise
 
     def __del__(self) -> None:
         try:
