@@ -115,6 +115,9 @@
 /** the database refused an operation (transient) */
 #define SUTAZAI_STORE_FAILED 3004
 
+/** what the database's writer runs does not come to its end (critical) */
+#define SUTAZAI_STORE_HANGS 3005
+
 /** the manifest is not valid (persistent) */
 #define SUTAZAI_CONFIG_MANIFEST_INVALID 4000
 
@@ -639,11 +642,14 @@ struct sutazai_error *sutazai_kernel_start(struct sutazai_kernel *kernel);
  *
  * Errors:
  * `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+ * `SUTAZAI_STORE_HANGS` when a write of the store has not returned after `grace_ms`, or 5 s when that
+ * is less: the data directory stays locked until it does.
  *
  * Pointers:
  * `kernel` is NULL or live.
  */
-struct sutazai_error *sutazai_kernel_stop(struct sutazai_kernel *kernel, uint64_t grace_ms);
+struct sutazai_error *sutazai_kernel_stop(struct sutazai_kernel *kernel,
+                                          uint64_t grace_ms);
 
 /**
  * Moves the clock of a kernel with `"clock": "virtual"` on by `ms` milliseconds, running on this

@@ -96,6 +96,8 @@ pub unsafe extern "C" fn sutazai_kernel_start(kernel: *mut sutazai_kernel) -> *m
 ///
 /// # Errors
 /// `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+/// `SUTAZAI_STORE_HANGS` when a write of the store has not returned after `grace_ms`, or 5 s when that
+/// is less: the data directory stays locked until it does.
 ///
 /// # Safety
 /// `kernel` is NULL or live.

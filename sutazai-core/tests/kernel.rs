@@ -16,6 +16,7 @@ use sutazai_core::kernel::{Kernel, Limits, Phase};
 use sutazai_core::port::{
     Access, Agent, AgentCard, CallRecord, Component, Decision, Outcome, Policy, Recorder, Task,
 };
+use sutazai_core::store::Durability;
 use sutazai_core::{Code, Error, Result};
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -248,6 +249,36 @@ fn a_kernel_whose_pool_is_full_stops_all_the_same() {
     kernel.stop(Duration::from_millis(200)).unwrap();
     assert_eq!(*diary.lock(), ["+part", "stopped", "-part"]);
     drop(release);
+}
+
+#[test]
+fn a_write_that_hangs_does_not_hold_up_the_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = || Kernel::builder().data_dir(folder.path()).build();
+    let diary = Diary::default();
+    let kernel =
+        Kernel::builder().data_dir(folder.path()).component(part("part", &[], &diary)).build();
+    let kernel = kernel.unwrap();
+    kernel.start().unwrap();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let mut write = kernel.store().write("notes", Durability::Process, move |_| {
+        let _ = wait.recv();
+        Ok(())
+    });
+    let error = kernel.stop(Duration::ZERO).unwrap_err();
+    assert_eq!(error.code(), Code::STORE_HANGS, "{error:#}");
+    assert!(error.context().any(|pair| pair == ("room", "notes")), "{error:#}");
+    assert_eq!(kernel.phase(), Phase::Stopped);
+    assert_eq!(*diary.lock(), ["+part", "-part"]);
+    assert_eq!(build().unwrap_err().code(), Code::STORE_LOCKED);
+    drop(go);
+    write.wait().unwrap();
+    // The lock is free when the writer has ended, though the old handle is still there.
+    while let Err(error) = build() {
+        assert_eq!(error.code(), Code::STORE_LOCKED, "{error:#}");
+        std::thread::yield_now();
+    }
+    drop(kernel);
 }
 
 #[test]

@@ -64,7 +64,7 @@ struct Held {
 
 /// How long a kernel that Python lets go of unstopped gives what it runs.
 const STOP_IN_DROP: Duration = Duration::from_millis(100);
-/// How long a stop may take yet that Ctrl-C has hurried: longer than what it gives each thing at least.
+/// How long a stop may take yet that Ctrl-C has hurried: long enough, unless something hangs.
 const HURRIED_STOP: Duration = Duration::from_secs(3);
 /// How long a removed agent may finish what it has, unless told otherwise.
 const REMOVE_GRACE: Duration = Duration::from_secs(5);

@@ -43,6 +43,10 @@ struct Owner {
 /// What a stop gives each thing at least.
 const LEAST_GRACE: Duration = Duration::from_millis(100);
 
+/// What a stop gives the store at least: a disk may take seconds to write what is queued and to fold
+/// in the log, and only what hangs takes longer.
+const STORE_GRACE: Duration = Duration::from_secs(5);
+
 /// How long a kernel whose last handle was dropped gives what it runs.
 const DROP_GRACE: Duration = Duration::from_secs(2);
 
@@ -167,8 +171,9 @@ impl Kernel {
     /// way no longer than the new `grace`: zero ends the waiting. On a stopped kernel it does nothing.
     ///
     /// # Errors
-    /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to; everything
-    /// else is stopped all the same.
+    /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to;
+    /// [`Code::STORE_HANGS`], after `grace` or 5 s, when a write of the store does not return: the
+    /// data directory stays locked until it does. Everything else is stopped all the same.
     pub fn stop(&self, grace: Duration) -> Result<()> {
         self.owner.stop(grace)
     }
@@ -271,9 +276,7 @@ impl Owner {
     fn stop(&self, grace: Duration) -> Result<()> {
         let shared = &self.shared;
         if shared.move_phase(Phase::Built, Phase::Stopped) {
-            shared.store.close();
-            self.release();
-            return Ok(());
+            return self.close_store(grace);
         }
         if !shared.move_phase(Phase::Running, Phase::Draining) {
             return match shared.phase() {
@@ -318,19 +321,24 @@ impl Owner {
         shared.cancel_all();
         shared.publish("kernel.stopped", serde_json::Value::Null);
         shared.kept.stop();
-        shared.store.close();
+        let left = || deadline.since(shared.runtime.now());
+        let closed = self.close_store(left());
         if self.owns_runtime {
-            shared.runtime.stop(deadline.since(shared.runtime.now()).max(LEAST_GRACE));
+            shared.runtime.stop(left().max(LEAST_GRACE));
         }
-        self.release();
-        stopped
+        let failures = [stopped, closed].into_iter().filter_map(Result::err);
+        let problems = failures.flat_map(|error| error.problems().to_vec()).collect();
+        Error::join(problems).map_or(Ok(()), Err)
     }
 
-    /// The data directory is free for another kernel, whoever still holds a handle on this one.
-    fn release(&self) {
+    /// Closes the store, after which the data directory is free for another kernel, whoever still
+    /// holds a handle on this one. A store that hangs frees it itself.
+    fn close_store(&self, grace: Duration) -> Result<()> {
+        self.shared.store.close(grace.max(STORE_GRACE))?;
         if let Some(dir) = &self.shared.data_dir {
             dir.release();
         }
+        Ok(())
     }
 }
 
