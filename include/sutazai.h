@@ -115,6 +115,9 @@
 /** the database refused an operation (transient) */
 #define SUTAZAI_STORE_FAILED 3004
 
+/** what the database's writer runs does not come to its end (critical) */
+#define SUTAZAI_STORE_HANGS 3005
+
 /** the manifest is not valid (persistent) */
 #define SUTAZAI_CONFIG_MANIFEST_INVALID 4000
 
@@ -673,8 +676,10 @@ uint32_t sutazai_error_class(const struct sutazai_error *error);
 const char *sutazai_error_name(const struct sutazai_error *error);
 
 /**
- * The error in one line for a person: what failed, why, with what, what to do about it, and the
- * causes. "" for NULL. NUL-terminated, valid as long as the error.
+ * The error for a person, in one line: what failed, why, with what, what to do about it, and the
+ * causes. Of something that was parsed (a manifest), the offending line and a caret follow; an
+ * error that stands for several problems shows each of them, from a line of its own. "" for NULL.
+ * NUL-terminated, valid as long as the error; no line break at the end.
  *
  * Pointers:
  * `error` is NULL or live.
@@ -682,8 +687,27 @@ const char *sutazai_error_name(const struct sutazai_error *error);
 const char *sutazai_error_message(const struct sutazai_error *error);
 
 /**
+ * How many problems the error stands for: 1, unless something was checked as a whole (a manifest,
+ * the components) and has several; 0 for NULL.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+size_t sutazai_error_problem_count(const struct sutazai_error *error);
+
+/**
+ * One of the problems that the error stands for, in order, as an error of its own: to be freed. The
+ * first is the error itself where it stands for one only. NULL for NULL, and beyond the last.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+struct sutazai_error *sutazai_error_problem(const struct sutazai_error *error, size_t index);
+
+/**
  * The error as JSON: `{code, name, class, message, operation?, context?, advice?, location?,
- * causes?}`.
+ * causes?, problems?}`. `problems` has each of them in this form when they are several; the other
+ * fields are then those of the first.
  *
  * Pointers:
  * `error` is NULL or live; `out` is NULL or good for writing.
@@ -718,7 +742,8 @@ void sutazai_buffer_free(struct sutazai_buffer *buffer);
  * - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
  * - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
  *   (readable text on standard error; false), `file` (JSON lines)
- * - `limits`: `calls`, `deadline_ms` (0 for none), `pool` (threads), `queue`, `spans`, `records`
+ * - `limits`: `calls`, `timeout_ms` (of a call that names none; 0 for as long as it likes), `pool`
+ *   (threads), `queue`, `spans`, `records`
  *
  * Errors:
  * `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data
@@ -750,16 +775,20 @@ struct sutazai_error *sutazai_kernel_start(struct sutazai_kernel *kernel);
  * Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
  * rest are answered `SUTAZAI_BASE_CANCELLED`; agents, components and threads end. Blocks for at
  * most about twice `grace_ms`. At the end the values are let go of that were provided, in the
- * reverse order of their building. Does nothing when it is stopped already. Handles stay good: what
- * needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
+ * reverse order of their building. Does nothing when it is stopped already; while another thread is
+ * in it, it returns at once and leaves the calls under way no longer than its own `grace_ms`. Handles
+ * stay good: what needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
  *
  * Errors:
  * `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+ * `SUTAZAI_STORE_HANGS` when a write of the store has not returned after `grace_ms`, or 5 s when that
+ * is less: the data directory stays locked until it does.
  *
  * Pointers:
  * `kernel` is NULL or live.
  */
-struct sutazai_error *sutazai_kernel_stop(struct sutazai_kernel *kernel, uint64_t grace_ms);
+struct sutazai_error *sutazai_kernel_stop(struct sutazai_kernel *kernel,
+                                          uint64_t grace_ms);
 
 /**
  * Moves the clock of a kernel with `"clock": "virtual"` on by `ms` milliseconds, running on this
@@ -976,7 +1005,7 @@ void sutazai_ticket_free(struct sutazai_ticket *ticket);
 /**
  * Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
  * (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
- * `concurrency`, `deadline_ms`, `labels`. The table is copied. Its `user` belongs to the library
+ * `concurrency`, `timeout_ms`, `labels`. The table is copied. Its `user` belongs to the library
  * from now on: `drop` is called once, also when this function fails (unless the table is NULL or
  * its `size` is not possible).
  *

@@ -28,6 +28,7 @@
 #include <typeindex>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #if __has_include(<cxxabi.h>)
 #include <cxxabi.h>
@@ -112,6 +113,14 @@ class Error : public std::runtime_error {
     /// Such as "base.not_found".
     const char *name() const noexcept { return sutazai_error_name(error_.get()); }
     std::string json() const;
+    /// All the problems that it stands for, in order: itself, when it is but one.
+    std::vector<Error> problems() const {
+        std::vector<Error> problems;
+        for (size_t index = 0; index < sutazai_error_problem_count(raw()); index++) {
+            problems.emplace_back(sutazai_error_problem(raw(), index));
+        }
+        return problems;
+    }
     const sutazai_error *raw() const noexcept { return error_.get(); }
 
   private:

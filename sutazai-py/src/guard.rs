@@ -77,7 +77,7 @@ impl Inner {
     fn wait_for_place(&self, py: Python<'_>, steps: &mut core::Steps) -> PyResult<()> {
         let deadline = steps.deadline();
         let Some(ticket) = steps.waiting() else { return Ok(()) };
-        wait::check_here(py)?;
+        wait::check_here(py, "await guard.arun(…) there")?;
         let left = (deadline != Moment::FAR).then(|| deadline.since(self.now()));
         let place = wait::in_slices(py, left, |slice| ticket.wait_timeout(slice))?;
         placed(steps, place).map_err(|error| error::raise(py, &error))

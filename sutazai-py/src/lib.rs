@@ -8,6 +8,7 @@
 //! process it was made in ([`fork::Owned`]) and answers `Forked` in another.
 
 mod agent;
+mod argument;
 mod bridge;
 mod component;
 mod convert;
@@ -18,6 +19,7 @@ mod fork;
 mod guard;
 mod inject;
 mod kernel;
+mod keywords;
 mod log;
 mod pending;
 mod reply;
@@ -30,6 +32,8 @@ use pyo3::prelude::*;
 /// The native half of the package `sutazai`.
 #[pymodule(gil_used = false)]
 mod _sutazai {
+    #[pymodule_export]
+    use crate::argument::seconds;
     #[pymodule_export]
     use crate::bridge::Bridge;
     #[pymodule_export]

@@ -156,14 +156,10 @@ def _part(name: str, given: Any) -> dict[str, Any] | None:
 def _milliseconds(name: str, given: float | timedelta | None) -> int | None:
     if given is None:
         return None
-    if isinstance(given, timedelta):
-        given = given.total_seconds()
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        kind = type(given).__name__
-        raise TypeError(f"{name} must be seconds as a number, or a timedelta, not {kind}")
-    if not given > 0:
+    seconds = _sutazai._seconds(name, given)
+    if not seconds > 0:
         raise ValueError(f"{name} must be more than 0, not {given}")
-    return max(1, round(given * 1000))
+    return max(1, round(seconds * 1000))
 
 
 def _policy(**parts: Any) -> str:
