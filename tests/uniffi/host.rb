@@ -99,7 +99,7 @@ class HostTest < Minitest::Test
   end
 
   def test_a_task_says_what_is_asked
-    kernel = kernel(limits: { deadline_ms: 0 })
+    kernel = kernel(limits: { timeout_ms: 0 })
     tasks = []
     kernel.add_agent(card('look'), Does.new { |task| tasks << task && 'null' })
     call(kernel, 'look', [1])

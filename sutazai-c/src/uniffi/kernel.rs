@@ -91,7 +91,7 @@ impl Kernel {
 
     /// Registers an agent; in a kernel that runs it starts right away. `card` is JSON: `name`,
     /// `skills` (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
-    /// `concurrency`, `deadline_ms`, `labels`.
+    /// `concurrency`, `timeout_ms`, `labels`.
     pub fn add_agent(&self, card: String, agent: Box<dyn Agent>) -> Result<(), KernelError> {
         let kernel = self.here()?.kernel();
         let runtime = Arc::downgrade(kernel.runtime());
