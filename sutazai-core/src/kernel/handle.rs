@@ -68,7 +68,10 @@ impl Kernel {
             None => Store::memory(&builder.migrations)?,
         };
         let bus = Bus::new(Arc::clone(&runtime));
-        let ids = Arc::new(IdSource::new(builder.seed.unwrap_or_else(fresh_seed)));
+        let seed = builder.seed.unwrap_or_else(fresh_seed);
+        let ids = Arc::new(IdSource::new(seed));
+        #[cfg(feature = "recovery")]
+        let guards = super::guards::Guards::new(Arc::clone(&runtime), bus.clone(), seed);
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
@@ -93,7 +96,7 @@ impl Kernel {
             data_dir,
             kept,
             #[cfg(feature = "recovery")]
-            parts: Default::default(),
+            guards,
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
@@ -263,7 +266,36 @@ impl Kernel {
     /// The parts that its guards share by name.
     #[cfg(feature = "recovery")]
     pub fn shared_parts(&self) -> &crate::recovery::SharedParts {
-        &self.shared.parts
+        self.shared.guards.parts()
+    }
+
+    /// Puts a guard around calls from now on, in the place of the one that these had; `None` takes it
+    /// away. Timeout, retry and budget are the call's; breaker, bulkhead, rate limit and the timeout of
+    /// a try are each agent's own. An agent that its breaker leaves alone is passed over for another
+    /// one with the skill.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that is not valid; [`Code::UNSUPPORTED`] for one that hedges.
+    #[cfg(feature = "recovery")]
+    pub fn guard(
+        &self,
+        calls: super::CallsTo,
+        policy: impl Into<Option<crate::recovery::GuardPolicy>>,
+    ) -> Result<()> {
+        self.shared.guards.set(calls, policy.into())
+    }
+
+    /// The guards of calls and of the agents that were called, sorted.
+    #[cfg(feature = "recovery")]
+    pub fn guards(&self) -> Vec<super::GuardView> {
+        self.shared.guards.all()
+    }
+
+    /// The guard of an agent: to ask, or to force its breaker. `None` when no guard is for it, or it
+    /// was not called yet.
+    #[cfg(feature = "recovery")]
+    pub fn guard_of(&self, agent: &str) -> Option<crate::recovery::Guard> {
+        self.shared.guards.known(agent)
     }
 
     /// Its metrics, with which every room and host registers its figures.

@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     pub(super) data_dir: Option<DataDir>,
     pub(super) kept: Kept,
     #[cfg(feature = "recovery")]
-    pub(super) parts: crate::recovery::SharedParts,
+    pub(super) guards: super::guards::Guards,
     pub(super) steps: Steps,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,

@@ -26,6 +26,8 @@ mod agent;
 mod config;
 mod dispatch;
 mod event;
+#[cfg(feature = "recovery")]
+mod guard;
 mod kernel;
 mod observe;
 mod operation;
@@ -46,6 +48,8 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "config")]
         config::rows(&mut table);
         event::rows(&mut table);
+        #[cfg(feature = "recovery")]
+        guard::rows(&mut table);
         observe::rows(&mut table);
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
