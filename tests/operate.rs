@@ -199,16 +199,20 @@ fn git_is_asked_about_each_file() {
 #[test]
 fn flaky_fails_as_it_should_and_the_guard_holds() {
     let place = place();
-    for n in 0..100 {
+    for n in 0..400 {
         place.write(&format!("{n}"), "x\n");
     }
     let report = json(&place.run(&["--json", "--quiet"]));
-    assert_eq!(agent(&report, "flaky")["calls"], 100);
-    assert_eq!(agent(&report, "flaky")["failed"], 21);
-    let failures = report["findings"]["failures"].as_array().unwrap();
-    let counts: Vec<_> = failures.iter().map(|f| (f["code"].clone(), f["count"].clone())).collect();
-    let deadline = ("base.deadline_exceeded".into(), 1.into());
-    assert_eq!(counts, [("agent.failed".into(), 20.into()), deadline]);
+    let flaky = agent(&report, "flaky");
+    let count = |of: &Value| of.as_u64().unwrap();
+    // Every fifth call fails, one hangs, and for a while all do; each is tried again somewhere.
+    assert!(count(&flaky["failed"]) >= 15, "{flaky:#}");
+    assert_eq!(flaky["retries"], flaky["failed"]);
+    assert!(count(&flaky["breaker"]["opened"]) >= 1, "{flaky:#}");
+    let tries = count(&flaky["calls"]) + count(&agent(&report, "spare")["calls"]);
+    assert_eq!(tries, 400 + count(&flaky["failed"]));
+    assert_eq!(agent(&report, "spare")["failed"], 0);
+    assert_eq!(report["findings"]["failures"], Value::Array(Vec::new()), "no caller noticed");
 }
 
 #[test]
@@ -223,7 +227,7 @@ fn without_git_and_python_the_others_go_on() {
     let why = |name: &str| agent(&report, name)["missing"].as_str().unwrap_or_default().to_owned();
     assert!(why("reviewer").contains("python3") && why("reviewer").contains("PATH"), "{report:#}");
     assert!(why("history").contains("git cannot be run"), "{report:#}");
-    for name in ["secrets", "measure", "flaky"] {
+    for name in ["secrets", "measure"] {
         assert_eq!((agent(&report, name)["calls"].as_u64(), why(name)), (Some(1), String::new()));
     }
 }
@@ -301,8 +305,9 @@ fn an_interruption_drains_and_reports() {
     let unvisited = report["met"]["unvisited"]["files"].as_u64().unwrap_or(0);
     assert_eq!(found + unvisited, 100, "{report:#}");
     for row in report["agents"].as_array().unwrap() {
-        let (calls, dropped) = (row["calls"].as_u64().unwrap(), row["dropped"].as_u64().unwrap());
-        assert_eq!(calls + dropped, found, "{row}");
+        let count = |of: &str| row[of].as_u64().unwrap();
+        let wanted = if row["agent"] == "spare" { 0 } else { found };
+        assert_eq!(count("answered") + count("dropped"), wanted, "{row}");
     }
     assert!(reviewer["dropped"].as_u64().unwrap() > 50, "{reviewer}");
 }
@@ -333,7 +338,7 @@ fn the_work_of_one_agent_is_shared_by_processes() {
     assert_eq!(reviewer["processes"], 3, "{reviewer}");
     assert_eq!((&reviewer["calls"], &reviewer["failed"]), (&20.into(), &0.into()), "{reviewer}");
     assert_eq!(report["findings"]["review"]["mutable-default"], 20);
-    assert_eq!(report["agents"].as_array().unwrap().len(), 5, "one row for all of them");
+    assert_eq!(report["agents"].as_array().unwrap().len(), 6, "one row for all of them");
     let text = place.run(&["--quiet", "--reviewers", "3"]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("3 processes (slowest)"), "{text}");

@@ -1,29 +1,78 @@
-//! The agent `flaky`: fails one call in five, and hangs in one of a hundred. What the guard is for.
+//! The agent `flaky`: fails one call in five, hangs in one of a hundred, and is down altogether for a
+//! while. And `spare`, which can do the same and does it well. What the guard is for: calls that fail
+//! are tried again, on the other agent if need be; while flaky is down its breaker keeps calls off it,
+//! and lets them back when it works again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sutazai_core::agent::{FnAgent, from_async};
+use sutazai_core::base::runtime::Runtime;
+use sutazai_core::base::ticket;
+use sutazai_core::kernel::{CallsTo, Kernel};
 use sutazai_core::port::AgentCard;
-use sutazai_core::{Code, Error};
+use sutazai_core::{Code, Error, Result};
 
-/// It either answers at once or never.
+/// The skill of both.
+pub const SKILL: &str = "flake";
+
+/// It either answers within a few milliseconds or never.
 const TIMEOUT: Duration = Duration::from_millis(100);
+/// As long as a fast answer takes across a network.
+const WORK: Duration = Duration::from_millis(1);
+/// The calls, by number, that find it down.
+const DOWN: std::ops::Range<u64> = 60..75;
 
-pub fn agent() -> FnAgent {
-    let card = AgentCard::new("flaky", ["flake"])
-        .description("fails one call in five, and sometimes hangs")
+pub fn agent(runtime: Arc<dyn Runtime>) -> FnAgent {
+    let card = AgentCard::new("flaky", [SKILL])
+        .description("fails one call in five, sometimes hangs, and is down for a while")
         .timeout(TIMEOUT);
     let calls = AtomicU64::new(0);
     from_async(card, move |_| {
         // By its number, so that every run meets the same trouble.
-        let number = calls.fetch_add(1, Ordering::Relaxed) % 100;
+        let number = calls.fetch_add(1, Ordering::Relaxed);
+        let runtime = Arc::clone(&runtime);
         async move {
+            after(&runtime, WORK).await;
             match number {
-                42 => std::future::pending().await,
+                n if DOWN.contains(&n) => Err(Error::new(Code::AGENT_FAILED, "down")),
+                n if n % 100 == 42 => std::future::pending().await,
                 n if n % 5 == 0 => Err(Error::new(Code::AGENT_FAILED, "out of luck")),
                 _ => Ok("fine"),
             }
         }
     })
+}
+
+pub fn spare(runtime: Arc<dyn Runtime>) -> FnAgent {
+    let card = AgentCard::new("spare", [SKILL]).description("stands in for flaky");
+    from_async(card, move |_| {
+        let runtime = Arc::clone(&runtime);
+        async move {
+            after(&runtime, WORK).await;
+            Ok("fine")
+        }
+    })
+}
+
+/// Puts a guard around the calls of their skill.
+pub fn guard(kernel: &Kernel) -> Result<()> {
+    let policy = serde_json::json!({
+        "timeout_ms": 10_000,
+        "retry": {"attempts": 6, "base_ms": 2, "max_ms": 50},
+        // One call in five fails by design, so more than a tenth of them has to be affordable.
+        "budget": {"capacity": 50, "per_success": 0.5},
+        "breaker": {"consecutive": 6, "failure_rate": 0.7, "open_ms": 10, "open_max_ms": 40, "close_after": 5},
+    });
+    let policy = serde_json::from_value(policy)
+        .map_err(|e| Error::new(Code::INVALID, "not a guard's policy").because(e))?;
+    kernel.guard(CallsTo::Skill(SKILL.to_owned()), Some(policy))
+}
+
+async fn after(runtime: &Arc<dyn Runtime>, time: Duration) {
+    let (ticket, reply) = ticket::pair();
+    runtime.spawn_at(runtime.now() + time, Box::new(move || drop(reply.send(()))));
+    // A runtime that stops drops its timers, which ends the wait as well.
+    let _ = ticket.await;
 }

@@ -21,6 +21,8 @@ pub struct Member {
     pub skill: &'static str,
     /// Whether it looks into files, and so gets none that are binary or huge.
     pub reads: bool,
+    /// Whether it gets no files of its own: it has the skill of another, and the kernel chooses.
+    pub stands_in: bool,
     /// Why it could not be had.
     pub unavailable: Option<Error>,
     /// Why it is fewer processes than it should be.
@@ -30,12 +32,13 @@ pub struct Member {
 impl Member {
     fn new(name: &'static str, skill: &'static str, reads: bool, joined: Result<()>) -> Self {
         let agents = vec![name.to_owned()];
-        Self { name, agents, skill, reads, unavailable: joined.err(), incomplete: None }
+        let unavailable = joined.err();
+        Self { name, agents, skill, reads, stands_in: false, unavailable, incomplete: None }
     }
 
     /// Whether a file of this kind is for it.
     pub fn wants(&self, kind: Kind) -> bool {
-        !self.reads || kind == Kind::Text
+        !self.stands_in && (!self.reads || kind == Kind::Text)
     }
 }
 
@@ -46,13 +49,16 @@ impl Member {
 pub fn assemble(kernel: &Kernel, options: &Options) -> Result<Vec<Member>> {
     let most = options.most();
     let runtime = kernel.runtime().clone();
-    let measure = kernel.add_agent(measure::agent(runtime, most));
+    let measure = kernel.add_agent(measure::agent(runtime.clone(), most));
+    flaky::guard(kernel)?;
+    let spare = kernel.add_agent(flaky::spare(runtime.clone()));
     Ok(vec![
         Member::new("secrets", "find-secrets", true, kernel.add_agent(secrets::agent(most)?)),
         Member::new("measure", "measure", true, measure),
         Member::new("history", "history", false, kernel.add_agent(history::agent()?)),
         reviewers(kernel, options.reviewers()),
-        Member::new("flaky", "flake", false, kernel.add_agent(flaky::agent())),
+        Member::new("flaky", flaky::SKILL, false, kernel.add_agent(flaky::agent(runtime))),
+        Member { stands_in: true, ..Member::new("spare", flaky::SKILL, false, spare) },
     ])
 }
 
@@ -83,7 +89,15 @@ fn reviewers(kernel: &Kernel, count: usize) -> Member {
         let what = format!("{failed} of {count} processes did not start");
         Error::new(Code::AGENT_START, what).because(error)
     });
-    Member { name: "reviewer", agents, skill: "review", reads: true, unavailable, incomplete }
+    Member {
+        name: "reviewer",
+        agents,
+        skill: "review",
+        reads: true,
+        stands_in: false,
+        unavailable,
+        incomplete,
+    }
 }
 
 /// A Python process. `-I` keeps the user's own modules and variables away from it.

@@ -6,7 +6,7 @@
 //!
 //! Five agents of different make: `secrets` (a closure), `measure` (an asynchronous closure),
 //! `history` (a process: this program again, which asks git), `reviewer` (Python processes) and
-//! `flaky` (fails and hangs). Every call goes the kernel's guarded way; `--help` says the rest.
+//! `flaky` (fails and hangs, and is guarded, with `spare` beside it). Every call goes the kernel's guarded way; `--help` says the rest.
 
 mod board;
 mod drive;
@@ -99,7 +99,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
     let agents = kernel.agents();
     let members = fleet.iter().zip(&board.lanes);
-    let rows = members.map(|(member, lane)| Row::new(member, lane, &agents)).collect();
+    let rows = members.map(|(member, lane)| Row::new(member, lane, &kernel, &agents)).collect();
     let report = Report {
         root: root.display().to_string(),
         data_dir: kernel.data_dir().map(|path| absolute(path).display().to_string()),

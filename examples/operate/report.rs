@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use console::{Style, style};
 use serde::Serialize;
+use sutazai_core::recovery::BreakerState;
 
 use super::findings::Findings;
 use super::options::Options;
@@ -93,7 +94,8 @@ impl Report<'_> {
                 grouped(row.restarts),
                 match (&row.missing, row.agent, row.processes) {
                     (Some(_), ..) => style("missing").yellow().to_string(),
-                    (None, "flaky", _) => dim.apply_to("fails on purpose").to_string(),
+                    (None, "flaky", _) => dim.apply_to(guarded(row)).to_string(),
+                    (None, "spare", _) => dim.apply_to("stands in for flaky").to_string(),
                     (None, _, 1) => String::new(),
                     (None, _, n) => dim.apply_to(format!("{n} processes (slowest)")).to_string(),
                 },
@@ -127,7 +129,7 @@ impl Report<'_> {
         let mut table = Table::new(&[1]);
         for row in self.agents.iter().filter(|row| row.dropped > 0) {
             let of =
-                format!("of {} were not given to it", counted(row.calls + row.dropped, "file"));
+                format!("of {} were not given to it", counted(row.answered + row.dropped, "file"));
             table.row([style(row.agent).bold().to_string(), grouped(row.dropped), of]);
         }
         page.table(&table);
@@ -377,6 +379,23 @@ fn date(seconds: i64) -> String {
     let time =
         sutazai_core::base::time::Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000));
     time.to_string().chars().take(10).collect()
+}
+
+/// What the guard did about an agent that fails on purpose.
+fn guarded(row: &Row) -> String {
+    let mut text = "fails on purpose".to_owned();
+    if let Some(retries) = row.retries {
+        text += &format!(", {} tried again", grouped(retries));
+    }
+    if let Some(breaker) = row.breaker.as_ref().filter(|breaker| breaker.opened > 0) {
+        let state = match breaker.state {
+            BreakerState::Closed => "and closed again",
+            BreakerState::Open => "and is open",
+            BreakerState::HalfOpen => "and probes it",
+        };
+        text += &format!("; breaker opened {}×, {state}", breaker.opened);
+    }
+    text
 }
 
 #[cfg(test)]

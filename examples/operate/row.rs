@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 use sutazai_core::agent::{AgentState, AgentView};
+use sutazai_core::kernel::Kernel;
+use sutazai_core::recovery::BreakerStatus;
 
 use super::board::Lane;
 use super::fleet::Member;
@@ -15,7 +17,9 @@ pub struct Row {
     pub agent: &'static str,
     /// How many agents of the kernel that is: several processes do the work of one.
     pub processes: usize,
-    /// Calls that were answered.
+    /// Files that it was called for and that have their answer.
+    pub answered: u64,
+    /// Calls that were made for that, those that were tried again included.
     pub calls: u64,
     /// Of these, failed.
     pub failed: u64,
@@ -27,13 +31,17 @@ pub struct Row {
     pub p99_ns: Option<u64>,
     /// How often it was started again.
     pub restarts: u64,
+    /// Calls of its skill that were tried again, if they are.
+    pub retries: Option<u64>,
+    /// Its circuit breaker, if it has one.
+    pub breaker: Option<BreakerStatus>,
     /// Why it was not there, or not all of it to the end.
     pub missing: Option<String>,
 }
 
 impl Row {
     /// The row of a member of the fleet, from what the kernel kept of its agents.
-    pub fn new(member: &Member, lane: &Lane, all: &[AgentView]) -> Self {
+    pub fn new(member: &Member, lane: &Lane, kernel: &Kernel, all: &[AgentView]) -> Self {
         let mine = |view: &&AgentView| member.agents.iter().any(|name| **name == *view.card.name);
         let views: Vec<_> = all.iter().filter(mine).collect();
         let sum = |of: fn(&AgentView) -> u64| views.iter().map(|view| of(view)).sum();
@@ -48,13 +56,23 @@ impl Row {
         Self {
             agent: member.name,
             processes: member.agents.len(),
+            answered: lane.done.load(Relaxed),
             calls: sum(|view| view.stats.calls),
             failed: sum(|view| view.stats.failures.total()),
             dropped: lane.dropped.load(Relaxed),
             p50_ns: latencies().map(|latency| latency.p50_ns).max(),
             p99_ns: latencies().map(|latency| latency.p99_ns).max(),
             restarts: sum(|view| view.restarts),
+            retries: if member.stands_in { None } else { retries(member, kernel) },
+            breaker: kernel.guard_of(member.name).and_then(|guard| guard.status().breaker),
             missing,
         }
     }
+}
+
+/// How often calls of the member's skill were tried again.
+fn retries(member: &Member, kernel: &Kernel) -> Option<u64> {
+    let calls = format!("skill:{}", member.skill);
+    let guard = kernel.guards().into_iter().find(|guard| guard.calls == calls)?;
+    Some(guard.status.retries)
 }

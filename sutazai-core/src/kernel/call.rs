@@ -225,7 +225,7 @@ impl Shared {
     }
 
     /// As the rest of [`admit`](Self::admit), of a try whose agents have guards: an agent that its guard
-    /// leaves alone is passed over for another one with the skill.
+    /// leaves alone is passed over for another one with the skill. No try has longer than until `most`.
     #[cfg(feature = "recovery")]
     pub(super) fn place_guarded(
         &self,
@@ -233,6 +233,7 @@ impl Shared {
         session: Session,
         id: CallId,
         now: Moment,
+        most: Moment,
     ) -> Result<(Admitted, Option<Steps>), Refusal> {
         let first = match self.route(task, now) {
             Ok(reservation) => reservation,
@@ -253,9 +254,8 @@ impl Shared {
             },
         };
         let mut admitted = self.place(task, session, reservation, id, now)?;
-        if let Some(steps) = &steps {
-            admitted.deadline = admitted.deadline.min(steps.attempt().deadline);
-        }
+        let guards = steps.as_ref().map_or(Moment::FAR, |steps| steps.attempt().deadline);
+        admitted.deadline = admitted.deadline.min(guards).min(most);
         Ok((admitted, steps))
     }
 

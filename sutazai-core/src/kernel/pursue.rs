@@ -114,13 +114,11 @@ impl Pursuit {
     fn go(self: Arc<Self>, now: Moment) {
         let shared = &self.shared;
         let id = CallId(shared.ids.next());
-        let task = match self.deadline {
-            Moment::FAR => self.task.clone(),
-            deadline => self.task.clone().timeout(deadline.since(now)),
-        };
+        let task = self.task.clone();
         let session = self.session.clone();
-        let placed = super::caught(|| Ok(shared.place_guarded(&task, session, id, now)))
-            .unwrap_or_else(|error| Err(Refusal::early(error)));
+        let placed =
+            super::caught(|| Ok(shared.place_guarded(&task, session, id, now, self.deadline)))
+                .unwrap_or_else(|error| Err(Refusal::early(error)));
         let ticket = match placed {
             Ok((placed, agents)) => {
                 self.state.lock().agents = agents;
