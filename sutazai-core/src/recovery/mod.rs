@@ -3,12 +3,16 @@
 //! Each part is a state machine that takes the time and does no I/O; each is useful alone, and the
 //! kernel composes them into the guard step of its call.
 //!
+//! [`Degradation`] does less when not everything can be done: named levels, entered and left by rules
+//! on signals, and what each feature does at each.
+//!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
 mod breaker;
 mod bulkhead;
 mod chance;
+mod degrade;
 mod guard;
 mod rate;
 mod retry;
@@ -18,6 +22,10 @@ pub use breaker::{
     Outcome, Why, Window,
 };
 pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
+pub use degrade::{
+    Degradation, DegradePolicy, DegradeRule, DegradeStatus, FeatureMode, LevelChange, LevelWhy,
+    OnLevelChange,
+};
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
     Judgement, Next, Share, SharedParts,
