@@ -6,6 +6,9 @@
 //! [`Degradation`] does less when not everything can be done: named levels, entered and left by rules
 //! on signals, and what each feature does at each.
 //!
+//! [`Isolation`] sets apart what harms the rest: a crash loop, an error storm, a leak; and lets it in
+//! again once probes succeed.
+//!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
@@ -14,6 +17,7 @@ mod bulkhead;
 mod chance;
 mod degrade;
 mod guard;
+mod isolate;
 mod rate;
 mod retry;
 
@@ -29,6 +33,10 @@ pub use degrade::{
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
     Judgement, Next, Share, SharedParts,
+};
+pub use isolate::{
+    CrashLoop, ErrorStorm, Evidence, IsolateChange, IsolatePolicy, IsolateState, IsolateWhy,
+    Isolation, MemoryRule, OnIsolateChange, TargetStatus,
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};
