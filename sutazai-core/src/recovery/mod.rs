@@ -9,6 +9,8 @@
 //! [`Isolation`] sets apart what harms the rest: a crash loop, an error storm, a leak; and lets it in
 //! again once probes succeed.
 //!
+//! [`Playbooks`] act on events and signals, within bounds and on the record.
+//!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
@@ -18,6 +20,7 @@ mod chance;
 mod degrade;
 mod guard;
 mod isolate;
+mod playbook;
 mod rate;
 mod retry;
 
@@ -37,6 +40,10 @@ pub use guard::{
 pub use isolate::{
     CrashLoop, ErrorStorm, Evidence, IsolateChange, IsolatePolicy, IsolateState, IsolateWhy,
     Isolation, MemoryRule, OnIsolateChange, TargetStatus,
+};
+pub use playbook::{
+    ActionView, Comparison, Condition, EntryState, Escalation, EventMatch, OnEntry, Op, Playbook,
+    PlaybookEntry, PlaybookPolicy, PlaybookView, Playbooks, RefusedWhy, SignalMatch,
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};
