@@ -11,6 +11,8 @@
 //!
 //! [`Playbooks`] act on events and signals, within bounds and on the record.
 //!
+//! [`Failsafe`] takes the whole system into its safe state, in stages and within a bounded time.
+//!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
@@ -18,6 +20,7 @@ mod breaker;
 mod bulkhead;
 mod chance;
 mod degrade;
+mod failsafe;
 mod guard;
 mod isolate;
 mod playbook;
@@ -32,6 +35,10 @@ pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
 pub use degrade::{
     Degradation, DegradePolicy, DegradeRule, DegradeStatus, FeatureMode, LevelChange, LevelWhy,
     OnLevelChange,
+};
+pub use failsafe::{
+    Failsafe, FailsafePolicy, FailsafeStatus, OnSafe, SafeState, StageOutcome, StageReport,
+    Trigger, TriggerKind, write_bundle,
 };
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
