@@ -5,12 +5,12 @@
 //!
 //! [`Agent::handle`]: crate::port::Agent::handle
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::shared::{Phase, Shared};
 use crate::agent::{Entry, Reservation};
+use crate::base::contain;
 use crate::base::error::Fixed;
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Hook, Reply, Settled, Ticket};
@@ -33,7 +33,7 @@ impl Shared {
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
         // The steps are the host's: one that panics refuses the call.
-        let admitted = catch_unwind(AssertUnwindSafe(|| self.admit(&task, token, id, now)))
+        let admitted = contain::catch(|| self.admit(&task, token, id, now))
             .unwrap_or_else(|panic| Err(Refusal::early(super::panicked(panic))));
         match admitted {
             Ok(admitted) => (id, self.dispatch(task, admitted, id, now)),
@@ -57,6 +57,8 @@ impl Shared {
         if phase != Phase::Running {
             return Err(Refusal::early(not_running(phase)));
         }
+        #[cfg(feature = "recovery")]
+        self.heal.admits().map_err(Refusal::early)?;
         let wall = self.clock.wall(now);
         let session = self.steps.authenticator.authenticate(token, wall).map_err(Refusal::early)?;
         if let Decision::Deny { reason } =
@@ -158,13 +160,22 @@ impl Shared {
             && let Some(settler) = ticket.settler()
         {
             self.enter(id, deadline, settler.clone(), now);
-            // A kernel that stopped meanwhile has answered what was in the table, and no timer runs.
-            if self.phase() == Phase::Stopped {
+            // A kernel that stopped meanwhile (or took its safe state) has answered what was in the
+            // table, and no timer runs.
+            if self.phase() == Phase::Stopped || self.is_drained() {
                 self.in_flight.leave(id);
                 settler.settle(Err(ticket::cancelled()));
             }
         }
         ticket
+    }
+
+    /// Whether the safe state has answered what was under way.
+    fn is_drained(&self) -> bool {
+        #[cfg(feature = "recovery")]
+        return self.heal.is_drained();
+        #[cfg(not(feature = "recovery"))]
+        false
     }
 
     /// A call that no agent got: recorded all the same.
@@ -218,7 +229,7 @@ impl Refusal {
 /// unwound, has answered [`Code::PANIC`].
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     // An agent that was let go of drops the reply, which answers.
-    let _ = catch_unwind(AssertUnwindSafe(move || entry.with_agent(|a| a.handle(task, reply))));
+    let _ = contain::catch(move || entry.with_agent(|a| a.handle(task, reply)));
 }
 
 /// It was answered in the agent's stead.

@@ -65,7 +65,18 @@ impl Kernel {
         };
         let bus = Bus::new(Arc::clone(&runtime));
         let ids = Arc::new(IdSource::new(builder.seed.unwrap_or_else(fresh_seed)));
+        #[cfg(feature = "recovery")]
+        let heal = super::heal::Heal::new(&builder.heal, &runtime)?;
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
+        let steps = Steps {
+            authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
+            policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
+            router: builder.router.or_else(super::steps::default_router),
+            guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
+            recorders: builder.recorders,
+        };
+        #[cfg(feature = "recovery")]
+        let steps = heal.behind(steps);
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
             clock: Clock::new(&*runtime),
@@ -75,15 +86,9 @@ impl Kernel {
                 super::record::announcer(&bus, kept.log()),
             ),
             load: Load::new(limits.calls),
-            steps: Steps {
-                authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
-                policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
-                router: builder.router.or_else(super::steps::default_router),
-                guard: builder
-                    .guard
-                    .unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
-                recorders: builder.recorders,
-            },
+            #[cfg(feature = "recovery")]
+            heal,
+            steps,
             limits,
             runtime,
             bus,
@@ -96,6 +101,8 @@ impl Kernel {
             in_flight: super::inflight::InFlight::new(),
         });
         super::record::register(&shared)?;
+        #[cfg(feature = "recovery")]
+        super::heal::Heal::connect(&shared, builder.heal)?;
         for component in builder.components {
             shared.lifecycle.add(component)?;
         }
@@ -162,6 +169,8 @@ impl Kernel {
         shared.store.start()?;
         shared.kept.start()?;
         shared.clock.measure(&*shared.runtime);
+        #[cfg(feature = "recovery")]
+        shared.heal.start()?;
         shared.lifecycle.start()?;
         #[cfg(feature = "agent")]
         shared.start_agents()?;
@@ -187,22 +196,7 @@ impl Kernel {
 
     /// What the kernel is doing.
     pub fn status(&self) -> KernelStatus {
-        let shared = &self.shared;
-        KernelStatus {
-            version: env!("CARGO_PKG_VERSION"),
-            phase: shared.phase(),
-            data_dir: self.data_dir().map(|path| path.display().to_string()),
-            runtime: shared.runtime.name(),
-            threads: shared.runtime.stats(),
-            components: shared.lifecycle.states(),
-            #[cfg(feature = "agent")]
-            agents: shared.agents.len(),
-            #[cfg(not(feature = "agent"))]
-            agents: 0,
-            calls: shared.load.now(),
-            bus: shared.bus.stats(),
-            store: shared.store.status(),
-        }
+        self.shared.status()
     }
 
     /// Where state is kept; `None` when it is in memory.
@@ -320,6 +314,8 @@ impl Owner {
         #[cfg(feature = "agent")]
         shared.cancel_all();
         shared.publish("kernel.stopped", serde_json::Value::Null);
+        #[cfg(feature = "recovery")]
+        shared.heal.stop(&*shared.runtime);
         shared.kept.stop();
         shared.store.close();
         if self.owns_runtime {

@@ -26,6 +26,8 @@ mod agent;
 mod config;
 mod dispatch;
 mod event;
+#[cfg(feature = "recovery")]
+mod heal;
 mod kernel;
 mod observe;
 mod operation;
@@ -46,6 +48,8 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "config")]
         config::rows(&mut table);
         event::rows(&mut table);
+        #[cfg(feature = "recovery")]
+        heal::rows(&mut table);
         observe::rows(&mut table);
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
@@ -69,7 +73,8 @@ mod tests {
     fn names_are_unique_and_carry_their_room() {
         let names: Vec<_> = operations().iter().map(Operation::name).collect();
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(names.iter().all(|name| name.split('.').count() == 2));
+        // `room.verb`, or `room.part.verb`.
+        assert!(names.iter().all(|name| (2..=3).contains(&name.split('.').count())));
         assert!(operation("kernel.status").is_some() && operation("kernel.statu").is_none());
     }
 
