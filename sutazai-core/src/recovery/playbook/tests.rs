@@ -240,8 +240,11 @@ fn policies_that_make_no_sense_are_refused() {
     assert_eq!(field(PlaybookPolicy { playbooks: twice, ..PlaybookPolicy::default() }), "name");
 }
 
+/// What was run: the parameters, and whether it was a dry run.
+type Did = Arc<Mutex<Vec<(Payload, bool)>>>;
+
 /// Does what its parameters say.
-struct Act(Arc<Mutex<Vec<(Payload, bool)>>>);
+struct Act(Did);
 
 impl PlaybookAction for Act {
     fn name(&self) -> &str {
@@ -260,10 +263,10 @@ impl PlaybookAction for Act {
     }
 }
 
-fn at_work(changes: Value) -> (Manual, Playbooks, Arc<Mutex<Vec<(Payload, bool)>>>) {
+fn at_work(changes: Value) -> (Manual, Playbooks, Did) {
     let runtime = Manual::new();
     let playbooks = Playbooks::new(Arc::new(runtime.clone()), book(changes)).unwrap();
-    let did = Arc::default();
+    let did = Did::default();
     playbooks.register(Arc::new(Act(Arc::clone(&did)))).unwrap();
     (runtime, playbooks, did)
 }
