@@ -98,6 +98,8 @@ impl Kernel {
         };
         let deadline = shared.runtime.now() + grace;
         entry.set_state(AgentState::Draining);
+        #[cfg(feature = "recovery")]
+        shared.guards.forget(name);
         entry.drain(&*shared.runtime, deadline);
         shared.stop_agent(&entry, deadline);
         Ok(())

@@ -11,13 +11,17 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::shared::{Phase, Shared};
 use crate::agent::{Entry, Reservation};
 use crate::base::contain;
+use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::id::CallId;
-use crate::base::ticket::{self, Hook, Reply, Settled, Ticket};
+use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
 use crate::port::{
-    Access, CallInfo, CallRecord, Candidate as _, Decision, Outcome, RunMode, Session, Task, Trace,
+    Access, CallInfo, CallRecord, Candidate as _, Candidates as _, Decision, Outcome, RunMode,
+    Session, Task, Trace,
 };
+#[cfg(feature = "recovery")]
+use crate::recovery::Steps;
 use crate::{Code, Error, Result};
 
 /// Times that a place is looked for again when somebody else took the one that was chosen.
@@ -30,6 +34,10 @@ impl Shared {
         task: Task,
         token: Option<&str>,
     ) -> (CallId, Ticket<Outcome>) {
+        #[cfg(feature = "recovery")]
+        if self.guards.any() {
+            return self.call_guarded(task, token);
+        }
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
         // The steps are the host's: one that panics refuses the call.
@@ -53,6 +61,20 @@ impl Shared {
         id: CallId,
         now: Moment,
     ) -> Result<Admitted, Refusal> {
+        let session = self.identify(task, token, now)?;
+        match self.route(task, now) {
+            Ok(reservation) => self.place(task, session, reservation, id, now),
+            Err(error) => Err(Refusal { error, session: Some(session), entry: None }),
+        }
+    }
+
+    /// Who calls, and whether they may.
+    pub(super) fn identify(
+        &self,
+        task: &Task,
+        token: Option<&str>,
+        now: Moment,
+    ) -> Result<Session, Refusal> {
         let phase = self.phase();
         if phase != Phase::Running {
             return Err(Refusal::early(not_running(phase)));
@@ -71,14 +93,23 @@ impl Shared {
                 .with("reason", reason);
             return Err(Refusal { error, session: Some(session), entry: None });
         }
-        let reservation = match self.route(task, now) {
-            Ok(reservation) => reservation,
-            Err(error) => return Err(Refusal { error, session: Some(session), entry: None }),
-        };
+        Ok(session)
+    }
+
+    /// The guard step, and a place among the kernel's calls.
+    fn place(
+        &self,
+        task: &Task,
+        session: Session,
+        reservation: Reservation,
+        id: CallId,
+        now: Moment,
+    ) -> Result<Admitted, Refusal> {
         let entry = reservation.entry();
         let info = CallInfo::new(id, task.skill(), task.given_timeout(), entry.card(), now);
         let deadline = match self.steps.guard.admit(&info) {
-            Ok(admission) => admission.deadline,
+            // Who calls from within a call has no more time than that one.
+            Ok(admission) => admission.deadline.min(deadline::current()),
             Err(error) => {
                 let entry = Some(Arc::clone(entry));
                 return Err(Refusal { error, session: Some(session), entry });
@@ -115,7 +146,7 @@ impl Shared {
         Err(busy(task))
     }
 
-    fn dispatch(
+    pub(super) fn dispatch(
         self: &Arc<Self>,
         task: Task,
         admitted: Admitted,
@@ -159,13 +190,7 @@ impl Shared {
         if !ticket.is_done()
             && let Some(settler) = ticket.settler()
         {
-            self.enter(id, deadline, settler.clone(), now);
-            // A kernel that stopped meanwhile (or took its safe state) has answered what was in the
-            // table, and no timer runs.
-            if self.phase() == Phase::Stopped || self.is_drained() {
-                self.in_flight.leave(id);
-                settler.settle(Err(ticket::cancelled()));
-            }
+            self.enter_call(id, deadline, settler, now);
         }
         ticket
     }
@@ -178,8 +203,25 @@ impl Shared {
         false
     }
 
+    /// Enters a call that has no answer yet.
+    pub(super) fn enter_call(
+        self: &Arc<Self>,
+        id: CallId,
+        deadline: Moment,
+        settler: Settler<Outcome>,
+        now: Moment,
+    ) {
+        self.enter(id, deadline, settler.clone(), now);
+        // A kernel that stopped meanwhile (or took its safe state) has answered what was in the
+        // table, and no timer runs.
+        if self.phase() == Phase::Stopped || self.is_drained() {
+            self.in_flight.leave(id);
+            settler.settle(Err(ticket::cancelled()));
+        }
+    }
+
     /// A call that no agent got: recorded all the same.
-    fn refused(&self, task: &Task, id: CallId, now: Moment, refusal: Refusal) {
+    pub(super) fn refused(&self, task: &Task, id: CallId, now: Moment, refusal: Refusal) {
         let mut record = CallRecord::new(id, task.shared_skill(), self.clock.wall(now));
         record.parent = task.parent();
         record.trace = Trace {
@@ -191,6 +233,83 @@ impl Shared {
         record.failure = Some(&refusal.error);
         record.took = self.runtime.now().since(now);
         self.record(&record);
+    }
+
+    /// As the rest of [`admit`](Self::admit), of a try whose agents have guards: an agent that its guard
+    /// leaves alone is passed over for another one with the skill.
+    #[cfg(feature = "recovery")]
+    pub(super) fn place_guarded(
+        &self,
+        task: &Task,
+        session: Session,
+        id: CallId,
+        now: Moment,
+    ) -> Result<(Admitted, Option<Steps>), Refusal> {
+        let first = match self.route(task, now) {
+            Ok(reservation) => reservation,
+            Err(error) => return Err(Refusal { error, session: Some(session), entry: None }),
+        };
+        let (reservation, steps) = match self.past_guard(&first) {
+            Ok(steps) => (first, steps),
+            Err(error) => match self.another(task, first.entry(), now) {
+                Some(other) => other,
+                None => {
+                    let error = error
+                        .operation("kernel.call")
+                        .with("skill", task.skill())
+                        .with("agent", first.entry().name());
+                    let entry = Some(Arc::clone(first.entry()));
+                    return Err(Refusal { error, session: Some(session), entry });
+                }
+            },
+        };
+        let mut admitted = self.place(task, session, reservation, id, now)?;
+        if let Some(steps) = &steps {
+            admitted.deadline = admitted.deadline.min(steps.attempt().deadline);
+        }
+        Ok((admitted, steps))
+    }
+
+    /// Lets a try in at its agent's guard.
+    #[cfg(feature = "recovery")]
+    fn past_guard(&self, reservation: &Reservation) -> Result<Option<Steps>> {
+        let entry = reservation.entry();
+        let Some(guard) = self.guards.of_agent(entry.name(), &entry.card().skills) else {
+            return Ok(None);
+        };
+        let mut steps = guard.begin()?;
+        // A place that would have to be waited for is none: the agent's own queue is the runtime's.
+        match steps.waiting() {
+            Some(_) => {
+                Err(Error::new(Code::BULKHEAD_FULL, "the agent's bulkhead has no place now"))
+            }
+            None => Ok(Some(steps)),
+        }
+    }
+
+    /// Another agent with the skill whose guard lets a try in: the one with the fewest tasks.
+    #[cfg(feature = "recovery")]
+    fn another(
+        &self,
+        task: &Task,
+        not: &Arc<Entry>,
+        now: Moment,
+    ) -> Option<(Reservation, Option<Steps>)> {
+        if task.wanted_agent().is_some() {
+            return None;
+        }
+        let candidates = self.agents.with_skill(task.skill())?;
+        let mut others: Vec<_> = (0..candidates.len())
+            .filter_map(|index| candidates.entry(index))
+            .filter(|entry| !Arc::ptr_eq(entry, not) && entry.available())
+            .filter(|entry| self.heal.isolation.is_open(entry.name(), now))
+            .collect();
+        others.sort_by_key(|entry| entry.in_flight());
+        others.into_iter().find_map(|entry| {
+            let reservation = entry.reserve()?;
+            let steps = self.past_guard(&reservation).ok()?;
+            Some((reservation, steps))
+        })
     }
 
     fn no_skill(&self, task: &Task) -> Error {
@@ -206,21 +325,21 @@ impl Shared {
 }
 
 /// What a call has been given by the time its agent gets it.
-struct Admitted {
+pub(super) struct Admitted {
     session: Session,
     reservation: Reservation,
     deadline: Moment,
     place: super::load::Place,
 }
 
-struct Refusal {
-    error: Error,
-    session: Option<Session>,
-    entry: Option<Arc<Entry>>,
+pub(super) struct Refusal {
+    pub(super) error: Error,
+    pub(super) session: Option<Session>,
+    pub(super) entry: Option<Arc<Entry>>,
 }
 
 impl Refusal {
-    fn early(error: Error) -> Self {
+    pub(super) fn early(error: Error) -> Self {
         Self { error, session: None, entry: None }
     }
 }
@@ -229,7 +348,9 @@ impl Refusal {
 /// unwound, has answered [`Code::PANIC`].
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     // An agent that was let go of drops the reply, which answers.
-    let _ = contain::catch(move || entry.with_agent(|a| a.handle(task, reply)));
+    let _ = contain::catch(move || {
+        deadline::within(task.deadline(), || entry.with_agent(|a| a.handle(task, reply)))
+    });
 }
 
 /// It was answered in the agent's stead.

@@ -44,6 +44,10 @@ struct Owner {
 /// What a stop gives each thing at least.
 const LEAST_GRACE: Duration = Duration::from_millis(100);
 
+/// What a stop gives the store at least: a disk may take seconds to write what is queued and to fold
+/// in the log, and only what hangs takes longer.
+const STORE_GRACE: Duration = Duration::from_secs(5);
+
 /// How long a kernel whose last handle was dropped gives what it runs.
 const DROP_GRACE: Duration = Duration::from_secs(2);
 
@@ -64,7 +68,10 @@ impl Kernel {
             None => Store::memory(&builder.migrations)?,
         };
         let bus = Bus::new(Arc::clone(&runtime));
-        let ids = Arc::new(IdSource::new(builder.seed.unwrap_or_else(fresh_seed)));
+        let seed = builder.seed.unwrap_or_else(fresh_seed);
+        let ids = Arc::new(IdSource::new(seed));
+        #[cfg(feature = "recovery")]
+        let guards = super::guards::Guards::new(Arc::clone(&runtime), bus.clone(), seed);
         #[cfg(feature = "recovery")]
         let heal = super::heal::Heal::new(&builder.heal, &runtime)?;
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
@@ -72,7 +79,7 @@ impl Kernel {
             authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
             policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
             router: builder.router.or_else(super::steps::default_router),
-            guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
+            guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.timeout))),
             recorders: builder.recorders,
         };
         #[cfg(feature = "recovery")]
@@ -95,6 +102,8 @@ impl Kernel {
             store,
             data_dir,
             kept,
+            #[cfg(feature = "recovery")]
+            guards,
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
@@ -179,12 +188,15 @@ impl Kernel {
 
     /// Stops: takes no more calls, lets those under way finish within `grace`, answers the rest with
     /// [`Code::CANCELLED`], stops agents and components in reverse order, writes what is to be
-    /// written, and ends the kernel's threads. Blocks for at most about twice `grace`. Calling it
-    /// again does nothing.
+    /// written, and ends the kernel's threads. Blocks for at most about twice `grace`.
+    ///
+    /// Calling it again, while another thread is in it, returns at once and leaves the calls under
+    /// way no longer than the new `grace`: zero ends the waiting. On a stopped kernel it does nothing.
     ///
     /// # Errors
-    /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to; everything
-    /// else is stopped all the same.
+    /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to;
+    /// [`Code::STORE_HANGS`], after `grace` or 5 s, when a write of the store does not return: the
+    /// data directory stays locked until it does. Everything else is stopped all the same.
     pub fn stop(&self, grace: Duration) -> Result<()> {
         self.owner.stop(grace)
     }
@@ -247,6 +259,41 @@ impl Kernel {
         self.shared.kept.log()
     }
 
+    /// The parts that its guards share by name.
+    #[cfg(feature = "recovery")]
+    pub fn shared_parts(&self) -> &crate::recovery::SharedParts {
+        self.shared.guards.parts()
+    }
+
+    /// Puts a guard around calls from now on, in the place of the one that these had; `None` takes it
+    /// away. Timeout, retry and budget are the call's; breaker, bulkhead, rate limit and the timeout of
+    /// a try are each agent's own. An agent that its breaker leaves alone is passed over for another
+    /// one with the skill.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that is not valid; [`Code::UNSUPPORTED`] for one that hedges.
+    #[cfg(feature = "recovery")]
+    pub fn guard(
+        &self,
+        calls: super::CallsTo,
+        policy: impl Into<Option<crate::recovery::GuardPolicy>>,
+    ) -> Result<()> {
+        self.shared.guards.set(calls, policy.into())
+    }
+
+    /// The guards of calls and of the agents that were called, sorted.
+    #[cfg(feature = "recovery")]
+    pub fn guards(&self) -> Vec<super::GuardView> {
+        self.shared.guards.all()
+    }
+
+    /// The guard of an agent: to ask, or to force its breaker. `None` when no guard is for it, or it
+    /// was not called yet.
+    #[cfg(feature = "recovery")]
+    pub fn guard_of(&self, agent: &str) -> Option<crate::recovery::Guard> {
+        self.shared.guards.known(agent)
+    }
+
     /// Its metrics, with which every room and host registers its figures.
     pub fn metrics(&self) -> &Registry {
         self.shared.kept.metrics()
@@ -278,9 +325,7 @@ impl Owner {
     fn stop(&self, grace: Duration) -> Result<()> {
         let shared = &self.shared;
         if shared.move_phase(Phase::Built, Phase::Stopped) {
-            shared.store.close();
-            self.release();
-            return Ok(());
+            return self.close_store(grace);
         }
         if !shared.move_phase(Phase::Running, Phase::Draining) {
             return match shared.phase() {
@@ -288,15 +333,25 @@ impl Owner {
                     Err(Error::new(Code::NOT_RUNNING, "the kernel is being started; stop it then")
                         .operation("kernel.stop"))
                 }
+                Phase::Draining => {
+                    shared.load.hurry(grace);
+                    Ok(())
+                }
                 _ => Ok(()),
             };
         }
         shared.publish("kernel.draining", serde_json::Value::Null);
+        let left = shared.load.awaited();
+        if left > 0 {
+            let fields = [("calls", left.to_string()), ("grace", format!("{grace:?}"))];
+            let message = "stopping: waits for the calls under way";
+            self.shared.kept.log().record(Level::Info, "sutazai.kernel", message, fields);
+        }
         if shared.runtime.may_block() {
             // On a worker of the pool its slot is lent out: the calls may need it.
             let _ = block(|| shared.load.wait_idle(grace));
         }
-        self.end(grace)
+        self.end(shared.load.hurried().map_or(grace, |hurried| hurried.min(grace)))
     }
 
     /// Ends what has started, in reverse order.
@@ -317,21 +372,27 @@ impl Owner {
         #[cfg(feature = "recovery")]
         shared.heal.stop(&*shared.runtime);
         shared.kept.stop();
-        shared.store.close();
+        let left = || deadline.since(shared.runtime.now());
+        let closed = self.close_store(left());
         if self.owns_runtime {
-            shared.runtime.stop(deadline.since(shared.runtime.now()).max(LEAST_GRACE));
+            shared.runtime.stop(left().max(LEAST_GRACE));
         }
-        self.release();
-        stopped
+        let failures = [stopped, closed].into_iter().filter_map(Result::err);
+        let problems = failures.flat_map(|error| error.problems().to_vec()).collect();
+        Error::join(problems).map_or(Ok(()), Err)
     }
 
-    /// The data directory is free for another kernel, whoever still holds a handle on this one; and
-    /// what the host provided goes, now that nothing runs that may use it.
-    fn release(&self) {
+    /// Closes the store, after which the data directory is free for another kernel, whoever still
+    /// holds a handle on this one; and what the host provided goes, now that nothing runs that may use
+    /// it. A store that hangs frees the directory itself.
+    fn close_store(&self, grace: Duration) -> Result<()> {
+        let closed = self.shared.store.close(grace.max(STORE_GRACE));
+        self.provided.close();
+        closed?;
         if let Some(dir) = &self.shared.data_dir {
             dir.release();
         }
-        self.provided.close();
+        Ok(())
     }
 }
 

@@ -46,6 +46,8 @@ mod builder;
 #[cfg(feature = "agent")]
 mod call;
 mod clock;
+#[cfg(feature = "recovery")]
+mod guards;
 mod handle;
 #[cfg(feature = "recovery")]
 mod heal;
@@ -57,12 +59,16 @@ mod limits;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;
+#[cfg(all(feature = "agent", feature = "recovery"))]
+mod pursue;
 mod record;
 mod shared;
 mod status;
 mod steps;
 
 pub use builder::Builder;
+#[cfg(feature = "recovery")]
+pub use guards::{CallsTo, GuardView};
 pub use handle::Kernel;
 #[cfg(feature = "recovery")]
 pub use heal::Recovery;

@@ -72,6 +72,8 @@ pub(super) struct Kept {
     /// Calls by how they ended: well, or with an error of which class.
     ended: [Counter; 4],
     took: MetricHistogram,
+    /// Tries of calls after their first ones.
+    retries: Counter,
     /// By agent and outcome; asked for once an agent.
     by_agent: Family<Counter, 2>,
     file: Option<PathBuf>,
@@ -105,6 +107,10 @@ impl Kept {
             log,
             spans: SpanRecorder::new(limits.spans, Arc::clone(ids), clock),
             ended: ["ok", "transient", "persistent", "critical"].map(|name| ended.with([name])),
+            retries: metrics.counter(
+                "sutazai_retries_total",
+                "Tries of guarded calls after their first ones.",
+            )?,
             took: metrics.histogram(
                 "sutazai_call_seconds",
                 "How long callers waited for the answer of a guarded call.",
@@ -141,6 +147,12 @@ impl Kept {
         for sink in sinks {
             self.log.detach(sink);
         }
+    }
+
+    /// A call is tried again.
+    #[cfg(all(feature = "agent", feature = "recovery"))]
+    pub(super) fn retried(&self) {
+        self.retries.inc();
     }
 
     pub(super) fn log(&self) -> &Log {

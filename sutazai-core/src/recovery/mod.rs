@@ -42,7 +42,7 @@ pub use failsafe::{
 };
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
-    Judgement, Next, Share, SharedParts,
+    Judgement, Next, Share, SharedParts, Steps,
 };
 pub use isolate::{
     CrashLoop, ErrorStorm, Evidence, IsolateChange, IsolatePolicy, IsolateState, IsolateWhy,

@@ -27,6 +27,8 @@ mod config;
 mod dispatch;
 mod event;
 #[cfg(feature = "recovery")]
+mod guard;
+#[cfg(feature = "recovery")]
 mod heal;
 mod kernel;
 mod observe;
@@ -48,6 +50,8 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "config")]
         config::rows(&mut table);
         event::rows(&mut table);
+        #[cfg(feature = "recovery")]
+        guard::rows(&mut table);
         #[cfg(feature = "recovery")]
         heal::rows(&mut table);
         observe::rows(&mut table);

@@ -331,6 +331,13 @@ impl<T> Settler<T> {
         }
     }
 
+    /// Streams a partial result in the worker's stead; nothing happens once the call has its answer.
+    pub fn progress(&self, part: Payload) {
+        if !self.cell.is_claimed() {
+            parts::push(&self.cell, part);
+        }
+    }
+
     /// Whether the call has its answer, or is just getting it.
     pub fn is_settled(&self) -> bool {
         self.cell.is_claimed()

@@ -212,7 +212,11 @@ impl Machine {
 
     /// Opens or closes it by hand, or gives it back to itself, closed.
     pub(super) fn force(&mut self, forced: Option<Forced>) -> Option<Change> {
-        if self.forced() == forced {
+        let there = match forced {
+            Some(_) => self.forced() == forced,
+            None => self.mode == Mode::Closed,
+        };
+        if there {
             return None;
         }
         self.opened = 0;

@@ -1,0 +1,245 @@
+//! A call that goes through guards: tried, and tried again, on the agents that can do it.
+//!
+//! The caller has one ticket; each try has a ticket of its own, and the books of a call besides, so that
+//! every agent's figures say how its tries went. Whoever calls is looked at once.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::call::Refusal;
+use super::shared::Shared;
+use crate::base::deadline;
+use crate::base::id::CallId;
+use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
+use crate::base::time::Moment;
+use crate::port::{Outcome, Session, Task};
+use crate::recovery::{GaveUp, Guard, Next, Steps};
+use crate::{Code, Error, Result};
+
+/// One call and its tries.
+struct Pursuit {
+    shared: Arc<Shared>,
+    task: Task,
+    session: Session,
+    /// When the whole call is given up.
+    deadline: Moment,
+    /// The caller's end, for partial results.
+    caller: Option<Settler<Outcome>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// None once the call has its answer.
+    reply: Option<Reply<Outcome>>,
+    /// The call's guard, when it has one.
+    steps: Option<Steps>,
+    /// The try that is under way: its agent's guard, when it has one, and how to end it.
+    agents: Option<Steps>,
+    running: Option<Settler<Outcome>>,
+}
+
+/// Takes the call out of the table of calls in flight when it has its answer.
+struct Entered {
+    id: CallId,
+    shared: Arc<Shared>,
+}
+
+impl Hook<Outcome> for Entered {
+    fn settled(&self, _: &Result<Outcome>, _: Settled) {
+        self.shared.in_flight.leave(self.id);
+    }
+
+    fn finished(&self) {}
+
+    fn may_block(&self) -> bool {
+        self.shared.runtime.may_block()
+    }
+}
+
+impl Shared {
+    /// Takes a task all the way, through the guards of its call and of its agents.
+    pub(super) fn call_guarded(
+        self: &Arc<Self>,
+        task: Task,
+        token: Option<&str>,
+    ) -> (CallId, Ticket<Outcome>) {
+        let now = self.runtime.now();
+        let id = CallId(self.ids.next());
+        let entered = super::caught(|| Ok(self.identify(&task, token, now)))
+            .unwrap_or_else(|error| Err(Refusal::early(error)))
+            .and_then(|session| {
+                let steps = self.guards.of_call(task.skill()).map(|guard: Guard| guard.begin());
+                match steps.transpose() {
+                    Ok(steps) => Ok((session, steps)),
+                    Err(error) => Err(Refusal { error, session: Some(session), entry: None }),
+                }
+            });
+        let (session, steps) = match entered {
+            Ok(entered) => entered,
+            Err(refusal) => {
+                let error = refusal.error.clone();
+                self.refused(&task, id, now, refusal);
+                return (id, ticket::ready(Err(error)));
+            }
+        };
+        let own = task.given_timeout().map_or(Moment::FAR, |timeout| now + timeout);
+        let own = own.min(deadline::current());
+        let deadline = steps.as_ref().map_or(own, |steps| own.min(steps.deadline()));
+        let (ticket, reply) = ticket::pair_with(Box::new(Entered { id, shared: Arc::clone(self) }));
+        let settler = ticket.settler();
+        let pursuit = Arc::new(Pursuit {
+            shared: Arc::clone(self),
+            task,
+            session,
+            deadline,
+            caller: settler.clone(),
+            state: Mutex::new(State { reply: None, steps, agents: None, running: None }),
+        });
+        let weak = Arc::downgrade(&pursuit);
+        reply.on_cancel(move || Pursuit::cancelled(&weak));
+        pursuit.state.lock().reply = Some(reply);
+        pursuit.go(now);
+        if !ticket.is_done()
+            && let Some(settler) = settler
+        {
+            self.enter_call(id, deadline, settler, now);
+        }
+        (id, ticket)
+    }
+}
+
+impl Pursuit {
+    /// Makes a try, on this thread up to where the agent gets it.
+    fn go(self: Arc<Self>, now: Moment) {
+        let shared = &self.shared;
+        let id = CallId(shared.ids.next());
+        let task = match self.deadline {
+            Moment::FAR => self.task.clone(),
+            deadline => self.task.clone().timeout(deadline.since(now)),
+        };
+        let session = self.session.clone();
+        let placed = super::caught(|| Ok(shared.place_guarded(&task, session, id, now)))
+            .unwrap_or_else(|error| Err(Refusal::early(error)));
+        let ticket = match placed {
+            Ok((placed, agents)) => {
+                self.state.lock().agents = agents;
+                shared.dispatch(task, placed, id, now)
+            }
+            Err(refusal) => {
+                let error = refusal.error.clone();
+                shared.refused(&task, id, now, refusal);
+                ticket::ready(Err(error))
+            }
+        };
+        let settler = ticket.settler();
+        let wanted = {
+            let mut state = self.state.lock();
+            state.running = settler.clone();
+            state.reply.as_ref().is_some_and(|reply| !reply.cancelled())
+        };
+        if !wanted && let Some(settler) = settler {
+            // It was cancelled before it could be told of this try.
+            settler.cancel();
+        }
+        let parts = Arc::downgrade(&self);
+        ticket.on_part(move |part| {
+            if let Some(pursuit) = parts.upgrade()
+                && let Some(caller) = &pursuit.caller
+            {
+                caller.progress(part);
+            }
+        });
+        ticket.on_done(move |answer| self.ended(answer));
+    }
+
+    /// A try has its answer.
+    fn ended(self: Arc<Self>, answer: Result<Outcome>) {
+        let (agents, steps) = {
+            let mut state = self.state.lock();
+            state.running = None;
+            (state.agents.take(), state.steps.take())
+        };
+        let error = match answer {
+            Ok(outcome) => {
+                agents.into_iter().chain(steps).for_each(Steps::succeeded);
+                return self.answer(Ok(outcome));
+            }
+            Err(error) => error,
+        };
+        if let Some(mut agents) = agents {
+            let _ = agents.failed(&error);
+        }
+        let Some(mut steps) = steps else { return self.answer(Err(error)) };
+        let next = match error.code() {
+            // All agents are left alone: to knock again within moments would change nothing.
+            Code::BREAKER_OPEN | Code::QUARANTINED | Code::DRAINING | Code::NOT_RUNNING => {
+                Next::GiveUp(GaveUp::Rejected)
+            }
+            _ => steps.failed(&error),
+        };
+        match next {
+            Next::GiveUp(why) => {
+                let error = steps.finish(error, why);
+                drop(steps);
+                self.answer(Err(error));
+            }
+            Next::Retry(wait) => {
+                self.shared.kept.retried();
+                self.state.lock().steps = Some(steps);
+                let runtime = Arc::clone(&self.shared.runtime);
+                let at = runtime.now() + wait;
+                // A timer must not block, and an agent may.
+                runtime.spawn_at(at, Box::new(move || Self::again(self, error)));
+            }
+        }
+    }
+
+    /// The wait is over.
+    fn again(self: Arc<Self>, last: Error) {
+        let runtime = Arc::clone(&self.shared.runtime);
+        let pursuit = Arc::clone(&self);
+        let job = Box::new(move || {
+            let now = pursuit.shared.runtime.now();
+            let entered = match &mut pursuit.state.lock().steps {
+                Some(steps) => steps.again(),
+                None => return,
+            };
+            match entered {
+                Ok(()) => pursuit.go(now),
+                Err(_) => pursuit.answer(Err(last)),
+            }
+        });
+        if let Err(refused) = runtime.spawn_blocking(job) {
+            let error = refused.error.clone();
+            drop(refused);
+            self.answer(Err(error.operation("kernel.call")));
+        }
+    }
+
+    fn answer(&self, answer: Result<Outcome>) {
+        let reply = self.state.lock().reply.take();
+        if let Some(reply) = reply {
+            let _ = reply.answer(answer);
+        }
+    }
+
+    /// Nobody wants the answer any more: cancelled, or past its deadline.
+    fn cancelled(weak: &Weak<Self>) {
+        let Some(pursuit) = weak.upgrade() else { return };
+        let (running, steps, agents) = {
+            let mut state = pursuit.state.lock();
+            (state.running.take(), state.steps.take(), state.agents.take())
+        };
+        drop(steps);
+        let late = pursuit.shared.runtime.now() >= pursuit.deadline;
+        if let (true, Some(mut agents)) = (late, agents) {
+            // An agent that hangs fails its guard, whoever notices first that time is up. A caller
+            // who goes away says nothing about it.
+            let _ = agents.failed(&Error::new(Code::DEADLINE_EXCEEDED, "the call ran out of time"));
+        }
+        if let Some(running) = running {
+            running.cancel();
+        }
+    }
+}

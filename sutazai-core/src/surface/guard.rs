@@ -1,0 +1,89 @@
+//! Rows of the guards: what stands between calls and trouble.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::dispatch::Surface;
+use super::operation::{Nothing, Operation};
+use crate::kernel::{CallsTo, GuardView};
+use crate::recovery::{Forced, GuardPolicy};
+use crate::{Code, Error, Result};
+
+pub(super) fn rows(table: &mut Vec<Operation>) {
+    table.extend([
+        Operation::now(
+            "guard.set",
+            "Puts a guard around calls, in the place of the one that they had, or takes it away.",
+            &[Code::INVALID, Code::UNSUPPORTED],
+            set,
+        ),
+        Operation::now(
+            "guard.list",
+            "The guards of calls and of the agents that were called, with their figures.",
+            &[Code::REQUEST_INVALID],
+            list,
+        ),
+        Operation::now(
+            "guard.force",
+            "Opens or closes an agent's breaker by hand, or gives it back to itself.",
+            &[Code::NOT_FOUND],
+            force,
+        ),
+    ]);
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Set {
+    /// Which calls it is for: `"all"`, `{"skill": "…"}` or `{"agent": "…"}`.
+    calls: CallsTo,
+    /// The policy; null takes the guard away.
+    policy: Option<GuardPolicy>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Done {
+    /// Always true; failing to is an error.
+    set: bool,
+}
+
+fn set(surface: &Surface, request: Set) -> Result<Done> {
+    surface.kernel().guard(request.calls, request.policy)?;
+    Ok(Done { set: true })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Listed {
+    /// Sorted by what they are for.
+    guards: Vec<GuardView>,
+}
+
+fn list(surface: &Surface, _: Nothing) -> Result<Listed> {
+    Ok(Listed { guards: surface.kernel().guards() })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Force {
+    /// The agent whose breaker it is.
+    agent: String,
+    /// The state that it is not to leave by itself; null gives it back to itself, closed.
+    state: Option<Forced>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Forcing {
+    /// Always true; failing to is an error.
+    forced: bool,
+}
+
+fn force(surface: &Surface, request: Force) -> Result<Forcing> {
+    let guard = surface.kernel().guard_of(&request.agent);
+    let breaker = guard.and_then(|guard| guard.breaker()).ok_or_else(|| {
+        Error::new(Code::NOT_FOUND, "the agent has no breaker, or was not called yet")
+            .operation("guard.force")
+            .with("agent", &request.agent)
+    })?;
+    breaker.force(request.state);
+    Ok(Forcing { forced: true })
+}

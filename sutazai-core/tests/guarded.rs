@@ -1,0 +1,230 @@
+//! Calls that go through guards, black box, under virtual time.
+#![cfg(all(feature = "agent", feature = "recovery"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sutazai_core::agent;
+use sutazai_core::base::deadline;
+use sutazai_core::base::payload::Payload;
+use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::ticket::Reply;
+use sutazai_core::base::time::Moment;
+use sutazai_core::kernel::{CallsTo, Kernel};
+use sutazai_core::port::{Agent, AgentCard, Outcome, RunMode, Task};
+use sutazai_core::recovery::{BreakerState, GuardPolicy};
+use sutazai_core::{Code, Error, Result};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn policy(json: &str) -> GuardPolicy {
+    serde_json::from_str(json).unwrap()
+}
+
+fn kernel() -> (Manual, Kernel) {
+    let time = Manual::new();
+    let kernel = Kernel::builder().runtime(Arc::new(time.clone())).seed(1).build().unwrap();
+    kernel.start().unwrap();
+    (time, kernel)
+}
+
+/// Adds an agent with the skill `work` that answers by this, and counts its tasks.
+fn add(
+    kernel: &Kernel,
+    name: &str,
+    answer: impl Fn(usize) -> Result<Payload> + Send + Sync + 'static,
+) -> Arc<AtomicUsize> {
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let card = AgentCard::new(name, ["work"]).run(RunMode::Inline);
+    let agent =
+        agent::from_fn(card, move |_: &Task| answer(count.fetch_add(1, Ordering::SeqCst) + 1));
+    kernel.add_agent(agent).unwrap();
+    made
+}
+
+fn busy() -> Error {
+    Error::new(Code::AGENT_FAILED, "not now")
+}
+
+#[test]
+fn a_call_is_tried_again_with_one_answer_for_its_caller() {
+    let (time, kernel) = kernel();
+    let made = add(&kernel, "a", |n| if n < 3 { Err(busy()) } else { Ok(Payload::from("done")) });
+    kernel.guard(CallsTo::All, policy(r#"{"retry": {"base_ms": 100, "jitter": "none"}}"#)).unwrap();
+    let mut ticket = kernel.call(Task::new("work", "x"));
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    time.advance(ms(99));
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    time.advance(ms(1));
+    assert_eq!(made.load(Ordering::SeqCst), 2);
+    time.advance(ms(200));
+    assert_eq!(ticket.try_take().unwrap().unwrap().output, Payload::from("done"));
+    // The agent's figures say how its tries went.
+    let stats = kernel.agent("a").unwrap().stats;
+    assert_eq!((stats.calls, stats.failures.transient), (3, 2));
+    assert!(kernel.metrics().prometheus().contains("sutazai_retries_total 2"));
+    assert_eq!(kernel.calls(), []);
+}
+
+#[test]
+fn another_agent_takes_over_where_one_is_left_alone() {
+    let (time, kernel) = kernel();
+    let bad = add(&kernel, "bad", |_| Err(busy()));
+    let mut changes = kernel.bus().subscribe("recovery.breaker.*").pull().unwrap();
+    kernel
+        .guard(
+            CallsTo::Skill("work".into()),
+            policy(r#"{"retry": {"base_ms": 1, "max_ms": 1}, "breaker": {"consecutive": 2}}"#),
+        )
+        .unwrap();
+    let first = kernel.call(Task::new("work", 1));
+    time.advance(ms(10));
+    assert!(first.is_done());
+    assert_eq!(bad.load(Ordering::SeqCst), 2, "its breaker opened");
+    let good = add(&kernel, "good", |_| Ok(Payload::NULL));
+    for _ in 0..20 {
+        assert!(kernel.call(Task::new("work", 1)).try_take().unwrap().is_ok());
+    }
+    assert_eq!((bad.load(Ordering::SeqCst), good.load(Ordering::SeqCst)), (2, 20));
+    let told = changes.try_next().unwrap().unwrap().event.payload.to_text().to_string();
+    assert!(told.contains(r#""agent":"bad""#) && told.contains(r#""to":"open""#), "{told}");
+    assert!(changes.try_next().unwrap().is_none());
+    // Asked for by name it is not passed over.
+    let asked = kernel.call(Task::new("work", 1).to_agent("bad")).try_take().unwrap();
+    assert_eq!(asked.unwrap_err().code(), Code::BREAKER_OPEN);
+    // It is probed when its time has come, and works again.
+    time.advance(Duration::from_secs(6));
+    kernel.guard_of("bad").unwrap().breaker().unwrap().force(None);
+    assert_eq!(kernel.guard_of("bad").unwrap().breaker().unwrap().state(), BreakerState::Closed);
+}
+
+/// Tasks that nobody has answered yet.
+type Unanswered = Arc<Mutex<Vec<(Task, Reply<Outcome>)>>>;
+
+/// Keeps what it is given.
+struct Keeper(Unanswered);
+
+impl Agent for Keeper {
+    fn card(&self) -> AgentCard {
+        AgentCard::new("keeper", ["keep"]).run(RunMode::Inline)
+    }
+    fn handle(&self, task: Task, reply: Reply<Outcome>) {
+        self.0.lock().push((task, reply));
+    }
+}
+
+fn keeper(kernel: &Kernel) -> Unanswered {
+    let held = Arc::default();
+    kernel.add_agent(Keeper(Arc::clone(&held))).unwrap();
+    held
+}
+
+#[test]
+fn cancelling_the_call_cancels_its_try() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    kernel.guard(CallsTo::All, policy(r#"{"retry": {}, "breaker": {"consecutive": 1}}"#)).unwrap();
+    let (id, mut ticket) = kernel.submit(Task::new("keep", 1), None);
+    assert!(kernel.calls().contains(&id));
+    assert!(kernel.cancel(id));
+    assert_eq!(ticket.try_take().unwrap().unwrap_err().code(), Code::CANCELLED);
+    let (_, reply) = held.lock().pop().unwrap();
+    assert!(reply.cancelled());
+    drop(reply);
+    time.advance(ms(1_000));
+    assert!(held.lock().is_empty(), "it is not tried again");
+    assert_eq!(kernel.calls(), []);
+    // Who goes away says nothing about the agent.
+    assert_eq!(kernel.guard_of("keeper").unwrap().breaker().unwrap().state(), BreakerState::Closed);
+    drop(kernel.call(Task::new("keep", 2)));
+    assert!(held.lock()[0].1.cancelled());
+}
+
+#[test]
+fn a_try_has_its_own_timeout_and_the_call_goes_on() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    kernel
+        .guard(
+            CallsTo::All,
+            policy(r#"{"timeout_ms": 1000, "attempt_timeout_ms": 100, "retry": {"base_ms": 0, "max_ms": 0}}"#),
+        )
+        .unwrap();
+    let mut ticket = kernel.call(Task::new("keep", 1));
+    assert_eq!(held.lock()[0].0.deadline(), Moment::ZERO + ms(100));
+    time.advance(ms(120));
+    assert!(held.lock()[0].1.cancelled());
+    let (task, reply) = held.lock().pop().unwrap();
+    assert!(task.deadline() > Moment::ZERO + ms(100), "the second try");
+    let _ = reply.progress(Payload::from("half"));
+    assert_eq!(ticket.try_part(), Some(Payload::from("half")));
+    reply.send("whole".into()).unwrap();
+    assert_eq!(ticket.try_take().unwrap().unwrap().output, Payload::from("whole"));
+}
+
+#[test]
+fn stopping_answers_a_call_that_waits_for_its_next_try() {
+    let (time, kernel) = kernel();
+    add(&kernel, "a", |_| Err(busy()));
+    kernel
+        .guard(CallsTo::All, policy(r#"{"retry": {"base_ms": 60000, "max_ms": 60000}}"#))
+        .unwrap();
+    let mut ticket = kernel.call(Task::new("work", 1));
+    assert!(!ticket.is_done());
+    kernel.stop(Duration::ZERO).unwrap();
+    assert_eq!(ticket.try_take().unwrap().unwrap_err().code(), Code::CANCELLED);
+    time.advance(Duration::from_secs(200));
+}
+
+#[test]
+fn who_calls_from_within_a_call_has_no_more_time_than_that() {
+    let (_time, kernel) = kernel();
+    let held = keeper(&kernel);
+    let inner = kernel.clone();
+    let card = AgentCard::new("outer", ["outer"]).run(RunMode::Inline);
+    let seen = Arc::new(Mutex::new(Moment::ZERO));
+    let sees = Arc::clone(&seen);
+    let outer = agent::from_fn(card, move |_: &Task| {
+        *sees.lock() = deadline::current();
+        inner.call(Task::new("keep", 1).timeout(Duration::from_secs(60))).detach();
+        Ok(Payload::NULL)
+    });
+    kernel.add_agent(outer).unwrap();
+    kernel.call(Task::new("outer", 1).timeout(ms(250))).try_take().unwrap().unwrap();
+    assert_eq!(*seen.lock(), Moment::ZERO + ms(250));
+    assert_eq!(held.lock()[0].0.deadline(), Moment::ZERO + ms(250));
+    assert_eq!(deadline::current(), Moment::FAR);
+}
+
+#[test]
+fn a_storm_of_guarded_calls_leaves_nothing_behind() {
+    let runtime = Arc::new(sutazai_core::base::runtime::Threads::default());
+    let kernel = Kernel::builder().runtime(runtime).seed(3).build().unwrap();
+    kernel.start().unwrap();
+    add(&kernel, "a", |n| if n % 3 == 0 { Err(busy()) } else { Ok(Payload::NULL) });
+    add(&kernel, "b", |n| if n % 5 == 0 { Err(busy()) } else { Ok(Payload::NULL) });
+    let json = r#"{"timeout_ms": 30000, "retry": {"attempts": 8, "base_ms": 0, "max_ms": 0},
+        "budget": {"capacity": 100000}, "breaker": {"failure_rate": 0.9}, "bulkhead": {"queue": 0}}"#;
+    kernel.guard(CallsTo::All, policy(json)).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for n in 0..500 {
+                    let answer = kernel.call(Task::new("work", n)).wait();
+                    assert!(answer.is_ok(), "{:#}", answer.unwrap_err());
+                }
+            });
+        }
+    });
+    for guard in kernel.guards() {
+        assert_eq!(guard.status.bulkhead.map_or(0, |bulkhead| bulkhead.running), 0);
+    }
+    assert_eq!(kernel.calls(), []);
+    kernel.stop(Duration::from_secs(5)).unwrap();
+}
