@@ -104,8 +104,11 @@ fn another_agent_takes_over_where_one_is_left_alone() {
     assert_eq!(kernel.guard_of("bad").unwrap().breaker().unwrap().state(), BreakerState::Closed);
 }
 
+/// Tasks that nobody has answered yet.
+type Unanswered = Arc<Mutex<Vec<(Task, Reply<Outcome>)>>>;
+
 /// Keeps what it is given.
-struct Keeper(Arc<Mutex<Vec<(Task, Reply<Outcome>)>>>);
+struct Keeper(Unanswered);
 
 impl Agent for Keeper {
     fn card(&self) -> AgentCard {
@@ -116,7 +119,7 @@ impl Agent for Keeper {
     }
 }
 
-fn keeper(kernel: &Kernel) -> Arc<Mutex<Vec<(Task, Reply<Outcome>)>>> {
+fn keeper(kernel: &Kernel) -> Unanswered {
     let held = Arc::default();
     kernel.add_agent(Keeper(Arc::clone(&held))).unwrap();
     held

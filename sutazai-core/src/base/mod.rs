@@ -4,6 +4,7 @@
 //! thread unless asked ([`runtime::Threads`]), and nothing reads the clock behind a caller's back
 //! where a `now` can be passed in.
 
+pub mod contain;
 pub mod deadline;
 pub mod error;
 pub mod id;

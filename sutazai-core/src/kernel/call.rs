@@ -5,12 +5,12 @@
 //!
 //! [`Agent::handle`]: crate::port::Agent::handle
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::shared::{Phase, Shared};
 use crate::agent::{Entry, Reservation};
+use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::id::CallId;
@@ -41,7 +41,7 @@ impl Shared {
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
         // The steps are the host's: one that panics refuses the call.
-        let admitted = catch_unwind(AssertUnwindSafe(|| self.admit(&task, token, id, now)))
+        let admitted = contain::catch(|| self.admit(&task, token, id, now))
             .unwrap_or_else(|panic| Err(Refusal::early(super::panicked(panic))));
         match admitted {
             Ok(admitted) => (id, self.dispatch(task, admitted, id, now)),
@@ -79,6 +79,8 @@ impl Shared {
         if phase != Phase::Running {
             return Err(Refusal::early(not_running(phase)));
         }
+        #[cfg(feature = "recovery")]
+        self.heal.admits().map_err(Refusal::early)?;
         let wall = self.clock.wall(now);
         let session = self.steps.authenticator.authenticate(token, wall).map_err(Refusal::early)?;
         if let Decision::Deny { reason } =
@@ -193,6 +195,14 @@ impl Shared {
         ticket
     }
 
+    /// Whether the safe state has answered what was under way.
+    fn is_drained(&self) -> bool {
+        #[cfg(feature = "recovery")]
+        return self.heal.is_drained();
+        #[cfg(not(feature = "recovery"))]
+        false
+    }
+
     /// Enters a call that has no answer yet.
     pub(super) fn enter_call(
         self: &Arc<Self>,
@@ -202,8 +212,9 @@ impl Shared {
         now: Moment,
     ) {
         self.enter(id, deadline, settler.clone(), now);
-        // A kernel that stopped meanwhile has answered what was in the table, and no timer runs.
-        if self.phase() == Phase::Stopped {
+        // A kernel that stopped meanwhile (or took its safe state) has answered what was in the
+        // table, and no timer runs.
+        if self.phase() == Phase::Stopped || self.is_drained() {
             self.in_flight.leave(id);
             settler.settle(Err(ticket::cancelled()));
         }
@@ -241,7 +252,7 @@ impl Shared {
         };
         let (reservation, steps) = match self.past_guard(&first) {
             Ok(steps) => (first, steps),
-            Err(error) => match self.another(task, first.entry()) {
+            Err(error) => match self.another(task, first.entry(), now) {
                 Some(other) => other,
                 None => {
                     let error = error
@@ -278,7 +289,12 @@ impl Shared {
 
     /// Another agent with the skill whose guard lets a try in: the one with the fewest tasks.
     #[cfg(feature = "recovery")]
-    fn another(&self, task: &Task, not: &Arc<Entry>) -> Option<(Reservation, Option<Steps>)> {
+    fn another(
+        &self,
+        task: &Task,
+        not: &Arc<Entry>,
+        now: Moment,
+    ) -> Option<(Reservation, Option<Steps>)> {
         if task.wanted_agent().is_some() {
             return None;
         }
@@ -286,6 +302,7 @@ impl Shared {
         let mut others: Vec<_> = (0..candidates.len())
             .filter_map(|index| candidates.entry(index))
             .filter(|entry| !Arc::ptr_eq(entry, not) && entry.available())
+            .filter(|entry| self.heal.isolation.is_open(entry.name(), now))
             .collect();
         others.sort_by_key(|entry| entry.in_flight());
         others.into_iter().find_map(|entry| {
@@ -331,9 +348,9 @@ impl Refusal {
 /// unwound, has answered [`Code::PANIC`].
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     // An agent that was let go of drops the reply, which answers.
-    let _ = catch_unwind(AssertUnwindSafe(move || {
+    let _ = contain::catch(move || {
         deadline::within(task.deadline(), || entry.with_agent(|a| a.handle(task, reply)))
-    }));
+    });
 }
 
 /// It was answered in the agent's stead.

@@ -72,7 +72,18 @@ impl Kernel {
         let ids = Arc::new(IdSource::new(seed));
         #[cfg(feature = "recovery")]
         let guards = super::guards::Guards::new(Arc::clone(&runtime), bus.clone(), seed);
+        #[cfg(feature = "recovery")]
+        let heal = super::heal::Heal::new(&builder.heal, &runtime)?;
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
+        let steps = Steps {
+            authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
+            policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
+            router: builder.router.or_else(super::steps::default_router),
+            guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.timeout))),
+            recorders: builder.recorders,
+        };
+        #[cfg(feature = "recovery")]
+        let steps = heal.behind(steps);
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
             clock: Clock::new(&*runtime),
@@ -82,13 +93,9 @@ impl Kernel {
                 super::record::announcer(&bus, kept.log()),
             ),
             load: Load::new(limits.calls),
-            steps: Steps {
-                authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
-                policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
-                router: builder.router.or_else(super::steps::default_router),
-                guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.timeout))),
-                recorders: builder.recorders,
-            },
+            #[cfg(feature = "recovery")]
+            heal,
+            steps,
             limits,
             runtime,
             bus,
@@ -103,6 +110,8 @@ impl Kernel {
             in_flight: super::inflight::InFlight::new(),
         });
         super::record::register(&shared)?;
+        #[cfg(feature = "recovery")]
+        super::heal::Heal::connect(&shared, builder.heal)?;
         for component in builder.components {
             shared.lifecycle.add(component)?;
         }
@@ -169,6 +178,8 @@ impl Kernel {
         shared.store.start()?;
         shared.kept.start()?;
         shared.clock.measure(&*shared.runtime);
+        #[cfg(feature = "recovery")]
+        shared.heal.start()?;
         shared.lifecycle.start()?;
         #[cfg(feature = "agent")]
         shared.start_agents()?;
@@ -197,22 +208,7 @@ impl Kernel {
 
     /// What the kernel is doing.
     pub fn status(&self) -> KernelStatus {
-        let shared = &self.shared;
-        KernelStatus {
-            version: env!("CARGO_PKG_VERSION"),
-            phase: shared.phase(),
-            data_dir: self.data_dir().map(|path| path.display().to_string()),
-            runtime: shared.runtime.name(),
-            threads: shared.runtime.stats(),
-            components: shared.lifecycle.states(),
-            #[cfg(feature = "agent")]
-            agents: shared.agents.len(),
-            #[cfg(not(feature = "agent"))]
-            agents: 0,
-            calls: shared.load.now(),
-            bus: shared.bus.stats(),
-            store: shared.store.status(),
-        }
+        self.shared.status()
     }
 
     /// Where state is kept; `None` when it is in memory.
@@ -373,6 +369,8 @@ impl Owner {
         #[cfg(feature = "agent")]
         shared.cancel_all();
         shared.publish("kernel.stopped", serde_json::Value::Null);
+        #[cfg(feature = "recovery")]
+        shared.heal.stop(&*shared.runtime);
         shared.kept.stop();
         let left = || deadline.since(shared.runtime.now());
         let closed = self.close_store(left());

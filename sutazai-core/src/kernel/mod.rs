@@ -22,7 +22,9 @@
 //!
 //! Those of the runtime ([`Threads`](crate::base::runtime::Threads) names its own), `sutazai-store` (writes),
 //! `sutazai-log` (the log's file), and, while agents and components are started or stopped,
-//! `sutazai-agents-1` to `-16` and one `sutazai-stop` for each component. A process agent names its own.
+//! `sutazai-agents-1` to `-16` and one `sutazai-stop` for each component. While the safe state is taken `sutazai-failsafe` and one
+//! `sutazai-failsafe-stage` for each stage; `sutazai-signal` where SIGTERM is watched. A process agent
+//! names its own.
 //!
 //! **Invariants.** [`Builder::build`] starts no thread. No lock is held while an agent, a component,
 //! a step or a callback runs. Replies and callbacks do not keep a kernel running: when its last
@@ -47,6 +49,8 @@ mod clock;
 #[cfg(feature = "recovery")]
 mod guards;
 mod handle;
+#[cfg(feature = "recovery")]
+mod heal;
 #[cfg(feature = "agent")]
 mod inflight;
 pub mod inject;
@@ -66,6 +70,8 @@ pub use builder::Builder;
 #[cfg(feature = "recovery")]
 pub use guards::{CallsTo, GuardView};
 pub use handle::Kernel;
+#[cfg(feature = "recovery")]
+pub use heal::Recovery;
 pub use limits::Limits;
 pub use record::LogConfig;
 pub use shared::Phase;
@@ -77,7 +83,7 @@ use crate::{Code, Error, Result};
 
 /// Runs foreign code; its panic becomes an error with the panic's message.
 fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+    match crate::base::contain::catch(f) {
         Ok(result) => result,
         Err(panic) => Err(panicked(panic)),
     }

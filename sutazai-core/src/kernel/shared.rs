@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(super) steps: Steps,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,
+    #[cfg(feature = "recovery")]
+    pub(super) heal: super::heal::Heal,
     #[cfg(feature = "agent")]
     pub(super) agents: Registry,
     #[cfg(feature = "agent")]
@@ -96,6 +98,8 @@ impl Shared {
             self.guarded("recorder", || recorder.record(call));
         }
         if let Some(error) = call.failure {
+            #[cfg(feature = "recovery")]
+            self.heal.failed(error);
             self.announce_failure(call, error);
         }
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::lifecycle::ComponentStatus;
-use super::shared::Phase;
+use super::shared::{Phase, Shared};
 use crate::base::runtime::RuntimeStats;
 use crate::event::BusStats;
 use crate::store;
@@ -32,4 +32,24 @@ pub struct KernelStatus {
     pub bus: BusStats,
     /// The store.
     pub store: store::Status,
+}
+
+impl Shared {
+    pub(super) fn status(&self) -> KernelStatus {
+        KernelStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            phase: self.phase(),
+            data_dir: self.data_dir.as_ref().map(|dir| dir.path().display().to_string()),
+            runtime: self.runtime.name(),
+            threads: self.runtime.stats(),
+            components: self.lifecycle.states(),
+            #[cfg(feature = "agent")]
+            agents: self.agents.len(),
+            #[cfg(not(feature = "agent"))]
+            agents: 0,
+            calls: self.load.now(),
+            bus: self.bus.stats(),
+            store: self.store.status(),
+        }
+    }
 }

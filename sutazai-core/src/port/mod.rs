@@ -2,7 +2,7 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`].
+//! [`Guard`], [`Recorder`]; and what heals: [`PlaybookAction`], [`FailsafeStage`].
 //!
 //! All are object-safe and `Send + Sync`, take the time as an argument where they need it, and are
 //! called without any lock held.
@@ -14,8 +14,10 @@ pub mod agent;
 pub mod auth;
 pub mod component;
 pub mod config;
+pub mod failsafe;
 pub mod guard;
 pub mod monitor;
+pub mod playbook;
 pub mod record;
 pub mod route;
 pub mod scanner;
@@ -27,8 +29,10 @@ pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
 pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
+pub use failsafe::{FailsafeStage, SafeContext};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
+pub use playbook::{ActionContext, PlaybookAction};
 pub use record::{CallRecord, Recorder};
 pub use route::{Candidate, Candidates, Router};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};

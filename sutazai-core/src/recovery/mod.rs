@@ -3,13 +3,27 @@
 //! Each part is a state machine that takes the time and does no I/O; each is useful alone, and the
 //! kernel composes them into the guard step of its call.
 //!
+//! [`Degradation`] does less when not everything can be done: named levels, entered and left by rules
+//! on signals, and what each feature does at each.
+//!
+//! [`Isolation`] sets apart what harms the rest: a crash loop, an error storm, a leak; and lets it in
+//! again once probes succeed.
+//!
+//! [`Playbooks`] act on events and signals, within bounds and on the record.
+//!
+//! [`Failsafe`] takes the whole system into its safe state, in stages and within a bounded time.
+//!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
 mod breaker;
 mod bulkhead;
 mod chance;
+mod degrade;
+mod failsafe;
 mod guard;
+mod isolate;
+mod playbook;
 mod rate;
 mod retry;
 
@@ -18,9 +32,25 @@ pub use breaker::{
     Outcome, Why, Window,
 };
 pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
+pub use degrade::{
+    Degradation, DegradePolicy, DegradeRule, DegradeStatus, FeatureMode, LevelChange, LevelWhy,
+    OnLevelChange,
+};
+pub use failsafe::{
+    Failsafe, FailsafePolicy, FailsafeStatus, OnSafe, SafeState, StageOutcome, StageReport,
+    Trigger, TriggerKind, write_bundle,
+};
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
     Judgement, Next, Share, SharedParts, Steps,
+};
+pub use isolate::{
+    CrashLoop, ErrorStorm, Evidence, IsolateChange, IsolatePolicy, IsolateState, IsolateWhy,
+    Isolation, MemoryRule, OnIsolateChange, TargetStatus,
+};
+pub use playbook::{
+    ActionView, Comparison, Condition, EntryState, Escalation, EventMatch, OnEntry, Op, Playbook,
+    PlaybookEntry, PlaybookPolicy, PlaybookView, Playbooks, RefusedWhy, SignalMatch,
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};

@@ -28,6 +28,8 @@ mod dispatch;
 mod event;
 #[cfg(feature = "recovery")]
 mod guard;
+#[cfg(feature = "recovery")]
+mod heal;
 mod kernel;
 mod observe;
 mod operation;
@@ -50,6 +52,8 @@ pub fn operations() -> &'static [Operation] {
         event::rows(&mut table);
         #[cfg(feature = "recovery")]
         guard::rows(&mut table);
+        #[cfg(feature = "recovery")]
+        heal::rows(&mut table);
         observe::rows(&mut table);
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
@@ -73,7 +77,8 @@ mod tests {
     fn names_are_unique_and_carry_their_room() {
         let names: Vec<_> = operations().iter().map(Operation::name).collect();
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
-        assert!(names.iter().all(|name| name.split('.').count() == 2));
+        // `room.verb`, or `room.part.verb`.
+        assert!(names.iter().all(|name| (2..=3).contains(&name.split('.').count())));
         assert!(operation("kernel.status").is_some() && operation("kernel.statu").is_none());
     }
 

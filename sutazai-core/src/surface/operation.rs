@@ -40,7 +40,7 @@ type Run = dyn Fn(&Surface, &str) -> Ticket<Payload> + Send + Sync;
 /// An operation as hosts see it.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct OperationView {
-    /// `room.verb`.
+    /// `room.verb`, or `room.part.verb`.
     pub name: &'static str,
     /// What it does.
     pub doc: &'static str,
@@ -130,7 +130,7 @@ impl Operation {
         (self.run)(surface, request)
     }
 
-    /// `room.verb`.
+    /// `room.verb`, or `room.part.verb`.
     pub fn name(&self) -> &'static str {
         self.name
     }

@@ -31,7 +31,7 @@
 
 mod machine;
 mod policy;
-mod window;
+pub(super) mod window;
 
 pub use policy::{BreakerPolicy, Window};
 

@@ -5,41 +5,41 @@ use crate::base::time::Moment;
 
 /// The counts of a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) calls: u32,
-    pub(super) failed: u32,
-    pub(super) slow: u32,
+pub(in crate::recovery) struct Counts {
+    pub(in crate::recovery) calls: u32,
+    pub(in crate::recovery) failed: u32,
+    pub(in crate::recovery) slow: u32,
 }
 
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(in crate::recovery) enum Kept {
     Calls(Ring),
     Time(Parts),
 }
 
 impl Kept {
-    pub(super) fn new(window: Window) -> Self {
+    pub(in crate::recovery) fn new(window: Window) -> Self {
         match window {
             Window::Calls(calls) => Self::Calls(Ring::new(calls)),
             Window::Ms(ms) => Self::Time(Parts::new(ms)),
         }
     }
 
-    pub(super) fn add(&mut self, failed: bool, slow: bool, now: Moment) {
+    pub(in crate::recovery) fn add(&mut self, failed: bool, slow: bool, now: Moment) {
         match self {
             Self::Calls(ring) => ring.add(failed, slow),
             Self::Time(parts) => parts.add(failed, slow, now),
         }
     }
 
-    pub(super) fn counts(&mut self, now: Moment) -> Counts {
+    pub(in crate::recovery) fn counts(&mut self, now: Moment) -> Counts {
         match self {
             Self::Calls(ring) => ring.counts,
             Self::Time(parts) => parts.counts(now),
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(in crate::recovery) fn clear(&mut self) {
         match self {
             Self::Calls(ring) => *ring = Ring::new(ring.len),
             Self::Time(parts) => *parts = Parts { width: parts.width, ..Parts::default() },
@@ -47,7 +47,7 @@ impl Kept {
     }
 
     /// Whether one more success, which is not slow, would change nothing.
-    pub(super) fn is_unmoved_by_success(&self) -> bool {
+    pub(in crate::recovery) fn is_unmoved_by_success(&self) -> bool {
         match self {
             Self::Calls(ring) => {
                 let Counts { calls, failed, slow } = ring.counts;
@@ -60,7 +60,7 @@ impl Kept {
 
 /// The last `len` calls, two bits each.
 #[derive(Debug)]
-pub(super) struct Ring {
+pub(in crate::recovery) struct Ring {
     len: u32,
     next: u32,
     failed: Vec<u64>,
@@ -98,7 +98,7 @@ const PARTS: usize = 10;
 
 /// The calls of the last ten parts of time, the present one included.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(in crate::recovery) struct Parts {
     /// Nanoseconds of a part.
     width: u64,
     /// The number of the present part since the clock's origin.

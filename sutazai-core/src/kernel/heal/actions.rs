@@ -1,0 +1,191 @@
+//! What playbooks can do with a kernel.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::shared::Shared;
+use crate::base::payload::Payload;
+use crate::port::{ActionContext, PlaybookAction};
+use crate::recovery::Trigger;
+use crate::{Code, Error, Result};
+
+/// Registers the kernel's own actions; they hold it weakly.
+pub(super) fn register(shared: &Arc<Shared>) -> Result<()> {
+    let weak = || Arc::downgrade(shared);
+    for action in [
+        Action::boxed("degrade", degrade, schema::<Degrade>, weak()),
+        Action::boxed("quarantine", quarantine, schema::<Quarantine>, weak()),
+        Action::boxed("release", release, schema::<Release>, weak()),
+        Action::boxed("publish", publish, schema::<Publish>, weak()),
+        Action::boxed("failsafe", failsafe, schema::<Failsafe>, weak()),
+    ] {
+        shared.heal.playbooks.register(action)?;
+    }
+    Ok(())
+}
+
+type Run = fn(&Arc<Shared>, &ActionContext<'_>, &Payload, bool) -> Result<()>;
+
+struct Action {
+    name: &'static str,
+    run: Run,
+    schema: fn() -> Value,
+    shared: Weak<Shared>,
+}
+
+impl Action {
+    fn boxed(
+        name: &'static str,
+        run: Run,
+        schema: fn() -> Value,
+        shared: Weak<Shared>,
+    ) -> Arc<dyn PlaybookAction> {
+        Arc::new(Self { name, run, schema, shared })
+    }
+}
+
+impl PlaybookAction for Action {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema(&self) -> Value {
+        (self.schema)()
+    }
+
+    fn run(&self, context: &ActionContext<'_>, params: &Payload, dry: bool) -> Result<Payload> {
+        let gone = || Error::new(Code::NOT_RUNNING, "the kernel is gone");
+        let shared = self.shared.upgrade().ok_or_else(gone)?;
+        (self.run)(&shared, context, params, dry)?;
+        shared.arm();
+        let verb = if dry { "would" } else { "did" };
+        Ok(json!({ verb: self.name, "params": params }).into())
+    }
+}
+
+fn schema<T: JsonSchema>() -> Value {
+    schemars::SchemaGenerator::default().into_root_schema_for::<T>().to_value()
+}
+
+/// Who an action acts for, in reasons.
+fn by(context: &ActionContext<'_>) -> String {
+    format!("playbook {}", context.playbook)
+}
+
+/// Forces a level.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Degrade {
+    /// The level; null gives it back to the rules.
+    level: Option<String>,
+}
+
+fn degrade(
+    shared: &Arc<Shared>,
+    context: &ActionContext<'_>,
+    params: &Payload,
+    dry: bool,
+) -> Result<()> {
+    let Degrade { level } = params.to()?;
+    let degradation = &shared.heal.degradation;
+    if dry {
+        let known = degradation.policy().levels;
+        return match level.filter(|level| !known.contains(level)) {
+            Some(level) => {
+                Err(Error::new(Code::NOT_FOUND, "there is no level of this name")
+                    .with("level", level))
+            }
+            None => Ok(()),
+        };
+    }
+    degradation.force(level.as_deref(), &by(context), context.now)
+}
+
+/// Sets a target apart.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Quarantine {
+    /// The target: an agent's name, mostly.
+    target: String,
+    /// For so many milliseconds; until it is released without this.
+    for_ms: Option<u64>,
+}
+
+fn quarantine(
+    shared: &Arc<Shared>,
+    context: &ActionContext<'_>,
+    params: &Payload,
+    dry: bool,
+) -> Result<()> {
+    let Quarantine { target, for_ms } = params.to()?;
+    if dry {
+        return Ok(());
+    }
+    let length = for_ms.map(Duration::from_millis);
+    shared.heal.isolation.quarantine(&target, length, &by(context), context.now)
+}
+
+/// Lets a target in again.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    /// The target.
+    target: String,
+}
+
+fn release(
+    shared: &Arc<Shared>,
+    context: &ActionContext<'_>,
+    params: &Payload,
+    dry: bool,
+) -> Result<()> {
+    let Release { target } = params.to()?;
+    if dry {
+        return Ok(());
+    }
+    shared.heal.isolation.release(&target, &by(context), context.now)
+}
+
+/// Publishes an event, for whoever does the rest.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Publish {
+    /// Its subject.
+    subject: String,
+    /// Its payload.
+    #[serde(default)]
+    payload: Payload,
+}
+
+fn publish(shared: &Arc<Shared>, _: &ActionContext<'_>, params: &Payload, dry: bool) -> Result<()> {
+    let Publish { subject, payload } = params.to()?;
+    if dry {
+        return crate::event::Subject::new(&subject).map(drop);
+    }
+    shared.bus.publish(&subject, payload).map(drop)
+}
+
+/// Takes the safe state.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Failsafe {
+    /// Why.
+    reason: String,
+}
+
+fn failsafe(
+    shared: &Arc<Shared>,
+    context: &ActionContext<'_>,
+    params: &Payload,
+    dry: bool,
+) -> Result<()> {
+    let Failsafe { reason } = params.to()?;
+    if !dry {
+        shared.heal.failsafe.trigger(Trigger::host(format!("{}: {reason}", by(context))));
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Where healing meets the guarded call: agents that are off or set apart get no calls, and how calls
+//! go is evidence.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Heal;
+use crate::port::{Admission, CallInfo, Guard};
+use crate::recovery::{Degradation, Evidence, Isolation};
+use crate::{Class, Code, Error, Result};
+
+/// The guard step, behind what healing has to say.
+pub(in crate::kernel) struct Guarded {
+    inner: Arc<dyn Guard>,
+    degradation: Arc<Degradation>,
+    isolation: Arc<Isolation>,
+    watches: Arc<AtomicBool>,
+}
+
+impl Guarded {
+    pub(in crate::kernel) fn new(inner: Arc<dyn Guard>, heal: &Heal) -> Self {
+        Self {
+            inner,
+            degradation: Arc::clone(&heal.degradation),
+            isolation: Arc::clone(&heal.isolation),
+            watches: Arc::clone(&heal.watches),
+        }
+    }
+}
+
+impl Guard for Guarded {
+    #[inline]
+    fn admit(&self, call: &CallInfo<'_>) -> Result<Admission> {
+        self.degradation.check(&call.agent.name)?;
+        let admission = self.inner.admit(call)?;
+        // Last, for it may take a place among the probes.
+        self.isolation.may_call(&call.agent.name, call.now)?;
+        Ok(admission)
+    }
+
+    fn settled(&self, call: &CallInfo<'_>, failure: Option<&Error>) {
+        self.inner.settled(call, failure);
+        if (self.watches.load(Ordering::Relaxed) || !self.isolation.is_quiet())
+            && let Some(evidence) = evidence(failure)
+        {
+            // A table that is full of suspects has room for no more; their quarantine makes some.
+            let _ = self.isolation.observe(&call.agent.name, evidence, call.now);
+        }
+    }
+}
+
+/// What the end of a call says of its agent.
+fn evidence(failure: Option<&Error>) -> Option<Evidence> {
+    let Some(error) = failure else { return Some(Evidence::Success) };
+    match error.code() {
+        // The caller's doing, or the kernel's.
+        Code::CANCELLED | Code::SAFE_STATE | Code::OVERLOADED | Code::NOT_RUNNING => None,
+        Code::PANIC | Code::AGENT_EXITED => Some(Evidence::Crash),
+        // It did answer, with what is mostly its caller's mistake.
+        _ if error.class() == Class::Persistent => Some(Evidence::Success),
+        _ => Some(Evidence::Failure),
+    }
+}
+
+/// The route step, which passes over agents that are set apart.
+#[cfg(feature = "agent")]
+pub(in crate::kernel) struct Around {
+    inner: Arc<dyn crate::port::Router>,
+    isolation: Arc<Isolation>,
+}
+
+#[cfg(feature = "agent")]
+mod around {
+    use super::{Arc, Around, Heal, Isolation};
+    use crate::base::time::Moment;
+    use crate::port::{AgentCard, Candidate, Candidates, Router, Task};
+
+    impl Around {
+        pub(in crate::kernel) fn new(inner: Arc<dyn Router>, heal: &Heal) -> Self {
+            Self { inner, isolation: Arc::clone(&heal.isolation) }
+        }
+    }
+
+    impl Router for Around {
+        #[inline]
+        fn route(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<usize> {
+            if self.isolation.is_quiet() {
+                return self.inner.route(task, candidates, now);
+            }
+            self.inner.route(task, &Open::new(candidates, &self.isolation, now), now)
+        }
+    }
+
+    /// The candidates, with those unavailable that are set apart.
+    struct Open<'a>(Vec<Option<One<'a>>>);
+
+    struct One<'a> {
+        candidate: &'a dyn Candidate,
+        open: bool,
+    }
+
+    impl<'a> Open<'a> {
+        fn new(candidates: &'a dyn Candidates, isolation: &Isolation, now: Moment) -> Self {
+            let one = |candidate: &'a dyn Candidate| One {
+                candidate,
+                open: isolation.is_open(&candidate.card().name, now),
+            };
+            Self((0..candidates.len()).map(|index| candidates.get(index).map(one)).collect())
+        }
+    }
+
+    impl Candidates for Open<'_> {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn get(&self, index: usize) -> Option<&dyn Candidate> {
+            self.0.get(index)?.as_ref().map(|one| one as _)
+        }
+    }
+
+    impl Candidate for One<'_> {
+        fn card(&self) -> &AgentCard {
+            self.candidate.card()
+        }
+        fn in_flight(&self) -> u32 {
+            self.candidate.in_flight()
+        }
+        fn available(&self) -> bool {
+            self.open && self.candidate.available()
+        }
+    }
+}

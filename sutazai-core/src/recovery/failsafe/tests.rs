@@ -1,0 +1,159 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use proptest::prelude::*;
+
+use super::sequence::Sequence;
+use super::*;
+use crate::base::time::Moment;
+use crate::port::{FailsafeStage, SafeContext};
+use crate::{Class, Code, Error, Result};
+
+const LONG: Duration = Duration::from_secs(60);
+
+type Work = Box<dyn Fn() -> Result<()> + Send + Sync>;
+
+struct Stage {
+    name: &'static str,
+    within: Duration,
+    began: Sender<(&'static str, String)>,
+    work: Work,
+}
+
+impl FailsafeStage for Stage {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn within(&self) -> Duration {
+        self.within
+    }
+    fn run(&self, context: &SafeContext<'_>) -> Result<()> {
+        let _ = self.began.send((self.name, format!("{}: {}", context.trigger, context.reason)));
+        (self.work)()
+    }
+}
+
+fn failsafe(
+    total: Duration,
+    stages: Vec<(&'static str, Duration, Work)>,
+) -> (Failsafe, Receiver<(&'static str, String)>) {
+    let total_ms = u64::try_from(total.as_millis()).unwrap();
+    let failsafe = Failsafe::new(FailsafePolicy { total_ms, ..FailsafePolicy::default() }).unwrap();
+    let (began, begins) = unbounded();
+    for (name, within, work) in stages {
+        let stage = Stage { name, within, began: began.clone(), work };
+        failsafe.add(Arc::new(stage)).unwrap();
+    }
+    (failsafe, begins)
+}
+
+#[test]
+fn one_that_fails_panics_or_hangs_does_not_keep_the_next_from_its_turn() {
+    let (_open, never) = bounded::<()>(0);
+    let hangs: Work = Box::new(move || {
+        let _ = never.recv();
+        Ok(())
+    });
+    let (failsafe, begins) = failsafe(
+        LONG,
+        vec![
+            ("fails", LONG, Box::new(|| Err(Error::new(Code::IO, "no disk")))),
+            ("panics", LONG, Box::new(|| panic!("on purpose"))),
+            ("hangs", Duration::from_millis(50), hangs),
+            ("works", LONG, Box::new(|| Ok(()))),
+        ],
+    );
+    assert!(failsafe.trigger(Trigger::critical(Error::new(Code::INTERNAL, "broken"))));
+    let status = failsafe.wait(LONG);
+    assert_eq!(status.state, SafeState::Safe);
+    assert!(status.took_ms.unwrap() <= status.total_ms);
+    let [fails, panics, hangs, works] = &status.stages[..] else { panic!("{status:?}") };
+    assert!(matches!(&fails.outcome, StageOutcome::Failed { error }
+        if error.value().unwrap()["message"] == "no disk"));
+    assert!(matches!(&panics.outcome, StageOutcome::Failed { error }
+        if error.value().unwrap()["name"] == "base.panic"));
+    assert_eq!((&hangs.outcome, &works.outcome), (&StageOutcome::TimedOut, &StageOutcome::Done));
+    let order: Vec<_> = begins.try_iter().collect();
+    let names: Vec<_> = order.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["fails", "panics", "hangs", "works"]);
+    assert_eq!(order[0].1, "critical: broken");
+}
+
+#[test]
+fn it_is_taken_once_whoever_asks() {
+    let (failsafe, begins) = failsafe(LONG, vec![("once", LONG, Box::new(|| Ok(())))]);
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let list = Arc::clone(&told);
+    failsafe.on_change(Arc::new(move |status: &FailsafeStatus| list.lock().push(status.state)));
+    let mut first = 0;
+    std::thread::scope(|scope| {
+        let ask = || failsafe.trigger(Trigger::host("now"));
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        first = asked.into_iter().map(|t| t.join().unwrap()).filter(|y| *y).count();
+    });
+    failsafe.wait(LONG);
+    assert_eq!((first, begins.try_iter().count()), (1, 1));
+    assert_eq!(*told.lock(), [SafeState::Taking, SafeState::Safe]);
+    let late =
+        Stage { name: "late", within: LONG, began: unbounded().0, work: Box::new(|| Ok(())) };
+    assert_eq!(failsafe.add(Arc::new(late)).unwrap_err().code(), Code::SAFE_STATE);
+}
+
+#[test]
+fn only_the_errors_that_the_policy_means_are_a_reason() {
+    let (failsafe, _) = failsafe(LONG, vec![]);
+    for error in [
+        Error::new(Code::IO, "transient"),
+        Error::new(Code::INVALID, "persistent"),
+        Error::new(Code::PANIC, "critical, and somebody caught it"),
+    ] {
+        assert!(!failsafe.observe(&error), "{error}");
+    }
+    assert!(!failsafe.is_triggered());
+    assert!(failsafe.observe(&Error::new(Code::IO, "no way on").classed(Class::Critical)));
+    let policy = FailsafePolicy { on_critical: false, ..FailsafePolicy::default() };
+    assert!(!Failsafe::new(policy).unwrap().observe(&Error::new(Code::INTERNAL, "broken")));
+    let policy = FailsafePolicy { total_ms: 0, ..FailsafePolicy::default() };
+    assert_eq!(Failsafe::new(policy).unwrap_err().code(), Code::INVALID);
+}
+
+#[test]
+fn two_stages_do_not_have_one_name() {
+    let (failsafe, _) = failsafe(LONG, vec![("a", LONG, Box::new(|| Ok(())))]);
+    let again = Stage { name: "a", within: LONG, began: unbounded().0, work: Box::new(|| Ok(())) };
+    assert_eq!(failsafe.add(Arc::new(again)).unwrap_err().code(), Code::ALREADY_EXISTS);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    /// Stages have their turns in order, each once, none beyond its own time or that of all, and those
+    /// that are not reached are named.
+    #[test]
+    fn the_time_of_all_is_kept_whatever_stages_take(
+        stages in proptest::collection::vec((0_u64..2_000, 0_u64..4_000), 0..10), total in 1_u64..6_000,
+    ) {
+        let ms = Duration::from_millis;
+        let names: Vec<_> = (0..stages.len()).map(|n| n.to_string()).collect();
+        let bounds = names.iter().cloned().zip(stages.iter().map(|(within, _)| ms(*within)));
+        let start = Moment::ZERO + ms(77);
+        let mut sequence = Sequence::new(bounds.collect(), ms(total), start);
+        let (mut now, mut reports) = (start, Vec::new());
+        while let Some((index, until)) = sequence.next(now) {
+            let (within, takes) = stages[index];
+            prop_assert_eq!(index, reports.len());
+            prop_assert!(until <= now + ms(within) && until <= start + ms(total));
+            let done = now + ms(takes) <= until;
+            now = (now + ms(takes)).min(until);
+            let outcome = if done { StageOutcome::Done } else { StageOutcome::TimedOut };
+            reports.extend(sequence.ended(outcome, now));
+        }
+        prop_assert!(now <= start + ms(total));
+        let left_out = sequence.left_out();
+        prop_assert!(left_out.is_empty() || now == start + ms(total));
+        reports.extend(left_out);
+        let reported: Vec<_> = reports.iter().map(|report| report.name.clone()).collect();
+        prop_assert_eq!(reported, names);
+    }
+}

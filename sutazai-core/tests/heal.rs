@@ -1,0 +1,207 @@
+//! Degradation, isolation and playbooks as a kernel composes them, in virtual time.
+#![cfg(all(feature = "agent", feature = "recovery"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sutazai_core::agent::from_fn;
+use sutazai_core::base::payload::Payload;
+use sutazai_core::base::runtime::Manual;
+use sutazai_core::event::Subscription;
+use sutazai_core::kernel::{Builder, Kernel};
+use sutazai_core::port::{ActionContext, AgentCard, PlaybookAction, RunMode, Task};
+use sutazai_core::recovery::{
+    DegradePolicy, EntryState, FeatureMode, IsolatePolicy, IsolateState, PlaybookPolicy,
+};
+use sutazai_core::{Code, Error, Result};
+
+fn read<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+fn inline(name: &str, skill: &str) -> AgentCard {
+    let mut card = AgentCard::new(name, [skill]);
+    card.run = RunMode::Inline;
+    card
+}
+
+fn started(builder: Builder) -> Kernel {
+    let kernel = builder.runtime(Arc::new(Manual::new())).build().unwrap();
+    kernel.start().unwrap();
+    kernel
+}
+
+fn call(kernel: &Kernel, skill: &str) -> Result<String> {
+    let mut ticket = kernel.call(Task::new(skill, "x"));
+    kernel.advance(Duration::ZERO).unwrap();
+    ticket.try_take().unwrap().and_then(|outcome| outcome.output.to::<String>())
+}
+
+fn subjects(events: &mut Subscription) -> Vec<String> {
+    let next = || events.try_next().unwrap().map(|delivery| delivery.event.subject.to_string());
+    std::iter::from_fn(next).collect()
+}
+
+#[test]
+fn the_level_follows_its_signals_and_the_clock_and_is_told_on_the_bus() {
+    let policy: DegradePolicy = read(json!({
+        "rules": [{"level": "reduced", "signal": "load", "enter": 0.9, "leave": 0.7}],
+        "features": {"fancy": {"reduced": "off"}}, "up_dwell_ms": 5_000,
+    }));
+    let fancy = from_fn(inline("fancy", "fancy"), |_: &Task| Ok("fancy"));
+    let kernel = started(Kernel::builder().degradation(policy).agent(fancy));
+    let mut events = kernel.bus().subscribe("recovery.degrade.changed").pull().unwrap();
+    let recovery = kernel.recovery();
+    assert_eq!(call(&kernel, "fancy").unwrap(), "fancy");
+    assert!(recovery.signal("load", 0.95).unwrap());
+    assert_eq!(call(&kernel, "fancy").unwrap_err().code(), Code::DEGRADED);
+    recovery.signal("load", 0.1).unwrap();
+    kernel.advance(Duration::from_millis(4_999)).unwrap();
+    assert_eq!(&*recovery.level().level, "reduced");
+    // Nobody asks: the kernel's timer brings it back.
+    kernel.advance(Duration::from_millis(1)).unwrap();
+    assert_eq!(recovery.check("fancy").unwrap(), FeatureMode::On);
+    let told: Vec<_> = std::iter::from_fn(|| events.try_next().unwrap())
+        .map(|delivery| delivery.event.payload.value().unwrap()["why"].clone())
+        .collect();
+    assert_eq!(told, ["rule", "recovered"]);
+}
+
+#[test]
+fn an_agent_that_keeps_failing_is_passed_over_probed_and_let_in() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (is_broken, counted) = (Arc::clone(&broken), Arc::clone(&calls));
+    let bad = from_fn(inline("bad", "work"), move |_: &Task| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        if is_broken.load(Ordering::Relaxed) {
+            return Err(Error::new(Code::AGENT_FAILED, "on purpose"));
+        }
+        Ok("bad")
+    });
+    let good = from_fn(inline("good", "work"), |_: &Task| Ok("good"));
+    let policy: IsolatePolicy =
+        read(json!({"error_storm": {"minimum": 10, "failure_rate": 0.5, "window_ms": 10_000}}));
+    let kernel = started(Kernel::builder().isolation(policy).agent(bad).agent(good));
+    let mut events = kernel.bus().subscribe("recovery.isolate.*").pull().unwrap();
+    let failed = (0..100).filter(|_| call(&kernel, "work").is_err()).count();
+    assert_eq!((failed, calls.load(Ordering::Relaxed)), (10, 10), "then nobody asked it");
+    let by_name = kernel.call(Task::new("work", "x").to_agent("bad")).try_take().unwrap();
+    assert_eq!(by_name.unwrap_err().code(), Code::QUARANTINED);
+    // Its first probe fails, so it is set apart for twice as long.
+    kernel.advance(Duration::from_secs(30)).unwrap();
+    (0..10).for_each(|_| drop(call(&kernel, "work")));
+    assert_eq!(calls.load(Ordering::Relaxed), 11);
+    broken.store(false, Ordering::Relaxed);
+    kernel.advance(Duration::from_secs(60)).unwrap();
+    (0..10).for_each(|_| drop(call(&kernel, "work").unwrap()));
+    let targets = kernel.recovery().targets();
+    let state = |name: &str| targets.iter().find(|t| &*t.target == name).unwrap().state;
+    assert_eq!((state("bad"), state("good")), (IsolateState::Healthy, IsolateState::Healthy));
+    let expected = ["quarantined", "probing", "quarantined", "probing", "healthy"];
+    let expected = expected.map(|state| format!("recovery.isolate.{state}"));
+    assert_eq!(subjects(&mut events), expected);
+}
+
+#[test]
+fn by_hand_an_agent_is_set_apart_without_any_policy() {
+    let agent = from_fn(inline("a", "work"), |_: &Task| Ok("a"));
+    let kernel = started(Kernel::builder().agent(agent));
+    kernel.recovery().quarantine("a", None, "ops").unwrap();
+    assert_eq!(call(&kernel, "work").unwrap_err().code(), Code::OVERLOADED, "nobody is available");
+    kernel.recovery().release("a", "ops").unwrap();
+    assert_eq!(call(&kernel, "work").unwrap(), "a");
+    assert_eq!(kernel.recovery().targets().len(), 1, "no evidence is kept of anybody else");
+}
+
+/// Counts its runs.
+struct Count(Arc<AtomicUsize>);
+
+impl PlaybookAction for Count {
+    fn name(&self) -> &str {
+        "count"
+    }
+    fn schema(&self) -> Value {
+        json!({"type": "object"})
+    }
+    fn run(&self, _: &ActionContext<'_>, _: &Payload, _: bool) -> Result<Payload> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Payload::NULL)
+    }
+}
+
+#[test]
+fn playbooks_hear_the_bus_once_an_event_and_act() {
+    let policy: PlaybookPolicy = read(json!({"playbooks": [
+        {"name": "any", "when": {"any": [{"event": {"subject": "a.*"}}, {"event": {"subject": "*.b"}}]},
+         "action": "count", "cooldown_ms": 0, "max_actions": 100},
+    ]}));
+    let count = Arc::new(AtomicUsize::new(0));
+    let kernel =
+        started(Kernel::builder().playbooks(policy).playbook_action(Count(Arc::clone(&count))));
+    for subject in ["a.b", "a.c", "c.b", "c.c"] {
+        kernel.bus().publish(subject, Payload::NULL).unwrap();
+        kernel.advance(Duration::ZERO).unwrap();
+    }
+    assert_eq!(count.load(Ordering::Relaxed), 3, "`a.b` counts once, `c.c` not at all");
+}
+
+#[test]
+fn a_failing_agent_is_degraded_by_a_playbook_and_what_that_sets_off_ends() {
+    let bad = from_fn(inline("bad", "work"), |_: &Task| -> Result<&str> {
+        Err(Error::new(Code::AGENT_FAILED, "on purpose"))
+    });
+    // The second hears of what the first does, and the other way round.
+    let policy: PlaybookPolicy = read(json!({"playbooks": [
+        {"name": "degrade", "when": {"event": {"subject": "call.failed",
+            "fields": [{"at": "/agent", "op": "eq", "value": "bad"}]}},
+         "action": "degrade", "params": {"level": "essential"}},
+        {"name": "undo", "when": {"event": {"subject": "recovery.degrade.changed"}},
+         "action": "degrade", "params": {"level": null}},
+    ]}));
+    let kernel = started(Kernel::builder().playbooks(policy).agent(bad));
+    let mut events = kernel.bus().subscribe("recovery.playbook.>").pull().unwrap();
+    for _ in 0..50 {
+        call(&kernel, "work").unwrap_err();
+        kernel.advance(Duration::from_millis(10)).unwrap();
+    }
+    let record = kernel.recovery().playbooks().record(100);
+    let done: Vec<_> = record
+        .iter()
+        .filter(|entry| matches!(entry.state, EntryState::Done { .. }))
+        .map(|entry| &*entry.playbook)
+        .collect();
+    assert_eq!(done, ["degrade", "undo"]);
+    assert!(record.len() <= 4, "refusals are one line each: {record:#?}");
+    assert_eq!(subjects(&mut events).iter().filter(|s| s.ends_with(".running")).count(), 2);
+}
+
+#[test]
+fn a_condition_over_time_is_looked_at_when_it_is_due() {
+    let policy: PlaybookPolicy = read(json!({"playbooks": [
+        {"name": "b", "when": {"signal": {"name": "health", "op": "lt", "value": 0.5}}, "for_ms": 2_000,
+         "action": "quarantine", "params": {"target": "x"}, "approval_ms": 10_000},
+    ]}));
+    let kernel = started(Kernel::builder());
+    let recovery = kernel.recovery();
+    recovery.set_playbooks(policy).unwrap();
+    recovery.signal("health", 0.1).unwrap();
+    kernel.advance(Duration::from_millis(2_000)).unwrap();
+    let pending = recovery.playbooks().record(1).remove(0);
+    assert_eq!(pending.state.name(), "pending");
+    recovery.playbooks().approve(pending.id, "ops").unwrap();
+    kernel.advance(Duration::ZERO).unwrap();
+    assert_eq!(recovery.targets()[0].state, IsolateState::Quarantined);
+}
+
+#[test]
+fn a_kernel_whose_policies_make_no_sense_is_not_built() {
+    let degrade: DegradePolicy = read(json!({"levels": []}));
+    assert_eq!(Kernel::builder().degradation(degrade).build().unwrap_err().code(), Code::INVALID);
+    let count = || Count(Arc::default());
+    let twice = Kernel::builder().playbook_action(count()).playbook_action(count()).build();
+    assert_eq!(twice.unwrap_err().code(), Code::ALREADY_EXISTS);
+}
