@@ -207,6 +207,7 @@ codes! {
     SAFE_STATE = 9009, "recovery.safe_state", Persistent, "the system is in its safe state and takes no calls";
     ACTION_REFUSED = 9010, "recovery.action_refused", Persistent, "an action was not taken: cooling down, not approved, or beyond its bound";
     RESTORE_FAILED = 9011, "recovery.restore_failed", Critical, "a checkpoint was restored in part or not at all";
+    CHILD_START = 9012, "recovery.child_start", Persistent, "a supervised child failed to start";
 }
 
 #[cfg(test)]
@@ -224,8 +225,8 @@ mod tests {
     #[test]
     fn families_follow_the_thousands() {
         let families = [
-            "base", "event", "observe", "store", "config", "agent", "kernel", "surface", "security",
-            "recovery",
+            "base", "event", "observe", "store", "config", "agent", "kernel", "surface",
+            "security", "recovery",
         ];
         for code in Code::all() {
             assert_eq!(code.family(), families[code.number() as usize / 1000], "{code:?}");
