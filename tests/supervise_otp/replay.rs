@@ -8,7 +8,7 @@ use std::time::Duration;
 use sutazai_core::base::time::Moment;
 use sutazai_core::port::{ChildExit, ChildStart, Generation};
 use sutazai_core::recovery::supervise::tree::{Action, Request, Token, Tree};
-use sutazai_core::recovery::supervise::{Cause, State, Transition};
+use sutazai_core::recovery::supervise::{Cause, Kind, State, Transition};
 use sutazai_core::{Code, Error};
 
 use crate::coverage::Coverage;
@@ -250,17 +250,18 @@ impl<'c> World<'c> {
 
     fn changed(&mut self, transition: &Transition) {
         let node: Node = transition.path.rsplit('>').next().unwrap().parse().unwrap();
+        let supervisor = transition.kind == Kind::Supervisor;
         if transition.cause == Cause::Orphaned {
             let lived = matches!(transition.from, State::Running | State::Stopping);
-            if transition.supervisor || self.living.remove(&node).is_some() {
-                assert!(lived || transition.supervisor);
+            if supervisor || self.living.remove(&node).is_some() {
+                assert!(lived || supervisor);
                 if lived {
                     self.orphans.insert(node);
                 }
             }
             return;
         }
-        if !transition.supervisor {
+        if !supervisor {
             if transition.cause == Cause::Killed && self.living.remove(&node).is_some() {
                 write!(self.log, "-{node}k").unwrap();
             }

@@ -112,8 +112,8 @@ impl Cause {
 pub struct Transition {
     /// The identifiers from the root to the child, with `>` between them.
     pub path: Arc<str>,
-    /// Whether it is a supervisor.
-    pub supervisor: bool,
+    /// Whether it works or supervises.
+    pub kind: Kind,
     /// Its life, unless it has none at the moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
@@ -157,6 +157,8 @@ pub struct ChildStatus {
     pub id: String,
     /// The identifiers from the root to it, with `>` between them.
     pub path: String,
+    /// Whether it works or supervises.
+    pub kind: Kind,
     /// Its state.
     pub state: State,
     /// After which ends it is started again.
@@ -177,6 +179,16 @@ pub struct ChildStatus {
     /// What it supervises, when it is a supervisor that lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<SupervisorStatus>,
+}
+
+/// Whether a child works or supervises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A [`Child`](crate::port::Child) that the host made.
+    Worker,
+    /// A supervisor below another one.
+    Supervisor,
 }
 
 /// The children of one supervisor, counted as OTP's `supervisor:count_children/1` does.

@@ -76,7 +76,8 @@ pub enum Action {
 
 /// What a running tree can be asked for. Paths are identifiers with `>` between them, from the root's
 /// name on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, tag = "request")]
 pub enum Request {
     /// Adds a child behind the others, and starts it. It lasts until its supervisor is started anew,
     /// which begins with what its specification says.
@@ -293,7 +294,7 @@ impl Tree {
         }
         self.actions.push_back(Action::Changed(Transition {
             path: Arc::clone(&entry.path),
-            supervisor: entry.spec.supervisor.is_some(),
+            kind: entry.kind(),
             generation,
             from,
             to,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::intensity::Intensity;
 use super::super::spec::{ChildSpec, SupervisorSpec};
-use super::super::state::{Cause, State, Transition};
+use super::super::state::{Cause, Kind, State, Transition};
 use super::timers::Key;
 use super::{Request, Token};
 use crate::Error;
@@ -176,11 +176,15 @@ impl Sup {
 }
 
 impl Entry {
+    pub(super) fn kind(&self) -> Kind {
+        if self.spec.supervisor.is_some() { Kind::Supervisor } else { Kind::Worker }
+    }
+
     /// Its last change: the supervisor that it belongs to is killed.
     pub(super) fn orphaned(&self, now: Moment) -> Transition {
         Transition {
             path: Arc::clone(&self.path),
-            supervisor: self.spec.supervisor.is_some(),
+            kind: self.kind(),
             generation: self.generation,
             from: self.state,
             to: State::Stopped,

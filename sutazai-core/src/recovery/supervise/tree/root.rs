@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::spec::SupervisorSpec;
-use super::super::state::{Cause, State, Transition};
+use super::super::state::{Cause, Kind, State, Transition};
 use super::node::{Being, Message, Sup};
 use super::timers::{Due, Key};
 use super::{Action, KILL_WITHIN, Signal, Tree};
@@ -157,7 +157,7 @@ impl Tree {
         let from = std::mem::replace(&mut self.root.state, to);
         self.actions.push_back(Action::Changed(Transition {
             path: Arc::clone(&self.root.name),
-            supervisor: true,
+            kind: Kind::Supervisor,
             generation: self.root.generation,
             from,
             to,

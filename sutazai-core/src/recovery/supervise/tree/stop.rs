@@ -86,7 +86,8 @@ impl Tree {
             job.waiting = vec![generation];
             job.timer = timer;
         }
-        if self.sups.contains_key(&generation) {
+        if self.beings.get(&generation).is_some_and(|being| being.supervisor) {
+            // It may have ended just now; that it has comes as a signal then.
             self.tell(generation, Message::Shutdown);
         } else {
             self.actions.push_back(Action::Stop { generation, deadline });
@@ -247,10 +248,10 @@ impl Tree {
         waiting: &mut Vec<Generation>,
     ) {
         let Some(being) = self.beings.get(&generation) else { return };
-        if being.supervisor {
-            self.kill_supervisor(generation, killer, waiting);
-        } else if being.exit.is_some() {
+        if being.exit.is_some() {
             self.beings.remove(&generation);
+        } else if being.supervisor {
+            self.kill_supervisor(generation, killer, waiting);
         } else {
             self.kill_worker(generation, killer, waiting);
         }
@@ -262,8 +263,8 @@ impl Tree {
         killer: Option<Generation>,
         waiting: &mut Vec<Generation>,
     ) {
-        let Some(sup) = self.forget(generation) else { return };
         self.beings.remove(&generation);
+        let Some(sup) = self.forget(generation) else { return };
         let mut token = None;
         let mut current = None;
         match sup.job {

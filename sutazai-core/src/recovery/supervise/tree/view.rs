@@ -51,6 +51,7 @@ impl Tree {
         ChildStatus {
             id: entry.id.to_string(),
             path: entry.path.to_string(),
+            kind: entry.kind(),
             state: entry.state,
             restart: entry.spec.restart,
             significant: entry.spec.significant,
