@@ -97,6 +97,7 @@ mod check;
 mod driver;
 mod intensity;
 mod job;
+pub mod mailbox;
 mod spec;
 mod state;
 #[cfg(test)]
