@@ -98,7 +98,7 @@ impl Load {
         match (item.kind, message.kills) {
             // Quiet: no hook runs, which would print a million lines.
             (Kind::Always, _) => std::panic::resume_unwind(Box::new("poison")),
-            (Kind::Once, 0) if n % 2 == 0 => std::panic::resume_unwind(Box::new("once")),
+            (Kind::Once, 0) if n.is_multiple_of(2) => std::panic::resume_unwind(Box::new("once")),
             (Kind::Once, 0) => return Err(Error::new(Code::IO, "once")),
             _ => {}
         }

@@ -5,5 +5,10 @@
 //!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
+//!
+//! [`supervise`] keeps things alive as Erlang/OTP does: trees of supervisors that restart their children,
+//! and give up one level after the other; and mailboxes, in which a child's work outlives the child.
 
 pub mod supervise;
+
+pub use supervise::{Supervisor, SupervisorSpec};

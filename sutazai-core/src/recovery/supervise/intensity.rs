@@ -22,6 +22,11 @@ impl Intensity {
         Self { most, period, recent: VecDeque::new() }
     }
 
+    /// What was counted stays counted.
+    pub(super) fn change(&mut self, most: u32, period: Duration) {
+        (self.most, self.period) = (most, period);
+    }
+
     /// Counts a restart; false when it is one too many.
     pub(super) fn add(&mut self, now: Moment) -> bool {
         self.forget(now);

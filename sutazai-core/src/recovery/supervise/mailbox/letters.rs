@@ -89,11 +89,22 @@ impl<T> Letters<T> {
         Ok(Accepted { id, displaced: displaced.map(|(_, letter)| letter.body) })
     }
 
-    /// Gives out what is to be dropped of the consumer before.
-    pub(super) fn attach(&mut self, life: &ChildLife, wake: Wake) -> Option<Consumer> {
+    pub(super) fn set_policy(&mut self, policy: MailboxPolicy) {
+        self.policy = policy;
+    }
+
+    /// Gives out what is to be dropped: the consumer before, or the wake of one that comes too late.
+    pub(super) fn attach(
+        &mut self,
+        life: &ChildLife,
+        wake: Wake,
+    ) -> Result<Option<Consumer>, Wake> {
+        if self.consumer.as_ref().is_some_and(|now| now.generation > life.generation) {
+            return Err(wake);
+        }
         self.hand_back();
         let (path, generation) = (Arc::clone(&life.path), life.generation);
-        self.consumer.replace(Consumer { path, generation, wake })
+        Ok(self.consumer.replace(Consumer { path, generation, wake }))
     }
 
     pub(super) fn take(&mut self, generation: Generation) -> Option<Taken<T>> {

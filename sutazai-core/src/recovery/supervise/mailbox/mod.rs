@@ -32,7 +32,7 @@
 //! let crash = Error::new(Code::PANIC, "attempt to divide by zero");
 //! for generation in 1..=2 {
 //!     let life = ChildLife::new("worker", "main>worker", Generation(generation));
-//!     mailbox.attach(&life, Arc::new(|| ()));
+//!     assert!(mailbox.attach(&life, Arc::new(|| ())));
 //!     let message = mailbox.take(life.generation).unwrap();
 //!     assert_eq!(*message.body, "divide by zero");
 //!     mailbox.detach(life.generation, Ending::Crashed(&crash), Timestamp::now());
@@ -41,7 +41,7 @@
 //! let poison = mailbox.poison();
 //! assert_eq!(poison[0].kills[1].generation, Generation(2));
 //! let life = ChildLife::new("worker", "main>worker", Generation(3));
-//! mailbox.attach(&life, Arc::new(|| ()));
+//! assert!(mailbox.attach(&life, Arc::new(|| ())));
 //! assert_eq!(*mailbox.take(life.generation).unwrap().body, "add");
 //! # Ok::<(), Error>(())
 //! ```
@@ -60,6 +60,7 @@ use parking_lot::Mutex;
 use self::letters::{Letters, Place, Taken};
 pub use self::policy::{Kill, MailboxPolicy, MailboxStatus, Overflow, Poison};
 pub use self::worker::{MailboxWorker, Work};
+use super::job::caught;
 use crate::base::time::Timestamp;
 use crate::port::{ChildLife, Generation};
 use crate::{Code, Error, Result};
@@ -157,15 +158,24 @@ impl<T: Send + Sync + 'static> Mailbox<T> {
         Ok(accepted)
     }
 
+    /// Changes the bounds. What is there beyond them stays; a message that was set aside stays so.
+    pub fn set_policy(&self, policy: MailboxPolicy) {
+        self.0.letters.lock().set_policy(policy);
+    }
+
     /// A new life of the child takes over; `wake` is called when there is something to take, and perhaps
-    /// when there is not. What the life before it still has in hand goes back.
-    pub fn attach(&self, life: &ChildLife, wake: Wake) {
-        let (_before, wake) = {
+    /// when there is not. What the life before it still has in hand goes back. False when a later life
+    /// has taken over already: this one was given up while it started.
+    pub fn attach(&self, life: &ChildLife, wake: Wake) -> bool {
+        let (attached, wake) = {
             let mut letters = self.0.letters.lock();
-            let before = letters.attach(life, wake);
-            (before, letters.wake())
+            let attached = letters.attach(life, wake);
+            (attached, letters.wake())
         };
-        woken(wake);
+        if attached.is_ok() {
+            woken(wake);
+        }
+        attached.is_ok()
     }
 
     /// The next message, if there is one and this life is the one that may take it.
@@ -179,12 +189,17 @@ impl<T: Send + Sync + 'static> Mailbox<T> {
     pub fn detach(&self, generation: Generation, ending: Ending<'_>, at: Timestamp) -> usize {
         let detached = self.0.letters.lock().detach(generation, ending, at);
         for (poison, body) in &detached.forgotten {
-            (self.0.on_poison)(Fate::Forgotten(poison, body));
+            self.tell(Fate::Forgotten(poison, body));
         }
         for (poison, body) in &detached.set_aside {
-            (self.0.on_poison)(Fate::SetAside(poison, body));
+            self.tell(Fate::SetAside(poison, body));
         }
         detached.returned + detached.set_aside.len()
+    }
+
+    fn tell(&self, fate: Fate<'_, T>) {
+        // The child's end is not to be held up by whoever panics about it.
+        let _ = caught(|| (self.0.on_poison)(fate));
     }
 
     /// What was set aside, the oldest first.

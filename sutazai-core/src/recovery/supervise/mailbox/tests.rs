@@ -30,7 +30,7 @@ fn what_was_in_hand_goes_back_to_its_place() {
     for n in 1..=4 {
         mailbox.push(n).unwrap();
     }
-    mailbox.attach(&life(1), asleep());
+    assert!(mailbox.attach(&life(1), asleep()));
     let (one, two) = (mailbox.take(Generation(1)).unwrap(), mailbox.take(Generation(1)).unwrap());
     assert_eq!((one.id, *one.body, two.id, *two.body), (1, 1, 2, 2));
     assert!(two.put_back());
@@ -40,10 +40,10 @@ fn what_was_in_hand_goes_back_to_its_place() {
     assert!(mailbox.take(Generation(1)).is_none());
     assert!(mailbox.take(Generation(2)).is_none());
     // A life that was not told of is replaced all the same, and is not to blame.
-    mailbox.attach(&life(2), asleep());
+    assert!(mailbox.attach(&life(2), asleep()));
     let again = mailbox.take(Generation(2)).unwrap();
     assert_eq!((again.id, again.kills), (1, 1));
-    mailbox.attach(&life(3), asleep());
+    assert!(mailbox.attach(&life(3), asleep()));
     assert_eq!(mailbox.detach(Generation(2), Ending::Crashed(&crash()), now()), 0);
     let order: Vec<u32> =
         std::iter::from_fn(|| mailbox.take(Generation(3))).map(|m| *m.body).collect();
@@ -67,7 +67,7 @@ fn poison_is_set_aside_with_its_evidence() {
         mailbox.push(n).unwrap();
     }
     for generation in 1..=6 {
-        mailbox.attach(&life(generation), asleep());
+        assert!(mailbox.attach(&life(generation), asleep()));
         mailbox.take(Generation(generation)).unwrap();
         mailbox.detach(Generation(generation), Ending::Crashed(&crash()), now());
     }
@@ -86,7 +86,7 @@ fn poison_is_set_aside_with_its_evidence() {
     assert_eq!(mailbox.retry(2).unwrap_err().code(), Code::NOT_FOUND);
     assert_eq!(*mailbox.discard(3).unwrap(), 30);
     assert_eq!(mailbox.discard(3).unwrap_err().code(), Code::NOT_FOUND);
-    mailbox.attach(&life(7), asleep());
+    assert!(mailbox.attach(&life(7), asleep()));
     let left: Vec<_> = std::iter::from_fn(|| mailbox.take(Generation(7)))
         .map(|m| (m.id, m.kills, *m.body, m.done()))
         .collect();
@@ -106,7 +106,7 @@ fn bounds_hold() {
     let rejected = full.push(3).unwrap_err();
     assert_eq!((rejected.body, rejected.error.code()), (3, Code::OVERLOADED));
     // What is in hand counts, so that it can always go back.
-    full.attach(&life(1), asleep());
+    assert!(full.attach(&life(1), asleep()));
     let one = full.take(Generation(1)).unwrap();
     assert!(full.push(3).is_err());
     assert!(one.done());
@@ -119,7 +119,7 @@ fn bounds_hold() {
     drops.push(2).unwrap();
     let accepted = drops.push(3).unwrap();
     assert_eq!((accepted.id, accepted.displaced.as_deref()), (3, Some(&1)));
-    drops.attach(&life(1), asleep());
+    assert!(drops.attach(&life(1), asleep()));
     let (_two, _three) = (drops.take(Generation(1)), drops.take(Generation(1)));
     assert!(drops.push(4).is_err(), "all are in hand");
     drops.detach(Generation(1), Ending::Crashed(&crash()), now());
@@ -127,6 +127,10 @@ fn bounds_hold() {
     drops.push(6).unwrap();
     let error = drops.retry(2).unwrap_err();
     assert_eq!((error.code(), drops.poison().len()), (Code::OVERLOADED, 2));
+    // A policy can be changed; what is there beyond it stays.
+    drops.set_policy(MailboxPolicy::default().capacity(1));
+    assert!(drops.push(7).is_err());
+    assert_eq!((drops.status().waiting, drops.poison().len()), (2, 2));
     // The least that a policy can say.
     let least = mailbox(MailboxPolicy::default().capacity(0).kills(0).poison_capacity(0));
     least.push(1).unwrap();
@@ -139,14 +143,14 @@ fn whoever_waits_is_woken() {
     let count = Arc::clone(&woken);
     let wake: Wake = Arc::new(move || *count.lock() += 1);
     let mailbox = mailbox(MailboxPolicy::default());
-    mailbox.attach(&life(1), Arc::clone(&wake));
+    assert!(mailbox.attach(&life(1), Arc::clone(&wake)));
     assert_eq!(*woken.lock(), 0);
     mailbox.push(1).unwrap();
     assert_eq!(*woken.lock(), 1);
     let one = mailbox.take(Generation(1)).unwrap();
     assert!(one.put_back());
     assert_eq!(*woken.lock(), 2);
-    mailbox.attach(&life(2), wake);
+    assert!(mailbox.attach(&life(2), wake));
     assert_eq!(*woken.lock(), 3);
 }
 
@@ -246,7 +250,7 @@ proptest! {
                 }
                 Step::Attach => {
                     generation += 1;
-                    mailbox.attach(&life(generation), asleep());
+                    assert!(mailbox.attach(&life(generation), asleep()));
                     attached = true;
                     for (id, kills) in std::mem::take(&mut model.in_hand) {
                         model.back(id, kills);

@@ -79,8 +79,10 @@ impl<T: Send + Sync + 'static> Child for MailboxWorker<T> {
                 shared.wake();
             }
         };
-        self.0.mailbox.attach(&self.0.life, Arc::new(wake));
-        Ok(ChildStart::Running)
+        if self.0.mailbox.attach(&self.0.life, Arc::new(wake)) {
+            return Ok(ChildStart::Running);
+        }
+        Err(Error::new(Code::TOO_LATE, "a later life has the mailbox"))
     }
 
     /// Waits for the end of the message in hand, until `deadline`.
@@ -144,7 +146,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
             };
             match caught(|| (self.work)(&message)).and_then(|result| result) {
                 // Too late only when it was given up; then this is the last turn.
-                Ok(()) => drop(message.done()),
+                Ok(()) => {
+                    message.done();
+                }
                 Err(error) => {
                     return self.end(Ending::Crashed(&error), ChildExit::Failed(error.clone()));
                 }
@@ -223,6 +227,21 @@ mod tests {
     use crate::base::runtime::Threads;
     use crate::port::Generation;
 
+    #[test]
+    fn a_life_that_comes_too_late_does_not_start() {
+        let runtime = Arc::new(Threads::default());
+        let mailbox: Mailbox<u32> = Mailbox::new(MailboxPolicy::default());
+        let work: Work<u32> = Arc::new(|_| Ok(()));
+        let worker = |generation| {
+            let work = Arc::clone(&work);
+            MailboxWorker::new(mailbox.clone(), runtime.clone(), &life(generation), work)
+        };
+        assert_eq!(worker(2).start(report(2), Moment::FAR), Ok(ChildStart::Running));
+        let late = worker(1).start(report(1), Moment::FAR).unwrap_err();
+        assert_eq!(late.code(), Code::TOO_LATE);
+        assert_eq!(worker(3).start(report(3), Moment::FAR), Ok(ChildStart::Running));
+    }
+
     /// A worker whose first message, in the first delivery, takes until the sender says so.
     struct Stuck {
         worker: Arc<MailboxWorker<u32>>,
@@ -270,6 +289,16 @@ mod tests {
     }
 
     impl Stuck {
+        /// A thread that stops the worker, and has begun to.
+        fn stopping(&self) -> std::thread::JoinHandle<Result<()>> {
+            let worker = Arc::clone(&self.worker);
+            let stop = std::thread::spawn(move || worker.stop(Moment::FAR));
+            while !self.worker.0.state.lock().stopping {
+                std::thread::yield_now();
+            }
+            stop
+        }
+
         /// Another life does the message while the first one still has it, which then cannot end it.
         fn taken_over(self) -> MailboxStatus {
             assert_eq!(self.mailbox.status().waiting, 1);
@@ -296,13 +325,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_waits_for_the_message_in_hand_and_no_other() {
+        let stuck = stuck();
+        stuck.mailbox.push(8).unwrap();
+        let stop = stuck.stopping();
+        assert!(!stop.is_finished());
+        stuck.go.send(()).unwrap();
+        assert!(stuck.late.recv().unwrap());
+        stop.join().unwrap().unwrap();
+        let s = stuck.mailbox.status();
+        assert_eq!((s.done, s.waiting, s.in_hand, s.returned), (1, 1, 0, 0));
+        stuck.runtime.stop(Duration::from_secs(1));
+    }
+
+    #[test]
     fn a_kill_ends_the_wait_for_a_message() {
         let stuck = stuck();
-        let worker = Arc::clone(&stuck.worker);
-        let stop = std::thread::spawn(move || worker.stop(Moment::FAR));
-        while !stuck.worker.0.state.lock().stopping {
-            std::thread::yield_now();
-        }
+        let stop = stuck.stopping();
         stuck.worker.kill();
         stop.join().unwrap().unwrap();
         let s = stuck.taken_over();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::spec::ChildSpec;
+use super::super::spec::{ChildSpec, SupervisorSpec};
 use super::super::state::State;
 use super::node::{AfterStart, AfterStop, Life, Message};
 use super::{Action, Request, Token, Tree};
@@ -16,7 +16,9 @@ impl Request {
     /// The path of the supervisor that it is for.
     fn supervisor(&self) -> Option<&str> {
         match self {
-            Self::StartChild { supervisor, .. } => Some(supervisor),
+            Self::StartChild { supervisor, .. } | Self::Change { supervisor, .. } => {
+                Some(supervisor)
+            }
             Self::TerminateChild { path }
             | Self::RestartChild { path }
             | Self::DeleteChild { path } => path.rsplit_once('>').map(|(above, _)| above),
@@ -57,6 +59,7 @@ impl Tree {
     pub(super) fn on_call(&mut self, supervisor: Generation, token: Token, request: Request) {
         let answer = match request {
             Request::StartChild { spec, .. } => self.add_child(supervisor, token, *spec),
+            Request::Change { spec, .. } => self.change(supervisor, *spec),
             Request::TerminateChild { path } => {
                 self.with_child(supervisor, &path, |tree, child| {
                     tree.stop_these(supervisor, vec![child.place], AfterStop::Answer(token));
@@ -97,6 +100,35 @@ impl Tree {
         let place = sup.children.add(&sup.path, Arc::new(spec), self.now);
         self.start_child(supervisor, place, AfterStart::Answer { token, new: true });
         Ok(false)
+    }
+
+    fn change(&mut self, supervisor: Generation, spec: SupervisorSpec) -> Result<bool> {
+        SupervisorSpec { children: Vec::new(), ..spec.clone() }.check()?;
+        let Some(sup) = self.sups.get_mut(&supervisor) else { return Ok(false) };
+        for (_, entry) in sup.children.iter() {
+            entry.spec.check(spec.auto_shutdown, sup.above + 1)?;
+        }
+        // Its start anew begins with the children that it began with.
+        let spec = SupervisorSpec { children: sup.spec.children.clone(), ..spec };
+        for child in &spec.children {
+            child.check(spec.auto_shutdown, sup.above + 1)?;
+        }
+        let spec = Arc::new(spec);
+        sup.spec = Arc::clone(&spec);
+        sup.intensity.change(spec.intensity, spec.period());
+        let place = self.beings.get(&supervisor).map(|being| (being.owner, being.place));
+        match place {
+            Some((Some(owner), place)) => {
+                let owner = self.sups.get_mut(&owner);
+                if let Some(entry) = owner.and_then(|owner| owner.children.get_mut(place)) {
+                    let below = Some(SupervisorSpec::clone(&spec));
+                    let child = ChildSpec { supervisor: below, ..ChildSpec::clone(&entry.spec) };
+                    entry.spec = Arc::new(child);
+                }
+            }
+            _ => self.root.spec = spec,
+        }
+        Ok(true)
     }
 
     fn with_child(

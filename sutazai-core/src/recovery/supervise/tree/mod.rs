@@ -3,9 +3,9 @@
 //! It calls nothing and reads no clock. Its answers stand in one queue of [`Action`]s, in order.
 //!
 //! Each supervisor works as an Erlang process does: what it is told waits in its inbox while it starts
-//! or stops a child, and then comes in turn. Where OTP waits inside a function, here stands a
-//! [`Job`](node::Job) that says what is waited for and what follows. The names of the steps are those of
-//! OTP's `supervisor.erl`, which `tests/supervise_otp.rs` holds this to.
+//! or stops a child, and then comes in turn. Where OTP waits inside a function, here stands a `Job`
+//! that says what is waited for and what follows. Functions name what they are in OTP's
+//! `supervisor.erl`, which `tests/supervise_otp.rs` holds this to.
 
 mod call;
 mod node;
@@ -102,6 +102,16 @@ pub enum Request {
     DeleteChild {
         /// The path of the child.
         path: String,
+    },
+    /// Changes the strategy, intensity, period, automatic shutdown and backoff of a supervisor, from the
+    /// next end of a child on, and also for when it is itself started anew. Restarts that were counted stay
+    /// counted.
+    Change {
+        /// The path of the supervisor.
+        supervisor: String,
+        /// What it shall be. The children in it are not looked at: they come and go by the other
+        /// requests.
+        spec: Box<SupervisorSpec>,
     },
 }
 

@@ -102,7 +102,7 @@ impl Tree {
             Some(pause) if !pause.is_zero() => {
                 entry.life = Life::None;
                 let until = self.now + pause;
-                match self.from_place(supervisor, place) {
+                match self.first_concerned(supervisor, place) {
                     Some(from) => {
                         let then = AfterStop::Pause { place, until };
                         self.stop_all(supervisor, from, Some(place), then);
@@ -119,7 +119,7 @@ impl Tree {
 
     /// (OTP: `restart/3`, `restart_multiple_children/3`.)
     fn restart_now(&mut self, supervisor: Generation, place: Place) {
-        let Some(from) = self.from_place(supervisor, place) else {
+        let Some(from) = self.first_concerned(supervisor, place) else {
             return self.start_child(supervisor, place, AfterStart::Alone);
         };
         let sup = self.sups.get_mut(&supervisor);
@@ -130,8 +130,8 @@ impl Tree {
         self.stop_all(supervisor, from, Some(place), then);
     }
 
-    /// Where those begin that are restarted with the child at this place; none when it is alone.
-    fn from_place(&self, supervisor: Generation, place: Place) -> Option<Place> {
+    /// The first of those that are restarted with the child at this place; none when it is alone.
+    fn first_concerned(&self, supervisor: Generation, place: Place) -> Option<Place> {
         match self.sups.get(&supervisor)?.spec.strategy {
             Strategy::OneForOne => None,
             Strategy::RestForOne => Some(place),

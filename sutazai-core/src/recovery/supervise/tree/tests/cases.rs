@@ -383,3 +383,71 @@ fn significant_children_end_their_supervisor() {
     assert_eq!((world.state("main>inner"), world.state("main")), (State::Removed, State::Running));
     assert_eq!(world.tree.counts("main"), Some(Counts::default()));
 }
+
+#[test]
+fn a_supervisor_is_changed_while_it_runs_and_stays_so() {
+    let inner = workers(one_for_one().intensity(0, SECOND), ["a", "b"]);
+    let spec = often(one_for_one()).child(ChildSpec::supervisor("in", inner));
+    let mut world = World::started(spec);
+    let change = |world: &mut World, path: &str, spec: SupervisorSpec| {
+        let request = Request::Change { supervisor: path.to_owned(), spec: Box::new(spec) };
+        let token = world.ask(request);
+        world.answers[&token].clone()
+    };
+    let all = SupervisorSpec::new(Strategy::OneForAll).intensity(1, SECOND);
+    assert_eq!(change(&mut world, "main>in", all), Ok(()));
+    let crash = |world: &mut World| {
+        world.exits(world.life("main>in>b"), failure());
+        world.obey();
+        world.story().len()
+    };
+    world.story();
+    // exited, a stopping, waiting, starting, running, b starting, running
+    assert_eq!(crash(&mut world), 7);
+    // The next one is too much; started anew, the supervisor is what it was changed to.
+    crash(&mut world);
+    assert_eq!(crash(&mut world), 7);
+    let status = world.tree.supervisor("main>in", world.now).unwrap();
+    assert_eq!((status.strategy, status.intensity), (Strategy::OneForAll, 1));
+    // What is not valid changes nothing; a significant child holds on to the automatic shutdown.
+    let none = SupervisorSpec::new(Strategy::OneForOne).intensity(1, Duration::ZERO);
+    assert_eq!(change(&mut world, "main>in", none).unwrap_err().code(), Code::INVALID);
+    let any = one_for_one().auto_shutdown(AutoShutdown::AnySignificant);
+    assert_eq!(change(&mut world, "main", any), Ok(()));
+    let spec = ChildSpec::worker("s").restart(Restart::Temporary).significant();
+    world.ask(Request::StartChild { supervisor: "main".to_owned(), spec: Box::new(spec) });
+    world.obey();
+    assert_eq!(change(&mut world, "main", one_for_one()).unwrap_err().code(), Code::INVALID);
+    world.exits(world.life("main>s"), ChildExit::Normal);
+    world.obey();
+    assert_eq!(world.down.take(), Some(Cause::AutoShutdown));
+    // The root, too, starts anew as it was changed.
+    world.tree.start(world.now).unwrap();
+    world.obey();
+    let status = world.tree.status(world.now).unwrap();
+    assert_eq!(status.auto_shutdown, AutoShutdown::AnySignificant);
+}
+
+#[test]
+fn changes_have_a_json_form() {
+    let mut world = World::started(workers(often(one_for_one()), ["a"]));
+    world.exits(world.life("main>a"), failure());
+    let told: Vec<_> = world.changes.iter().map(|c| serde_json::to_value(c).unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            serde_json::json!({
+                "path": "main>a", "kind": "worker", "generation": 2, "from": "running",
+                "to": "exited", "cause": "exited", "exit": "failed", "error": error()
+            }),
+            serde_json::json!({
+                "path": "main>a", "kind": "worker", "generation": 3, "from": "exited",
+                "to": "starting", "cause": "restart"
+            })
+        ]
+    );
+    let request = r#"{"request":"terminate_child","path":"main>a"}"#;
+    world.ask(serde_json::from_str(request).unwrap());
+    world.obey();
+    assert_eq!(world.state("main>a"), State::Stopped);
+}

@@ -195,12 +195,18 @@ fn ask(world: &mut World, n: usize, what: u8) {
     let mut paths: Vec<String> = paths.collect();
     paths.sort();
     let Some(path) = paths.get(n.checked_rem(paths.len()).unwrap_or(0)).cloned() else { return };
-    let request = match what % 4 {
+    let request = match what % 5 {
+        4 => {
+            let supervisor = path.rsplit_once('>').unwrap().0.to_owned();
+            let all = [Whom::OneForOne, Whom::OneForAll, Whom::RestForOne];
+            let spec = SupervisorSpec::new(all[usize::from(what) / 5 % 3]);
+            Request::Change { supervisor, spec: Box::new(spec.intensity(3, KILL_WITHIN)) }
+        }
         0 => Request::TerminateChild { path },
         1 => Request::RestartChild { path },
         2 => Request::DeleteChild { path },
         _ => {
-            let id = format!("new{}", what / 4 % 3);
+            let id = format!("new{}", what / 5 % 3);
             let supervisor = path.rsplit_once('>').unwrap().0.to_owned();
             Request::StartChild { supervisor, spec: Box::new(ChildSpec::worker(id)) }
         }
@@ -223,7 +229,7 @@ fn permanent_children_live(status: &SupervisorStatus) {
 
 /// Thousands with each run; more of them when there is time.
 fn cases() -> u32 {
-    if std::env::var_os("SUTAZAI_LONG").is_some() { 50_000 } else { 1_000 }
+    if std::env::var_os("SUTAZAI_LONG").is_some() { 20_000 } else { 1_000 }
 }
 
 proptest! {
