@@ -88,7 +88,8 @@ pub enum Request {
         spec: Box<ChildSpec>,
     },
     /// Stops a child. It is not started again by itself, but it may be with a restart of its siblings;
-    /// a temporary one is forgotten.
+    /// a temporary one is forgotten. When its start had failed in a restart of several, and was to be tried
+    /// again, those after it stay as they are, as in OTP.
     TerminateChild {
         /// The path of the child.
         path: String,
