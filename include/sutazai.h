@@ -217,6 +217,9 @@
 /** a checkpoint was restored in part or not at all (critical) */
 #define SUTAZAI_RECOVERY_RESTORE_FAILED 9011
 
+/** a supervised child failed to start (persistent) */
+#define SUTAZAI_RECOVERY_CHILD_START 9012
+
 
 /**
  * The version of the binary interface that this header describes. Functions and the ends of

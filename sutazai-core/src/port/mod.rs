@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod auth;
+pub mod child;
 pub mod component;
 pub mod config;
 pub mod failsafe;
@@ -27,6 +28,7 @@ pub mod task;
 pub use crate::observe::LogSink;
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
+pub use child::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Children, Generation};
 pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use failsafe::{FailsafeStage, SafeContext};

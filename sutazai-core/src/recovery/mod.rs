@@ -13,6 +13,9 @@
 //!
 //! [`Failsafe`] takes the whole system into its safe state, in stages and within a bounded time.
 //!
+//! [`supervise`] keeps things alive as Erlang/OTP does: trees of supervisors that restart their children,
+//! and give up one level after the other; and mailboxes, in which a child's work outlives the child.
+//!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
@@ -26,6 +29,7 @@ mod isolate;
 mod playbook;
 mod rate;
 mod retry;
+pub mod supervise;
 
 pub use breaker::{
     Breaker, BreakerPermit, BreakerPolicy, BreakerState, BreakerStatus, Change, Forced, OnChange,
@@ -54,3 +58,4 @@ pub use playbook::{
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};
+pub use supervise::{Supervisor, SupervisorSpec};

@@ -208,6 +208,7 @@ codes! {
     SAFE_STATE = 9009, "recovery.safe_state", Persistent, "the system is in its safe state and takes no calls";
     ACTION_REFUSED = 9010, "recovery.action_refused", Persistent, "an action was not taken: cooling down, not approved, or beyond its bound";
     RESTORE_FAILED = 9011, "recovery.restore_failed", Critical, "a checkpoint was restored in part or not at all";
+    CHILD_START = 9012, "recovery.child_start", Persistent, "a supervised child failed to start";
 }
 
 #[cfg(test)]
