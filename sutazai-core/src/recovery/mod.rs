@@ -3,6 +3,9 @@
 //! Each part is a state machine that takes the time and does no I/O; each is useful alone, and the
 //! kernel composes them into the guard step of its call.
 //!
+//! [`Guard`] is what stands between a call and trouble: [`Breaker`], [`Budget`], [`Bulkhead`] and
+//! [`RateLimit`] are its parts, and it retries, hedges and ends calls.
+//!
 //! [`Degradation`] does less when not everything can be done: named levels, entered and left by rules
 //! on signals, and what each feature does at each.
 //!
