@@ -2,7 +2,7 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`].
+//! [`Guard`], [`Recorder`]; and what recovery rolls back: [`SagaStep`], [`Checkpointed`].
 //!
 //! All are object-safe and `Send + Sync`, take the time as an argument where they need it, and are
 //! called without any lock held.
@@ -12,12 +12,14 @@
 
 pub mod agent;
 pub mod auth;
+pub mod checkpoint;
 pub mod component;
 pub mod config;
 pub mod guard;
 pub mod monitor;
 pub mod record;
 pub mod route;
+pub mod saga;
 pub mod scanner;
 pub mod session;
 pub mod task;
@@ -25,12 +27,14 @@ pub mod task;
 pub use crate::observe::LogSink;
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
+pub use checkpoint::Checkpointed;
 pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
 pub use record::{CallRecord, Recorder};
 pub use route::{Candidate, Candidates, Router};
+pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};
 pub use task::{Outcome, Task, Trace};

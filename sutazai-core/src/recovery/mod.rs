@@ -8,10 +8,13 @@
 
 mod breaker;
 mod bulkhead;
+mod caught;
 mod chance;
 mod guard;
 mod rate;
 mod retry;
+mod saga;
+mod tables;
 
 pub use breaker::{
     Breaker, BreakerPermit, BreakerPolicy, BreakerState, BreakerStatus, Change, Forced, OnChange,
@@ -24,3 +27,11 @@ pub use guard::{
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};
+pub use saga::{
+    OnResume, Resumed, Saga, SagaConfig, SagaDetail, SagaEntry, SagaEvent, SagaFailure, SagaFilter,
+    SagaId, SagaNews, SagaObserver, SagaPolicy, SagaState, SagaStepState, SagaStepView, SagaTransition,
+    SagaView, Sagas, StepPolicy, publish_sagas, step_fn,
+};
+#[cfg(feature = "store")]
+pub use saga::{effect_of, once};
+pub use tables::MIGRATIONS;
