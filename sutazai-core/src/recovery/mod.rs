@@ -5,11 +5,15 @@
 //!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
+//!
+//! **Rollback.** [`Sagas`] run steps with compensations, durable in the store and resumed after a crash;
+//! [`Checkpoints`] save the state of named things together, and put it back.
 
 mod breaker;
 mod bulkhead;
 mod caught;
 mod chance;
+mod checkpoint;
 mod guard;
 mod rate;
 mod retry;
@@ -21,6 +25,11 @@ pub use breaker::{
     Outcome, Why, Window,
 };
 pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
+pub use checkpoint::{
+    CheckpointConfig, CheckpointDetail, CheckpointDiff, CheckpointId, CheckpointNews,
+    CheckpointObserver, CheckpointPartView, CheckpointView, Checkpoints, Restored,
+    publish_checkpoints,
+};
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
     Judgement, Next, Share, SharedParts,
@@ -29,8 +38,8 @@ pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};
 pub use saga::{
     OnResume, Resumed, Saga, SagaConfig, SagaDetail, SagaEntry, SagaEvent, SagaFailure, SagaFilter,
-    SagaId, SagaNews, SagaObserver, SagaPolicy, SagaState, SagaStepState, SagaStepView, SagaTransition,
-    SagaView, Sagas, StepPolicy, publish_sagas, step_fn,
+    SagaId, SagaNews, SagaObserver, SagaPolicy, SagaState, SagaStepState, SagaStepView,
+    SagaTransition, SagaView, Sagas, StepPolicy, publish_sagas, step_fn,
 };
 #[cfg(feature = "store")]
 pub use saga::{effect_of, once};

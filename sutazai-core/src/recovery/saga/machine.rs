@@ -286,9 +286,7 @@ impl Machine {
                 let own = self.plan.steps.get(step).and_then(|policy| policy.undo_retry.clone());
                 let retry = own.unwrap_or_else(|| self.plan.undo_retry.clone());
                 match self.wait(&retry, &error) {
-                    Some(wait) => {
-                        self.record_then(SagaEvent::UndoRetrying { step, failure }, wait)
-                    }
+                    Some(wait) => self.record_then(SagaEvent::UndoRetrying { step, failure }, wait),
                     None => self.record(SagaEvent::Stuck { step, failure }),
                 }
             }

@@ -270,11 +270,7 @@ impl Sagas {
     /// [`Code::NOT_FOUND`] when none of this name is defined; [`Code::OVERLOADED`] when as many as
     /// [`SagaConfig::most`] are unfinished; [`Code::INVALID`] for an input of more than 256 KiB;
     /// [`Code::NOT_RUNNING`] after a stop.
-    pub fn run(
-        &self,
-        name: &str,
-        input: impl Into<Payload>,
-    ) -> Result<(SagaId, Ticket<Payload>)> {
+    pub fn run(&self, name: &str, input: impl Into<Payload>) -> Result<(SagaId, Ticket<Payload>)> {
         let inner = &self.0;
         if inner.is_stopping() {
             return Err(Error::new(Code::NOT_RUNNING, "what runs sagas has been stopped")
@@ -291,7 +287,8 @@ impl Sagas {
         };
         let until = timeout.map_or(Moment::FAR, |timeout| inner.runtime.now() + timeout);
         let id = inner.ids.next(now);
-        let machine = Machine::begin(begun.clone(), Arc::new(saga.plan()), until, inner.chance(id))?;
+        let machine =
+            Machine::begin(begun.clone(), Arc::new(saga.plan()), until, inner.chance(id))?;
         // Said here rather than through the ticket: nothing of it exists yet.
         Line::new(first_view(id, &saga, now), 0, &begun)?;
         inner.take_place()?;
@@ -382,9 +379,10 @@ impl Sagas {
         };
         let answer = match story.phase {
             Phase::Done => Ok(story.gave.last().cloned().flatten().unwrap_or_default()),
-            Phase::Undone | Phase::Resolved => {
-                Err(why(Error::new(Code::SAGA_UNDONE, "the saga failed, and was undone"), &story.failure))
-            }
+            Phase::Undone | Phase::Resolved => Err(why(
+                Error::new(Code::SAGA_UNDONE, "the saga failed, and was undone"),
+                &story.failure,
+            )),
             Phase::Stuck(_) => {
                 Err(why(Error::new(Code::SAGA_STUCK, "the saga is stuck"), &story.trouble))
             }
@@ -642,10 +640,8 @@ pub fn publish_sagas(bus: &Bus) -> SagaObserver {
             SagaNews::SetAside { .. } => "set_aside",
         };
         // The subject is well-formed.
-        let _ = bus.publish(
-            format!("recovery.saga.{what}"),
-            Payload::json(news).unwrap_or_default(),
-        );
+        let _ =
+            bus.publish(format!("recovery.saga.{what}"), Payload::json(news).unwrap_or_default());
     })
 }
 

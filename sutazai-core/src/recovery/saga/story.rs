@@ -86,7 +86,9 @@ impl Story {
     pub(super) fn apply(&mut self, event: &SagaEvent) -> Result<()> {
         let all = self.steps.len();
         let (phase, tries) = match (self.phase, event) {
-            (Phase::Ready(next), SagaEvent::StepStarted { step }) if *step == next && next < all => {
+            (Phase::Ready(next), SagaEvent::StepStarted { step })
+                if *step == next && next < all =>
+            {
                 (Phase::Acting(next), 1)
             }
             (Phase::Acting(at), SagaEvent::StepRetrying { step, .. }) if *step == at => {

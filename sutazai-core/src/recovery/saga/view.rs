@@ -11,9 +11,7 @@ use crate::base::payload::Payload;
 use crate::base::time::Timestamp;
 
 /// Where a saga stands.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SagaState {
     /// On its way forward.
@@ -49,16 +47,9 @@ impl SagaState {
     }
 
     pub(super) fn named(name: &str) -> Option<Self> {
-        [
-            Self::Running,
-            Self::Compensating,
-            Self::Done,
-            Self::Undone,
-            Self::Stuck,
-            Self::Resolved,
-        ]
-        .into_iter()
-        .find(|state| state.name() == name)
+        [Self::Running, Self::Compensating, Self::Done, Self::Undone, Self::Stuck, Self::Resolved]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 }
 

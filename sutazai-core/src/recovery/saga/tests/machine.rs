@@ -236,7 +236,11 @@ impl World {
             Way::Undo => Phase::Undoing(step),
         };
         prop_assert_eq!(Story::of(&self.journal).unwrap().phase, started);
-        prop_assert_eq!(machine.decide(self.now), Decision::Busy, "a step is called once at a time");
+        prop_assert_eq!(
+            machine.decide(self.now),
+            Decision::Busy,
+            "a step is called once at a time"
+        );
         self.calls.push((step, way));
         match self.next_fate() {
             Fate::Succeed => {
