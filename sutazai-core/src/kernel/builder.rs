@@ -31,6 +31,8 @@ pub struct Builder {
     pub(super) components: Vec<Arc<dyn Component>>,
     pub(super) migrations: Vec<Migrations>,
     pub(super) container: Container,
+    #[cfg(feature = "recovery")]
+    pub(super) rollback: super::rollback::Given,
     #[cfg(feature = "agent")]
     pub(super) agents: Vec<Arc<dyn Agent>>,
 }

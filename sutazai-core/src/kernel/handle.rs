@@ -59,13 +59,18 @@ impl Kernel {
         let runtime = builder.runtime.unwrap_or_else(|| threads(&limits));
         let injector = builder.container.seal()?;
         let data_dir = builder.data_dir.map(DataDir::open).transpose()?;
+        let mut migrations = super::migrations();
+        migrations.extend(builder.migrations);
         let store = match &data_dir {
-            Some(dir) => Store::open(dir, &builder.migrations)?,
-            None => Store::memory(&builder.migrations)?,
+            Some(dir) => Store::open(dir, &migrations)?,
+            None => Store::memory(&migrations)?,
         };
         let bus = Bus::new(Arc::clone(&runtime));
-        let ids = Arc::new(IdSource::new(builder.seed.unwrap_or_else(fresh_seed)));
+        let seed = builder.seed.unwrap_or_else(fresh_seed);
+        let ids = Arc::new(IdSource::new(seed));
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
+        #[cfg(feature = "recovery")]
+        let rollback = builder.rollback.build(&runtime, &store, &bus, &kept, seed)?;
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
             clock: Clock::new(&*runtime),
@@ -84,6 +89,8 @@ impl Kernel {
                     .unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
                 recorders: builder.recorders,
             },
+            #[cfg(feature = "recovery")]
+            rollback,
             limits,
             runtime,
             bus,
@@ -147,6 +154,8 @@ impl Kernel {
                     let log = self.log();
                     log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
                 }
+                #[cfg(feature = "recovery")]
+                shared.resume_sagas();
                 Ok(())
             }
             Err(error) => {
@@ -237,8 +246,8 @@ impl Kernel {
         &self.shared.limits
     }
 
-    /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*` and
-    /// `call.failed`.
+    /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*`,
+    /// `call.failed` and `recovery.*`.
     pub fn bus(&self) -> &Bus {
         &self.shared.bus
     }
@@ -298,8 +307,13 @@ impl Owner {
             };
         }
         shared.publish("kernel.draining", serde_json::Value::Null);
+        let drained = shared.runtime.now() + grace;
+        // Before the calls: a saga's step may be waiting for one.
+        #[cfg(feature = "recovery")]
+        shared.rollback.stop(drained);
         if shared.runtime.may_block() {
             // On a worker of the pool its slot is lent out: the calls may need it.
+            let grace = drained.since(shared.runtime.now());
             let _ = block(|| shared.load.wait_idle(grace));
         }
         self.end(grace)

@@ -54,6 +54,10 @@ mod load;
 #[cfg(feature = "config")]
 mod manifest;
 mod record;
+#[cfg(feature = "recovery")]
+mod rollback;
+#[cfg(all(feature = "recovery", feature = "agent"))]
+mod saga_agents;
 mod shared;
 mod status;
 mod steps;
@@ -62,6 +66,8 @@ pub use builder::Builder;
 pub use handle::Kernel;
 pub use limits::Limits;
 pub use record::LogConfig;
+#[cfg(all(feature = "recovery", feature = "agent"))]
+pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
@@ -85,4 +91,12 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Error {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "not a text".to_owned());
     Error::new(Code::PANIC, "code that the kernel called panicked").with("panic", message)
+}
+
+/// The tables of the rooms that are built in.
+fn migrations() -> Vec<crate::store::Migrations> {
+    vec![
+        #[cfg(feature = "recovery")]
+        crate::recovery::MIGRATIONS,
+    ]
 }

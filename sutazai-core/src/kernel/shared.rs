@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(super) steps: Steps,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,
+    #[cfg(feature = "recovery")]
+    pub(super) rollback: super::rollback::Rollback,
     #[cfg(feature = "agent")]
     pub(super) agents: Registry,
     #[cfg(feature = "agent")]

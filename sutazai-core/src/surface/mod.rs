@@ -22,6 +22,8 @@
 
 #[cfg(feature = "agent")]
 mod agent;
+#[cfg(feature = "recovery")]
+mod checkpoint;
 #[cfg(feature = "config")]
 mod config;
 mod dispatch;
@@ -29,6 +31,8 @@ mod event;
 mod kernel;
 mod observe;
 mod operation;
+#[cfg(feature = "recovery")]
+mod saga;
 mod store;
 
 pub use dispatch::Surface;
@@ -47,6 +51,11 @@ pub fn operations() -> &'static [Operation] {
         config::rows(&mut table);
         event::rows(&mut table);
         observe::rows(&mut table);
+        #[cfg(feature = "recovery")]
+        {
+            checkpoint::rows(&mut table);
+            saga::rows(&mut table);
+        }
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
         table

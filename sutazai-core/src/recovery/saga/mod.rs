@@ -271,6 +271,36 @@ impl Sagas {
     /// [`SagaConfig::most`] are unfinished; [`Code::INVALID`] for an input of more than 256 KiB;
     /// [`Code::NOT_RUNNING`] after a stop.
     pub fn run(&self, name: &str, input: impl Into<Payload>) -> Result<(SagaId, Ticket<Payload>)> {
+        let (run, begun) = self.prepare(name, input.into())?;
+        let (ticket, reply) = self.0.pair();
+        let weak = Arc::downgrade(&run);
+        reply.on_cancel(move || {
+            if let Some(run) = weak.upgrade() {
+                run.cancel();
+            }
+        });
+        let _ = run.tell(reply);
+        let id = run.id;
+        self.0.enter(&run);
+        run.open(begun, None);
+        Ok((id, ticket))
+    }
+
+    /// As [`run`](Self::run), for one that goes on whoever waits: the ticket answers when the beginning is
+    /// in the store, and what happens to it does not touch the saga.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn begin(&self, name: &str, input: impl Into<Payload>) -> Result<Ticket<SagaId>> {
+        let (run, begun) = self.prepare(name, input.into())?;
+        let (ticket, reply) = self.0.pair();
+        self.0.enter(&run);
+        run.open(begun, Some(reply));
+        Ok(ticket)
+    }
+
+    /// One that has all but begun.
+    fn prepare(&self, name: &str, input: Payload) -> Result<(Arc<Run>, SagaEvent)> {
         let inner = &self.0;
         if inner.is_stopping() {
             return Err(Error::new(Code::NOT_RUNNING, "what runs sagas has been stopped")
@@ -282,28 +312,17 @@ impl Sagas {
         let begun = SagaEvent::Begun {
             name: Arc::clone(&saga.name),
             steps: saga.names(),
-            input: input.into(),
+            input,
             deadline: timeout.map(|timeout| (now + timeout).as_nanos()),
         };
         let until = timeout.map_or(Moment::FAR, |timeout| inner.runtime.now() + timeout);
         let id = inner.ids.next(now);
-        let machine =
-            Machine::begin(begun.clone(), Arc::new(saga.plan()), until, inner.chance(id))?;
-        // Said here rather than through the ticket: nothing of it exists yet.
+        let plan = Arc::new(saga.plan());
+        let machine = Machine::begin(begun.clone(), plan, until, inner.chance(id))?;
+        // Said here rather than through a ticket: nothing of it exists yet.
         Line::new(first_view(id, &saga, now), 0, &begun)?;
         inner.take_place()?;
-        let run = Run::new(id, now, saga, inner, machine);
-        let (ticket, reply) = inner.pair();
-        let weak = Arc::downgrade(&run);
-        reply.on_cancel(move || {
-            if let Some(run) = weak.upgrade() {
-                run.cancel();
-            }
-        });
-        let _ = run.tell(reply);
-        inner.live.lock().insert(id, Arc::clone(&run));
-        run.open(begun);
-        Ok((id, ticket))
+        Ok((Run::new(id, now, saga, inner, machine), begun))
     }
 
     /// Finds the sagas that an earlier process left unfinished, and goes on with those whose definition
@@ -358,16 +377,11 @@ impl Sagas {
         let inner = &self.0;
         let (ticket, reply) = inner.pair();
         let live = inner.live.lock().get(&id).cloned();
-        let reply = match live.map(|run| run.tell(reply)) {
-            Some(Ok(())) => return Ok(ticket),
-            Some(Err(reply)) => reply,
-            None => {
-                drop(ticket);
-                return self.ended(id);
-            }
-        };
-        drop((ticket, reply));
-        self.ended(id)
+        match live.map(|run| run.tell(reply)) {
+            Some(Ok(())) => Ok(ticket),
+            // It has just come to its end.
+            Some(Err(_)) | None => self.ended(id),
+        }
     }
 
     /// The answer of one that this process is not at.
@@ -437,7 +451,7 @@ impl Sagas {
         if !inner.enter(&run) {
             return Err(not_stuck(id, operation));
         }
-        run.open(SagaEvent::Retried);
+        run.open(SagaEvent::Retried, None);
         Ok(ticket)
     }
 
@@ -625,7 +639,7 @@ impl Inner {
         self.seed ^ id.chance()
     }
 
-    fn pair(&self) -> (Ticket<Payload>, Reply<Payload>) {
+    fn pair<T: 'static>(&self) -> (Ticket<T>, Reply<T>) {
         ticket::pair_with(Box::new(Waits(Arc::clone(&self.runtime))))
     }
 }
@@ -657,8 +671,8 @@ fn not_stuck(id: SagaId, operation: &'static str) -> Error {
 /// Tells a ticket whether it may be waited for.
 struct Waits(Arc<dyn Runtime>);
 
-impl Hook<Payload> for Waits {
-    fn settled(&self, _answer: &Result<Payload>, _by: Settled) {}
+impl<T> Hook<T> for Waits {
+    fn settled(&self, _answer: &Result<T>, _by: Settled) {}
     fn finished(&self) {}
     fn may_block(&self) -> bool {
         self.0.may_block()

@@ -58,6 +58,8 @@ pub(super) struct Run {
 struct State {
     machine: Machine,
     replies: Vec<Reply<Payload>>,
+    /// Who waits for its beginning to be written.
+    opened: Option<Reply<SagaId>>,
     /// How often in a row the store or the pool has refused.
     refused: u32,
     /// This process is no longer at it.
@@ -72,7 +74,7 @@ impl Run {
         inner: &Arc<Inner>,
         machine: Machine,
     ) -> Arc<Self> {
-        let state = State { machine, replies: Vec::new(), refused: 0, over: false };
+        let state = State { machine, replies: Vec::new(), opened: None, refused: 0, over: false };
         Arc::new(Self {
             id,
             began,
@@ -106,9 +108,10 @@ impl Run {
         forward
     }
 
-    /// Writes the event that opens it: it has begun, or is tried again.
-    pub(super) fn open(self: &Arc<Self>, event: SagaEvent) {
+    /// Writes the event that opens it: it has begun, or is tried again. `opened` is answered then.
+    pub(super) fn open(self: &Arc<Self>, event: SagaEvent, opened: Option<Reply<SagaId>>) {
         if let Some(inner) = self.inner.upgrade() {
+            self.state.lock().opened = opened;
             self.write(&inner, event);
         }
     }
@@ -170,14 +173,18 @@ impl Run {
     fn written(self: &Arc<Self>) {
         let Some(inner) = self.inner.upgrade() else { return };
         let now = inner.runtime.now();
-        let recorded = {
+        let (recorded, opened) = {
             let mut state = self.state.lock();
             state.refused = 0;
-            state.machine.recorded(now)
+            (state.machine.recorded(now), state.opened.take())
         };
         match recorded {
             Ok(event) => {
                 inner.announce(self.id, &self.saga, &event);
+                if let Some(opened) = opened {
+                    // One who no longer waits is no trouble.
+                    let _ = opened.send(self.id);
+                }
                 self.pump();
             }
             Err(error) => self.hold(&inner, error),
@@ -307,16 +314,18 @@ impl Run {
     }
 
     fn leave(self: &Arc<Self>, inner: &Arc<Inner>, answer: &Result<Payload>) {
-        let replies = {
+        let (replies, opened) = {
             let mut state = self.state.lock();
             if std::mem::replace(&mut state.over, true) {
                 return;
             }
-            std::mem::take(&mut state.replies)
+            (std::mem::take(&mut state.replies), state.opened.take())
         };
         inner.left(self.id);
+        if let (Some(opened), Err(error)) = (opened, answer) {
+            let _ = opened.fail(error.clone());
+        }
         for reply in replies {
-            // One who no longer waits is no trouble.
             let _ = reply.answer(answer.clone());
         }
     }
