@@ -231,8 +231,9 @@ struct End {
 /// A saga killed at these points, one a process, and then left to come to its end.
 fn killed_at(kind: Kind, kills: &[usize]) -> End {
     let folder = tempfile::tempdir().unwrap();
-    for at in kills {
-        child(folder.path(), kind, *at);
+    for (number, at) in kills.iter().enumerate() {
+        let killed = child(folder.path(), kind, *at);
+        assert!(killed || number > 0, "{kind:?} is not killed at {at}");
     }
     if !folder.path().join("end").exists() || kills.is_empty() {
         assert!(!child(folder.path(), kind, 0));
