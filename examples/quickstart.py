@@ -23,7 +23,7 @@ def main() -> None:
             await asyncio.sleep(0.05)
             return f"the text of {name}"
 
-        @kernel.agent(skills=["judge"], deadline=0.2)
+        @kernel.agent(skills=["judge"], timeout=0.2)
         def judge(text: str) -> str:
             """What an agent does wrong is an error with a class; the kernel lives on."""
             if not text:

@@ -115,6 +115,9 @@
 /** the database refused an operation (transient) */
 #define SUTAZAI_STORE_FAILED 3004
 
+/** what the database's writer runs does not come to its end (critical) */
+#define SUTAZAI_STORE_HANGS 3005
+
 /** the manifest is not valid (persistent) */
 #define SUTAZAI_CONFIG_MANIFEST_INVALID 4000
 
@@ -178,6 +181,42 @@
 /** the caller may not do this (persistent) */
 #define SUTAZAI_SECURITY_DENIED 8001
 
+/** the circuit breaker is open: the target has been failing (transient) */
+#define SUTAZAI_RECOVERY_BREAKER_OPEN 9000
+
+/** the rate limit leaves no room for this call (transient) */
+#define SUTAZAI_RECOVERY_RATE_LIMITED 9001
+
+/** as many calls as the bulkhead allows run and wait (transient) */
+#define SUTAZAI_RECOVERY_BULKHEAD_FULL 9002
+
+/** the target is set apart because it harms the rest (transient) */
+#define SUTAZAI_RECOVERY_QUARANTINED 9003
+
+/** the feature is off at the present level of degradation (transient) */
+#define SUTAZAI_RECOVERY_DEGRADED 9004
+
+/** the task was set aside: it brought its agent down twice (persistent) */
+#define SUTAZAI_RECOVERY_POISON 9005
+
+/** children had to be restarted more often than their supervisor allows (critical) */
+#define SUTAZAI_RECOVERY_INTENSITY 9006
+
+/** a step failed, and what had been done was undone (persistent) */
+#define SUTAZAI_RECOVERY_SAGA_UNDONE 9007
+
+/** a compensation failed: what was done is undone in part (critical) */
+#define SUTAZAI_RECOVERY_SAGA_STUCK 9008
+
+/** the system is in its safe state and takes no calls (persistent) */
+#define SUTAZAI_RECOVERY_SAFE_STATE 9009
+
+/** an action was not taken: cooling down, not approved, or beyond its bound (persistent) */
+#define SUTAZAI_RECOVERY_ACTION_REFUSED 9010
+
+/** a checkpoint was restored in part or not at all (critical) */
+#define SUTAZAI_RECOVERY_RESTORE_FAILED 9011
+
 
 /**
  * The version of the binary interface that this header describes. Functions and the ends of
@@ -226,6 +265,21 @@
 #define SUTAZAI_LIFETIME_TRANSIENT 3
 
 /**
+ * For `sutazai_guard_force`: the breaker decides for itself again, from closed.
+ */
+#define SUTAZAI_FORCE_NONE 0
+
+/**
+ * For `sutazai_guard_force`: no call passes.
+ */
+#define SUTAZAI_FORCE_OPEN 1
+
+/**
+ * For `sutazai_guard_force`: all calls pass, whatever comes of them.
+ */
+#define SUTAZAI_FORCE_CLOSED 2
+
+/**
  * Log level: every step.
  */
 #define SUTAZAI_TRACE 1
@@ -261,6 +315,11 @@ typedef struct sutazai_error sutazai_error;
  * was pulled is the caller's, freed by `sutazai_event_free`.
  */
 typedef struct sutazai_event sutazai_event;
+
+/**
+ * Stands between a call and trouble. May be used by any number of threads at once.
+ */
+typedef struct sutazai_guard sutazai_guard;
 
 /**
  * One operations kernel. Several may live in a process; each has threads, agents and state of its
@@ -535,6 +594,25 @@ typedef struct sutazai_factory_table {
     void (*destroy)(void *user, void *value);
 } sutazai_factory_table;
 
+/**
+ * One try, as the function that is guarded sees it.
+ */
+typedef struct sutazai_attempt {
+    /**
+     * `sizeof(sutazai_attempt)` of the library: fields beyond it are not there.
+     */
+    size_t size;
+    /**
+     * 1 for the first try.
+     */
+    uint32_t number;
+    /**
+     * Milliseconds until the try is given up, `SUTAZAI_FOREVER` for never. It is not interrupted then,
+     * but not tried again.
+     */
+    uint64_t left_ms;
+} sutazai_attempt;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -598,8 +676,10 @@ uint32_t sutazai_error_class(const struct sutazai_error *error);
 const char *sutazai_error_name(const struct sutazai_error *error);
 
 /**
- * The error in one line for a person: what failed, why, with what, what to do about it, and the
- * causes. "" for NULL. NUL-terminated, valid as long as the error.
+ * The error for a person, in one line: what failed, why, with what, what to do about it, and the
+ * causes. Of something that was parsed (a manifest), the offending line and a caret follow; an
+ * error that stands for several problems shows each of them, from a line of its own. "" for NULL.
+ * NUL-terminated, valid as long as the error; no line break at the end.
  *
  * Pointers:
  * `error` is NULL or live.
@@ -607,8 +687,27 @@ const char *sutazai_error_name(const struct sutazai_error *error);
 const char *sutazai_error_message(const struct sutazai_error *error);
 
 /**
+ * How many problems the error stands for: 1, unless something was checked as a whole (a manifest,
+ * the components) and has several; 0 for NULL.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+size_t sutazai_error_problem_count(const struct sutazai_error *error);
+
+/**
+ * One of the problems that the error stands for, in order, as an error of its own: to be freed. The
+ * first is the error itself where it stands for one only. NULL for NULL, and beyond the last.
+ *
+ * Pointers:
+ * `error` is NULL or live.
+ */
+struct sutazai_error *sutazai_error_problem(const struct sutazai_error *error, size_t index);
+
+/**
  * The error as JSON: `{code, name, class, message, operation?, context?, advice?, location?,
- * causes?}`.
+ * causes?, problems?}`. `problems` has each of them in this form when they are several; the other
+ * fields are then those of the first.
  *
  * Pointers:
  * `error` is NULL or live; `out` is NULL or good for writing.
@@ -643,7 +742,8 @@ void sutazai_buffer_free(struct sutazai_buffer *buffer);
  * - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
  * - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
  *   (readable text on standard error; false), `file` (JSON lines)
- * - `limits`: `calls`, `deadline_ms` (0 for none), `pool` (threads), `queue`, `spans`, `records`
+ * - `limits`: `calls`, `timeout_ms` (of a call that names none; 0 for as long as it likes), `pool`
+ *   (threads), `queue`, `spans`, `records`
  *
  * Errors:
  * `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data
@@ -675,16 +775,20 @@ struct sutazai_error *sutazai_kernel_start(struct sutazai_kernel *kernel);
  * Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
  * rest are answered `SUTAZAI_BASE_CANCELLED`; agents, components and threads end. Blocks for at
  * most about twice `grace_ms`. At the end the values are let go of that were provided, in the
- * reverse order of their building. Does nothing when it is stopped already. Handles stay good: what
- * needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
+ * reverse order of their building. Does nothing when it is stopped already; while another thread is
+ * in it, it returns at once and leaves the calls under way no longer than its own `grace_ms`. Handles
+ * stay good: what needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
  *
  * Errors:
  * `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+ * `SUTAZAI_STORE_HANGS` when a write of the store has not returned after `grace_ms`, or 5 s when that
+ * is less: the data directory stays locked until it does.
  *
  * Pointers:
  * `kernel` is NULL or live.
  */
-struct sutazai_error *sutazai_kernel_stop(struct sutazai_kernel *kernel, uint64_t grace_ms);
+struct sutazai_error *sutazai_kernel_stop(struct sutazai_kernel *kernel,
+                                          uint64_t grace_ms);
 
 /**
  * Moves the clock of a kernel with `"clock": "virtual"` on by `ms` milliseconds, running on this
@@ -901,7 +1005,7 @@ void sutazai_ticket_free(struct sutazai_ticket *ticket);
 /**
  * Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
  * (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
- * `concurrency`, `deadline_ms`, `labels`. The table is copied. Its `user` belongs to the library
+ * `concurrency`, `timeout_ms`, `labels`. The table is copied. Its `user` belongs to the library
  * from now on: `drop` is called once, also when this function fails (unless the table is NULL or
  * its `size` is not possible).
  *
@@ -1269,6 +1373,95 @@ void *sutazai_value_get(const struct sutazai_value *value);
  * `value` is NULL or live, and nobody uses it any more.
  */
 void sutazai_value_free(struct sutazai_value *value);
+
+/**
+ * Makes a guard. `policy` is JSON, each field optional (an empty text is fine, and does nothing):
+ *
+ * - `timeout_ms` for the whole call, `attempt_timeout_ms` for each try
+ * - `retry`: `{attempts, base_ms, max_ms, jitter, hinted}`; `budget`: `{capacity, per_success,
+ *   per_second, cost, timeout_cost}`
+ * - `breaker`: `{consecutive, failure_rate, slow_rate, slow_ms, window, minimum, open_ms, open_max_ms,
+ *   probes, close_after, counts}`
+ * - `bulkhead`: `{concurrency, queue}`; `rate`: `{calls, period_ms, burst}`
+ * - `share`: names of a `budget`, `breaker`, `bulkhead`, `rate` that it shares with other guards of the
+ *   same kernel
+ *
+ * A part that is given as `{}` has its defaults. `kernel` may be NULL: then the time is the system's,
+ * and nothing is shared. The guard may outlive the kernel.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a policy that is not one, naming the field.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `name` and `policy` are good for reading; `out` is NULL or good for
+ * writing.
+ */
+struct sutazai_error *sutazai_guard_new(const struct sutazai_kernel *kernel,
+                                        const char *name,
+                                        size_t name_len,
+                                        const char *policy,
+                                        size_t policy_len,
+                                        struct sutazai_guard **out);
+
+/**
+ * Calls `function`, as often as it takes, on this thread, and blocks meanwhile. `function` answers NULL
+ * for success or an error, which the library takes over: one that is transient is tried again. It must
+ * not throw or longjmp, and may use the guard itself.
+ *
+ * Errors:
+ * The last error of `function`, with the reason why nothing more was tried; what the guard rejected:
+ * `SUTAZAI_RECOVERY_BREAKER_OPEN`, `SUTAZAI_RECOVERY_BULKHEAD_FULL`, `SUTAZAI_RECOVERY_RATE_LIMITED`;
+ * `SUTAZAI_BASE_DEADLINE_EXCEEDED` when there was no place in time.
+ *
+ * Pointers:
+ * `guard` is NULL or live; `function` is NULL or may be called with `user` on this thread.
+ */
+struct sutazai_error *sutazai_guard_run(const struct sutazai_guard *guard,
+                                        struct sutazai_error *(*function)(void *user,
+                                                                          const struct sutazai_attempt *attempt),
+                                        void *user);
+
+/**
+ * The guard's figures as JSON: `{name, retries, hedges, breaker?, budget?, bulkhead?, rate_limited?}`.
+ *
+ * Pointers:
+ * `guard` is NULL or live; `out` is NULL or good for writing.
+ */
+struct sutazai_error *sutazai_guard_status(const struct sutazai_guard *guard,
+                                           struct sutazai_buffer *out);
+
+/**
+ * Puts another policy in force, for the calls that come from now on. Parts that stay keep their state.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a policy that is not one; the old one stays.
+ *
+ * Pointers:
+ * `guard` is NULL or live; `policy` is good for reading.
+ */
+struct sutazai_error *sutazai_guard_set_policy(const struct sutazai_guard *guard,
+                                               const char *policy,
+                                               size_t policy_len);
+
+/**
+ * Puts the guard's breaker into a state that it does not leave by itself, or gives it back:
+ * `SUTAZAI_FORCE_OPEN`, `SUTAZAI_FORCE_CLOSED`, `SUTAZAI_FORCE_NONE`.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for another number; `SUTAZAI_BASE_NOT_FOUND` when it has no breaker.
+ *
+ * Pointers:
+ * `guard` is NULL or live.
+ */
+struct sutazai_error *sutazai_guard_force(const struct sutazai_guard *guard, uint32_t state);
+
+/**
+ * Frees a guard. NULL is allowed.
+ *
+ * Pointers:
+ * `guard` is NULL or live, and nobody uses it any more.
+ */
+void sutazai_guard_free(struct sutazai_guard *guard);
 
 /**
  * Writes a record to the kernel's log, unless its filter says otherwise. `target` says which part of

@@ -28,6 +28,7 @@
 #include <typeindex>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #if __has_include(<cxxabi.h>)
 #include <cxxabi.h>
@@ -112,6 +113,14 @@ class Error : public std::runtime_error {
     /// Such as "base.not_found".
     const char *name() const noexcept { return sutazai_error_name(error_.get()); }
     std::string json() const;
+    /// All the problems that it stands for, in order: itself, when it is but one.
+    std::vector<Error> problems() const {
+        std::vector<Error> problems;
+        for (size_t index = 0; index < sutazai_error_problem_count(raw()); index++) {
+            problems.emplace_back(sutazai_error_problem(raw(), index));
+        }
+        return problems;
+    }
     const sutazai_error *raw() const noexcept { return error_.get(); }
 
   private:
@@ -818,6 +827,79 @@ class Kernel {
 
 /// The library's version.
 inline std::string_view version() noexcept { return sutazai_version(); }
+
+/// Stands between a call and trouble: retry, budget, breaker, bulkhead, rate limit and timeout. Any
+/// number of threads may use one at once.
+class Guard {
+  public:
+    /// `policy` is JSON as sutazai_guard_new says. With a kernel the time and the shared parts are its.
+    explicit Guard(std::string_view name, std::string_view policy = {},
+                   const Kernel *kernel = nullptr) {
+        sutazai_guard *guard = nullptr;
+        check(sutazai_guard_new(kernel == nullptr ? nullptr : kernel->raw(), name.data(), name.size(),
+                                policy.data(), policy.size(), &guard));
+        guard_.reset(guard);
+    }
+
+    /// Calls `f(const sutazai_attempt &)`, as often as it takes, and gives what it gives. What it throws
+    /// is thrown again when nothing more is tried. A std::logic_error is not tried again, nor is an Error
+    /// that is not transient; what the guard rejects is an Error of its own.
+    template <typename F>
+    auto run(F &&f) const {
+        using Result = std::invoke_result_t<F &, const sutazai_attempt &>;
+        // A function that gives nothing gives this.
+        struct Nothing {};
+        using Kept = std::conditional_t<std::is_void_v<Result>, Nothing, Result>;
+        struct State {
+            std::remove_reference_t<F> *f;
+            std::optional<Kept> result;
+            std::exception_ptr thrown;
+        } state{&f, std::nullopt, nullptr};
+        auto call = [](void *user, const sutazai_attempt *attempt) noexcept -> sutazai_error * {
+            auto &state = *static_cast<State *>(user);
+            try {
+                if constexpr (std::is_void_v<Result>) {
+                    (*state.f)(*attempt);
+                    state.result.emplace();
+                } else {
+                    state.result.emplace((*state.f)(*attempt));
+                }
+                return nullptr;
+            } catch (const std::logic_error &error) {
+                state.thrown = std::current_exception();
+                const std::string_view text = error.what();
+                return sutazai_error_new(SUTAZAI_AGENT_FAILED, SUTAZAI_PERSISTENT, text.data(),
+                                         text.size());
+            } catch (...) {
+                state.thrown = std::current_exception();
+                return detail::caught();
+            }
+        };
+        sutazai_error *error = sutazai_guard_run(guard_.get(), call, &state);
+        if (error != nullptr) {
+            if (state.thrown == nullptr) throw Error(error);
+            sutazai_error_free(error);
+            std::rethrow_exception(state.thrown);
+        }
+        if constexpr (!std::is_void_v<Result>) return std::move(*state.result);
+    }
+
+    /// JSON.
+    std::string status() const {
+        sutazai_buffer buffer{};
+        check(sutazai_guard_status(guard_.get(), &buffer));
+        return detail::take(buffer);
+    }
+    void set_policy(std::string_view policy) {
+        check(sutazai_guard_set_policy(guard_.get(), policy.data(), policy.size()));
+    }
+    /// SUTAZAI_FORCE_OPEN, SUTAZAI_FORCE_CLOSED or SUTAZAI_FORCE_NONE.
+    void force(uint32_t state) { check(sutazai_guard_force(guard_.get(), state)); }
+    sutazai_guard *raw() const noexcept { return guard_.get(); }
+
+  private:
+    detail::Owned<sutazai_guard, sutazai_guard_free> guard_;
+};
 
 }  // namespace sutazai
 

@@ -233,7 +233,7 @@ fn what_cannot_be_done_has_an_exit_code_and_a_reason() {
     let place = place();
     let complaint = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
 
-    let output = place.run(&["--deadline", "0"]);
+    let output = place.run(&["--timeout", "0"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(complaint(&output).contains("more than 0"), "{output:?}");
 
@@ -251,7 +251,7 @@ fn what_cannot_be_done_has_an_exit_code_and_a_reason() {
 }
 
 /// A run that goes on until it is interrupted: its `python3` takes tasks and does not answer.
-fn stuck(place: &Place, deadline: &str) -> std::process::Child {
+fn stuck(place: &Place, timeout: &str, options: &[&str]) -> std::process::Child {
     for n in 0..100 {
         place.write(&format!("{n}"), "x\n");
     }
@@ -266,8 +266,8 @@ fn stuck(place: &Place, deadline: &str) -> std::process::Child {
     fs::write(&python, script).unwrap();
     fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let mut command =
-        place.command(&["--json", "--quiet", "--concurrency", "1", "--deadline", deadline]);
+    let mut command = place.command(&["--quiet", "--concurrency", "1", "--timeout", timeout]);
+    command.args(options);
     let child =
         command.env("PATH", path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(60);
@@ -286,7 +286,7 @@ fn interrupt(child: &std::process::Child) {
 #[test]
 fn an_interruption_drains_and_reports() {
     let place = place();
-    let child = stuck(&place, "0.5");
+    let child = stuck(&place, "0.5", &["--json"]);
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");
@@ -296,12 +296,53 @@ fn an_interruption_drains_and_reports() {
     let reviewer = agent(&report, "reviewer");
     assert!((1..50).contains(&reviewer["calls"].as_u64().unwrap()), "{reviewer}");
     assert_eq!(reviewer["calls"], reviewer["failed"]);
+    // And the report says which.
+    let found = report["met"]["files"].as_u64().unwrap();
+    let unvisited = report["met"]["unvisited"]["files"].as_u64().unwrap_or(0);
+    assert_eq!(found + unvisited, 100, "{report:#}");
+    for row in report["agents"].as_array().unwrap() {
+        let (calls, dropped) = (row["calls"].as_u64().unwrap(), row["dropped"].as_u64().unwrap());
+        assert_eq!(calls + dropped, found, "{row}");
+    }
+    assert!(reviewer["dropped"].as_u64().unwrap() > 50, "{reviewer}");
+}
+
+#[test]
+fn an_interrupted_report_says_what_was_left_undone() {
+    let place = place();
+    let child = stuck(&place, "0.5", &[]);
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let undone = text.split("Left undone\n").nth(1).unwrap_or_else(|| panic!("{text}"));
+    let reviewer = undone.lines().find(|line| line.starts_with("  reviewer")).unwrap();
+    assert!(
+        reviewer.contains(" of ") && reviewer.ends_with("files were not given to it"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_work_of_one_agent_is_shared_by_processes() {
+    let place = place();
+    for n in 0..20 {
+        place.write(&format!("{n}.py"), "def f(x=[]):\n    pass\n");
+    }
+    let report = json(&place.run(&["--json", "--quiet", "--reviewers", "3"]));
+    let reviewer = agent(&report, "reviewer");
+    assert_eq!(reviewer["processes"], 3, "{reviewer}");
+    assert_eq!((&reviewer["calls"], &reviewer["failed"]), (&20.into(), &0.into()), "{reviewer}");
+    assert_eq!(report["findings"]["review"]["mutable-default"], 20);
+    assert_eq!(report["agents"].as_array().unwrap().len(), 5, "one row for all of them");
+    let text = place.run(&["--quiet", "--reviewers", "3"]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("3 processes (slowest)"), "{text}");
 }
 
 #[test]
 fn a_second_interruption_ends_it_at_once() {
     let place = place();
-    let mut child = stuck(&place, "1000000");
+    let mut child = stuck(&place, "1000000", &[]);
     let end = Instant::now() + Duration::from_secs(60);
     // Two signals that come together are one: until it has ended, once more.
     let status = loop {

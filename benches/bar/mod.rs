@@ -89,7 +89,8 @@ pub fn figure_alone(name: &str, unit: &str, goal: f64, ours: f64) {
 
 fn line_alone(name: &str, unit: &str, goal: f64, ours: f64) {
     let met = met(ours <= goal);
-    println!("bar {name} ours={ours:.1}{unit} peer=- ratio=- goal=<={goal}{unit} {met}");
+    let digits = if ours < 10.0 { 3 } else { 1 };
+    println!("bar {name} ours={ours:.digits$}{unit} peer=- ratio=- goal=<={goal}{unit} {met}");
 }
 
 fn met(yes: bool) -> &'static str {

@@ -32,6 +32,8 @@ pub struct Lane {
     pub done: AtomicU64,
     /// Calls that failed.
     pub failed: AtomicU64,
+    /// Files that it was not given, because of an interruption.
+    pub dropped: AtomicU64,
     name: &'static str,
     unavailable: bool,
 }

@@ -75,6 +75,7 @@ impl Drive<'_> {
             // After an interruption the queue is emptied without calling, so that the walk, which
             // may wait for room in it, comes to its end.
             if self.interrupt.came() {
+                lane.dropped.fetch_add(1, Relaxed);
                 continue;
             }
             if give.send(()).is_err() {

@@ -60,6 +60,8 @@ pub struct Remark {
 pub struct Failures {
     /// How many.
     pub count: u64,
+    /// The file of the first.
+    pub file: String,
     /// The first, in words.
     pub example: String,
 }
@@ -177,7 +179,8 @@ impl Findings {
         let failures = self.failures.entry((agent, error.code().name())).or_default();
         failures.count += 1;
         if failures.count == 1 {
-            failures.example = format!("{file}: {error:#}");
+            failures.file = file.to_owned();
+            failures.example = format!("{error:#}");
         }
     }
 }

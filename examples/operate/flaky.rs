@@ -8,12 +8,12 @@ use sutazai_core::port::AgentCard;
 use sutazai_core::{Code, Error};
 
 /// It either answers at once or never.
-const DEADLINE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 
 pub fn agent() -> FnAgent {
     let card = AgentCard::new("flaky", ["flake"])
         .description("fails one call in five, and sometimes hangs")
-        .deadline(DEADLINE);
+        .timeout(TIMEOUT);
     let calls = AtomicU64::new(0);
     from_async(card, move |_| {
         // By its number, so that every run meets the same trouble.

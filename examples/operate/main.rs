@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Five agents of different make: `secrets` (a closure), `measure` (an asynchronous closure),
-//! `history` (a process: this program again, which asks git), `reviewer` (a Python process) and
+//! `history` (a process: this program again, which asks git), `reviewer` (Python processes) and
 //! `flaky` (fails and hangs). Every call goes the kernel's guarded way; `--help` says the rest.
 
 mod board;
@@ -19,6 +19,7 @@ mod interrupt;
 mod measure;
 mod options;
 mod report;
+mod row;
 mod secrets;
 mod table;
 mod walk;
@@ -41,6 +42,7 @@ use findings::Findings;
 use interrupt::Interrupt;
 use options::Options;
 use report::Report;
+use row::Row;
 use walk::Walk;
 
 fn main() -> ExitCode {
@@ -70,7 +72,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let began = Instant::now();
     let root = root(options)?;
     let mut limits = Limits::default();
-    limits.deadline = Some(options.deadline);
+    limits.timeout = Some(options.timeout);
     let kernel = Kernel::builder().data_dir(&options.data_dir).limits(limits).build()?;
     kernel.start()?;
     let fleet = fleet::assemble(&kernel, options)?;
@@ -95,12 +97,15 @@ fn operate(options: &Options) -> Result<ExitCode> {
     };
 
     let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
+    let agents = kernel.agents();
+    let members = fleet.iter().zip(&board.lanes);
+    let rows = members.map(|(member, lane)| Row::new(member, lane, &agents)).collect();
     let report = Report {
         root: root.display().to_string(),
         data_dir: kernel.data_dir().map(|path| absolute(path).display().to_string()),
         interrupted: interrupt.came(),
         seconds: began.elapsed().as_secs_f64(),
-        agents: report::rows(&fleet, &kernel.agents()),
+        agents: rows,
         met: &met,
         findings: &findings,
     };

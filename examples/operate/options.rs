@@ -23,12 +23,15 @@ pub struct Options {
     /// Where state is kept
     #[arg(long, value_name = "DIR", default_value = ".sutazai")]
     pub data_dir: PathBuf,
-    /// Deadline of a call, in seconds (flaky has 100 ms)
+    /// How long a call may take, in seconds (flaky has 100 ms)
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
-    pub deadline: Duration,
+    pub timeout: Duration,
     /// Calls of one agent under way at once
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,
+    /// Python processes that review; default: one a core, at most 8
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub reviewers: Option<u16>,
     /// Files larger than this are not read, in MiB
     #[arg(long, value_name = "MIB", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_size: u32,
@@ -53,6 +56,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// How many Python processes review.
+    pub fn reviewers(&self) -> usize {
+        // More would wait for files: one thread walks, and one hands them to all reviewers.
+        const MOST: usize = 8;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
+        self.reviewers.map_or_else(cores, usize::from)
+    }
+
     /// Bytes of a file that are read, at most.
     pub fn most(&self) -> u64 {
         u64::from(self.max_size) << 20

@@ -4,11 +4,10 @@ use std::io::Write as _;
 
 use console::{Style, style};
 use serde::Serialize;
-use sutazai_core::agent::{AgentState, AgentView};
 
 use super::findings::Findings;
-use super::fleet::Member;
 use super::options::Options;
+use super::row::Row;
 use super::table::Table;
 use super::walk::Met;
 
@@ -30,52 +29,6 @@ pub struct Report<'a> {
     /// What was found.
     #[serde(serialize_with = "findings_as_json")]
     pub findings: &'a Findings,
-}
-
-/// How one agent did.
-#[derive(Serialize)]
-pub struct Row {
-    /// Who.
-    pub agent: &'static str,
-    /// Calls that were answered.
-    pub calls: u64,
-    /// Of these, failed.
-    pub failed: u64,
-    /// How long callers waited, in nanoseconds: the median.
-    pub p50_ns: Option<u64>,
-    /// And the 99th percentile.
-    pub p99_ns: Option<u64>,
-    /// How often it was started again.
-    pub restarts: u64,
-    /// Why it was not there to the end.
-    pub missing: Option<String>,
-}
-
-/// The fleet's rows, from what the kernel kept of it.
-pub fn rows(fleet: &[Member], views: &[AgentView]) -> Vec<Row> {
-    let row = |member: &Member| {
-        let view = views.iter().find(|view| *view.card.name == *member.name);
-        let stats = view.map(|view| view.stats.clone()).unwrap_or_default();
-        let latency = stats.latency.as_ref();
-        let failures = stats.failures;
-        let missing = match (&member.unavailable, view) {
-            (Some(error), _) => Some(format!("{error:#}")),
-            (None, Some(view)) if view.state != AgentState::Ready => {
-                Some("it did not last to the end".to_owned())
-            }
-            _ => None,
-        };
-        Row {
-            agent: member.name,
-            calls: stats.calls,
-            failed: failures.total(),
-            p50_ns: latency.map(|latency| latency.p50_ns),
-            p99_ns: latency.map(|latency| latency.p99_ns),
-            restarts: view.map_or(0, |view| view.restarts),
-            missing,
-        }
-    };
-    fleet.iter().map(row).collect()
 }
 
 impl Report<'_> {
@@ -104,6 +57,7 @@ impl Report<'_> {
         ));
         page.line("");
         self.agents(&mut page);
+        self.undone(&mut page);
         self.failures(&mut page);
         self.left_out(&mut page);
         if limit > 0 {
@@ -137,10 +91,11 @@ impl Report<'_> {
                 time(row.p50_ns),
                 time(row.p99_ns),
                 grouped(row.restarts),
-                match (&row.missing, row.agent) {
-                    (Some(_), _) => style("missing").yellow().to_string(),
-                    (None, "flaky") => dim.apply_to("fails and hangs on purpose").to_string(),
-                    _ => String::new(),
+                match (&row.missing, row.agent, row.processes) {
+                    (Some(_), ..) => style("missing").yellow().to_string(),
+                    (None, "flaky", _) => dim.apply_to("fails on purpose").to_string(),
+                    (None, _, 1) => String::new(),
+                    (None, _, n) => dim.apply_to(format!("{n} processes (slowest)")).to_string(),
                 },
             ]);
         }
@@ -148,20 +103,46 @@ impl Report<'_> {
         for row in &self.agents {
             if let Some(why) = &row.missing {
                 let name = style(row.agent).yellow();
-                page.wrapped(&format!("  {name} was not there: "), why);
+                page.wrapped(&format!("  {name}: "), why);
             }
         }
+    }
+
+    /// What an interruption left undone.
+    fn undone(&self, page: &mut Page) {
+        let dropped = self.agents.iter().any(|row| row.dropped > 0);
+        if !self.interrupted || (!dropped && self.met.unvisited.is_none()) {
+            return;
+        }
+        page.head("Left undone", "");
+        if let Some(unvisited) = &self.met.unvisited {
+            let files = counted(unvisited.files, "file");
+            let folders = counted(unvisited.folders, "folder");
+            let what = format!(
+                "{files} and {folders}, and what is in them; the walk ended at {}",
+                unvisited.after
+            );
+            page.wrapped("  not visited: ", &what);
+        }
+        let mut table = Table::new(&[1]);
+        for row in self.agents.iter().filter(|row| row.dropped > 0) {
+            let of =
+                format!("of {} were not given to it", counted(row.calls + row.dropped, "file"));
+            table.row([style(row.agent).bold().to_string(), grouped(row.dropped), of]);
+        }
+        page.table(&table);
     }
 
     fn failures(&self, page: &mut Page) {
         if self.findings.failures.is_empty() {
             return;
         }
-        page.head("Failed calls", "");
-        let mut table = Table::new(&[1]);
+        page.head("Failed calls", "the first of each kind");
+        let mut table = Table::new(&[1]).path(3);
         for ((agent, code), failures) in &self.findings.failures {
-            let count = grouped(failures.count);
-            table.row([(*agent).to_owned(), count, (*code).to_owned(), failures.example.clone()]);
+            let (count, file) = (grouped(failures.count), failures.file.clone());
+            let example = failures.example.clone();
+            table.row([(*agent).to_owned(), count, (*code).to_owned(), file, example]);
         }
         page.table(&table);
     }
@@ -202,7 +183,7 @@ impl Report<'_> {
                 n => format!("{} found", grouped(n)),
             },
         );
-        let mut table = Table::new(&[]);
+        let mut table = Table::new(&[]).path(1);
         for (_, secret) in &secrets.first {
             let place = format!("{}:{}", secret.file, secret.what.line);
             table.row([
@@ -218,7 +199,7 @@ impl Report<'_> {
     fn measures(&self, page: &mut Page) {
         let functions = &self.findings.functions;
         page.head("Longest functions", &format!("{} lines of text", grouped(self.findings.lines)));
-        let mut table = Table::new(&[0]);
+        let mut table = Table::new(&[0]).path(2);
         for (lines, function) in &functions.first {
             let place = format!("{}:{}", function.file, function.what.line);
             table.row([format!("{lines} lines"), function.what.name.clone(), place]);
@@ -227,7 +208,7 @@ impl Report<'_> {
 
         let todos = &self.findings.todos;
         page.head("TODO, FIXME, HACK, XXX", &grouped(todos.total));
-        let mut table = Table::new(&[0]);
+        let mut table = Table::new(&[0]).path(1);
         for (count, file) in &todos.first {
             table.row([grouped(*count as u64), file.to_string()]);
         }
@@ -241,7 +222,7 @@ impl Report<'_> {
             n => format!("git knows {} of the files", grouped(n)),
         };
         page.head("Most often changed", &known);
-        let mut table = Table::new(&[0, 1]);
+        let mut table = Table::new(&[0, 1]).path(3);
         for (commits, history) in &hottest.first {
             let what = &history.what;
             table.row([
@@ -265,7 +246,7 @@ impl Report<'_> {
                 rules.iter().map(|(r, n)| format!("{r} {}", grouped(**n))).collect();
             page.wrapped("  ", &rules.join(", "));
         }
-        let mut table = Table::new(&[]);
+        let mut table = Table::new(&[]).path(1);
         for (_, remark) in &self.findings.defects.first {
             let place = format!("{}:{}", remark.file, remark.what.line);
             let rule = style(&remark.what.rule).yellow().to_string();
@@ -344,7 +325,7 @@ fn findings_as_json<S: serde::Serializer>(
         .iter()
         .map(|((agent, code), failures)| {
             serde_json::json!({"agent": agent, "code": code, "count": failures.count,
-                "example": failures.example})
+                "file": failures.file, "example": failures.example})
         })
         .collect();
     serde_json::json!({

@@ -1,4 +1,7 @@
-//! A table for a terminal: columns as wide as they need to be, figures to the right.
+//! A table for a terminal: columns as wide as they need to be, figures to the right, and of paths
+//! their ends where there is no room for all.
+
+use std::borrow::Cow;
 
 use console::measure_text_width;
 
@@ -6,12 +9,18 @@ use console::measure_text_width;
 pub struct Table {
     rows: Vec<Vec<String>>,
     right: &'static [usize],
+    path: Option<usize>,
 }
 
 impl Table {
     /// A table whose columns with these indices stand to the right.
     pub fn new(right: &'static [usize]) -> Self {
-        Self { rows: Vec::new(), right }
+        Self { rows: Vec::new(), right, path: None }
+    }
+
+    /// Says which column holds paths: plain text, which is cut at its beginning.
+    pub fn path(self, column: usize) -> Self {
+        Self { path: Some(column), ..self }
     }
 
     /// Adds a row.
@@ -26,22 +35,40 @@ impl Table {
             let widths = self.rows.iter().filter_map(|row| row.get(column));
             widths.map(|cell| measure_text_width(cell)).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..columns).map(wide).collect();
-        let line = |row: &Vec<String>| {
-            let mut line = String::new();
-            for (column, (cell, wide)) in row.iter().zip(&widths).enumerate() {
-                let space = " ".repeat(wide.saturating_sub(measure_text_width(cell)));
-                let (before, after) =
-                    if self.right.contains(&column) { (&*space, "") } else { ("", &*space) };
-                line.push_str("  ");
-                line.push_str(before);
-                line.push_str(cell);
-                line.push_str(after);
-            }
-            console::truncate_str(line.trim_end(), width, "…").into_owned()
-        };
-        self.rows.iter().map(line).collect()
+        let mut widths: Vec<usize> = (0..columns).map(wide).collect();
+        let total: usize = widths.iter().map(|wide| GAP.len() + wide).sum();
+        let room = self.path.and_then(|column| widths.get_mut(column));
+        if let Some(room) = room {
+            // Text beside it may be cut as well, but half of the line is for the path.
+            *room = (*room).min((width + *room).saturating_sub(total).max(width / 2));
+        }
+        self.rows.iter().map(|row| self.line(row, &widths, width)).collect()
     }
+
+    fn line(&self, row: &[String], widths: &[usize], width: usize) -> String {
+        let mut line = String::new();
+        for (column, (cell, wide)) in row.iter().zip(widths).enumerate() {
+            let cell = if self.path == Some(column) { end_of(cell, *wide) } else { cell.into() };
+            let space = " ".repeat(wide.saturating_sub(measure_text_width(&cell)));
+            let (before, after) =
+                if self.right.contains(&column) { (&*space, "") } else { ("", &*space) };
+            line.extend([GAP, before, &*cell, after]);
+        }
+        console::truncate_str(line.trim_end(), width, "…").into_owned()
+    }
+}
+
+/// Before each column.
+const GAP: &str = "  ";
+
+/// The end of a text that is too wide, behind an ellipsis.
+fn end_of(text: &str, width: usize) -> Cow<'_, str> {
+    if measure_text_width(text) <= width {
+        return text.into();
+    }
+    let ends = text.char_indices().map(|(at, _)| text.get(at..).unwrap_or_default());
+    let fits = |end: &&str| measure_text_width(end) < width;
+    format!("…{}", ends.skip(1).find(fits).unwrap_or_default()).into()
 }
 
 #[cfg(test)]
@@ -55,5 +82,22 @@ mod tests {
         table.row(["größer", "1,234"]);
         assert_eq!(table.lines(80), ["  name        n", "  größer  1,234"]);
         assert_eq!(table.lines(10)[1], "  größer …");
+    }
+
+    #[test]
+    fn of_a_long_path_the_end_is_kept() {
+        let mut table = Table::new(&[]).path(1);
+        let long = "a/very/long/path/größer/to/some/file.rs:1234";
+        table.row(["rule", long, "what is wrong with it, in words"]);
+        table.row(["rule", "b.rs:5", "words"]);
+        assert_eq!(
+            table.lines(40),
+            ["  rule  …o/some/file.rs:1234  what is w…", "  rule  b.rs:5                words"]
+        );
+        // Where the other columns leave more than half, it is the path's.
+        let mut table = Table::new(&[0]).path(1);
+        table.row(["7", long]);
+        assert_eq!(table.lines(40), ["  7  …g/path/größer/to/some/file.rs:1234"]);
+        assert_eq!(table.lines(200), [format!("  7  {long}")]);
     }
 }

@@ -25,6 +25,20 @@ pub struct Met {
     pub huge: u64,
     /// What was not handed to anybody, by reason.
     pub left_out: BTreeMap<&'static str, LeftOut>,
+    /// What was not looked at, when the walk was ended early.
+    pub unvisited: Option<Unvisited>,
+}
+
+/// What a walk that was ended early knew of and did not come to. What stands in the folders, nobody
+/// looked.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Unvisited {
+    /// The last file that was handed to the agents.
+    pub after: String,
+    /// Files of the same folder.
+    pub files: u64,
+    /// Folders.
+    pub folders: u64,
 }
 
 /// What was left out for one reason.
@@ -67,7 +81,8 @@ impl Walk {
                 }
             };
             let mut below = Vec::new();
-            for (name, kind) in entries {
+            let mut entries = entries.into_iter();
+            while let Some((name, kind)) = entries.next() {
                 let path = directory.join(&name);
                 let Some(text) = name.to_str() else {
                     met.leave_out("name that is not UTF-8", self.shown(&path), None);
@@ -84,7 +99,16 @@ impl Walk {
                 } else if text == ".git" && !self.all {
                     // A worktree's or a submodule's: it says where the folder is.
                     met.leave_out("version control's own", self.shown(&path), None);
-                } else if !self.file(path, kind, &mut met, &mut found) {
+                } else if !self.file(&path, kind, &mut met, &mut found) {
+                    let known = |what: fn(&FileType) -> bool| {
+                        entries.as_slice().iter().filter(|(_, kind)| what(kind)).count()
+                    };
+                    let files = known(FileType::is_file) as u64;
+                    let folders = (known(FileType::is_dir) + below.len() + open.len()) as u64;
+                    let after = self.shown(&path);
+                    // The last file of all may be where it was ended.
+                    met.unvisited =
+                        (files + folders > 0).then_some(Unvisited { after, files, folders });
                     return met;
                 }
             }
@@ -97,7 +121,7 @@ impl Walk {
     /// Deals with anything but a folder; false to stop.
     fn file(
         &self,
-        path: PathBuf,
+        path: &Path,
         kind: FileType,
         met: &mut Met,
         found: &mut impl FnMut(Subject) -> bool,
@@ -106,28 +130,28 @@ impl Walk {
             let reason = if !kind.is_symlink() {
                 "FIFO, socket or device"
             } else {
-                match std::fs::metadata(&path) {
+                match std::fs::metadata(path) {
                     Ok(_) => "symbolic link",
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => "dangling link",
                     Err(_) => "link that leads nowhere (a loop)",
                 }
             };
-            met.leave_out(reason, self.shown(&path), None);
+            met.leave_out(reason, self.shown(path), None);
             return true;
         }
-        let kind = std::fs::symlink_metadata(&path)
-            .and_then(|metadata| probe(&path, metadata.len(), self.most));
+        let kind = std::fs::symlink_metadata(path)
+            .and_then(|metadata| probe(path, metadata.len(), self.most));
         match kind {
             Err(error) => {
-                met.leave_out("unreadable file", self.shown(&path), Some(&error));
+                met.leave_out("unreadable file", self.shown(path), Some(&error));
                 true
             }
             Ok(kind) => {
                 met.files += 1;
                 met.binary += u64::from(kind == Kind::Binary);
                 met.huge += u64::from(kind == Kind::Huge);
-                let shown = Arc::from(self.shown(&path));
-                found(Subject { path, shown, kind })
+                let shown = Arc::from(self.shown(path));
+                found(Subject { path: path.to_owned(), shown, kind })
             }
         }
     }
@@ -205,15 +229,21 @@ mod tests {
         let mut walk = Walk { root, all: false, most: 10, except: None };
         let names = |walk: &Walk, most: usize| {
             let mut names = Vec::new();
-            walk.run(|subject| {
+            let met = walk.run(|subject| {
                 names.push(subject.shown.to_string());
                 names.len() < most
             });
-            names
+            (names, met.unvisited)
         };
-        assert_eq!(names(&walk, 9), ["a", "c", "b/1", "b/2"]);
-        assert_eq!(names(&walk, 3), ["a", "c", "b/1"]);
+        let unvisited = |after: &str, files, folders| {
+            Some(Unvisited { after: after.to_owned(), files, folders })
+        };
+        let all = ["a", "c", "b/1", "b/2"].map(str::to_owned);
+        assert_eq!(names(&walk, 9), (all.to_vec(), None));
+        assert_eq!(names(&walk, 3), (all[..3].to_vec(), unvisited("b/1", 1, 0)));
+        // The folder `b` was met before `c`, `cached` only when it is asked for its tag.
+        assert_eq!(names(&walk, 1), (all[..1].to_vec(), unvisited("a", 1, 2)));
         walk.all = true;
-        assert_eq!(names(&walk, 9).len(), 7);
+        assert_eq!(names(&walk, 9).0.len(), 7);
     }
 }

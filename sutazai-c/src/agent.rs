@@ -63,7 +63,7 @@ unsafe impl Table for sutazai_agent_table {
 
 /// Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
 /// (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
-/// `concurrency`, `deadline_ms`, `labels`. The table is copied. Its `user` belongs to the library
+/// `concurrency`, `timeout_ms`, `labels`. The table is copied. Its `user` belongs to the library
 /// from now on: `drop` is called once, also when this function fails (unless the table is NULL or
 /// its `size` is not possible).
 ///
@@ -88,11 +88,7 @@ pub unsafe extern "C" fn sutazai_agent_add(
         let kernel = unsafe { borrow(kernel) }?;
         // SAFETY: the caller's promise.
         let card = unsafe { text(card, card_len, "card") }?;
-        let card: AgentCard = serde_json::from_str(card).map_err(|e| {
-            Error::new(Code::INVALID, "the agent's card is not valid")
-                .operation("agent.add")
-                .with("reason", e)
-        })?;
+        let card = card_of(card)?;
         let handle = required(table.handle, "handle")?;
         kernel.kernel.add_agent(CAgent {
             home: Home::here(),
@@ -103,6 +99,18 @@ pub unsafe extern "C" fn sutazai_agent_add(
             runtime: OnceLock::new(),
             user: ArcSwapOption::from_pointee(user),
         })
+    })
+}
+
+/// Reads an agent's card.
+///
+/// # Errors
+/// [`Code::INVALID`] for one that is not valid.
+pub(crate) fn card_of(text: &str) -> Result<AgentCard> {
+    serde_json::from_str(text).map_err(|e| {
+        Error::new(Code::INVALID, "the agent's card is not valid")
+            .operation("agent.add")
+            .with("reason", e)
     })
 }
 

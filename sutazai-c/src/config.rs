@@ -35,8 +35,8 @@ enum ClockKind {
 #[serde(deny_unknown_fields, default)]
 struct Bounds {
     calls: Option<usize>,
-    /// Zero for no deadline.
-    deadline_ms: Option<u64>,
+    /// Zero for no bound.
+    timeout_ms: Option<u64>,
     pool: Option<usize>,
     queue: Option<usize>,
     spans: Option<usize>,
@@ -91,8 +91,8 @@ impl Bounds {
     fn applied(self) -> Limits {
         let mut limits = Limits::default();
         limits.calls = self.calls.unwrap_or(limits.calls);
-        if let Some(ms) = self.deadline_ms {
-            limits.deadline = (ms != 0).then(|| Duration::from_millis(ms));
+        if let Some(ms) = self.timeout_ms {
+            limits.timeout = (ms != 0).then(|| Duration::from_millis(ms));
         }
         limits.pool = self.pool.or(limits.pool);
         limits.queue = self.queue.or(limits.queue);

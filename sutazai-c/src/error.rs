@@ -127,8 +127,10 @@ pub unsafe extern "C" fn sutazai_error_name(error: *const sutazai_error) -> *con
     })
 }
 
-/// The error in one line for a person: what failed, why, with what, what to do about it, and the
-/// causes. "" for NULL. NUL-terminated, valid as long as the error.
+/// The error for a person, in one line: what failed, why, with what, what to do about it, and the
+/// causes. Of something that was parsed (a manifest), the offending line and a caret follow; an
+/// error that stands for several problems shows each of them, from a line of its own. "" for NULL.
+/// NUL-terminated, valid as long as the error; no line break at the end.
 ///
 /// # Safety
 /// `error` is NULL or live.
@@ -143,8 +145,39 @@ pub unsafe extern "C" fn sutazai_error_message(error: *const sutazai_error) -> *
     })
 }
 
+/// How many problems the error stands for: 1, unless something was checked as a whole (a manifest,
+/// the components) and has several; 0 for NULL.
+///
+/// # Safety
+/// `error` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_error_problem_count(error: *const sutazai_error) -> usize {
+    // SAFETY: the caller's promise.
+    let error = unsafe { error.as_ref() };
+    infallible(0, || error.map_or(0, |e| e.error.problems().len()))
+}
+
+/// One of the problems that the error stands for, in order, as an error of its own: to be freed. The
+/// first is the error itself where it stands for one only. NULL for NULL, and beyond the last.
+///
+/// # Safety
+/// `error` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_error_problem(
+    error: *const sutazai_error,
+    index: usize,
+) -> *mut sutazai_error {
+    // SAFETY: the caller's promise.
+    let error = unsafe { error.as_ref() };
+    infallible(std::ptr::null_mut(), || {
+        let problem = error.and_then(|e| e.error.problems().get(index));
+        problem.map_or(std::ptr::null_mut(), |problem| sutazai_error::give(problem.clone()))
+    })
+}
+
 /// The error as JSON: `{code, name, class, message, operation?, context?, advice?, location?,
-/// causes?}`.
+/// causes?, problems?}`. `problems` has each of them in this form when they are several; the other
+/// fields are then those of the first.
 ///
 /// # Safety
 /// `error` is NULL or live; `out` is NULL or good for writing.

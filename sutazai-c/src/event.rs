@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use sutazai_core::base::error::Fixed;
-use sutazai_core::event::{CallbackGuard, Delivery, Overflow, Subscription};
+use sutazai_core::event::{CallbackGuard, Delivery, Overflow, SubscribeBuilder, Subscription};
+use sutazai_core::kernel::Kernel;
 use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{Handle, borrow, fallible, give, infallible, output, peek, release};
@@ -157,14 +158,8 @@ pub unsafe extern "C" fn sutazai_subscribe(
         // SAFETY: the caller's promise.
         let pattern = unsafe { text(pattern, pattern_len, "pattern") }?;
         // SAFETY: the caller's promise.
-        let options = Options::read(unsafe { text(options, options_len, "options") }?)?;
-        let mut builder = kernel.kernel.bus().subscribe(pattern).overflow(options.overflow);
-        if let Some(group) = options.queue_group {
-            builder = builder.queue_group(group);
-        }
-        if let Some(capacity) = options.capacity {
-            builder = builder.capacity(capacity);
-        }
+        let options = unsafe { text(options, options_len, "options") }?;
+        let builder = builder(&kernel.kernel, pattern, options)?;
         let home = Home::here();
         let kind = match callback {
             None => Kind::Pull(Mutex::new(builder.pull()?)),
@@ -308,6 +303,19 @@ impl Options {
                 .with("reason", e)
         })
     }
+}
+
+/// A subscription as `sutazai_subscribe` describes it, to pull from or to be delivered.
+pub(crate) fn builder(kernel: &Kernel, pattern: &str, options: &str) -> Result<SubscribeBuilder> {
+    let options = Options::read(options)?;
+    let mut builder = kernel.bus().subscribe(pattern).overflow(options.overflow);
+    if let Some(group) = options.queue_group {
+        builder = builder.queue_group(group);
+    }
+    if let Some(capacity) = options.capacity {
+        builder = builder.capacity(capacity);
+    }
+    Ok(builder)
 }
 
 fn tell(

@@ -48,7 +48,8 @@ impl Drop for sutazai_kernel {
 /// - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
 /// - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
 ///   (readable text on standard error; false), `file` (JSON lines)
-/// - `limits`: `calls`, `deadline_ms` (0 for none), `pool` (threads), `queue`, `spans`, `records`
+/// - `limits`: `calls`, `timeout_ms` (of a call that names none; 0 for as long as it likes), `pool`
+///   (threads), `queue`, `spans`, `records`
 ///
 /// # Errors
 /// `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data
@@ -92,11 +93,14 @@ pub unsafe extern "C" fn sutazai_kernel_start(kernel: *mut sutazai_kernel) -> *m
 /// Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
 /// rest are answered `SUTAZAI_BASE_CANCELLED`; agents, components and threads end. Blocks for at
 /// most about twice `grace_ms`. At the end the values are let go of that were provided, in the
-/// reverse order of their building. Does nothing when it is stopped already. Handles stay good: what
-/// needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
+/// reverse order of their building. Does nothing when it is stopped already; while another thread is
+/// in it, it returns at once and leaves the calls under way no longer than its own `grace_ms`. Handles
+/// stay good: what needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
 ///
 /// # Errors
 /// `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+/// `SUTAZAI_STORE_HANGS` when a write of the store has not returned after `grace_ms`, or 5 s when that
+/// is less: the data directory stays locked until it does.
 ///
 /// # Safety
 /// `kernel` is NULL or live.

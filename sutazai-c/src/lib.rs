@@ -1,12 +1,13 @@
 //! `libsutazai`: the operations kernel for C and C++.
 //!
 //! The header `include/sutazai.h` is generated from this crate and is its documentation;
-//! `include/sutazai.hpp` puts C++ on top. One file here is one section there.
+//! `include/sutazai.hpp` puts C++ on top. One file here is one section there. With the feature
+//! `uniffi` the library also carries what Swift, Kotlin and Ruby call, in a module of its own.
 //!
 //! # Invariants
 //!
-//! - Every export runs inside [`boundary`]: a panic becomes an error, NULL is checked, a handle that
-//!   crossed a `fork` answers [`Code::FORKED`](sutazai_core::Code::FORKED).
+//! - Every export of C's runs inside [`boundary`]: a panic becomes an error, NULL is checked, a handle
+//!   that crossed a `fork` answers [`Code::FORKED`](sutazai_core::Code::FORKED).
 //! - No lock is held while C code runs.
 //! - A handle is freed by its `_free` alone; what can be detected of misuse is an error. Handles are
 //!   shared references for as long as they live: all of them may be used from several threads.
@@ -26,6 +27,7 @@ mod config;
 mod error;
 mod event;
 mod fork;
+mod guard;
 mod inject;
 mod kernel;
 mod log;
@@ -34,4 +36,9 @@ mod table;
 mod task;
 mod text;
 mod ticket;
+#[cfg(feature = "uniffi")]
+mod uniffi;
 mod version;
+
+#[cfg(feature = "uniffi")]
+::uniffi::setup_scaffolding!("sutazai_kernel");

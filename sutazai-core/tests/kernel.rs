@@ -17,6 +17,7 @@ use sutazai_core::kernel::{Kernel, Limits, Phase};
 use sutazai_core::port::{
     Access, Agent, AgentCard, CallRecord, Component, Decision, Outcome, Policy, Recorder, Task,
 };
+use sutazai_core::store::Durability;
 use sutazai_core::{Code, Error, Result};
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -244,7 +245,7 @@ fn a_manifest_makes_a_kernel_with_its_agents() {
     let path = dir.path().join("sutazai.toml");
     std::fs::write(
         &path,
-        "data_dir = 'state'\n[limits]\ndeadline = '20s'\n[[agent]]\nname = 'reverse'\n\
+        "data_dir = 'state'\n[limits]\ntimeout = '20s'\n[[agent]]\nname = 'reverse'\n\
          command = ['python3', 'reverse.py']\nskills = ['reverse']\n",
     )
     .unwrap();
@@ -321,6 +322,59 @@ fn a_kernel_whose_pool_is_full_stops_all_the_same() {
     kernel.stop(Duration::from_millis(200)).unwrap();
     assert_eq!(*diary.lock(), ["+part", "stopped", "-part"]);
     drop(release);
+}
+
+#[test]
+fn a_write_that_hangs_does_not_hold_up_the_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = || Kernel::builder().data_dir(folder.path()).build();
+    let diary = Diary::default();
+    let kernel =
+        Kernel::builder().data_dir(folder.path()).component(part("part", &[], &diary)).build();
+    let kernel = kernel.unwrap();
+    kernel.start().unwrap();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let mut write = kernel.store().write("notes", Durability::Process, move |_| {
+        let _ = wait.recv();
+        Ok(())
+    });
+    let error = kernel.stop(Duration::ZERO).unwrap_err();
+    assert_eq!(error.code(), Code::STORE_HANGS, "{error:#}");
+    assert!(error.context().any(|pair| pair == ("room", "notes")), "{error:#}");
+    assert_eq!(kernel.phase(), Phase::Stopped);
+    assert_eq!(*diary.lock(), ["+part", "-part"]);
+    assert_eq!(build().unwrap_err().code(), Code::STORE_LOCKED);
+    drop(go);
+    write.wait().unwrap();
+    // The lock is free when the writer has ended, though the old handle is still there.
+    while let Err(error) = build() {
+        assert_eq!(error.code(), Code::STORE_LOCKED, "{error:#}");
+        std::thread::yield_now();
+    }
+    drop(kernel);
+}
+
+#[test]
+fn a_second_stop_ends_the_waiting_of_the_first() {
+    let kernel = Kernel::builder()
+        .agent(Miser { _held: Arc::new(()), replies: Mutex::default() })
+        .build()
+        .unwrap();
+    kernel.start().unwrap();
+    let mut ticket = kernel.call(Task::new("keep", "x").timeout(Duration::MAX));
+    let first = std::thread::spawn({
+        let kernel = kernel.clone();
+        // Nobody answers: it would wait for ever.
+        move || kernel.stop(Duration::MAX)
+    });
+    while kernel.phase() != Phase::Draining {
+        std::thread::yield_now();
+    }
+    assert_eq!(ticket.try_take(), None);
+    kernel.stop(Duration::ZERO).unwrap();
+    first.join().unwrap().unwrap();
+    assert_eq!(kernel.phase(), Phase::Stopped);
+    assert_eq!(ticket.wait().unwrap_err().code(), Code::CANCELLED);
 }
 
 #[test]

@@ -75,7 +75,7 @@ for line in sys.stdin.buffer:
     if skill == "echo":
         result(task, given)
     elif skill == "whole":
-        result(task, {k: task.get(k) for k in ("skill", "deadline_ms", "trace", "span")})
+        result(task, {k: task.get(k) for k in ("skill", "timeout_ms", "trace", "span")})
     elif skill == "reverse":
         # Answers in pairs, the later one first.
         held.append(task)

@@ -102,7 +102,7 @@ fn tasks_go_there_and_answers_come_back() {
 }
 
 #[test]
-fn a_task_carries_deadline_and_trace() {
+fn a_task_carries_timeout_and_trace() {
     let agent = ProcessAgent::new(AgentCard::new("subject", ["any"]), spec("ready"));
     let host = host();
     agent.start(&host).unwrap();
@@ -113,9 +113,9 @@ fn a_task_carries_deadline_and_trace() {
     let seen = output(ticket);
     assert_eq!(seen["trace"], "00000000000000000000000000000abc");
     assert_eq!(seen["span"], "0000000000000def");
-    let left = seen["deadline_ms"].as_u64().unwrap();
+    let left = seen["timeout_ms"].as_u64().unwrap();
     assert!((1..=1_000_000).contains(&left), "{left}");
-    assert_eq!(output(ask(&agent, "whole", "x"))["deadline_ms"], serde_json::Value::Null);
+    assert_eq!(output(ask(&agent, "whole", "x"))["timeout_ms"], serde_json::Value::Null);
 }
 
 #[test]

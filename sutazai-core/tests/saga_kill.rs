@@ -300,7 +300,7 @@ fn verify(kind: Kind, kills: usize, end: &End) -> std::result::Result<(), String
     if counted.len() != end.store.len() {
         return Err(format!("an effect in the store was made twice: {:?}", end.store));
     }
-    let undone_in_store = end.store.iter().filter(|line| line.ends_with("/undo"));
+    let undone_in_store = end.store.iter().filter(|line| line.contains("/undo"));
     if undone_in_store.count() != undone.len() {
         return Err(format!("store and ledger differ: {:?}, {effects:?}", end.store));
     }

@@ -185,7 +185,6 @@ impl Item {
             }
             Self::Start { function, args, answerer } => {
                 static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-                wait::forbid_here();
                 if answerer.is_settled() {
                     return Ok(());
                 }

@@ -4,7 +4,6 @@
 //! keys, and their subclasses. `bytes` stand alone or not at all: a payload is JSON or bytes.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -206,18 +205,4 @@ pub(crate) fn view<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let payload = shown.map_err(|error| crate::error::raise(py, &error))?;
     to_python(py, &payload)
-}
-
-/// Seconds from Python: finite, not negative.
-pub(crate) fn seconds(name: &str, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| {
-        PyValueError::new_err(format!(
-            "{name} must be a number of seconds, 0 or more, not {seconds}"
-        ))
-    })
-}
-
-/// As [`seconds`], where `None` is none.
-pub(crate) fn some_seconds(name: &str, given: Option<f64>) -> PyResult<Option<Duration>> {
-    given.map(|given| seconds(name, given)).transpose()
 }

@@ -25,11 +25,12 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
     }
     let location =
         error.location().map(|at| (at.file.as_str(), at.line, at.column, at.excerpt.as_str()));
-    let causes = PyList::empty(py);
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        causes.append(error.to_string())?;
-        cause = error.source();
+    let causes = PyList::new(py, error.causes())?;
+    let problems = PyList::empty(py);
+    if error.problems().len() > 1 {
+        for problem in error.problems() {
+            problems.append(exception(py, problem)?)?;
+        }
     }
     MAKE.import(py, "sutazai._errors", "_from_native")?.call1((
         (error.code().number(), error.code().name(), error.class().name()),
@@ -39,6 +40,7 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
         error.remedy(),
         location,
         causes,
+        problems,
         format!("{error:#}"),
     ))
 }

@@ -17,7 +17,7 @@ use sutazai_core::{Code, Error};
 
 use crate::bridge::{self, Bridge, Item};
 use crate::fork::Owned;
-use crate::{convert, error, exit, wait};
+use crate::{argument, convert, error, exit, wait};
 
 /// What was published, on its arrival.
 #[pyclass(frozen, module = "sutazai", name = "Event")]
@@ -126,7 +126,7 @@ impl Source {
         if timeout == Some(Duration::ZERO) {
             return Ok(None);
         }
-        wait::check_here(py)?;
+        wait::check_here(py, "iterate over the subscription with `async for`")?;
         if !self.runtime.may_block() && self.runtime.virtual_time().is_none() {
             let error = Error::new(Code::WOULD_DEADLOCK, "cannot wait here for an event");
             return Err(error::raise(py, &error));
@@ -261,10 +261,10 @@ impl Subscription {
         })
     }
 
-    /// The next event; None when none came within `timeout` seconds, or none will come any more.
+    /// The next event; None when none came within `timeout`, or none will come any more.
     #[pyo3(signature = (timeout=None))]
-    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Event>> {
-        let timeout = convert::some_seconds("timeout", timeout)?;
+    fn next(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Event>> {
+        let timeout = argument::some_duration("timeout", timeout)?;
         match self.source(py)?.wait(py, timeout)? {
             Some(found) => raise_or_give(py, found),
             None => Ok(None),

@@ -48,6 +48,15 @@ impl<T> Owned<T> {
         self.get().map_err(|error| crate::error::raise(py, &error))
     }
 
+    /// The value itself, in the process it was made in; elsewhere it is left alone.
+    pub(crate) fn take(mut self, py: Python<'_>) -> PyResult<T> {
+        self.here(py)?;
+        // SAFETY: `forget` keeps `drop` from dropping it as well.
+        let value = unsafe { ManuallyDrop::take(&mut self.value) };
+        std::mem::forget(self);
+        Ok(value)
+    }
+
     fn is_ours(&self) -> bool {
         self.generation == GENERATION.load(Ordering::Relaxed)
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sutazai_core::base::error::Fixed;
@@ -11,7 +10,7 @@ use sutazai_core::kernel::inject::{Any, Lifetime, Provided, ProvidedScope};
 use sutazai_core::{Code, Error, Result};
 
 use crate::fork::Owned;
-use crate::{error, exit};
+use crate::{argument, error, exit};
 
 /// A Python object in the core's container.
 struct Object(Py<PyAny>);
@@ -21,23 +20,13 @@ pub(crate) fn provide(
     provided: &Provided,
     name: &str,
     needs: &[String],
-    scope: &str,
+    lifetime: Lifetime,
     factory: Py<PyAny>,
 ) -> PyResult<()> {
-    let lifetime = match scope {
-        "singleton" => Lifetime::Singleton,
-        "scoped" => Lifetime::Scoped,
-        "transient" => Lifetime::Transient,
-        other => {
-            return Err(PyValueError::new_err(format!(
-                "scope must be 'singleton', 'scoped' or 'transient', not {other:?}"
-            )));
-        }
-    };
     let needs: Vec<_> = needs.iter().map(String::as_str).collect();
     provided
         .provide(name, &needs, lifetime, move |needs| build(&factory, &needs))
-        .map_err(|error| error::raise(py, &error))
+        .map_err(|error| error::raise(py, &error.operation("kernel.provide")))
 }
 
 pub(crate) fn get(py: Python<'_>, provided: &Provided, name: &str) -> PyResult<Py<PyAny>> {
@@ -82,7 +71,8 @@ pub(crate) struct Scope(Mutex<Option<Owned<Arc<ProvidedScope>>>>);
 #[pymethods]
 impl Scope {
     /// The value of this name.
-    fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+    fn get(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let name = argument::text("name", name)?;
         let scope = match &*self.0.lock() {
             Some(scope) => scope.get().cloned(),
             None => Err((&CLOSED).into()),

@@ -14,11 +14,12 @@ use pyo3::types::PyDict;
 use serde_json::Value;
 use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
-use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket;
 use sutazai_core::config::Manifest;
 use sutazai_core::event::Overflow;
-use sutazai_core::kernel::{Kernel as Core, Limits, LogConfig, Phase};
+use sutazai_core::kernel::inject::Lifetime;
+use sutazai_core::kernel::{Kernel as Core, Phase};
 use sutazai_core::observe::log::SinkId;
 use sutazai_core::port::{AgentCard, Outcome, RunMode, Task};
 use sutazai_core::surface::Surface;
@@ -28,11 +29,13 @@ use crate::agent::{Coroutine, Echo, Form, PythonAgent};
 use crate::component::PythonComponent;
 use crate::event::{self, Subscription};
 use crate::fork::Owned;
+use crate::guard::Shared;
 use crate::inject::{self, Scope};
+use crate::keywords::Keywords;
 use crate::log::{self, Relay};
 use crate::pending::{Pending, Source};
 use crate::ticket::Ticket;
-use crate::{convert, error, wait};
+use crate::{argument, convert, error, wait};
 
 /// The native half of `sutazai.Kernel`.
 #[pyclass(frozen, subclass, module = "sutazai._sutazai", name = "Kernel")]
@@ -61,6 +64,17 @@ struct Held {
 
 /// How long a kernel that Python lets go of unstopped gives what it runs.
 const STOP_IN_DROP: Duration = Duration::from_millis(100);
+/// How long a stop may take yet that Ctrl-C has hurried: long enough, unless something hangs.
+const HURRIED_STOP: Duration = Duration::from_secs(3);
+/// How long a removed agent may finish what it has, unless told otherwise.
+const REMOVE_GRACE: Duration = Duration::from_secs(5);
+
+impl Kernel {
+    /// What the kernel runs on.
+    pub(crate) fn runtime(&self, py: Python<'_>) -> PyResult<Arc<dyn Runtime>> {
+        Ok(Arc::clone(self.inner.here(py)?.core().runtime()))
+    }
+}
 
 impl Inner {
     fn core(&self) -> &Core {
@@ -124,79 +138,28 @@ impl Drop for Kernel {
     }
 }
 
-/// Keyword arguments of the constructor that a manifest says as well.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct Bounds {
-    deadline: Option<f64>,
-    calls: Option<usize>,
-    pool: Option<usize>,
-    queue: Option<usize>,
-    log: Option<String>,
-    log_terminal: Option<bool>,
-    log_file: Option<PathBuf>,
-}
-
-impl Bounds {
-    fn is_empty(&self) -> bool {
-        self.deadline.is_none()
-            && self.calls.is_none()
-            && self.pool.is_none()
-            && self.queue.is_none()
-            && self.log.is_none()
-            && self.log_terminal.is_none()
-            && self.log_file.is_none()
-    }
-
-    fn limits(&self) -> PyResult<Limits> {
-        let mut limits = Limits::default();
-        match self.deadline {
-            Some(f64::INFINITY) => limits.deadline = None,
-            Some(given) => limits.deadline = Some(convert::seconds("deadline", given)?),
-            None => {}
-        }
-        limits.calls = self.calls.unwrap_or(limits.calls);
-        limits.pool = self.pool;
-        limits.queue = self.queue;
-        Ok(limits)
-    }
-
-    fn log(self) -> LogConfig {
-        let mut log = LogConfig::default().terminal(self.log_terminal.unwrap_or(false));
-        if let Some(filter) = self.log {
-            log = log.filter(filter);
-        }
-        if let Some(file) = self.log_file {
-            log = log.file(file);
-        }
-        log
-    }
-}
-
 #[pymethods]
 impl Kernel {
     #[new]
     #[pyo3(signature = (data_dir, manifest, seed, clock, bounds))]
     fn new(
         py: Python<'_>,
-        data_dir: Option<PathBuf>,
-        manifest: Option<PathBuf>,
-        seed: Option<u64>,
-        clock: &str,
-        bounds: Bounds,
+        data_dir: Option<&Bound<'_, PyAny>>,
+        manifest: Option<&Bound<'_, PyAny>>,
+        seed: Option<&Bound<'_, PyAny>>,
+        clock: &Bound<'_, PyAny>,
+        bounds: &Bound<'_, PyDict>,
     ) -> PyResult<Self> {
+        let bounds = Keywords::new(bounds);
+        let path =
+            |name, given: Option<_>| given.map(|path| argument::path(name, path)).transpose();
+        let (data_dir, manifest) = (path("data_dir", data_dir)?, path("manifest", manifest)?);
         let mut builder = Core::builder();
-        match clock {
-            "real" => {}
-            "virtual" => builder = builder.runtime(Arc::new(Manual::new())),
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "clock must be 'real' or 'virtual', not {other:?}"
-                )));
-            }
+        if argument::choice("clock", &[("real", false), ("virtual", true)], clock)? {
+            builder = builder.runtime(Arc::new(Manual::new()));
         }
         if let Some(seed) = seed {
-            builder = builder.seed(seed);
+            builder = builder.seed(argument::number("seed", 0, seed)?);
         }
         let mut strangers = false;
         if let Some(path) = manifest {
@@ -213,7 +176,7 @@ impl Kernel {
             strangers = !manifest.agents.is_empty();
             builder = builder.manifest(&manifest);
         } else {
-            builder = builder.limits(bounds.limits()?).log(bounds.log());
+            builder = builder.limits(bounds.limits()?).log(bounds.log()?);
             if let Some(path) = data_dir {
                 builder = builder.data_dir(path);
             }
@@ -234,13 +197,34 @@ impl Kernel {
         wait::aside(py, move || core.start())?.map_err(|error| error::raise(py, &error))
     }
 
-    fn _stop(&self, py: Python<'_>, grace: Option<f64>) -> PyResult<()> {
+    fn _stop(&self, py: Python<'_>, grace: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let inner = self.inner.here(py)?;
         let core = inner.core().clone();
-        let grace = convert::some_seconds("grace", grace)?.unwrap_or(core.limits().drain);
-        let stopped = wait::aside(py, move || core.stop(grace))?;
-        inner.release(py);
-        stopped.map_err(|error| error::raise(py, &error))
+        let grace = argument::some_duration("grace", grace)?.unwrap_or(core.limits().drain);
+        let stopped = wait::hurried_aside(
+            py,
+            move || core.stop(grace),
+            || {
+                let _ = inner.core().stop(Duration::ZERO);
+                HURRIED_STOP
+            },
+        );
+        // Not while another thread is in its stop, which needs the functions of what it stops.
+        if inner.core().phase() == Phase::Stopped {
+            inner.release(py);
+        }
+        stopped?.map_err(|error| error::raise(py, &error))
+    }
+
+    /// How long a stop waits for calls under way unless it is told, in seconds.
+    #[getter]
+    fn _drain(&self, py: Python<'_>) -> PyResult<f64> {
+        Ok(self.inner.here(py)?.core().limits().drain.as_secs_f64())
+    }
+
+    /// The parts that guards of this kernel share by name.
+    fn _shared_parts(&self, py: Python<'_>) -> PyResult<Shared> {
+        Ok(Shared::of(self.inner.here(py)?.core().shared_parts()))
     }
 
     /// Where the kernel is in its life: built, starting, running, draining, stopped.
@@ -262,17 +246,24 @@ impl Kernel {
     }
 
     /// Takes a task all the way and waits for the answer.
+    ///
+    /// Not where an asyncio loop runs, in a coroutine or a notebook: there it raises
+    /// `WouldDeadlock`, and `await kernel.acall(…)` does the same. Waiting would stop the loop and
+    /// all its tasks, and a coroutine agent on this very loop could never answer. It is refused
+    /// before the agent gets the task, and for every agent: if it depended on whether the answer is
+    /// there at once, a program would work or fail by chance.
     #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, token=None))]
     fn call<'py>(
         &self,
         py: Python<'py>,
-        skill: &str,
+        skill: &Bound<'py, PyAny>,
         input: Option<&Bound<'py, PyAny>>,
-        agent: Option<&str>,
-        timeout: Option<f64>,
-        token: Option<&str>,
+        agent: Option<&Bound<'py, PyAny>>,
+        timeout: Option<&Bound<'py, PyAny>>,
+        token: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
+        wait::check_here(py, "await kernel.acall(…) instead of kernel.call(…)")?;
         let task = task(skill, input, agent, timeout)?;
         let mut source = Source::Call(inner.submit(py, task, token)?.1);
         let answer = match source.try_take() {
@@ -288,11 +279,11 @@ impl Kernel {
     fn submit(
         &self,
         py: Python<'_>,
-        skill: &str,
+        skill: &Bound<'_, PyAny>,
         input: Option<&Bound<'_, PyAny>>,
-        agent: Option<&str>,
-        timeout: Option<f64>,
-        token: Option<&str>,
+        agent: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+        token: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ticket> {
         let inner = self.inner.here(py)?;
         let task = task(skill, input, agent, timeout)?;
@@ -301,20 +292,23 @@ impl Kernel {
     }
 
     /// Cancels a call by its number; False when it is not in flight.
-    fn cancel(&self, py: Python<'_>, call: u64) -> PyResult<bool> {
+    fn cancel(&self, py: Python<'_>, call: &Bound<'_, PyAny>) -> PyResult<bool> {
         let inner = self.inner.here(py)?;
+        let call = argument::number("call", 0, call)?;
         Ok(py.detach(|| inner.core().cancel(CallId(call))))
     }
 
-    /// Calls an operation of the table and waits for the answer.
+    /// Calls an operation of the table and waits for the answer; where an asyncio loop runs, await
+    /// `ainvoke`, as with `call` and `acall`.
     #[pyo3(signature = (operation, /, **request))]
     fn invoke<'py>(
         &self,
         py: Python<'py>,
-        operation: &str,
+        operation: &Bound<'py, PyAny>,
         request: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
+        wait::check_here(py, "await kernel.ainvoke(…) instead of kernel.invoke(…)")?;
         let mut source = inner.begin(py, operation, request)?;
         let answer = match source.try_take() {
             Some(answer) => answer,
@@ -328,7 +322,7 @@ impl Kernel {
     fn begin(
         &self,
         py: Python<'_>,
-        operation: &str,
+        operation: &Bound<'_, PyAny>,
         request: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ticket> {
         let inner = self.inner.here(py)?;
@@ -337,9 +331,9 @@ impl Kernel {
     }
 
     /// Moves the clock of a kernel in virtual time on; says how many pieces of work ran.
-    fn advance(&self, py: Python<'_>, seconds: f64) -> PyResult<usize> {
+    fn advance(&self, py: Python<'_>, seconds: &Bound<'_, PyAny>) -> PyResult<usize> {
         let inner = self.inner.here(py)?;
-        let by = convert::seconds("seconds", seconds)?;
+        let by = argument::finite_duration("seconds", seconds)?;
         py.detach(|| inner.core().advance(by)).map_err(|error| error::raise(py, &error))
     }
 
@@ -360,18 +354,34 @@ impl Kernel {
         Ok(self.inner.here(py)?.core().calls().into_iter().map(|call| call.0).collect())
     }
 
-    /// Removes an agent: no more tasks, `grace` seconds to finish, then it is stopped.
-    #[pyo3(signature = (name, grace=5.0))]
-    fn remove_agent(&self, py: Python<'_>, name: String, grace: f64) -> PyResult<()> {
+    /// Removes an agent: no more tasks, `grace` to finish, then it is stopped.
+    #[pyo3(signature = (name, grace=None), text_signature = "($self, name, grace=5.0)")]
+    fn remove_agent(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        grace: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let core = self.inner.here(py)?.core().clone();
-        let grace = convert::seconds("grace", grace)?;
+        let name = argument::text("name", name)?.to_owned();
+        let grace = argument::some_duration("grace", grace)?.unwrap_or(REMOVE_GRACE);
         wait::aside(py, move || core.remove_agent(&name, grace))?
             .map_err(|error| error::raise(py, &error))
     }
 
     /// Adds an in-process agent that answers its input, for health checks and measurements.
-    #[pyo3(signature = (name="echo", *, skill="echo"))]
-    fn add_echo_agent(&self, py: Python<'_>, name: &str, skill: &str) -> PyResult<()> {
+    #[pyo3(
+        signature = (name=None, *, skill=None),
+        text_signature = "($self, name='echo', *, skill='echo')"
+    )]
+    fn add_echo_agent(
+        &self,
+        py: Python<'_>,
+        name: Option<&Bound<'_, PyAny>>,
+        skill: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let name = argument::some_text("name", name)?.unwrap_or("echo");
+        let skill = argument::some_text("skill", skill)?.unwrap_or("echo");
         let core = self.inner.here(py)?.core();
         let echo = Echo(AgentCard::new(name, [skill]).run(RunMode::Inline));
         py.detach(|| core.add_agent(echo)).map_err(|error| error::raise(py, &error))
@@ -380,15 +390,13 @@ impl Kernel {
     fn _add_agent(
         &self,
         py: Python<'_>,
-        card: &Bound<'_, PyAny>,
+        card: &Bound<'_, PyDict>,
         form: &str,
         function: Py<PyAny>,
         open: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
-        let card = convert::to_json(card).map_err(convert::Trouble::into_py_err)?;
-        let card = Payload::from(card).to::<AgentCard>();
-        let card = card.map_err(|error| error::raise(py, &error))?;
+        let card = Keywords::new(card).card()?;
         let form = match form {
             "input" => Form::Input,
             "context" => Form::WithContext,
@@ -403,17 +411,17 @@ impl Kernel {
     fn _add_component(
         &self,
         py: Python<'_>,
-        name: String,
-        needs: Vec<String>,
+        name: &Bound<'_, PyAny>,
+        needs: &Bound<'_, PyAny>,
         functions: (Py<PyAny>, Py<PyAny>),
-        within: (f64, f64),
+        within: (Bound<'_, PyAny>, Bound<'_, PyAny>),
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
         let component = Arc::new(PythonComponent {
-            name,
-            needs,
-            start_within: convert::seconds("start_within", within.0)?,
-            stop_within: convert::seconds("stop_within", within.1)?,
+            name: argument::text("name", name)?.to_owned(),
+            needs: argument::texts("needs", needs)?,
+            start_within: argument::duration("start_within", &within.0)?,
+            stop_within: argument::duration("stop_within", &within.1)?,
             functions: Mutex::new(Some(functions)),
         });
         {
@@ -427,22 +435,36 @@ impl Kernel {
     }
 
     /// Provides a value by name; `factory` gets what `needs` names, in order.
-    #[pyo3(signature = (name, factory, *, needs=Vec::new(), scope="singleton"))]
+    #[pyo3(
+        signature = (name, factory, *, needs=None, scope=None),
+        text_signature = "($self, name, factory, *, needs=(), scope='singleton')"
+    )]
     fn provide(
         &self,
         py: Python<'_>,
-        name: &str,
+        name: &Bound<'_, PyAny>,
         factory: Py<PyAny>,
-        needs: Vec<String>,
-        scope: &str,
+        needs: Option<&Bound<'_, PyAny>>,
+        scope: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        const SCOPES: [(&str, Lifetime); 3] = [
+            ("singleton", Lifetime::Singleton),
+            ("scoped", Lifetime::Scoped),
+            ("transient", Lifetime::Transient),
+        ];
         let inner = self.inner.here(py)?;
-        inject::provide(py, inner.core().provided(), name, &needs, scope, factory)
+        let name = argument::text("name", name)?;
+        let needs = needs.map(|needs| argument::texts("needs", needs)).transpose()?;
+        let needs = needs.unwrap_or_default();
+        let lifetime = scope.map(|scope| argument::choice("scope", &SCOPES, scope)).transpose()?;
+        let lifetime = lifetime.unwrap_or(Lifetime::Singleton);
+        inject::provide(py, inner.core().provided(), &name, &needs, lifetime, factory)
     }
 
     /// The value of this name.
-    fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        inject::get(py, self.inner.here(py)?.core().provided(), name)
+    fn get(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let name = argument::text("name", name)?;
+        inject::get(py, self.inner.here(py)?.core().provided(), &name)
     }
 
     /// Opens a scope for values that are provided with `scope="scoped"`.
@@ -453,16 +475,17 @@ impl Kernel {
     fn _publish(
         &self,
         py: Python<'_>,
-        subject: &str,
+        subject: &Bound<'_, PyAny>,
         payload: &Bound<'_, PyAny>,
-        wait: Option<f64>,
+        wait: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(usize, usize)> {
         let bus = self.inner.here(py)?.core().bus();
+        let subject = argument::text("subject", subject)?;
         let payload = convert::to_payload(payload).map_err(convert::Trouble::into_py_err)?;
-        let delivered = match convert::some_seconds("wait", wait)? {
+        let delivered = match argument::some_duration("wait", wait)? {
             None => bus.publish(subject, payload),
             Some(wait) => {
-                wait::check_here(py)?;
+                wait::check_here(py, "publish without `wait`")?;
                 py.detach(|| bus.publish_wait(subject, payload, wait))
             }
         };
@@ -474,29 +497,27 @@ impl Kernel {
     fn _subscribe(
         &self,
         py: Python<'_>,
-        pattern: &str,
+        pattern: &Bound<'_, PyAny>,
         function: Option<Py<PyAny>>,
-        queue_group: Option<String>,
-        capacity: Option<usize>,
-        overflow: &str,
+        queue_group: Option<&Bound<'_, PyAny>>,
+        capacity: Option<&Bound<'_, PyAny>>,
+        overflow: &Bound<'_, PyAny>,
     ) -> PyResult<Py<Subscription>> {
+        const POLICIES: [(&str, Overflow); 3] = [
+            ("drop_oldest", Overflow::DropOldest),
+            ("drop_newest", Overflow::DropNewest),
+            ("close", Overflow::Close),
+        ];
         let inner = self.inner.here(py)?;
-        let overflow = match overflow {
-            "drop_oldest" => Overflow::DropOldest,
-            "drop_newest" => Overflow::DropNewest,
-            "close" => Overflow::Close,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "overflow must be 'drop_oldest', 'drop_newest' or 'close', not {other:?}"
-                )));
-            }
-        };
+        let pattern = argument::text("pattern", pattern)?;
+        let overflow = argument::choice("overflow", &POLICIES, overflow)?;
         let mut builder = inner.core().bus().subscribe(pattern).overflow(overflow);
-        if let Some(group) = queue_group {
+        if let Some(group) = argument::some_text("queue_group", queue_group)? {
             builder = builder.queue_group(group);
         }
         if let Some(capacity) = capacity {
-            builder = builder.capacity(capacity);
+            let capacity = argument::number("capacity", 0, capacity)?;
+            builder = builder.capacity(usize::try_from(capacity).unwrap_or(usize::MAX));
         }
         let made = match function {
             Some(function) => Subscription::deliver(builder, function).map(|made| (made, None)),
@@ -552,8 +573,9 @@ impl Kernel {
     }
 
     /// Sets which log records are kept: a level, and rules by target: `info,sutazai.agent=debug`.
-    fn set_log_filter(&self, py: Python<'_>, filter: &str) -> PyResult<()> {
+    fn set_log_filter(&self, py: Python<'_>, filter: &Bound<'_, PyAny>) -> PyResult<()> {
         let core = self.inner.here(py)?.core();
+        let filter = argument::text("filter", filter)?;
         core.log().set_filter(filter).map_err(|error| error::raise(py, &error))
     }
 
@@ -573,8 +595,9 @@ impl Inner {
         &self,
         py: Python<'_>,
         task: Task,
-        token: Option<&str>,
+        token: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(CallId, ticket::Ticket<Outcome>)> {
+        let token = argument::some_text("token", token)?;
         wait::interruptible(|| {
             if self.strangers.load(Ordering::Relaxed) {
                 py.detach(|| self.core().submit(task, token))
@@ -587,9 +610,10 @@ impl Inner {
     fn begin(
         &self,
         py: Python<'_>,
-        operation: &str,
+        operation: &Bound<'_, PyAny>,
         request: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Source> {
+        let operation = argument::text("operation", operation)?;
         let request = match request {
             Some(request) => convert::to_json(request).map_err(convert::Trouble::into_py_err)?,
             None => Value::Object(serde_json::Map::new()),
@@ -604,20 +628,21 @@ impl Inner {
 }
 
 fn task(
-    skill: &str,
+    skill: &Bound<'_, PyAny>,
     input: Option<&Bound<'_, PyAny>>,
-    agent: Option<&str>,
-    timeout: Option<f64>,
+    agent: Option<&Bound<'_, PyAny>>,
+    timeout: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Task> {
+    let skill = argument::text("skill", skill)?;
     let input = match input {
         Some(input) => convert::to_payload(input).map_err(convert::Trouble::into_py_err)?,
         None => Payload::NULL,
     };
     let mut task = Task::new(skill, input);
-    if let Some(agent) = agent {
+    if let Some(agent) = argument::some_text("agent", agent)? {
         task = task.to_agent(agent);
     }
-    if let Some(timeout) = convert::some_seconds("timeout", timeout)? {
+    if let Some(timeout) = argument::some_duration("timeout", timeout)? {
         task = task.timeout(timeout);
     }
     Ok(task)
@@ -625,7 +650,6 @@ fn task(
 
 /// Waits for the answer of a ticket that nobody else sees.
 fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<Payload>> {
-    wait::check_here(py)?;
     let answer = wait::in_slices(py, None, |slice| source.wait_timeout(slice))?;
     Ok(answer.unwrap_or_else(|| Err(Error::new(Code::INTERNAL, "a wait without end ended"))))
 }

@@ -8,6 +8,7 @@
 //! process it was made in ([`fork::Owned`]) and answers `Forked` in another.
 
 mod agent;
+mod argument;
 mod bridge;
 mod component;
 mod convert;
@@ -15,8 +16,10 @@ mod error;
 mod event;
 mod exit;
 mod fork;
+mod guard;
 mod inject;
 mod kernel;
+mod keywords;
 mod log;
 mod pending;
 mod reply;
@@ -30,6 +33,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _sutazai {
     #[pymodule_export]
+    use crate::argument::seconds;
+    #[pymodule_export]
     use crate::bridge::Bridge;
     #[pymodule_export]
     use crate::error::codes;
@@ -39,6 +44,8 @@ mod _sutazai {
     use crate::exit::close_gate;
     #[pymodule_export]
     use crate::fork::forked;
+    #[pymodule_export]
+    use crate::guard::{Guard, Shared, Steps};
     #[pymodule_export]
     use crate::inject::Scope;
     #[pymodule_export]

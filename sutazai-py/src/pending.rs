@@ -305,7 +305,7 @@ impl Pending {
     }
 
     fn may_block(&self, py: Python<'_>) -> PyResult<()> {
-        wait::check_here(py)?;
+        wait::check_here(py, "await the ticket, or iterate over it with `async for`")?;
         if self.runtime.may_block() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use sutazai_core::{Code, Error};
 use crate::bridge::Bridge;
 use crate::fork::Owned;
 use crate::pending::{Pending, Who};
-use crate::{convert, error};
+use crate::{argument, convert, error};
 
 /// A call under way. Await it, wait for it, or let it call back; dropping it cancels the call.
 #[pyclass(frozen, weakref, module = "sutazai", name = "Ticket")]
@@ -55,9 +55,13 @@ impl Ticket {
 
     /// Blocks until the answer is there and gives it, or raises the call's error.
     #[pyo3(signature = (timeout=None))]
-    fn wait<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    fn wait<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let pending = self.pending(py)?;
-        pending.wait(py, convert::some_seconds("timeout", timeout)?)?;
+        pending.wait(py, argument::some_duration("timeout", timeout)?)?;
         pending.result(py).unwrap_or_else(|| {
             let late = Error::new(Code::TIMEOUT, "no answer yet; the call goes on");
             Err(error::raise(py, &late.operation("ticket.wait")))

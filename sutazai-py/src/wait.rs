@@ -16,8 +16,6 @@ const SLICE: Duration = Duration::from_millis(50);
 const LONG_SLICE: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Whether coroutine agents were started by a loop of this thread.
-    static FORBIDDEN: Cell<bool> = const { Cell::new(false) };
     /// Whether an inline agent on this thread was interrupted by Ctrl-C.
     static INTERRUPTED: Cell<bool> = const { Cell::new(false) };
 }
@@ -49,27 +47,21 @@ pub(crate) fn interruptible<T>(f: impl FnOnce() -> T) -> PyResult<T> {
     if INTERRUPTED.replace(false) { Err(PyKeyboardInterrupt::new_err(())) } else { Ok(value) }
 }
 
-/// Says that coroutine agents run here: blocking would stop them all.
-pub(crate) fn forbid_here() {
-    FORBIDDEN.set(true);
-}
-
-/// Whether this thread may block for an answer.
+/// Whether this thread may block for an answer; `advice` says what to do where it may not.
 ///
 /// # Errors
-/// [`Code::WOULD_DEADLOCK`] on a loop that runs coroutine agents.
-pub(crate) fn check_here(py: Python<'_>) -> PyResult<()> {
+/// [`Code::WOULD_DEADLOCK`] where an asyncio loop runs. All its tasks would stop, and the answer may
+/// have to come from one of them.
+pub(crate) fn check_here(py: Python<'_>, advice: &'static str) -> PyResult<()> {
     static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    // A loop of this thread that has ended forbids nothing.
-    if FORBIDDEN.get() && !RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?.is_none() {
-        let error = Error::new(
-            Code::WOULD_DEADLOCK,
-            "this thread runs the loop of coroutine agents and must not wait",
-        )
-        .advice("await kernel.acall(…) or the ticket instead");
-        return Err(crate::error::raise(py, &error));
+    if RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?.is_none() {
+        return Ok(());
     }
-    Ok(())
+    let error = Error::new(
+        Code::WOULD_DEADLOCK,
+        "this thread runs an asyncio loop, which stands still while it waits",
+    );
+    Err(crate::error::raise(py, &error.advice(advice)))
 }
 
 /// Calls `poll` with a time to wait for until it has something, `timeout` has passed (`None`), or a
@@ -103,6 +95,16 @@ pub(crate) fn aside<T: Send + 'static>(
     py: Python<'_>,
     f: impl FnOnce() -> T + Send + 'static,
 ) -> PyResult<T> {
+    hurried_aside(py, f, || Duration::ZERO)
+}
+
+/// As [`aside`]. At Ctrl-C `hurry` tells `f` to come to its end, and says how long that may take:
+/// so long Ctrl-C is held back, unless it comes again.
+pub(crate) fn hurried_aside<T: Send + 'static>(
+    py: Python<'_>,
+    f: impl FnOnce() -> T + Send + 'static,
+    hurry: impl FnOnce() -> Duration + Send,
+) -> PyResult<T> {
     if !is_main_thread(py)? {
         return Ok(py.detach(f));
     }
@@ -115,6 +117,11 @@ pub(crate) fn aside<T: Send + 'static>(
         Ok(Some(Err(error))) => Err(crate::error::raise(py, &error)),
         Ok(None) => Err(crate::error::raise(py, &Error::new(Code::INTERNAL, "a wait ended"))),
         Err(interrupt) => {
+            let patience = py.detach(hurry);
+            if !patience.is_zero() {
+                // Whatever comes of it, this is what is raised.
+                let _ = in_slices(py, Some(patience), |slice| ticket.wait_timeout(slice));
+            }
             ticket.detach();
             Err(interrupt)
         }

@@ -113,7 +113,7 @@ static void a_task_says_what_is_asked(void) {
     sutazai_buffer_free(&answer);
     sutazai_kernel_free(kernel);
 
-    kernel = started("{\"limits\": {\"deadline_ms\": 0}}");
+    kernel = started("{\"limits\": {\"timeout_ms\": 0}}");
     sutazai_reply *kept = NULL;
     add_agent(kernel, KEEP_CARD, keep_handle, &kept);
     sutazai_ticket *ticket = NULL;

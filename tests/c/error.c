@@ -36,12 +36,49 @@ static void bad_arguments_make_an_error_that_says_so(void) {
     FAILS(sutazai_error_new(SUTAZAI_AGENT_FAILED, 0, "\xff\xfe", 2), SUTAZAI_BASE_INVALID);
 }
 
+/* A manifest with two mistakes: the required key that is misspelt is one of them. */
+static void every_mistake_of_a_manifest_is_shown(void) {
+    sutazai_kernel *kernel = NULL;
+    sutazai_error *error = sutazai_kernel_new(
+        S("{\"manifest_text\": \"[[agent]]\\nname = 'a'\\ncommand = ['x']\\nskils = ['s']\\n"
+          "concurrency = 0\\n\"}"),
+        &kernel);
+    CHECK(sutazai_error_code(error) == SUTAZAI_CONFIG_MANIFEST_INVALID);
+    const char *wanted =
+        "config.manifest: 2 problems\n"
+        "manifest_text:4:1: unknown key \"skils\"; did you mean \"skills\"?\n"
+        "4 | skils = ['s']\n"
+        "  | ^\n"
+        "manifest_text:5:15: \"concurrency\" is out of range; it must be from 1 to 1000000\n"
+        "5 | concurrency = 0\n"
+        "  |               ^";
+    CHECK(strcmp(sutazai_error_message(error), wanted) == 0);
+    CHECK(sutazai_error_problem_count(error) == 2);
+    sutazai_error *second = sutazai_error_problem(error, 1);
+    CHECK(sutazai_error_code(second) == SUTAZAI_CONFIG_MANIFEST_INVALID);
+    CHECK(strstr(sutazai_error_message(second), "manifest_text:5:15:") != NULL);
+    CHECK(sutazai_error_problem(error, 2) == NULL);
+    sutazai_buffer json = {0};
+    OK(sutazai_error_to_json(error, &json));
+    CHECK(strstr(json.data, "\"problems\":[{") != NULL && strstr(json.data, "\"line\":5") != NULL);
+    sutazai_buffer_free(&json);
+    sutazai_error_free(error);
+    /* It lives on by itself, and stands for itself. */
+    CHECK(sutazai_error_problem_count(second) == 1);
+    sutazai_error *itself = sutazai_error_problem(second, 0);
+    CHECK(strcmp(sutazai_error_message(itself), sutazai_error_message(second)) == 0);
+    sutazai_error_free(itself);
+    sutazai_error_free(second);
+}
+
 static void null_is_no_error(void) {
     CHECK(sutazai_error_code(NULL) == 0);
     CHECK(sutazai_error_class(NULL) == 0);
     CHECK(strcmp(sutazai_error_name(NULL), "") == 0);
     CHECK(strcmp(sutazai_error_message(NULL), "") == 0);
     CHECK(sutazai_error_clone(NULL) == NULL);
+    CHECK(sutazai_error_problem_count(NULL) == 0);
+    CHECK(sutazai_error_problem(NULL, 0) == NULL);
     sutazai_error_free(NULL);
     sutazai_buffer json = {0};
     FAILS(sutazai_error_to_json(NULL, &json), SUTAZAI_BASE_INVALID);
@@ -59,6 +96,7 @@ int main(void) {
     RUN(the_class_can_be_overridden);
     RUN(hosts_have_codes_of_their_own);
     RUN(bad_arguments_make_an_error_that_says_so);
+    RUN(every_mistake_of_a_manifest_is_shown);
     RUN(null_is_no_error);
     RUN(a_nul_in_a_message_does_not_hide_the_rest);
     return check_failed;

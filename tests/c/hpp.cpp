@@ -74,6 +74,16 @@ static void errors_are_exceptions() {
         CHECK(std::string(copy.name()) == "agent.no_skill");
         CHECK(copy.json().find("\"advice\"") != std::string::npos);
         CHECK(std::string(copy.what()).find("nothing") != std::string::npos);
+        CHECK(copy.problems().size() == 1);
+    }
+    try {
+        sutazai::Kernel bad(R"({"manifest_text": "limit = 1\nlogs = 2\n"})");
+        CHECK(false);
+    } catch (const sutazai::Error &error) {
+        const auto problems = error.problems();
+        CHECK(problems.size() == 2);
+        CHECK(std::string(problems.at(1).what()).find("\"log\"?\n2 | logs = 2\n  | ^") !=
+              std::string::npos);
     }
     THROWS(SUTAZAI_BASE_INVALID, sutazai::Kernel(R"({"sed": 1})"));
 }

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -225,6 +225,48 @@ def test_blocking_on_the_loop_of_the_agents_is_refused(kernel: Kernel) -> None:
     with pytest.raises(sutazai.WouldDeadlock):
         kernel.call("blocks")
     assert kernel.call("awaits") == "inner"
+
+
+def test_what_waits_is_refused_where_a_loop_runs(kernel: Kernel) -> None:
+    """`call` says what to do before the agent gets the task, even if it would answer at once."""
+    called: list[str] = []
+
+    @kernel.agent(inline=True)
+    def at_once(text: str) -> str:
+        called.append(text)
+        return text
+
+    @kernel.agent(reply=True, inline=True)
+    def later(_: Task, reply: Reply) -> None:
+        replies.append(reply)
+
+    replies: list[Reply] = []
+
+    def advice(do: Callable[[], object]) -> str:
+        with pytest.raises(sutazai.WouldDeadlock) as caught:
+            do()
+        assert caught.value.advice is not None
+        return caught.value.advice
+
+    async def main() -> None:
+        assert "kernel.acall(" in advice(lambda: kernel.call("at_once", "no"))
+        assert "kernel.ainvoke(" in advice(lambda: kernel.invoke("kernel.status"))
+        assert "room" not in advice(lambda: kernel.publish("a", wait=1))
+        ticket = kernel.submit("later")
+        assert "await the ticket" in advice(ticket.wait)
+        events = kernel.subscribe("b")
+        assert "async for" in advice(events.next)
+        assert called == []
+        # What need not wait is not refused, and a thread may wait for us.
+        assert events.next(timeout=0) is None
+        replies[0].send("answer")
+        assert await ticket == ticket.wait() == "answer"
+        assert await kernel.acall("at_once", "one") == "one"
+        assert await asyncio.to_thread(kernel.call, "at_once", "two") == "two"
+
+    asyncio.run(main())
+    assert kernel.call("at_once", "three") == "three", "the loop has ended"
+    assert called == ["one", "two", "three"]
 
 
 def test_parts_are_iterated_while_they_come(kernel: Kernel) -> None:

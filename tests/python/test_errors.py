@@ -1,6 +1,7 @@
 """The exceptions: which class, what they carry."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,37 @@ def test_causes_are_kept(kernel: Kernel) -> None:
     with pytest.raises(sutazai.StoreError) as store:
         Kernel("/proc/nothing/here")
     assert store.value.causes
+
+
+def test_every_mistake_of_a_manifest_is_shown(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.toml"
+    manifest.write_text(
+        "[[agent]]\nname = 'a'\ncommand = ['x']\nskils = ['s']\nconcurrency = 0\n"
+    )
+    with pytest.raises(sutazai.ConfigError) as caught:
+        Kernel(manifest=manifest)
+    error = caught.value
+    assert str(error).splitlines() == [
+        "config.manifest: 2 problems",
+        f'{manifest}:4:1: unknown key "skils"; did you mean "skills"?',
+        "4 | skils = ['s']",
+        "  | ^",
+        f'{manifest}:5:15: "concurrency" is out of range; it must be from 1 to 1000000',
+        "5 | concurrency = 0",
+        "  |               ^",
+    ]
+    assert error.causes == []
+    first, second = error.problems
+    assert first.location == error.location
+    assert isinstance(second, sutazai.ConfigError) and second.location is not None
+    assert (second.location.line, second.location.excerpt) == (5, "concurrency = 0")
+    assert second.problems == [second]
+    assert error.to_dict()["problems"][1] == second.to_dict()
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), [str(problem) for problem in again.problems]) == (
+        str(error),
+        [str(first), str(second)],
+    )
 
 
 def test_errors_survive_pickling() -> None:

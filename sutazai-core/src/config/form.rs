@@ -85,7 +85,7 @@ fn limits_of(table: &mut Table<'_, '_, '_>) -> Limits {
             .unwrap_or(default.calls_in_flight),
         queue: table.number("queue", 1..=10_000_000).unwrap_or(default.queue),
         pool_threads: table.number("pool_threads", 1..=4096),
-        deadline: table.duration("deadline", MILLISECOND..=WEEK).unwrap_or(default.deadline),
+        timeout: table.duration("timeout", MILLISECOND..=WEEK).unwrap_or(default.timeout),
         drain: table.duration("drain", INSTANT..=DAY).unwrap_or(default.drain),
     }
 }
@@ -124,7 +124,7 @@ fn agent_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> AgentEntry {
     if run == RunMode::Inline {
         table.wrong("run", "a process cannot run inline", Some("leave \"run\" out".to_owned()));
     }
-    let deadline = table.duration("deadline", MILLISECOND..=WEEK);
+    let timeout = table.duration("timeout", MILLISECOND..=WEEK);
     AgentEntry {
         name: name.to_owned(),
         kind,
@@ -133,7 +133,7 @@ fn agent_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> AgentEntry {
         description: table.text("description").unwrap_or_default().to_owned(),
         run,
         concurrency: table.number("concurrency", 1..=1_000_000),
-        deadline,
+        timeout,
         env: env_of(table),
         cwd: cwd_of(table, base),
         max_line: table.bytes("max_line", 1 << 10..=1 << 30).unwrap_or(1 << 20),

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::form::read;
 use super::units;
-use crate::base::error::{Location, Problems};
+use crate::base::error::Location;
 use crate::base::nearest::nearest;
 use crate::port::RunMode;
 use crate::{Code, Error, Result};
@@ -52,10 +52,10 @@ pub struct Limits {
     /// Threads for blocking jobs, at most, 1 to 4,096. Default: the runtime's (8 a core, at least 32).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool_threads: Option<u32>,
-    /// The deadline of a call that names none, 1 ms to 7 days. Default `"30s"`.
+    /// How long a call may take whose caller and agent do not say, 1 ms to 7 days. Default `"30s"`.
     #[serde(serialize_with = "units::serialize")]
     #[schemars(with = "String")]
-    pub deadline: Duration,
+    pub timeout: Duration,
     /// How long a stopping kernel waits for calls in flight, 0 s to 1 day. Default `"10s"`.
     #[serde(serialize_with = "units::serialize")]
     #[schemars(with = "String")]
@@ -134,10 +134,10 @@ pub struct AgentEntry {
     /// Tasks at once, at most, 1 to 1,000,000. Default: no bound of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// The deadline of its tasks that name none, 1 ms to 7 days. Default: the kernel's.
+    /// How long its tasks may take whose caller does not say, 1 ms to 7 days. Default: the kernel's.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "units::serialize_option")]
     #[schemars(with = "Option<String>")]
-    pub deadline: Option<Duration>,
+    pub timeout: Option<Duration>,
     /// Environment variables, added to the kernel's own.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
@@ -196,7 +196,7 @@ impl Default for Limits {
             calls_in_flight: 100_000,
             queue: 65_536,
             pool_threads: None,
-            deadline: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
         }
     }
@@ -273,7 +273,7 @@ impl Manifest {
 
 fn joined(read: Result<Manifest, Vec<Error>>) -> Result<Manifest> {
     read.map_err(|errors| {
-        Problems::join(errors)
+        Error::join(errors)
             .unwrap_or_else(|| Error::new(Code::INTERNAL, "no mistake and no manifest"))
     })
 }

@@ -11,7 +11,7 @@
 //! use sutazai_core::config::Manifest;
 //! let manifest = Manifest::parse("fleet/sutazai.toml", r#"
 //!     [limits]
-//!     deadline = "30s"
+//!     timeout = "30s"
 //!
 //!     [[agent]]
 //!     name = "reviewer"

@@ -61,6 +61,8 @@ pub(super) struct Table<'a, 'm, 't> {
     offset: usize,
     mistakes: &'m mut Mistakes<'t>,
     asked: Vec<&'static str>,
+    /// Keys that have to be there, each with what may stand behind it.
+    required: Vec<(&'static str, &'static str)>,
 }
 
 type Value<'t> = Spanned<DeValue<'t>>;
@@ -71,35 +73,38 @@ impl<'a, 'm, 't> Table<'a, 'm, 't> {
         offset: usize,
         mistakes: &'m mut Mistakes<'t>,
     ) -> Self {
-        Self { table, offset, mistakes, asked: Vec::new() }
+        Self { table, offset, mistakes, asked: Vec::new(), required: Vec::new() }
     }
 
-    /// Reports the keys that nobody asked for, and gives back those that somebody did.
-    pub(super) fn finish(self) -> Vec<&'static str> {
+    /// Reports the keys that nobody asked for, and those that are required and not there. One that
+    /// is there misspelt is one mistake, and not two.
+    pub(super) fn finish(self) {
+        let mut meant = Vec::new();
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
             if self.asked.contains(&name) {
                 continue;
             }
-            let advice = match nearest(name, self.asked.iter().copied()) {
+            let near = nearest(name, self.asked.iter().copied());
+            meant.extend(near);
+            let advice = match near {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("valid here: {}", self.asked.join(", ")),
             };
-            self.mistakes.add(
-                key.span().start,
-                format!("unknown key {}", quoted(name)),
-                Some(advice),
-            );
+            let message = format!("unknown key {}", quoted(name));
+            self.mistakes.add(key.span().start, message, Some(advice));
         }
-        self.asked
+        for (key, expected) in self.required {
+            if !self.table.contains_key(key) && !meant.contains(&key) {
+                let message = format!("\"{key}\" is missing");
+                self.mistakes.add(self.offset, message, Some(format!("add {key} = {expected}")));
+            }
+        }
     }
 
-    /// Reports that a key has to be there; the place is its table's.
-    pub(super) fn require(&mut self, key: &'static str, expected: &str) {
-        if !self.table.contains_key(key) {
-            let message = format!("\"{key}\" is missing");
-            self.mistakes.add(self.offset, message, Some(format!("add {key} = {expected}")));
-        }
+    /// Says that a key has to be there; the place of a missing one is its table's.
+    pub(super) fn require(&mut self, key: &'static str, expected: &'static str) {
+        self.required.push((key, expected));
     }
 
     /// Reports a mistake in the value of a key.

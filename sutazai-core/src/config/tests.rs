@@ -15,7 +15,7 @@ data_dir = "state"
 calls_in_flight = 1_000
 queue = 0x10
 pool_threads = 8
-deadline = "1m 30s"
+timeout = "1m 30s"
 drain = "250ms"
 
 [log]
@@ -31,7 +31,7 @@ skills = ["review", "lint:rust"]
 description = "reviews"
 run = "pool"
 concurrency = 4
-deadline = "5s"
+timeout = "5s"
 env = { LANG = "C" }
 cwd = "work"
 max_line = "64KiB"
@@ -54,7 +54,7 @@ fn a_whole_manifest_is_read() {
         (1000, 16, Some(8))
     );
     assert_eq!(
-        (m.limits.deadline, m.limits.drain),
+        (m.limits.timeout, m.limits.drain),
         (Duration::from_secs(90), Duration::from_millis(250))
     );
     assert_eq!((m.log.level, m.log.terminal), (Level::Warn, Terminal::Never));
@@ -63,7 +63,7 @@ fn a_whole_manifest_is_read() {
     assert_eq!(one.command, ["fleet/./bin/review", "--fast"]);
     assert_eq!(one.skills, ["review", "lint:rust"]);
     assert_eq!((one.kind, one.run, one.concurrency), (AgentKind::Process, RunMode::Pool, Some(4)));
-    assert_eq!((one.deadline, one.grace), (Some(Duration::from_secs(5)), Duration::from_secs(2)));
+    assert_eq!((one.timeout, one.grace), (Some(Duration::from_secs(5)), Duration::from_secs(2)));
     assert_eq!((one.env["LANG"].as_str(), one.labels["team"].as_str()), ("C", "a"));
     assert_eq!((one.cwd.as_path(), one.max_line), (Path::new("fleet/work"), 65536));
     assert_eq!((one.restart.limit, one.restart.backoff), (3, Duration::from_secs(1)));
@@ -99,30 +99,30 @@ const WRONG: &[Wrong] = &[
         &[(1, 1, "unknown key \"colour\"", "valid here: data_dir, limits, log, agent")],
     ),
     (
-        "[limits]\n  deadlin = \"1s\"\n",
-        &[(2, 3, "unknown key \"deadlin\"", "did you mean \"deadline\"?")],
+        "[limits]\n  timout = \"1s\"\n",
+        &[(2, 3, "unknown key \"timout\"", "did you mean \"timeout\"?")],
     ),
     (
-        "[limits]\ndeadline = 30\n",
+        "[limits]\ntimeout = 30\n",
         &[(
             2,
-            12,
-            "\"deadline\" must be a duration such as \"250ms\", \"30s\", \"5m\" or \"1h 30m\", not an integer",
+            11,
+            "\"timeout\" must be a duration such as \"250ms\", \"30s\", \"5m\" or \"1h 30m\", not an integer",
             "say the unit: \"30s\" or \"30ms\"",
         )],
     ),
     (
-        "[limits]\ndeadline = \"soon\"\n",
+        "[limits]\ntimeout = \"soon\"\n",
         &[(
             2,
-            12,
-            "\"deadline\" must be a duration such as \"250ms\", \"30s\", \"5m\" or \"1h 30m\", not \"soon\"",
+            11,
+            "\"timeout\" must be a duration such as \"250ms\", \"30s\", \"5m\" or \"1h 30m\", not \"soon\"",
             "the units are ns, us, ms, s, m and h",
         )],
     ),
     (
-        "[limits]\ndeadline = \"0s\"\n",
-        &[(2, 12, "\"deadline\" is out of range", "it must be from 1ms to 168h")],
+        "[limits]\ntimeout = \"0s\"\n",
+        &[(2, 11, "\"timeout\" is out of range", "it must be from 1ms to 168h")],
     ),
     (
         "[limits]\nqueue = 0\n",
@@ -164,6 +164,22 @@ const WRONG: &[Wrong] = &[
     (
         "\n[[agent]]\nname = \"a\"\nskills = [\"s\"]\n",
         &[(2, 1, "\"command\" is missing", "add command = [\"program\", \"argument\"]")],
+    ),
+    (
+        "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nskils = [\"s\"]\n",
+        &[(4, 1, "unknown key \"skils\"", "did you mean \"skills\"?")],
+    ),
+    (
+        "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nabilities = [\"s\"]\n",
+        &[
+            (1, 1, "\"skills\" is missing", "add skills = [\"…\"]"),
+            (
+                4,
+                1,
+                "unknown key \"abilities\"",
+                "valid here: name, kind, run, timeout, command, skills, description, concurrency, env, cwd, max_line, grace, restart, labels",
+            ),
+        ],
     ),
     (
         "[[agent]]\nname = \"a b\"\nskills = []\ncommand = [\"x\", 3]\n",
@@ -226,6 +242,21 @@ fn every_mistake_is_found_where_it_stands() {
         }
         assert_eq!(Manifest::parse("s.toml", text).unwrap_err().problems(), errors);
     }
+}
+
+#[test]
+fn every_mistake_is_shown_with_its_line_and_a_caret() {
+    let text = "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nskils = [\"s\"]\nconcurrency = 0\n";
+    let error = Manifest::parse("s.toml", text).unwrap_err();
+    let expected = "config.manifest: 2 problems\n\
+        s.toml:4:1: unknown key \"skils\"; did you mean \"skills\"?\n\
+        4 | skils = [\"s\"]\n\
+        \u{20} | ^\n\
+        s.toml:5:15: \"concurrency\" is out of range; it must be from 1 to 1000000\n\
+        5 | concurrency = 0\n\
+        \u{20} |               ^";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(format!("{error:#}"), expected);
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Builder {
         self
     }
 
-    /// Replaces the guard step. Default: [`DeadlineOnly`](super::DeadlineOnly) with [`Limits::deadline`].
+    /// Replaces the guard step. Default: [`DeadlineOnly`](super::DeadlineOnly) with [`Limits::timeout`].
     pub fn guard(mut self, step: impl Guard) -> Self {
         self.guard = Some(Arc::new(step));
         self

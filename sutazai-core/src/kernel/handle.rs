@@ -44,6 +44,10 @@ struct Owner {
 /// What a stop gives each thing at least.
 const LEAST_GRACE: Duration = Duration::from_millis(100);
 
+/// What a stop gives the store at least: a disk may take seconds to write what is queued and to fold
+/// in the log, and only what hangs takes longer.
+const STORE_GRACE: Duration = Duration::from_secs(5);
+
 /// How long a kernel whose last handle was dropped gives what it runs.
 const DROP_GRACE: Duration = Duration::from_secs(2);
 
@@ -84,9 +88,7 @@ impl Kernel {
                 authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
                 policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
                 router: builder.router.or_else(super::steps::default_router),
-                guard: builder
-                    .guard
-                    .unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.deadline))),
+                guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.timeout))),
                 recorders: builder.recorders,
             },
             #[cfg(feature = "recovery")]
@@ -97,6 +99,8 @@ impl Kernel {
             store,
             data_dir,
             kept,
+            #[cfg(feature = "recovery")]
+            parts: Default::default(),
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
@@ -179,12 +183,15 @@ impl Kernel {
 
     /// Stops: takes no more calls, lets those under way finish within `grace`, answers the rest with
     /// [`Code::CANCELLED`], stops agents and components in reverse order, writes what is to be
-    /// written, and ends the kernel's threads. Blocks for at most about twice `grace`. Calling it
-    /// again does nothing.
+    /// written, and ends the kernel's threads. Blocks for at most about twice `grace`.
+    ///
+    /// Calling it again, while another thread is in it, returns at once and leaves the calls under
+    /// way no longer than the new `grace`: zero ends the waiting. On a stopped kernel it does nothing.
     ///
     /// # Errors
-    /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to; everything
-    /// else is stopped all the same.
+    /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to;
+    /// [`Code::STORE_HANGS`], after `grace` or 5 s, when a write of the store does not return: the
+    /// data directory stays locked until it does. Everything else is stopped all the same.
     pub fn stop(&self, grace: Duration) -> Result<()> {
         self.owner.stop(grace)
     }
@@ -262,6 +269,12 @@ impl Kernel {
         self.shared.kept.log()
     }
 
+    /// The parts that its guards share by name.
+    #[cfg(feature = "recovery")]
+    pub fn shared_parts(&self) -> &crate::recovery::SharedParts {
+        &self.shared.parts
+    }
+
     /// Its metrics, with which every room and host registers its figures.
     pub fn metrics(&self) -> &Registry {
         self.shared.kept.metrics()
@@ -293,9 +306,7 @@ impl Owner {
     fn stop(&self, grace: Duration) -> Result<()> {
         let shared = &self.shared;
         if shared.move_phase(Phase::Built, Phase::Stopped) {
-            shared.store.close();
-            self.release();
-            return Ok(());
+            return self.close_store(grace);
         }
         if !shared.move_phase(Phase::Running, Phase::Draining) {
             return match shared.phase() {
@@ -303,20 +314,33 @@ impl Owner {
                     Err(Error::new(Code::NOT_RUNNING, "the kernel is being started; stop it then")
                         .operation("kernel.stop"))
                 }
+                Phase::Draining => {
+                    shared.load.hurry(grace);
+                    Ok(())
+                }
                 _ => Ok(()),
             };
         }
         shared.publish("kernel.draining", serde_json::Value::Null);
-        let drained = shared.runtime.now() + grace;
-        // Before the calls: a saga's step may be waiting for one.
         #[cfg(feature = "recovery")]
-        shared.rollback.stop(drained);
+        let drained = shared.runtime.now() + grace;
+        // No further step of a saga; those that are in a call are done with it or interrupted.
+        #[cfg(feature = "recovery")]
+        shared.rollback.stop(shared.runtime.now());
+        let left = shared.load.awaited();
+        if left > 0 {
+            let fields = [("calls", left.to_string()), ("grace", format!("{grace:?}"))];
+            let message = "stopping: waits for the calls under way";
+            self.shared.kept.log().record(Level::Info, "sutazai.kernel", message, fields);
+        }
         if shared.runtime.may_block() {
             // On a worker of the pool its slot is lent out: the calls may need it.
-            let grace = drained.since(shared.runtime.now());
             let _ = block(|| shared.load.wait_idle(grace));
         }
-        self.end(grace)
+        let end = shared.load.hurried().map_or(grace, |hurried| hurried.min(grace));
+        #[cfg(feature = "recovery")]
+        shared.rollback.stop(drained.min(shared.runtime.now() + end));
+        self.end(end)
     }
 
     /// Ends what has started, in reverse order.
@@ -335,21 +359,27 @@ impl Owner {
         shared.cancel_all();
         shared.publish("kernel.stopped", serde_json::Value::Null);
         shared.kept.stop();
-        shared.store.close();
+        let left = || deadline.since(shared.runtime.now());
+        let closed = self.close_store(left());
         if self.owns_runtime {
-            shared.runtime.stop(deadline.since(shared.runtime.now()).max(LEAST_GRACE));
+            shared.runtime.stop(left().max(LEAST_GRACE));
         }
-        self.release();
-        stopped
+        let failures = [stopped, closed].into_iter().filter_map(Result::err);
+        let problems = failures.flat_map(|error| error.problems().to_vec()).collect();
+        Error::join(problems).map_or(Ok(()), Err)
     }
 
-    /// The data directory is free for another kernel, whoever still holds a handle on this one; and
-    /// what the host provided goes, now that nothing runs that may use it.
-    fn release(&self) {
+    /// Closes the store, after which the data directory is free for another kernel, whoever still
+    /// holds a handle on this one; and what the host provided goes, now that nothing runs that may use
+    /// it. A store that hangs frees the directory itself.
+    fn close_store(&self, grace: Duration) -> Result<()> {
+        let closed = self.shared.store.close(grace.max(STORE_GRACE));
+        self.provided.close();
+        closed?;
         if let Some(dir) = &self.shared.data_dir {
             dir.release();
         }
-        self.provided.close();
+        Ok(())
     }
 }
 

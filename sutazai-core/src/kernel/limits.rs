@@ -8,9 +8,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Calls that are not finished, at most. Default 100,000.
     pub calls: usize,
-    /// The deadline of a call whose caller and agent name none; `None` for no deadline. Default
-    /// 30 s.
-    pub deadline: Option<Duration>,
+    /// How long a call may take whose caller and agent do not say; `None` for as long as it likes.
+    /// Default 30 s.
+    pub timeout: Option<Duration>,
     /// How long a stopping kernel lets calls finish, unless it is told otherwise. Default 10 s.
     pub drain: Duration,
     /// Threads for blocking agents and jobs, at most. Default 8 for each core, at least 32.
@@ -27,7 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 100_000,
-            deadline: Some(Duration::from_secs(30)),
+            timeout: Some(Duration::from_secs(30)),
             drain: Duration::from_secs(10),
             pool: None,
             queue: None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -16,7 +16,8 @@ pub(super) struct Load {
     /// Of these, the ones whose callers have an answer: nobody waits for them any more.
     settled: AtomicUsize,
     watched: AtomicBool,
-    gate: Mutex<()>,
+    /// How much longer to wait for them, and until when, once somebody is in a hurry.
+    gate: Mutex<Option<(Duration, Instant)>>,
     idle: Condvar,
 }
 
@@ -30,7 +31,7 @@ impl Load {
             now: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
-            gate: Mutex::new(()),
+            gate: Mutex::new(None),
             idle: Condvar::new(),
         })
     }
@@ -77,7 +78,7 @@ impl Load {
     }
 
     /// Calls whose callers wait for an answer.
-    fn awaited(&self) -> usize {
+    pub(super) fn awaited(&self) -> usize {
         self.now().saturating_sub(self.settled.load(Ordering::SeqCst))
     }
 
@@ -85,10 +86,11 @@ impl Load {
     /// reached. A call that its agent keeps although it was answered for it holds nothing up.
     pub(super) fn wait_idle(&self, timeout: Duration) -> bool {
         self.watched.store(true, Ordering::SeqCst);
-        let end = std::time::Instant::now().checked_add(timeout);
+        let end = Instant::now().checked_add(timeout);
         let mut gate = self.gate.lock();
         while self.awaited() > 0 {
-            let timed_out = match end {
+            let hurried = gate.map(|(_, end)| end);
+            let timed_out = match end.into_iter().chain(hurried).min() {
                 Some(end) => self.idle.wait_until(&mut gate, end).timed_out(),
                 None => {
                     self.idle.wait(&mut gate);
@@ -100,6 +102,22 @@ impl Load {
             }
         }
         self.awaited() == 0
+    }
+
+    /// Has whoever waits, now or later, do so for at most `timeout` from here on.
+    pub(super) fn hurry(&self, timeout: Duration) {
+        // A timeout too long for the clock is no hurry.
+        let Some(end) = Instant::now().checked_add(timeout) else { return };
+        let mut gate = self.gate.lock();
+        if gate.is_none_or(|(_, before)| end < before) {
+            *gate = Some((timeout, end));
+            self.idle.notify_all();
+        }
+    }
+
+    /// What [`hurry`](Self::hurry) was told, if it was.
+    pub(super) fn hurried(&self) -> Option<Duration> {
+        self.gate.lock().map(|(timeout, _)| timeout)
     }
 }
 
@@ -147,5 +165,21 @@ mod tests {
         });
         drop(place);
         assert!(waiter.join().unwrap());
+    }
+
+    #[test]
+    fn waiting_ends_when_somebody_is_in_a_hurry() {
+        let load = Load::new(10);
+        let _place = load.enter().unwrap();
+        let waiter = std::thread::spawn({
+            let load = Arc::clone(&load);
+            move || load.wait_idle(Duration::MAX)
+        });
+        load.hurry(Duration::MAX);
+        assert_eq!(load.hurried(), None);
+        load.hurry(Duration::ZERO);
+        load.hurry(Duration::from_secs(60));
+        assert!(!waiter.join().unwrap(), "it waited in vain");
+        assert_eq!(load.hurried(), Some(Duration::ZERO), "the shortest counts");
     }
 }

@@ -18,10 +18,10 @@ impl Builder {
     /// let manifest = Manifest::parse("sutazai.toml", r#"
     ///     data_dir = ":memory:"
     ///     [limits]
-    ///     deadline = "5s"
+    ///     timeout = "5s"
     /// "#)?;
     /// let kernel = Kernel::builder().manifest(&manifest).build()?;
-    /// assert_eq!(kernel.limits().deadline, Some(std::time::Duration::from_secs(5)));
+    /// assert_eq!(kernel.limits().timeout, Some(std::time::Duration::from_secs(5)));
     /// # Ok::<(), sutazai_core::Error>(())
     /// ```
     pub fn manifest(mut self, manifest: &Manifest) -> Self {
@@ -40,7 +40,7 @@ fn limits(given: &config::Limits, before: Limits) -> Limits {
     let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     Limits {
         calls: size(given.calls_in_flight),
-        deadline: Some(given.deadline),
+        timeout: Some(given.timeout),
         drain: given.drain,
         queue: Some(size(given.queue)),
         pool: given.pool_threads.map(size).or(before.pool),
@@ -69,8 +69,8 @@ fn agent(entry: &config::AgentEntry) -> crate::agent::connect::process::ProcessA
     let mut card = AgentCard::new(&entry.name, &entry.skills).description(&entry.description);
     card.concurrency = entry.concurrency;
     card.labels.clone_from(&entry.labels);
-    if let Some(deadline) = entry.deadline {
-        card = card.deadline(deadline);
+    if let Some(timeout) = entry.timeout {
+        card = card.timeout(timeout);
     }
     let mut command = entry.command.iter();
     let restart = &entry.restart;
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn a_manifests_agents_are_processes() {
         let text = "[[agent]]\nname = 'a'\ncommand = ['cat', '-u']\nskills = ['s', 't']\n\
-                    concurrency = 3\ndeadline = '2s'\nlabels = {tier = 'x'}\n";
+                    concurrency = 3\ntimeout = '2s'\nlabels = {tier = 'x'}\n";
         let agent = agent(&Manifest::parse("m", text).unwrap().agents[0]);
         let card = crate::port::Agent::card(&agent);
         assert_eq!((&*card.name, card.skills.len(), card.concurrency), ("a", 2, Some(3)));
-        assert_eq!((card.deadline_ms, card.labels.len()), (Some(2000), 1));
+        assert_eq!((card.timeout_ms, card.labels.len()), (Some(2000), 1));
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(super) store: Store,
     pub(super) data_dir: Option<DataDir>,
     pub(super) kept: Kept,
+    #[cfg(feature = "recovery")]
+    pub(super) parts: crate::recovery::SharedParts,
     pub(super) steps: Steps,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,

@@ -65,14 +65,15 @@ impl Policy for AllowAll {
     }
 }
 
-/// Gives every call a deadline: the caller's, else the agent's, else the default.
+/// Gives every call a deadline: now, and the timeout of the caller, else of the agent, else the
+/// default.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadlineOnly {
     default: Option<Duration>,
 }
 
 impl DeadlineOnly {
-    /// With this deadline for calls whose caller and agent say nothing; `None` for no deadline.
+    /// With this timeout for calls whose caller and agent say nothing; `None` for no deadline.
     pub fn new(default: Option<Duration>) -> Self {
         Self { default }
     }
@@ -80,7 +81,7 @@ impl DeadlineOnly {
 
 impl Guard for DeadlineOnly {
     fn admit(&self, call: &CallInfo<'_>) -> Result<Admission> {
-        let agents = || call.agent.deadline_ms.map(Duration::from_millis);
+        let agents = || call.agent.timeout_ms.map(Duration::from_millis);
         let timeout = call.timeout.or_else(agents).or(self.default);
         Ok(Admission::until(timeout.map_or(Moment::FAR, |timeout| call.now + timeout)))
     }
@@ -93,9 +94,9 @@ mod tests {
     use crate::port::AgentCard;
 
     #[test]
-    fn the_callers_deadline_comes_first() {
+    fn the_callers_timeout_comes_first() {
         let second = Duration::from_secs(1);
-        let card = AgentCard::new("a", ["s"]).deadline(2 * second);
+        let card = AgentCard::new("a", ["s"]).timeout(2 * second);
         let plain = AgentCard::new("a", ["s"]);
         let guard = DeadlineOnly::new(Some(3 * second));
         let deadline = |timeout, card| {

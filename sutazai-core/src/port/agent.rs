@@ -90,9 +90,9 @@ pub struct AgentCard {
     /// Tasks at once, at most; `None` for no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// The deadline of a task that names none, in milliseconds.
+    /// How long a task may take whose caller does not say, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline_ms: Option<u64>,
+    pub timeout_ms: Option<u64>,
     /// Free labels that policies and routers may read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -124,7 +124,7 @@ impl AgentCard {
             description: String::new(),
             run: RunMode::Pool,
             concurrency: None,
-            deadline_ms: None,
+            timeout_ms: None,
             labels: BTreeMap::new(),
         }
     }
@@ -157,11 +157,11 @@ impl AgentCard {
         self
     }
 
-    /// Sets the deadline of tasks that name none; rounded up to whole milliseconds.
+    /// Sets how long a task may take whose caller does not say; rounded up to whole milliseconds.
     #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        let ms = deadline.as_nanos().div_ceil(1_000_000);
-        self.deadline_ms = Some(u64::try_from(ms).unwrap_or(u64::MAX));
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        let ms = timeout.as_nanos().div_ceil(1_000_000);
+        self.timeout_ms = Some(u64::try_from(ms).unwrap_or(u64::MAX));
         self
     }
 

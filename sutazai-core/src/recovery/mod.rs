@@ -32,7 +32,7 @@ pub use checkpoint::{
 };
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
-    Judgement, Next, Share, SharedParts,
+    Judgement, Next, Share, SharedParts, Steps,
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -157,8 +158,12 @@ impl Store {
     }
 
     /// Ends the store: later operations answer [`Code::NOT_RUNNING`].
-    pub fn close(&self) {
+    ///
+    /// # Errors
+    /// None: nothing is under way that could hang.
+    pub fn close(&self, _patience: Duration) -> Result<()> {
         self.0.closed.store(true, Ordering::Release);
+        Ok(())
     }
 
     fn running(&self) -> Result<()> {
@@ -181,7 +186,7 @@ mod tests {
             .wait()
             .unwrap();
         assert_eq!(store.status().engine, "map");
-        store.close();
+        store.close(Duration::ZERO).unwrap();
         assert_eq!(store.get("n", "k").unwrap_err().code(), Code::NOT_RUNNING);
     }
 }

@@ -41,6 +41,17 @@ from sutazai._errors import (
     WaitTimeout,
     WouldDeadlock,
 )
+from sutazai._guard import (
+    BreakerPolicy,
+    BudgetPolicy,
+    BulkheadPolicy,
+    Guard,
+    HedgePolicy,
+    RatePolicy,
+    RetryPolicy,
+    Share,
+    guard,
+)
 from sutazai._kernel import Delivered, Kernel
 from sutazai._logging import LogHandler
 from sutazai._plugins import plugins
@@ -62,6 +73,9 @@ __all__ = [
     "AgentError",
     "AlreadyExists",
     "BadAnswer",
+    "BreakerPolicy",
+    "BudgetPolicy",
+    "BulkheadPolicy",
     "CallCancelled",
     "ConfigError",
     "Context",
@@ -71,6 +85,8 @@ __all__ = [
     "Event",
     "EventError",
     "Forked",
+    "Guard",
+    "HedgePolicy",
     "HostError",
     "Invalid",
     "Kernel",
@@ -84,10 +100,13 @@ __all__ = [
     "OperationUnknown",
     "Overloaded",
     "PermissionDenied",
+    "RatePolicy",
     "Reply",
     "RequestInvalid",
+    "RetryPolicy",
     "Scope",
     "SecurityError",
+    "Share",
     "StoreError",
     "Subscription",
     "SubscriptionClosed",
@@ -100,5 +119,6 @@ __all__ = [
     "WaitTimeout",
     "WouldDeadlock",
     "__version__",
+    "guard",
     "plugins",
 ]

@@ -60,7 +60,12 @@ class Location(NamedTuple):
 
 
 class SutazaiError(Exception):
-    """What went wrong. `str()` is one line with everything; the attributes hold the pieces."""
+    """What went wrong. `str()` is one line with everything; the attributes hold the pieces.
+
+    Of something that was parsed, `str()` shows the offending line and a caret below as well. A check
+    that found several mistakes raises one error, whose attributes are those of the first: `str()`
+    shows them all, and `problems` has them apart.
+    """
 
     _default: ClassVar[str] = "base.internal"
 
@@ -104,11 +109,18 @@ class SutazaiError(Exception):
         self.advice = advice
         self.location = None
         self.causes = []
+        self._problems: list[SutazaiError] = []
         self._text: str | None = None
+
+    @property
+    def problems(self) -> list[SutazaiError]:
+        """All the mistakes that this error stands for, in order: itself, when it is but one."""
+        return list(self._problems) or [self]
 
     def to_dict(self) -> dict[str, Any]:
         """The error as JSON, the same in every host: `code`, `name`, `class`, `message`, and what
-        there is of `operation`, `context`, `advice`, `location` and `causes`."""
+        there is of `operation`, `context`, `advice`, `location` and `causes`; `problems` when it
+        stands for several."""
         shown: dict[str, Any] = {
             "code": self.code,
             "name": self.name,
@@ -119,6 +131,7 @@ class SutazaiError(Exception):
             "advice": self.advice,
             "location": self.location and self.location._asdict(),
             "causes": list(self.causes),
+            "problems": [problem.to_dict() for problem in self._problems],
         }
         return {key: value for key, value in shown.items() if value not in (None, {}, [])}
 
@@ -360,6 +373,7 @@ def _from_native(
     advice: str | None,
     location: tuple[str, int, int, str] | None,
     causes: Sequence[str],
+    problems: Sequence[SutazaiError],
     text: str,
 ) -> SutazaiError:
     """The exception for an error of the core's; called by the native module."""
@@ -370,6 +384,7 @@ def _from_native(
     error.code, error.name = code, name
     error.location = None if location is None else Location(*location)
     error.causes = list(causes)
+    error._problems = list(problems)
     if "traceback" in error.context:
         error.add_note(f"In the agent:\n{error.context['traceback'].rstrip()}")
     else:

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, overload
 
@@ -18,6 +21,10 @@ from sutazai._loop import LoopThread, bridge_of
 from sutazai._plugins import plugins as _installed
 from sutazai._process import closed, opened
 from sutazai._sutazai import Event, Subscription
+
+_logger = logging.getLogger("sutazai")
+# Agents that are named when a stop waits for them.
+_SHOWN = 5
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
@@ -41,8 +48,11 @@ class Kernel(_sutazai.Kernel):
     """A kernel: agents, calls, events, a store, under one lifecycle.
 
     `with Kernel() as kernel:` starts it and stops it. Without a data directory everything is in
-    memory. Arguments in seconds; `deadline=math.inf` is none. With a manifest, limits and log are
-    said there. `plugins=True` calls every installed plugin with the kernel.
+    memory. `timeout` is how long a call may take whose caller and agent do not say. With a manifest,
+    limits and log are said there. `plugins=True` calls every installed plugin with the kernel.
+
+    Durations, here and everywhere, are numbers of seconds or `datetime.timedelta`; `math.inf` is as
+    long as it takes.
     """
 
     def __new__(
@@ -52,7 +62,7 @@ class Kernel(_sutazai.Kernel):
         manifest: str | os.PathLike[str] | None = None,
         seed: int | None = None,
         clock: Literal["real", "virtual"] = "real",
-        deadline: float | None = None,
+        timeout: float | timedelta | None = None,
         calls: int | None = None,
         pool: int | None = None,
         queue: int | None = None,
@@ -61,8 +71,8 @@ class Kernel(_sutazai.Kernel):
         log_file: str | os.PathLike[str] | None = None,
         plugins: bool = False,
     ) -> Self:
-        bounds = {
-            "deadline": deadline,
+        bounds: dict[str, object] = {
+            "timeout": timeout,
             "calls": calls,
             "pool": pool,
             "queue": queue,
@@ -97,14 +107,42 @@ class Kernel(_sutazai.Kernel):
             raise
         return self
 
-    def stop(self, grace: float | None = None) -> None:
-        """Takes no more calls, lets those under way finish within `grace` seconds (the kernel's
-        own drain time without it), answers the rest with `CallCancelled`, stops everything."""
+    def stop(self, grace: float | timedelta | None = None) -> None:
+        """Takes no more calls, lets those under way finish within `grace` (the kernel's own drain
+        time without it), answers the rest with `CallCancelled`, stops everything.
+
+        While another thread is in it, it only leaves the calls no longer than its own `grace`.
+        Ctrl-C does so with none, and is raised when the kernel has stopped. A stop that Ctrl-C led
+        to, as the end of a `with` block or in a `finally`, says on the logger `sutazai` what it
+        waits for."""
+        seconds = self._drain if grace is None else _sutazai._seconds("grace", grace)
         try:
-            self._stop(grace)
+            if isinstance(sys.exception(), KeyboardInterrupt):
+                self._say_what_is_left(seconds)
+        except KeyboardInterrupt:
+            grace = 0.0
+            raise
         finally:
-            self._loop.stop(1.0 if grace is None else min(grace, 1.0))
-            closed(self)
+            try:
+                self._stop(grace)
+            finally:
+                self._loop.stop(min(seconds, 1.0))
+                # Otherwise it is stopped at the interpreter's exit.
+                if self.phase == "stopped":
+                    closed(self)
+
+    def _say_what_is_left(self, seconds: float) -> None:
+        left = len(self.calls())
+        if left and seconds > 0:
+            names = [agent["card"]["name"] for agent in self.agents() if agent["in_flight"]]
+            shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+            _logger.warning(
+                "interrupted: waiting up to %g s for %d call%s under way (%s); Ctrl-C ends it now",
+                seconds,
+                left,
+                "" if left == 1 else "s",
+                shown,
+            )
 
     def __enter__(self) -> Self:
         return self.start()
@@ -126,7 +164,14 @@ class Kernel(_sutazai.Kernel):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        # asyncio makes a cancellation of the first Ctrl-C, and of the second another one.
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                self._say_what_is_left(self._drain)
+            await asyncio.to_thread(self.stop)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self.stop(0.0)
+            raise
 
     def __del__(self) -> None:
         try:
@@ -153,7 +198,7 @@ class Kernel(_sutazai.Kernel):
         version: str = "",
         description: str | None = None,
         concurrency: int | None = None,
-        deadline: float | None = None,
+        timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
         inline: bool = False,
         reply: bool = False,
@@ -169,7 +214,7 @@ class Kernel(_sutazai.Kernel):
         version: str = "",
         description: str | None = None,
         concurrency: int | None = None,
-        deadline: float | None = None,
+        timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
         inline: bool = False,
         reply: bool = False,
@@ -181,31 +226,30 @@ class Kernel(_sutazai.Kernel):
         with `inline`, on the caller's (it promises never to block). A coroutine function runs on
         the kernel's own loop or on `loop`; cancelling the call cancels its task. With `reply` it
         is `f(task, reply)`, which may answer later, from any thread. The name is the function's,
-        and the only skill has the agent's name unless `skills` says more.
+        and the only skill has the agent's name unless `skills` says more. `timeout` is how long a task
+        may take whose caller does not say.
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             called = name if name is not None else _name_of(function)
             about = description if description is not None else _first_line(function)
             asks = _is_coroutine(function)
-            if isinstance(skills, str):
-                raise TypeError("skills must be a sequence of str, not one str")
             if asks and inline:
                 raise TypeError("a coroutine runs on a loop; it cannot be inline")
             if loop is not None and not asks:
                 raise TypeError("loop is for coroutine functions")
             if reply and asks:
                 raise TypeError("reply is for plain functions; a coroutine returns its answer")
-            card: dict[str, Any] = {
+            card: dict[str, object] = {
                 "name": called,
-                "skills": [called] if skills is None else list(skills),
+                "skills": [called] if skills is None else skills,
                 "version": version,
                 "description": about,
                 # Starting a coroutine is putting it into a queue.
-                "run": "inline" if inline or asks else "pool",
+                "inline": inline or asks,
                 "concurrency": concurrency,
-                "deadline_ms": None if deadline is None else max(1, round(deadline * 1e3)),
-                "labels": dict(labels or {}),
+                "timeout": timeout,
+                "labels": labels,
             }
             form = "reply" if reply else _form(function)
             open_: Callable[[], _sutazai._Bridge] | None = None
@@ -224,7 +268,7 @@ class Kernel(_sutazai.Kernel):
         input: object = None,
         *,
         agent: str | None = None,
-        timeout: float | None = None,
+        timeout: float | timedelta | None = None,
         token: str | None = None,
     ) -> Any:
         """As `call`, awaited; cancelling the task cancels the call."""
@@ -237,10 +281,10 @@ class Kernel(_sutazai.Kernel):
     # ---- events ----
 
     def publish(
-        self, subject: str, payload: object = None, *, wait: float | None = None
+        self, subject: str, payload: object = None, *, wait: float | timedelta | None = None
     ) -> Delivered:
         """Gives an event to every subscription that wants its subject. Never waits, unless `wait`
-        says how many seconds to wait for room."""
+        says how long to wait for room."""
         return Delivered(*self._publish(subject, payload, wait))
 
     def subscribe(
@@ -269,8 +313,8 @@ class Kernel(_sutazai.Kernel):
         name: str,
         *,
         needs: Sequence[str] = (),
-        start_within: float = 30.0,
-        stop_within: float = 10.0,
+        start_within: float | timedelta = 30.0,
+        stop_within: float | timedelta = 10.0,
     ) -> Callable[[_C], _C]:
         """Makes a component of a class with `start` and `stop` (it is instantiated here), or of a
         generator function: it starts by running to its `yield`, and stops by running to its end."""
@@ -289,7 +333,7 @@ class Kernel(_sutazai.Kernel):
                     raise TypeError(
                         "a component is a class with start and stop, or a generator function"
                     ) from None
-            self._add_component(name, list(needs), (start, stop), (start_within, stop_within))
+            self._add_component(name, needs, (start, stop), (start_within, stop_within))
             return made
 
         return register

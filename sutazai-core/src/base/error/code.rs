@@ -168,6 +168,7 @@ codes! {
     STORE_READ_ONLY = 3002, "store.read_only", Persistent, "the data directory cannot be written";
     STORE_LOCKED = 3003, "store.locked", Persistent, "the data directory is in use by another kernel";
     STORE_FAILED = 3004, "store.failed", Transient, "the database refused an operation";
+    STORE_HANGS = 3005, "store.hangs", Critical, "what the database's writer runs does not come to its end";
     // config: 4000–4999
     MANIFEST_INVALID = 4000, "config.manifest_invalid", Persistent, "the manifest is not valid";
     MANIFEST_UNREADABLE = 4001, "config.manifest_unreadable", Persistent, "the manifest cannot be read";

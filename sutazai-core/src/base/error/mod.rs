@@ -14,9 +14,9 @@ mod code;
 mod problems;
 mod report;
 mod repr;
+mod text;
 
 pub use code::{Class, Code};
-pub use problems::Problems;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -179,61 +179,6 @@ impl From<&'static Fixed> for Error {
     }
 }
 
-impl fmt::Display for Error {
-    /// One line: operation, message, context, place, advice. Causes are in `source()`; the
-    /// alternate form `{:#}` appends them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(operation) = self.failed_operation() {
-            write!(f, "{operation}: ")?;
-        }
-        if let Some(at) = self.location() {
-            write!(f, "{}:{}:{}: ", at.file, at.line, at.column)?;
-        }
-        f.write_str(self.message())?;
-        let mut separator = " (";
-        for (key, value) in self.context() {
-            write!(f, "{separator}{key}={value}")?;
-            separator = ", ";
-        }
-        if separator == ", " {
-            f.write_str(")")?;
-        }
-        if let Some(advice) = self.remedy() {
-            write!(f, "; {advice}")?;
-        }
-        if f.alternate() {
-            let mut cause = std::error::Error::source(self);
-            while let Some(error) = cause {
-                write!(f, ": {error}")?;
-                cause = error.source();
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Error {
-    /// What `{:#}` shows, behind the code's name: it is what a `main` that returns an error prints.
-    /// The alternate form `{:#?}` shows the fields.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !f.alternate() {
-            return write!(f, "[{}] {self:#}", self.code());
-        }
-        let mut s = f.debug_struct("Error");
-        s.field("code", &self.code())
-            .field("class", &self.class())
-            .field("message", &self.message());
-        if let Some(shared) = self.shared() {
-            s.field("operation", &shared.operation)
-                .field("context", &shared.context)
-                .field("advice", &shared.advice)
-                .field("location", &shared.location)
-                .field("source", &shared.source);
-        }
-        s.finish()
-    }
-}
-
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.shared().and_then(|s| s.source.as_deref()).map(|e| e as _)
@@ -250,8 +195,9 @@ impl PartialEq for Error {
 }
 
 impl serde::Serialize for Error {
-    /// `{code, name, class, message, operation?, context?, advice?, location?, causes?}`: what every
-    /// host and the JSON-lines protocol of process agents read.
+    /// `{code, name, class, message, operation?, context?, advice?, location?, causes?, problems?}`:
+    /// what every host reads. An error that stands for several has the first one's fields, and all
+    /// of them as `problems`.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap as _;
         let mut map = serializer.serialize_map(None)?;
@@ -276,14 +222,12 @@ impl serde::Serialize for Error {
                 &serde_json::json!({"file": at.file, "line": at.line, "column": at.column, "excerpt": at.excerpt}),
             )?;
         }
-        let mut causes = Vec::new();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
-        }
+        let causes: Vec<_> = self.causes().collect();
         if !causes.is_empty() {
             map.serialize_entry("causes", &causes)?;
+        }
+        if self.problems().len() > 1 {
+            map.serialize_entry("problems", self.problems())?;
         }
         map.end()
     }
@@ -292,7 +236,6 @@ impl serde::Serialize for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::error::Error as _;
 
     static CANCELLED: Fixed = Fixed { code: Code::CANCELLED, message: "cancelled" };
 
@@ -318,15 +261,6 @@ mod tests {
         let two = one.clone().with("k", "v");
         assert_eq!(one.context().count(), 0);
         assert_eq!(two.context().collect::<Vec<_>>(), [("k", "v")]);
-    }
-
-    #[test]
-    fn alternate_form_shows_the_causes() {
-        let io = std::io::Error::other("disk on fire");
-        let error = Error::new(Code::IO, "cannot write").because(io);
-        let outer = Error::new(Code::INTERNAL, "no audit").because(error);
-        assert_eq!(format!("{outer:#}"), "no audit: cannot write: disk on fire");
-        assert!(outer.source().is_some());
     }
 
     #[test]

@@ -103,12 +103,8 @@ fn one(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
         width = at.line.to_string().len();
         write!(f, "\n{:width$}--> {}:{}:{}", "", Plain(&at.file), at.line, at.column)?;
         if !at.excerpt.is_empty() {
-            write!(f, "\n{:width$} |\n{} | {}\n{:width$} | ", "", at.line, Plain(&at.excerpt), "")?;
-            for c in at.excerpt.chars().chain(std::iter::repeat(' ')).take(at.indent()) {
-                // A tab stays one, so that the caret stands where the terminal put the mistake.
-                f.write_str(if c == '\t' { "\t" } else { " " })?;
-            }
-            f.write_str("^")?;
+            write!(f, "\n{:width$} |\n", "")?;
+            excerpt(f, at)?;
         }
     }
     if let Some(operation) = error.failed_operation() {
@@ -120,15 +116,18 @@ fn one(f: &mut fmt::Formatter<'_>, error: &Error) -> fmt::Result {
     if let Some(advice) = error.remedy() {
         write!(f, "\n{:width$} = {}", "", Plain(advice))?;
     }
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        // What a joined error carries is shown as problems of their own.
-        if !error.is::<super::Problems>() {
-            write!(f, "\n{:width$} = caused by: {}", "", Plain(&error.to_string()))?;
-        }
-        cause = error.source();
+    error.causes().try_for_each(|cause| write!(f, "\n{:width$} = caused by: {}", "", Plain(&cause)))
+}
+
+/// The offending line, and a caret below the mistake.
+pub(super) fn excerpt(f: &mut fmt::Formatter<'_>, at: &Location) -> fmt::Result {
+    let width = at.line.to_string().len();
+    write!(f, "{} | {}\n{:width$} | ", at.line, Plain(&at.excerpt), "")?;
+    for c in at.excerpt.chars().chain(std::iter::repeat(' ')).take(at.indent()) {
+        // A tab stays one, so that the caret stands where the terminal put the mistake.
+        f.write_str(if c == '\t' { "\t" } else { " " })?;
     }
-    Ok(())
+    f.write_str("^")
 }
 
 /// Text from outside without control characters, which a terminal would obey.
@@ -145,7 +144,6 @@ impl fmt::Display for Plain<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Problems;
     use super::*;
     use crate::Code;
 
@@ -161,7 +159,7 @@ mod tests {
             .advice("write a number");
         let expected = "error: \"queue\" must be an integer\n --> s.toml:2:10\n  |\n2 | \tqueue = \"many\"\n  | \t        ^\n  = key: queue\n  = write a number\n  = caused by: a\u{fffd}[2J cause";
         assert_eq!(error.report().to_string(), expected);
-        let all = Problems::join(vec![error, Error::new(Code::INVALID, "two")]).unwrap();
+        let all = Error::join(vec![error, Error::new(Code::INVALID, "two")]).unwrap();
         assert!(all.report().to_string().ends_with("\n\nerror: two\n\n2 problems"));
     }
 

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{Class, Code, Fixed, Location};
+use super::{Class, Code, Error, Fixed, Location};
 
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) context: Vec<(Cow<'static, str>, String)>,
     pub(super) location: Option<Location>,
     pub(super) source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// All that it stands for, itself first, when these are several.
+    pub(super) problems: Option<Arc<[Error]>>,
 }
 
 impl Shared {
@@ -38,6 +40,7 @@ impl Shared {
             context: Vec::new(),
             location: None,
             source: None,
+            problems: None,
         }
     }
 }

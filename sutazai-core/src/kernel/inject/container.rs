@@ -11,7 +11,6 @@ use super::Any;
 use super::check::{self, Edges};
 use super::key::{Id, Key};
 use super::resolve::{Injector, Resolver};
-use crate::base::error::Problems;
 use crate::{Code, Error, Result};
 
 /// Collects what is provided. [`seal`](Container::seal) checks it and turns it into an
@@ -107,7 +106,7 @@ impl Container {
     /// empty afterwards.
     pub(super) fn seal_or_keep(&mut self) -> Result<Injector> {
         let edges = Edges::new(self);
-        match Problems::join(self.checked(&edges)) {
+        match Error::join(self.checked(&edges)) {
             Some(error) => Err(error),
             None => {
                 let Self { nodes, index, .. } = std::mem::take(self);

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::plan;
 use super::state::{ComponentStatus, State, Transition};
-use crate::base::error::Problems;
 use crate::base::time::Moment;
 use crate::{Class, Code, Error, Result};
 
@@ -517,7 +516,7 @@ impl Progress {
             return;
         }
         self.phase = Phase::Down;
-        let result = Problems::join(std::mem::take(&mut self.problems)).map_or(Ok(()), Err);
+        let result = Error::join(std::mem::take(&mut self.problems)).map_or(Ok(()), Err);
         if std::mem::replace(&mut self.answered, true) {
             self.events.push_back(Event::Down(result));
         } else {

@@ -50,7 +50,7 @@ impl Guard {
         let parts = &inner.parts;
         let (mut pass, deadline) = match parts.enter()? {
             Some(pass) => {
-                let deadline = parts.deadline(pass.began);
+                let deadline = parts.deadline(pass.entry.began);
                 (pass, deadline)
             }
             None => {
@@ -62,10 +62,10 @@ impl Guard {
         loop {
             let attempt = Attempt {
                 number: tries.made,
-                deadline: parts.attempt_deadline(pass.began, deadline),
+                deadline: parts.attempt_deadline(pass.entry.began, deadline),
                 hedged: false,
             };
-            let answer = if pass.flags.has(Flags::HEDGE) {
+            let answer = if pass.entry.flags.has(Flags::HEDGE) {
                 let hedged = inner.hedged(pass, attempt, &mut call).await;
                 pass = hedged.1;
                 hedged.0
@@ -162,7 +162,7 @@ impl Inner {
     where
         F: Future<Output = Result<T>>,
     {
-        let began = pass.began;
+        let began = pass.entry.began;
         let mut first = pin!(Some(call(attempt)));
         let mut timer = self.hedge_timer(began);
         let mut second = pin!(None::<F>);

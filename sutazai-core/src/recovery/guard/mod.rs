@@ -31,10 +31,12 @@ mod hedge;
 mod parts;
 mod policy;
 mod shared;
+mod steps;
 mod tries;
 
 pub use policy::{GuardPolicy, HedgePolicy, Share};
 pub use shared::SharedParts;
+pub use steps::Steps;
 pub use tries::{GAVE_UP, GaveUp, Judgement, Next};
 
 use std::sync::Arc;
@@ -45,7 +47,7 @@ use clock::Clock;
 use deadlines::Deadlines;
 use hedge::Hedge;
 use parking_lot::Mutex;
-use parts::{Flags, Parts, Pass};
+use parts::{Entry, Flags, Parts, Pass};
 use serde::Serialize;
 use tries::Tries;
 
@@ -162,7 +164,7 @@ impl Guard {
         let inner = &*self.0;
         let (pass, deadline) = match inner.parts.enter()? {
             Some(pass) => {
-                let deadline = inner.parts.deadline(pass.began);
+                let deadline = inner.parts.deadline(pass.entry.began);
                 (pass, deadline)
             }
             None => {
@@ -172,7 +174,7 @@ impl Guard {
         };
         let attempt = Attempt {
             number: 1,
-            deadline: inner.parts.attempt_deadline(pass.began, deadline),
+            deadline: inner.parts.attempt_deadline(pass.entry.began, deadline),
             hedged: false,
         };
         match deadline::within(attempt.deadline, || call(attempt)) {
@@ -335,7 +337,7 @@ impl Inner {
             pass = entered;
             let attempt = Attempt {
                 number: tries.made,
-                deadline: self.parts.attempt_deadline(pass.began, deadline),
+                deadline: self.parts.attempt_deadline(pass.entry.began, deadline),
                 hedged: false,
             };
             match deadline::within(attempt.deadline, || call(attempt)) {
@@ -350,9 +352,14 @@ impl Inner {
 
     /// A try has failed: lets it out, and decides.
     fn after(&self, tries: &mut Tries, pass: Pass<'_>, error: &Error) -> Next {
+        let entry = pass.keep();
+        self.settle(tries, entry, error)
+    }
+
+    fn settle(&self, tries: &mut Tries, entry: Entry, error: &Error) -> Next {
         let now = self.parts.clock.now();
         let judged = self.judge(error);
-        pass.failed(error, judged.class, now);
+        self.parts.failed(entry, error, judged.class, now);
         let next = tries.next(&self.parts, error, judged, &self.chance, now);
         if let Next::Retry(_) = next {
             self.retries.fetch_add(1, Ordering::Relaxed);

@@ -163,7 +163,7 @@ impl Parts {
         } else {
             Moment::ZERO
         };
-        let pass = Pass { parts: self, flags, gate, began };
+        let pass = Pass { parts: self, entry: Entry { flags, gate, began } };
         if flags.has(Flags::RATE)
             && let Err(error) = self.rate.admit(began)
         {
@@ -180,87 +180,119 @@ fn sooner(deadline: Moment, began: Moment, timeout: &AtomicU64) -> Moment {
     deadline.min(Moment::from_nanos(own))
 }
 
-/// One try that was let in. It goes out by one of the methods; dropped, it counts as a failure of the
-/// target when the thread panics, and as nothing otherwise (an awaited call that was dropped).
-#[derive(Debug)]
-pub(super) struct Pass<'a> {
-    parts: &'a Parts,
+/// How a try came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
     pub(super) flags: Flags,
     gate: u64,
     /// When it was let in, as precisely as somebody needs it; [`Moment::ZERO`] when nobody does.
     pub(super) began: Moment,
 }
 
-impl Pass<'_> {
+/// The ways out. Each try that came in takes one of them, once.
+impl Parts {
     #[inline]
-    pub(super) fn succeeded(self) {
-        let (parts, flags) = (self.parts, self.flags);
-        self.leave();
-        if flags.has(Flags::TIMED) {
-            let now = parts.clock.now();
-            self.succeeded_in(now.since(self.began), now);
-        } else if flags.has(Flags::BREAKER) {
-            parts.breaker.succeeded(self.gate, || parts.clock.coarse());
+    pub(super) fn succeeded(&self, entry: Entry) {
+        self.leave(entry);
+        if entry.flags.has(Flags::TIMED) {
+            self.succeeded_in(entry);
+        } else if entry.flags.has(Flags::BREAKER) {
+            self.breaker.succeeded(entry.gate, || self.clock.coarse());
         }
-        if flags.has(Flags::BUDGET) {
-            parts.budget.succeeded();
+        if entry.flags.has(Flags::BUDGET) {
+            self.budget.succeeded();
         }
-        std::mem::forget(self);
     }
 
     #[inline]
-    fn succeeded_in(&self, took: Duration, now: Moment) {
-        if self.flags.has(Flags::HEDGE)
-            && let Some(hedge) = &*self.parts.hedge.load()
+    fn succeeded_in(&self, entry: Entry) {
+        let now = self.clock.now();
+        let took = now.since(entry.began);
+        if entry.flags.has(Flags::HEDGE)
+            && let Some(hedge) = &*self.hedge.load()
         {
             hedge.took(took);
         }
-        if self.flags.has(Flags::BREAKER) {
-            self.parts.breaker.settle(self.gate, Outcome::Success, Some(took), now);
+        if entry.flags.has(Flags::BREAKER) {
+            self.breaker.settle(entry.gate, Outcome::Success, Some(took), now);
         }
     }
 
     #[cold]
-    pub(super) fn failed(self, error: &Error, class: Class, now: Moment) {
-        self.leave();
-        if self.flags.has(Flags::BREAKER) {
-            let breaker = &self.parts.breaker;
+    pub(super) fn failed(&self, entry: Entry, error: &Error, class: Class, now: Moment) {
+        self.leave(entry);
+        if entry.flags.has(Flags::BREAKER) {
             let outcome = match error.code() {
                 Code::CANCELLED => Outcome::Ignored,
-                _ => breaker.outcome_of(class),
+                _ => self.breaker.outcome_of(class),
             };
-            let took = self.flags.has(Flags::TIMED).then(|| now.since(self.began));
-            breaker.settle(self.gate, outcome, took, now);
+            let took = entry.flags.has(Flags::TIMED).then(|| now.since(entry.began));
+            self.breaker.settle(entry.gate, outcome, took, now);
         }
-        std::mem::forget(self);
     }
 
     /// Nothing was learnt of the target.
     #[cold]
-    pub(super) fn ignored(self) {
-        self.leave();
-        self.settle(Outcome::Ignored);
-        std::mem::forget(self);
+    pub(super) fn ignored(&self, entry: Entry) {
+        self.unfinished(entry, Outcome::Ignored);
+    }
+
+    fn unfinished(&self, entry: Entry, outcome: Outcome) {
+        self.leave(entry);
+        if entry.flags.has(Flags::BREAKER) {
+            self.breaker.settle(entry.gate, outcome, None, self.clock.coarse());
+        }
     }
 
     #[inline]
-    fn leave(&self) {
-        if self.flags.has(Flags::BULKHEAD) {
-            self.parts.bulkhead.leave();
+    fn leave(&self, entry: Entry) {
+        if entry.flags.has(Flags::BULKHEAD) {
+            self.bulkhead.leave();
         }
     }
+}
 
-    fn settle(&self, outcome: Outcome) {
-        if self.flags.has(Flags::BREAKER) {
-            self.parts.breaker.settle(self.gate, outcome, None, self.parts.clock.coarse());
-        }
+/// One try that was let in, of a call on this stack. Dropped, it counts as a failure of the target when
+/// the thread panics, and as nothing otherwise (an awaited call that was dropped).
+#[derive(Debug)]
+pub(super) struct Pass<'a> {
+    parts: &'a Parts,
+    pub(super) entry: Entry,
+}
+
+impl Pass<'_> {
+    #[inline]
+    pub(super) fn succeeded(self) {
+        let parts = self.parts;
+        parts.succeeded(self.keep());
+    }
+
+    #[cold]
+    pub(super) fn failed(self, error: &Error, class: Class, now: Moment) {
+        self.parts.failed(self.entry, error, class, now);
+        std::mem::forget(self);
+    }
+
+    #[cold]
+    pub(super) fn ignored(self) {
+        self.parts.ignored(self.entry);
+        std::mem::forget(self);
+    }
+
+    /// How it came in; whoever asks sees to it that it goes out.
+    #[inline]
+    pub(super) fn keep(self) -> Entry {
+        let entry = self.entry;
+        std::mem::forget(self);
+        entry
     }
 }
 
 impl Drop for Pass<'_> {
     #[cold]
     fn drop(&mut self) {
-        self.leave();
-        self.settle(if std::thread::panicking() { Outcome::Failure } else { Outcome::Ignored });
+        let panics = std::thread::panicking();
+        let outcome = if panics { Outcome::Failure } else { Outcome::Ignored };
+        self.parts.unfinished(self.entry, outcome);
     }
 }

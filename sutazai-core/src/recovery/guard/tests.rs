@@ -482,3 +482,32 @@ proptest! {
         prop_assert_eq!(run(), run());
     }
 }
+
+#[test]
+fn a_call_in_steps_goes_the_same_way() {
+    let (guard, time) = guard(
+        r#"{"timeout_ms": 1000, "retry": {"attempts": 2, "jitter": "none"},
+            "breaker": {"consecutive": 3}, "bulkhead": {"concurrency": 1, "queue": 1}}"#,
+    );
+    let mut steps = guard.begin().unwrap();
+    assert_eq!(steps.attempt().deadline, Moment::ZERO + ms(1_000));
+    let mut second = guard.begin().unwrap();
+    assert_eq!(guard.begin().unwrap_err().code(), Code::BULKHEAD_FULL);
+    assert!(second.waiting().unwrap().try_take().is_none());
+    assert_eq!(steps.failed(&busy()), Next::Retry(ms(100)));
+    // Its place is free while it waits.
+    let place = second.waiting().unwrap().try_take().unwrap().unwrap();
+    second.placed(place).unwrap();
+    time.advance(ms(100));
+    steps.again().unwrap();
+    assert!(steps.waiting().is_some());
+    second.succeeded();
+    let place = steps.waiting().unwrap().try_take().unwrap().unwrap();
+    steps.placed(place).unwrap();
+    assert_eq!(steps.attempt().number, 2);
+    let Next::GiveUp(why) = steps.failed(&busy()) else { panic!("it has had its two tries") };
+    assert_eq!(context(&steps.finish(busy(), why), GAVE_UP).as_deref(), Some("attempts"));
+    drop(guard.begin().unwrap());
+    let status = guard.status();
+    assert_eq!((status.bulkhead.unwrap().running, status.breaker.unwrap().consecutive), (0, 1));
+}

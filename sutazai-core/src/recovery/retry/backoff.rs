@@ -13,10 +13,11 @@ use crate::recovery::chance::Chance;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Jitter {
-    /// Anything from nothing to the whole step: spreads best.
-    #[default]
+    /// Anything from nothing to the whole step: spreads best, but may come again at once.
     Full,
-    /// Half of the step, and anything up to the other half: never at once.
+    /// Half of the step, and anything up to the other half: spreads nearly as well, and so many tries
+    /// outlast a disturbance of at least so long.
+    #[default]
     Equal,
     /// Anything from the first step to three times the last wait.
     Decorrelated,

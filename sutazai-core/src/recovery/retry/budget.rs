@@ -9,12 +9,13 @@ use crate::base::time::Moment;
 use crate::{Code, Error, Result};
 
 /// What a budget holds and what a retry costs. The defaults let a program retry one call in ten for as
-/// long as calls succeed, and ten or so beyond it.
+/// long as calls succeed, and sixteen beyond it: enough for the calls of a client that a short disturbance
+/// meets, and few beside what it sends into an outage (docs/retry-storm.md).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct BudgetPolicy {
-    /// Tokens that it holds at most, and at first; above 0, up to 1,000,000. Default 10.
+    /// Tokens that it holds at most, and at first; above 0, up to 1,000,000. Default 16.
     pub capacity: f64,
     /// Tokens that a call that succeeds puts back, 0 to 1,000. Default 0.1. Nothing comes back
     /// while nothing succeeds: that is what keeps retries off a target that is down.
@@ -31,7 +32,7 @@ pub struct BudgetPolicy {
 
 impl Default for BudgetPolicy {
     fn default() -> Self {
-        Self { capacity: 10.0, per_success: 0.1, per_second: 0.05, cost: 1.0, timeout_cost: 2.0 }
+        Self { capacity: 16.0, per_success: 0.1, per_second: 0.05, cost: 1.0, timeout_cost: 2.0 }
     }
 }
 
@@ -293,7 +294,7 @@ mod tests {
                     }
                 }
             }
-            let put_in = 10.0 + successes as f64 * 0.1 + now as f64 / 1e3 * 0.05;
+            let put_in = 16.0 + successes as f64 * 0.1 + now as f64 / 1e3 * 0.05;
             prop_assert!(retries as f64 <= put_in + 1e-6, "{} of {}", retries, put_in);
         }
     }

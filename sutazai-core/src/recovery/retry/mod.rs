@@ -20,13 +20,13 @@ use crate::{Code, Error, Result};
 #[non_exhaustive]
 pub struct RetryPolicy {
     /// Tries in all, the first one included, 1 to 1,000. Default 5: with the default waits that
-    /// outlasts a disturbance of a few hundred milliseconds.
+    /// outlasts a disturbance of 750 ms.
     pub attempts: u32,
     /// Milliseconds of the first step of the backoff; each further one is twice as long. Default 100.
     pub base_ms: u64,
     /// Milliseconds of the longest step. Default 10,000.
     pub max_ms: u64,
-    /// How chance spreads the waits. Default full.
+    /// How chance spreads the waits. Default equal.
     pub jitter: Jitter,
     /// Waits that the target has asked for (`Retry-After`) and that do not use up a try, where there is
     /// a deadline. 0 to 1,000. Default 10.
@@ -35,7 +35,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 5, base_ms: 100, max_ms: 10_000, jitter: Jitter::Full, hinted: 10 }
+        Self { attempts: 5, base_ms: 100, max_ms: 10_000, jitter: Jitter::Equal, hinted: 10 }
     }
 }
 

@@ -38,6 +38,8 @@ impl fmt::Debug for Tx<'_> {
 
 /// A queued write.
 pub(super) trait Job: Send {
+    /// Whose it is.
+    fn room(&self) -> &'static str;
     fn durability(&self) -> Durability;
     /// Runs the closure; false when what it did is to be undone.
     fn run(&mut self, tx: &Tx<'_>) -> bool;
@@ -63,6 +65,10 @@ where
     T: Send + 'static,
     F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
 {
+    fn room(&self) -> &'static str {
+        self.room
+    }
+
     fn durability(&self) -> Durability {
         self.durability
     }

@@ -9,6 +9,7 @@ mod open;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod writer;
 
 pub use job::Tx;
@@ -18,13 +19,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use gate::Gate;
 use job::Write;
 use pool::Pool;
-use writer::{Bench, Counters, Desk, Writer};
+use writer::{Bench, Desk, Writer};
 
 use super::{DataDir, Durability, Entry, LIST_MAX, Migrations, Options, Status, entry};
 use crate::base::error::Fixed;
@@ -119,7 +121,8 @@ impl Store {
             full: false,
             batch: options.batch,
             sync_every: options.sync_every,
-            counters: Arc::new(Counters::default()),
+            counters: Arc::default(),
+            watch: Arc::default(),
             dir,
         };
         let writer = Writer::new(bench, options.queue);
@@ -258,10 +261,15 @@ impl Store {
     }
 
     /// Refuses further operations with [`Code::NOT_RUNNING`], finishes the queued writes, syncs
-    /// and closes the file. Waits for that, unless called from a ticket's callback on the writer
-    /// thread. Idempotent.
-    pub fn close(&self) {
-        self.0.close();
+    /// and closes the file. Waits for that, for at most `patience`, unless called from a ticket's
+    /// callback on the writer thread. Idempotent.
+    ///
+    /// # Errors
+    /// [`Code::STORE_HANGS`] when it took longer, with the room whose write or callback does not
+    /// return. The writer goes on without anybody who waits; until it has come to its end the
+    /// directory stays locked, and then it is [released](DataDir::release).
+    pub fn close(&self, patience: Duration) -> Result<()> {
+        self.0.close(patience)
     }
 
     fn check_process(&self) -> Result<()> {
@@ -273,22 +281,29 @@ impl Store {
     }
 }
 
+/// How long dropping the last handle waits for the writer. Long, because only what is broken takes
+/// so long, and whoever opens the database next expects all of it.
+const DROP_PATIENCE: Duration = Duration::from_secs(30);
+
 impl Inner {
-    fn close(&self) {
+    fn close(&self, patience: Duration) -> Result<()> {
         if self.pid == std::process::id() {
-            self.writer.close();
+            let closed = self.writer.close(patience);
             self.readers.close();
+            closed
         } else {
             // Closing would checkpoint the log and delete it below the parent.
             self.writer.abandon();
             self.readers.abandon();
+            Ok(())
         }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.close();
+        // There is nobody to tell; the thread keeps the directory's lock as long as it needs it.
+        let _ = self.close(DROP_PATIENCE);
     }
 }
 

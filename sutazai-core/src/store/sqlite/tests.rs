@@ -21,6 +21,9 @@ const NOTES: Migrations = Migrations {
     }],
 };
 
+/// Nothing here takes so long; it bounds a hang.
+const HANG: Duration = Duration::from_secs(60);
+
 fn data() -> (tempfile::TempDir, DataDir) {
     let folder = tempfile::tempdir().unwrap();
     let dir = DataDir::open(folder.path().join("data")).unwrap();
@@ -67,7 +70,7 @@ fn what_is_written_is_there_after_opening_again() {
             BTreeMap::from([("notes".into(), 1), ("store".into(), 1)])
         );
         line(&store, round, Durability::Process).wait().unwrap();
-        store.close();
+        store.close(HANG).unwrap();
         assert_eq!(
             line(&store, 9, Durability::Process).wait().unwrap_err().code(),
             Code::NOT_RUNNING
@@ -195,13 +198,67 @@ fn closing_finishes_what_is_queued() {
     let (held, go) = hold(&store);
     let tickets: Vec<_> = (0..300).map(|n| line(&store, n, Durability::Process)).collect();
     drop(go);
-    store.close();
+    store.close(HANG).unwrap();
     held.detach();
     for mut ticket in tickets {
         ticket.wait().unwrap();
     }
     let again = Store::open(&dir, &[NOTES]).unwrap();
     assert_eq!(count(&again), 300);
+}
+
+/// Opens the directory once it is free; the test ends only when it is.
+fn owner_of(path: &std::path::Path) -> DataDir {
+    loop {
+        match DataDir::open(path) {
+            Ok(dir) => return dir,
+            Err(error) => assert_eq!(error.code(), Code::STORE_LOCKED, "{error:#}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn closing_does_not_wait_for_a_write_that_hangs() {
+    let (folder, dir) = data();
+    let path = dir.path().to_owned();
+    let store = Store::open(&dir, &[NOTES]).unwrap();
+    let (mut held, go) = hold(&store);
+    let mut behind = line(&store, 1, Durability::Process);
+    let error = store.close(Duration::ZERO).unwrap_err();
+    assert_eq!((error.code(), error.class()), (Code::STORE_HANGS, Class::Critical));
+    assert_eq!(error.message(), "the closure of a write does not return");
+    assert_eq!(error.context().collect::<Vec<_>>(), [("room", "notes")]);
+    assert_eq!(line(&store, 2, Durability::Process).wait().unwrap_err().code(), Code::NOT_RUNNING);
+    store.close(HANG).unwrap();
+    // The writer may still write, so the directory is nobody else's, whatever handles are dropped.
+    drop((store, dir));
+    assert_eq!(DataDir::open(&path).unwrap_err().code(), Code::STORE_LOCKED);
+    drop(go);
+    held.wait().unwrap();
+    behind.wait().unwrap();
+    assert_eq!(count(&Store::open(&owner_of(&path), &[NOTES]).unwrap()), 1);
+    drop(folder);
+}
+
+#[test]
+fn a_writer_that_was_left_behind_frees_the_directory_whoever_holds_it() {
+    let (_folder, dir) = data();
+    let store = Store::open(&dir, &[NOTES]).unwrap();
+    let (go, wait) = mpsc::channel::<()>();
+    let (running, started) = mpsc::channel();
+    line(&store, 1, Durability::Process).on_done(move |_| {
+        let _ = running.send(());
+        let _ = wait.recv();
+    });
+    started.recv().unwrap();
+    let error = store.close(Duration::ZERO).unwrap_err();
+    assert_eq!(error.message(), "a callback of a write's ticket does not return");
+    drop(go);
+    let next = owner_of(dir.path());
+    // Its own handle is the old owner's, and takes nothing from the new one.
+    drop((store, dir));
+    assert_eq!(DataDir::open(next.path()).unwrap_err().code(), Code::STORE_LOCKED);
 }
 
 #[test]
@@ -428,7 +485,7 @@ fn filled(dir: &DataDir) -> Vec<u8> {
     for n in 0..2000 {
         line(&store, n, Durability::Process).detach();
     }
-    store.close();
+    store.close(HANG).unwrap();
     std::fs::read(dir.database()).unwrap()
 }
 
@@ -477,7 +534,7 @@ fn another_programs_database_is_left_alone() {
 #[test]
 fn a_lock_held_by_another_user_of_the_file_is_an_error_not_a_hang() {
     let (_folder, dir) = data();
-    Store::open(&dir, &[NOTES]).unwrap().close();
+    Store::open(&dir, &[NOTES]).unwrap().close(HANG).unwrap();
     let other = Connection::open(dir.database()).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let store = Store::open_with(&dir, &[NOTES], quick()).unwrap();
@@ -522,7 +579,7 @@ fn what_cannot_be_written_is_told() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
     let (folder, dir) = data();
-    Store::open(&dir, &[NOTES]).unwrap().close();
+    Store::open(&dir, &[NOTES]).unwrap().close(HANG).unwrap();
     mode(folder.path(), 0o555);
     mode(dir.path(), 0o555);
     mode(&dir.database(), 0o444);

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::gate::{Gate, Mode};
 use super::job::{Job, Tx};
 use super::pool::Pool;
+use super::watch::{At, Ending, Watch};
 use crate::base::runtime;
 use crate::store::{DataDir, Durability};
 use crate::{Code, Error, Result};
@@ -29,6 +30,7 @@ pub(super) struct Counters {
 pub(super) struct Writer {
     state: Mutex<State>,
     queue: usize,
+    watch: Arc<Watch>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -38,14 +40,16 @@ enum State {
     Running {
         sender: Sender<Box<dyn Job>>,
         thread: JoinHandle<()>,
+        /// Disconnected when the thread has let go of the database.
+        ended: Receiver<()>,
     },
     Closed,
 }
 
 impl Writer {
     pub(super) fn new(bench: Bench, queue: usize) -> Self {
-        let counters = Arc::clone(&bench.counters);
-        Self { state: Mutex::new(State::Resting(Box::new(bench))), queue, counters }
+        let (counters, watch) = (Arc::clone(&bench.counters), Arc::clone(&bench.watch));
+        Self { state: Mutex::new(State::Resting(Box::new(bench))), queue, watch, counters }
     }
 
     /// Starts the thread, if it is not there.
@@ -80,21 +84,31 @@ impl Writer {
         }
     }
 
-    /// Refuses further jobs, finishes the queued ones and ends the thread. Waits for that, unless
-    /// called on the thread itself.
-    pub(super) fn close(&self) {
+    /// Refuses further jobs, finishes the queued ones and ends the thread. Waits for that, for at
+    /// most `patience`, unless called on the thread itself.
+    ///
+    /// # Errors
+    /// [`Code::STORE_HANGS`] when it took longer. The thread is left behind: it goes on, and gives
+    /// the directory's lock back when it ends.
+    pub(super) fn close(&self, patience: Duration) -> Result<()> {
         let before = std::mem::replace(&mut *self.state.lock(), State::Closed);
         match before {
             State::Resting(bench) => drop(bench),
-            State::Running { sender, thread } => {
+            State::Running { sender, thread, ended } => {
                 drop(sender);
-                if thread.thread().id() != std::thread::current().id() {
-                    // A panic of the thread was a defect of a callback's, and was reported there.
-                    let _ = thread.join();
+                if thread.thread().id() == std::thread::current().id() {
+                    return Ok(());
                 }
+                let timed_out = || ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+                if timed_out() && self.watch.leave_behind(&ended) {
+                    return Err(self.watch.hangs());
+                }
+                // A panic of the thread was a defect of a callback's, and was reported there.
+                let _ = thread.join();
             }
             State::Closed => {}
         }
+        Ok(())
     }
 
     /// Forgets thread and connection: for a forked child, which has no such thread and must leave
@@ -108,28 +122,31 @@ impl Writer {
     fn sender(&self) -> Result<Sender<Box<dyn Job>>> {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Closed) {
-            State::Running { sender, thread } => {
+            State::Running { sender, thread, ended } => {
                 let copy = sender.clone();
-                *state = State::Running { sender, thread };
+                *state = State::Running { sender, thread, ended };
                 Ok(copy)
             }
             State::Resting(bench) => {
                 let (sender, receiver) = crossbeam_channel::bounded(self.queue);
                 // The bench reaches the thread through a slot, so that it is not lost when the
                 // thread cannot be started.
+                let (end, ended) = crossbeam_channel::bounded(0);
                 let slot = Arc::new(Mutex::new(Some(bench)));
                 let theirs = Arc::clone(&slot);
                 let started =
                     std::thread::Builder::new().name("sutazai-store".to_owned()).spawn(move || {
                         let bench = theirs.lock().take();
                         if let Some(bench) = bench {
+                            // Dropped after the bench and its connection, also when unwinding.
+                            let _ending = Ending::of(&bench, end);
                             // A ticket's callback that waits for another write would wait for itself.
                             runtime::forbidden(|| bench.run(&receiver));
                         }
                     });
                 match started {
                     Ok(thread) => {
-                        *state = State::Running { sender: sender.clone(), thread };
+                        *state = State::Running { sender: sender.clone(), thread, ended };
                         Ok(sender)
                     }
                     Err(e) => {
@@ -156,6 +173,7 @@ pub(super) struct Bench {
     pub(super) batch: usize,
     pub(super) sync_every: Duration,
     pub(super) counters: Arc<Counters>,
+    pub(super) watch: Arc<Watch>,
     /// Keeps the directory's lock until the thread has ended.
     pub(super) dir: Option<DataDir>,
 }
@@ -224,12 +242,12 @@ impl Bench {
         let sync = wanted == Durability::Fsync;
         // How many jobs each transaction took, and how it ended.
         let mut ends: Vec<(usize, Result<()>)> = Vec::with_capacity(1);
-        let (gate, full) = (&self.gate, &mut self.full);
+        let (gate, full, watch) = (&self.gate, &mut self.full, &*self.watch);
         let reached = self.desk.with(|conn| {
             set_full(conn, full, sync)?;
             let mut rest = batch.as_mut_slice();
             while !rest.is_empty() {
-                let (taken, end) = transact(conn, gate, rest);
+                let (taken, end) = transact(conn, gate, watch, rest);
                 ends.push((taken, end));
                 rest = rest.split_at_mut(taken).1;
             }
@@ -246,6 +264,7 @@ impl Bench {
             let committed = u64::from(end.is_ok());
             self.counters.commits.fetch_add(committed, Ordering::Relaxed);
             for job in jobs.by_ref().take(taken) {
+                let _at = self.watch.at(At::Callback(job.room()));
                 job.settle(&end, &self.counters);
             }
         }
@@ -282,13 +301,18 @@ fn set_full(conn: &Connection, full: &mut bool, wanted: bool) -> Result<()> {
 /// Runs jobs in one transaction, each in a savepoint of its own. Returns how many it took: all,
 /// or those up to one at which SQLite itself ended the transaction (disk full, I/O error), which
 /// undid them all.
-fn transact(conn: &mut Connection, gate: &Gate, jobs: &mut [Box<dyn Job>]) -> (usize, Result<()>) {
+fn transact(
+    conn: &mut Connection,
+    gate: &Gate,
+    watch: &Watch,
+    jobs: &mut [Box<dyn Job>],
+) -> (usize, Result<()>) {
     let all = jobs.len();
     if let Err(e) = conn.execute_batch("BEGIN IMMEDIATE") {
         return (all, Err(e.into()));
     }
     for (index, job) in jobs.iter_mut().enumerate() {
-        if let Err(error) = in_savepoint(conn, gate, job.as_mut()) {
+        if let Err(error) = in_savepoint(conn, gate, watch, job.as_mut()) {
             // The savepoint is broken, so nothing of the transaction can be trusted.
             if !conn.is_autocommit() {
                 let _ = conn.execute_batch("ROLLBACK");
@@ -307,9 +331,12 @@ fn transact(conn: &mut Connection, gate: &Gate, jobs: &mut [Box<dyn Job>]) -> (u
     }
 }
 
-fn in_savepoint(conn: &Connection, gate: &Gate, job: &mut dyn Job) -> Result<()> {
+fn in_savepoint(conn: &Connection, gate: &Gate, watch: &Watch, job: &mut dyn Job) -> Result<()> {
     conn.prepare_cached("SAVEPOINT \"sutazai write\"")?.execute([])?;
-    let (keep, refused) = gate.with(Mode::Write, || job.run(&Tx::new(conn)));
+    let (keep, refused) = {
+        let _at = watch.at(At::Write(job.room()));
+        gate.with(Mode::Write, || job.run(&Tx::new(conn)))
+    };
     if let (false, Some(what)) = (keep, refused) {
         job.explain(&what);
     }

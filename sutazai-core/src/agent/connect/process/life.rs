@@ -149,9 +149,9 @@ impl Shared {
             }
         };
         let deadline = task.deadline();
-        let deadline_ms = (deadline != Moment::FAR)
+        let timeout_ms = (deadline != Moment::FAR)
             .then(|| u64::try_from(deadline.since(self.now()).as_millis()).unwrap_or(u64::MAX));
-        Some(wire::task(id, &task, &input, deadline_ms).into())
+        Some(wire::task(id, &task, &input, timeout_ms).into())
     }
 }
 

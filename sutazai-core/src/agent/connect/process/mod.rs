@@ -39,7 +39,7 @@
 //!
 //! | type | fields | meaning |
 //! |---|---|---|
-//! | `task` | `id`, `skill`, `input`, `deadline_ms`?, `trace`, `span` | do this; the id is a number that is not used again; `deadline_ms` is how long the caller still waits; trace and span are those of W3C Trace Context |
+//! | `task` | `id`, `skill`, `input`, `timeout_ms`?, `trace`, `span` | do this; the id is a number that is not used again; `timeout_ms` is how long the caller still waits; trace and span are those of W3C Trace Context |
 //! | `cancel` | `id` | nobody wants the answer any more; answer all the same, with anything: until then the task occupies its place |
 //! | `describe` | | say who you are |
 //! | `stop` | | finish and exit; stdin ends after this message |

@@ -29,13 +29,13 @@ pub(super) fn task_length(task: &Task, input: &str) -> usize {
 }
 
 /// `input` is JSON text.
-pub(super) fn task(id: u64, task: &Task, input: &str, deadline_ms: Option<u64>) -> String {
+pub(super) fn task(id: u64, task: &Task, input: &str, timeout_ms: Option<u64>) -> String {
     let mut line = String::with_capacity(task_length(task, input));
     let skill = Value::from(task.skill());
     // Writing into a string does not fail.
     let _ = write!(line, "{{\"v\":1,\"type\":\"task\",\"id\":{id},\"skill\":{skill}");
-    if let Some(ms) = deadline_ms {
-        let _ = write!(line, ",\"deadline_ms\":{ms}");
+    if let Some(ms) = timeout_ms {
+        let _ = write!(line, ",\"timeout_ms\":{ms}");
     }
     let place = task.trace();
     let _ = write!(line, ",\"trace\":\"{}\",\"span\":\"{}\"", place.trace, place.span);
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(
             value,
             serde_json::json!({"v": 1, "type": "task", "id": 7, "skill": "sk\"ill\n",
-                "deadline_ms": 50, "trace": "00000000000000000000000000000001",
+                "timeout_ms": 50, "trace": "00000000000000000000000000000001",
                 "span": "0000000000000002", "input": {"a": "b\n", "c": 1}})
         );
     }

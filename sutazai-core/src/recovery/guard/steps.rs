@@ -1,0 +1,188 @@
+//! A guarded call in steps, for those who make the call themselves: the hosts of other languages, and
+//! the kernel.
+
+use std::mem::replace;
+
+use super::parts::Entry;
+use super::tries::{GaveUp, Next, Tries};
+use super::{Attempt, Guard};
+use crate::base::ticket::Ticket;
+use crate::base::time::Moment;
+use crate::recovery::Place;
+use crate::{Error, Result};
+
+/// One guarded call, step by step: [`Guard::begin`], then a try, then [`succeeded`](Self::succeeded) or
+/// [`failed`](Self::failed); after a wait [`again`](Self::again), and another try. Where it
+/// [waits for a place](Self::waiting) the try comes after [`placed`](Self::placed).
+///
+/// Dropped in the middle of a try, that try counts as nothing.
+///
+/// ```
+/// use sutazai_core::recovery::{Guard, GuardPolicy, Next};
+/// use sutazai_core::{Code, Error};
+///
+/// let guard = Guard::new("steps", serde_json::from_str::<GuardPolicy>(r#"{"retry": {}}"#)?)?;
+/// let mut steps = guard.begin()?;
+/// // … the call is made, and fails …
+/// let Next::Retry(wait) = steps.failed(&Error::new(Code::OVERLOADED, "busy")) else { panic!() };
+/// # let _ =
+/// wait; // … is waited …
+/// steps.again()?;
+/// assert_eq!(steps.attempt().number, 2);
+/// steps.succeeded();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a call that is let in is let out by what came of it"]
+pub struct Steps {
+    guard: Guard,
+    state: State,
+    tries: Tries,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A try is under way.
+    In(Entry),
+    /// It waits for a place in the bulkhead.
+    Waiting(Ticket<Place>),
+    /// The last try has ended.
+    Out,
+}
+
+impl Guard {
+    /// Begins a call that its caller makes in [`Steps`].
+    ///
+    /// # Errors
+    /// What the guard rejected: [`Code::BREAKER_OPEN`](crate::Code::BREAKER_OPEN),
+    /// [`Code::BULKHEAD_FULL`](crate::Code::BULKHEAD_FULL),
+    /// [`Code::RATE_LIMITED`](crate::Code::RATE_LIMITED).
+    pub fn begin(&self) -> Result<Steps> {
+        let parts = &self.0.parts;
+        let (state, began) = match parts.enter()? {
+            Some(pass) => {
+                let entry = pass.keep();
+                (State::In(entry), entry.began)
+            }
+            None => (State::Waiting(parts.bulkhead.acquire(0)), parts.clock.now()),
+        };
+        Steps { guard: self.clone(), state, tries: Tries::first(parts.deadline(began)) }.checked()
+    }
+}
+
+impl Steps {
+    /// The place that it waits for, while it does: for no longer than [`deadline`](Self::deadline).
+    pub fn waiting(&mut self) -> Option<&mut Ticket<Place>> {
+        match &mut self.state {
+            State::Waiting(ticket) => Some(ticket),
+            State::In(_) | State::Out => None,
+        }
+    }
+
+    /// The same, to be waited for elsewhere; [`placed`](Self::placed) has to follow.
+    pub fn take_waiting(&mut self) -> Option<Ticket<Place>> {
+        match replace(&mut self.state, State::Out) {
+            State::Waiting(ticket) => Some(ticket),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Has the place that it waited for, and goes in.
+    ///
+    /// # Errors
+    /// As [`Guard::begin`].
+    pub fn placed(&mut self, place: Place) -> Result<()> {
+        let pass = self.guard.0.parts.enter_with_place(place)?;
+        let entry = pass.keep();
+        self.out(State::In(entry));
+        Ok(())
+    }
+
+    /// When the whole call is given up; [`Moment::FAR`] for never.
+    pub fn deadline(&self) -> Moment {
+        self.tries.deadline
+    }
+
+    /// The present try.
+    pub fn attempt(&self) -> Attempt {
+        let began = match &self.state {
+            State::In(entry) => entry.began,
+            State::Waiting(_) | State::Out => Moment::ZERO,
+        };
+        Attempt {
+            number: self.tries.made,
+            deadline: self.guard.0.parts.attempt_deadline(began, self.tries.deadline),
+            hedged: false,
+        }
+    }
+
+    /// The try has succeeded, and with it the call.
+    #[inline]
+    pub fn succeeded(mut self) {
+        if let State::In(entry) = replace(&mut self.state, State::Out) {
+            self.guard.0.parts.succeeded(entry);
+        }
+    }
+
+    /// The try has failed. When it is worth another one, the retry is paid for: wait, then call
+    /// [`again`](Self::again).
+    pub fn failed(&mut self, error: &Error) -> Next {
+        match replace(&mut self.state, State::Out) {
+            State::In(entry) => self.guard.0.settle(&mut self.tries, entry, error),
+            State::Waiting(_) | State::Out => Next::GiveUp(GaveUp::Rejected),
+        }
+    }
+
+    /// Goes in again after the wait.
+    ///
+    /// # Errors
+    /// As [`Guard::begin`].
+    pub fn again(&mut self) -> Result<()> {
+        let parts = &self.guard.0.parts;
+        let state = match parts.enter()? {
+            Some(pass) => State::In(pass.keep()),
+            None => State::Waiting(parts.bulkhead.acquire(0)),
+        };
+        self.out(state);
+        self.check()
+    }
+
+    /// The error as the caller gets it, with the reason why nothing more is tried.
+    pub fn finish(&self, error: Error, why: GaveUp) -> Error {
+        self.tries.finish(error, why)
+    }
+
+    /// A queue that is full says so at once.
+    fn checked(mut self) -> Result<Self> {
+        self.check()?;
+        Ok(self)
+    }
+
+    fn check(&mut self) -> Result<()> {
+        let State::Waiting(ticket) = &mut self.state else { return Ok(()) };
+        match ticket.try_take() {
+            None => Ok(()),
+            Some(Ok(place)) => self.placed(place),
+            Some(Err(error)) => {
+                self.state = State::Out;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes another state; a try that was under way counts as nothing.
+    fn out(&mut self, next: State) {
+        if let State::In(entry) = replace(&mut self.state, next) {
+            self.guard.0.parts.ignored(entry);
+        }
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.out(State::Out);
+    }
+}

@@ -1,0 +1,379 @@
+"""Guards: retry, budget, breaker, bulkhead, rate limit, timeout and hedge around a function.
+
+>>> import sutazai
+>>> tries = []
+>>> @sutazai.guard(retry={"attempts": 3, "base_ms": 1}, breaker=True, timeout=5)
+... def flaky(word):
+...     tries.append(word)
+...     if len(tries) < 3:
+...         raise ConnectionResetError("try again")
+...     return word
+>>> flaky("hello")
+'hello'
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import json
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from datetime import timedelta
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, cast
+
+from sutazai import _sutazai
+from sutazai._errors import DeadlineExceeded
+
+__all__ = [
+    "BreakerPolicy",
+    "BudgetPolicy",
+    "BulkheadPolicy",
+    "Guard",
+    "HedgePolicy",
+    "RatePolicy",
+    "RetryPolicy",
+    "Share",
+    "guard",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RetryPolicy(TypedDict, total=False):
+    """How failures are tried again; see `sutazai_core::recovery::RetryPolicy`."""
+
+    attempts: int
+    """Tries in all, the first one included. Default 5."""
+    base_ms: int
+    """The first step of the backoff; each further one is twice as long. Default 100."""
+    max_ms: int
+    """The longest step. Default 10,000."""
+    jitter: Literal["full", "equal", "decorrelated", "none"]
+    """How chance spreads the waits. Default `equal`."""
+    hinted: int
+    """Waits that the target has asked for and that use up no try. Default 10."""
+
+
+class BudgetPolicy(TypedDict, total=False):
+    """What retries are paid from."""
+
+    capacity: float
+    """Tokens that it holds at most, and at first. Default 16."""
+    per_success: float
+    """Tokens that a call that succeeds puts back. Default 0.1."""
+    per_second: float
+    """Tokens that come back each second by themselves. Default 0.05."""
+    cost: float
+    """Tokens that a retry takes. Default 1."""
+    timeout_cost: float
+    """Tokens that a retry takes after a call that ran out of time. Default 2."""
+
+
+class BreakerPolicy(TypedDict, total=False):
+    """When a circuit breaker opens, and how it closes again."""
+
+    consecutive: int
+    """Opens after so many failures in a row. Default 0: off."""
+    failure_rate: float
+    """Opens when this share of the window's calls failed. Default 0.5."""
+    slow_rate: float
+    """Opens when this share of the window's calls was slow. Default 0: off."""
+    slow_ms: int
+    """A call that takes longer is slow. Default 1,000."""
+    window: Mapping[Literal["calls", "ms"], int]
+    """What the rates are taken over: the last calls, or the last milliseconds. Default 100 calls."""
+    minimum: int
+    """Calls that the window must hold before a rate counts. Default 20."""
+    open_ms: int
+    """How long it stays open before it tries a probe. Default 5,000."""
+    open_max_ms: int
+    """The same, at most, when probes keep failing. Default 60,000."""
+    probes: int
+    """Probes at once, at first. Default 1."""
+    close_after: int
+    """Probes that must succeed before it closes. Default 10."""
+    counts: list[Literal["transient", "persistent", "critical"]]
+    """Which classes of error count as failures. Default transient and critical."""
+
+
+class BulkheadPolicy(TypedDict, total=False):
+    """How many calls run at once and wait."""
+
+    concurrency: int
+    """Calls that run at once. Default 64."""
+    queue: int
+    """Calls that may wait for a place. Default 64."""
+
+
+class RatePolicy(TypedDict, total=False):
+    """How many calls are made in which time."""
+
+    calls: int
+    """Calls in each period. Default 100."""
+    period_ms: int
+    """The period. Default 1,000."""
+    burst: int
+    """Calls at once after a pause. Default 0: as many as `calls`."""
+
+
+class HedgePolicy(TypedDict, total=False):
+    """When a slow call is made a second time; only of calls that are awaited."""
+
+    quantile: float
+    """When the first has taken longer than this share of recent calls. Default 0.95."""
+    min_ms: int
+    """But not before so long. Default 20."""
+    budget: float
+    """Second calls as a share of all. Default 0.05."""
+
+
+class Share(TypedDict, total=False):
+    """The names of parts that several guards share."""
+
+    budget: str
+    breaker: str
+    bulkhead: str
+    rate: str
+
+
+#: The parts that guards share by name when they belong to no kernel.
+_PROGRAM = _sutazai._SharedParts()
+
+
+def _part(name: str, given: Any) -> dict[str, Any] | None:
+    if given is None or given is False:
+        return None
+    if given is True:
+        return {}
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise TypeError(f"{name} must be True, False or a mapping, not {type(given).__name__}")
+
+
+def _milliseconds(name: str, given: float | timedelta | None) -> int | None:
+    if given is None:
+        return None
+    seconds = _sutazai._seconds(name, given)
+    if not seconds > 0:
+        raise ValueError(f"{name} must be more than 0, not {given}")
+    return max(1, round(seconds * 1000))
+
+
+def _policy(**parts: Any) -> str:
+    given = {name: value for name, value in parts.items() if value is not None}
+    return json.dumps(given)
+
+
+class Guard:
+    """What stands between a call and trouble. Use it as a decorator, or `run` and `arun` a function.
+
+    A part is `True` for its defaults, or a mapping with what differs from them. What is given without
+    `retry` is never tried again. The exception that the function raised is what its caller gets; a note
+    says how often it was tried.
+
+    - `timeout`: seconds for the whole call, `attempt_timeout` for each try. An awaited try is
+      cancelled then; one that blocks is not interrupted, and only not tried again.
+    - `on`: the exception class, or a tuple of them, that is worth another try. Without it exceptions
+      are judged: a lost connection is, a `ValueError` is not.
+    - `kernel`: takes time, virtual time too, and named parts from this kernel. Without it the
+      program's guards share parts by name, on the system's clock.
+    """
+
+    def __init__(
+        self,
+        name: str = "guard",
+        *,
+        timeout: float | timedelta | None = None,
+        attempt_timeout: float | timedelta | None = None,
+        retry: bool | RetryPolicy | None = None,
+        budget: bool | BudgetPolicy | None = None,
+        breaker: bool | BreakerPolicy | None = None,
+        bulkhead: bool | BulkheadPolicy | None = None,
+        rate: bool | RatePolicy | None = None,
+        hedge: bool | HedgePolicy | None = None,
+        share: Share | None = None,
+        on: type[BaseException] | tuple[type[BaseException], ...] | None = None,
+        kernel: _sutazai.Kernel | None = None,
+        seed: int = 0,
+    ) -> None:
+        policy = _policy(
+            timeout_ms=_milliseconds("timeout", timeout),
+            attempt_timeout_ms=_milliseconds("attempt_timeout", attempt_timeout),
+            retry=_part("retry", retry),
+            budget=_part("budget", budget),
+            breaker=_part("breaker", breaker),
+            bulkhead=_part("bulkhead", bulkhead),
+            rate=_part("rate", rate),
+            hedge=_part("hedge", hedge),
+            share=_part("share", share),
+        )
+        if on is not None:
+            isinstance(None, on)  # what is no class raises here, and not at the first failure
+        shared = _PROGRAM if kernel is None else kernel._shared_parts()
+        self.name = name
+        self._native = _sutazai._Guard(name, policy, shared, kernel, on, seed)
+
+    def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Calls `function`, as often as it takes, and blocks meanwhile."""
+        return cast(R, self._native.run(function, *args, **kwargs))
+
+    async def arun(
+        self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Awaits what `function` gives, as often as it takes."""
+        native = self._native
+        steps = native.begin()
+        try:
+            while True:
+                if steps.waiting:
+                    await _place(native, steps)
+                try:
+                    awaitable = function(*args, **kwargs)
+                    if type(awaitable) is types.CoroutineType:
+                        # Most answers that are there at once need no deadline and no task.
+                        try:
+                            first = awaitable.send(None)
+                        except StopIteration as stop:
+                            answer = stop.value
+                        else:
+                            answer = await _rest(_resume(awaitable, first), native.left(steps))
+                    else:
+                        answer = await _rest(awaitable, native.left(steps))
+                except BaseException as error:
+                    pause = native.raised(steps, error)
+                    if pause is None:
+                        raise
+                    failed = error
+                else:
+                    steps.succeeded()
+                    return cast(R, answer)
+                await asyncio.sleep(pause)
+                if not steps.again():
+                    raise failed
+        finally:
+            steps.close()
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Guards `function`, a coroutine function or a plain one."""
+        if inspect.iscoroutinefunction(function):
+            return cast(Callable[P, R], self._guard_async(function))
+        run = self._native.run
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            return cast(R, run(function, *args, **kwargs))
+
+        guarded.guard = self  # type: ignore[attr-defined]
+        return guarded
+
+    def _guard_async(
+        self, function: Callable[P, Coroutine[Any, Any, R]]
+    ) -> Callable[P, Coroutine[Any, Any, R]]:
+        arun = self.arun
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+            return arun(function, *args, **kwargs)
+
+        guarded.guard = self  # type: ignore[attr-defined]
+        # A plain function that gives a coroutine costs half of a coroutine function around another.
+        return inspect.markcoroutinefunction(guarded) if _MARKS else guarded
+
+    def status(self) -> dict[str, Any]:
+        """The figures: retries, hedges, and those of the parts that are on."""
+        return cast(dict[str, Any], json.loads(self._native.status()))
+
+    @property
+    def policy(self) -> dict[str, Any]:
+        """The policy in force. Assigning another one changes it for the calls that come."""
+        return cast(dict[str, Any], json.loads(self._native.policy()))
+
+    @policy.setter
+    def policy(self, policy: Mapping[str, Any]) -> None:
+        self._native.set_policy(json.dumps(policy))
+
+    def force(self, state: Literal["open", "closed"] | None) -> None:
+        """Puts the breaker into a state that it does not leave by itself, or gives it back (None)."""
+        self._native.force(state)
+
+    def __repr__(self) -> str:
+        return f"<sutazai.Guard {self.name!r}>"
+
+
+#: `inspect.markcoroutinefunction` came with Python 3.12.
+_MARKS = hasattr(inspect, "markcoroutinefunction")
+
+
+def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator that guards a function; the options are those of `Guard`.
+
+    Each function gets a guard of its own, as its attribute `guard`. For one guard around several
+    functions make a `Guard` and use it as the decorator.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        own = name or getattr(function, "__qualname__", "guard")
+        return Guard(own, **options)(function)
+
+    return decorate
+
+
+async def _place(native: _sutazai._Guard, steps: _sutazai._GuardSteps) -> None:
+    """Waits for a place in the bulkhead, as long as the call has time."""
+    loop = asyncio.get_running_loop()
+    there: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not there.done():
+            there.set_result(None)
+
+    def told() -> None:
+        try:
+            loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits
+
+    left = native.left(steps)
+    steps.on_place(told)
+    try:
+        async with asyncio.timeout(left):
+            await there
+    except TimeoutError:
+        raise DeadlineExceeded("the bulkhead had no place before the deadline") from None
+    steps.enter()
+
+
+async def _rest(awaitable: Awaitable[R], left: float | None) -> R:
+    """Awaits something until the deadline."""
+    if left is None:
+        return await awaitable
+    scope = asyncio.timeout(left)
+    try:
+        async with scope:
+            return await awaitable
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded("the call did not answer before the deadline of its guard") from None
+
+
+@types.coroutine
+def _resume(coroutine: Coroutine[Any, Any, R], first: Any) -> Generator[Any, Any, R]:
+    """Goes on with a coroutine that was begun and has yielded `first`."""
+    waits_for = first
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except GeneratorExit:
+                coroutine.close()
+                raise
+            except BaseException as error:
+                waits_for = coroutine.throw(error)
+            else:
+                waits_for = coroutine.send(sent)
+    except StopIteration as stop:
+        return cast(R, stop.value)
