@@ -445,7 +445,7 @@ impl Kernel {
         py: Python<'_>,
         name: &Bound<'_, PyAny>,
         policy: &Bound<'_, PyAny>,
-        steps: Vec<(String, Bound<'_, PyAny>, Py<PyAny>, Py<PyAny>)>,
+        steps: Vec<Step<'_>>,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
         let policy: SagaPolicy = read_policy(py, policy)?;
@@ -482,13 +482,13 @@ impl Kernel {
         let needs = needs.unwrap_or_default();
         let lifetime = scope.map(|scope| argument::choice("scope", &SCOPES, scope)).transpose()?;
         let lifetime = lifetime.unwrap_or(Lifetime::Singleton);
-        inject::provide(py, inner.core().provided(), &name, &needs, lifetime, factory)
+        inject::provide(py, inner.core().provided(), name, &needs, lifetime, factory)
     }
 
     /// The value of this name.
     fn get(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let name = argument::text("name", name)?;
-        inject::get(py, self.inner.here(py)?.core().provided(), &name)
+        inject::get(py, self.inner.here(py)?.core().provided(), name)
     }
 
     /// Opens a scope for values that are provided with `scope="scoped"`.
@@ -677,6 +677,9 @@ fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<P
     let answer = wait::in_slices(py, None, |slice| source.wait_timeout(slice))?;
     Ok(answer.unwrap_or_else(|| Err(Error::new(Code::INTERNAL, "a wait without end ended"))))
 }
+
+/// A step of a saga as Python hands it in: its name, its policy, what does it and what undoes it.
+type Step<'py> = (String, Bound<'py, PyAny>, Py<PyAny>, Py<PyAny>);
 
 /// A policy that came as a dict.
 fn read_policy<T: serde::de::DeserializeOwned>(

@@ -128,8 +128,7 @@ pub fn run(scenario: Scenario, policy: Policy) -> Seen {
     // A minute beyond the end, for those that still retry.
     time.advance(scenario.ends + Duration::from_secs(60));
     drop(clients);
-    let seen = world.seen.lock().unwrap().clone();
-    seen
+    world.seen.lock().unwrap().clone()
 }
 
 struct World {

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use records::{New, Part, Records};
+use records::{Draft, Part, Records};
 use restore::Wanted;
 
 use super::caught::caught;
@@ -192,7 +192,7 @@ impl Checkpoints {
         let things = self.0.chosen(only, operation)?;
         let parts = things.iter().map(|thing| Part::new(&thing.name, &thing.save(operation)?));
         let parts = parts.collect::<Result<Vec<_>>>()?;
-        let new = New::new(label, self.0.runtime.timestamp(), parts);
+        let new = Draft::new(label, self.0.runtime.timestamp(), parts);
         let view = self.0.records.add(new, self.0.config.keep).wait()?;
         self.0.observe(&CheckpointNews::Created(&view));
         Ok(view)

@@ -42,14 +42,14 @@ impl Part {
 
 /// A checkpoint that is to be written.
 #[derive(Debug)]
-pub(super) struct New {
+pub(super) struct Draft {
     pub(super) label: String,
     pub(super) taken: Timestamp,
     pub(super) digest: String,
     pub(super) parts: Vec<Part>,
 }
 
-impl New {
+impl Draft {
     pub(super) fn new(label: &str, taken: Timestamp, parts: Vec<Part>) -> Self {
         let digest = digest::of_parts(parts.iter().map(|p| (p.name.as_str(), p.digest.as_str())));
         Self { label: label.to_owned(), taken, digest, parts }
@@ -76,7 +76,7 @@ pub(super) struct Records(pub(super) Store);
 
 impl Records {
     /// Writes one, and lets go of the oldest beyond `keep`; answers when it is synced to the disk.
-    pub(super) fn add(&self, new: New, keep: usize) -> Ticket<CheckpointView> {
+    pub(super) fn add(&self, new: Draft, keep: usize) -> Ticket<CheckpointView> {
         faces::add(&self.0, new, keep)
     }
 
@@ -131,7 +131,7 @@ mod faces {
     use super::*;
     use crate::store::Durability;
 
-    pub(super) fn add(store: &Store, new: New, keep: usize) -> Ticket<CheckpointView> {
+    pub(super) fn add(store: &Store, new: Draft, keep: usize) -> Ticket<CheckpointView> {
         store.write("recovery", Durability::Fsync, move |tx| {
             tx.prepare_cached(
                 "INSERT INTO recovery_checkpoint (label, taken, digest) VALUES (?, ?, ?)",
@@ -244,11 +244,11 @@ mod faces {
         parts: Vec<(String, String, String)>,
     }
 
-    pub(super) fn add(store: &Store, new: New, keep: usize) -> Ticket<CheckpointView> {
+    pub(super) fn add(store: &Store, new: Draft, keep: usize) -> Ticket<CheckpointView> {
         ticket::ready(add_now(store, &new, keep))
     }
 
-    fn add_now(store: &Store, new: &New, keep: usize) -> Result<CheckpointView> {
+    fn add_now(store: &Store, new: &Draft, keep: usize) -> Result<CheckpointView> {
         let last = store.get(LAST, "id")?.map_or(Ok(0), |entry| entry.value.to::<u64>())?;
         let id = CheckpointId(last + 1);
         let parts = new.parts.iter();

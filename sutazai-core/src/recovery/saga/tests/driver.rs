@@ -478,7 +478,7 @@ fn a_store_that_closes_leaves_it_for_another_time() {
     let closing = step(
         &calls,
         move |_| {
-            store.close();
+            store.close(Duration::from_secs(60)).unwrap();
             Ok(Payload::NULL)
         },
         |_| Ok(()),
