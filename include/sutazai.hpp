@@ -656,7 +656,7 @@ class Kernel {
 
     /// Defines a saga: `act(const SagaCall &)` does the step that is named there and returns what it
     /// gives, as JSON text; `undo(const SagaCall &)` undoes it. See sutazai_saga_define for the
-    /// description. `invoke("recovery.saga_run", …)` runs one.
+    /// description. `invoke_wait("recovery.saga_run", …)` runs one.
     template <typename Act, typename Undo>
     void saga(std::string_view description, Act act, Undo undo) {
         struct State {

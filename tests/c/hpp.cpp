@@ -227,9 +227,9 @@ static void sagas_are_undone_when_a_step_throws() {
                             std::string(call.result.value_or("unknown")));
         });
     const std::string run = "recovery.saga_run";
-    CHECK(kernel.invoke(run, R"({"name": "trip"})").find("\"output\":1") != std::string::npos);
+    CHECK(kernel.invoke_wait(run, R"({"name": "trip"})").find("\"output\":1") != std::string::npos);
     THROWS(SUTAZAI_RECOVERY_SAGA_UNDONE,
-           kernel.invoke(run, R"({"name": "trip", "input": "full"})"));
+           kernel.invoke_wait(run, R"({"name": "trip", "input": "full"})"));
     const std::vector<std::string> expected = {"do flight",          "do hotel",     "do flight",
                                                "do hotel",           "undo hotel unknown",
                                                "undo flight 0"};
