@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import sutazai
 from sutazai import Kernel, SagaContext, SagaStep
 
-from conftest import Run
+Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
 def test_steps_get_what_those_before_gave(kernel: Kernel) -> None:
