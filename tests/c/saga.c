@@ -27,7 +27,7 @@ static sutazai_error *act(void *user, const sutazai_saga_call *call, sutazai_sag
     if (is(call->step, "hotel")) {
         CHECK(call->index == 1 && is(call->input, "{\"to\":\"Ghent\"}"));
         if (is(call->name, "full")) {
-            return sutazai_error_new(SUTAZAI_AGENT_FAILED, SUTAZAI_CLASS_PERSISTENT, S("no room"));
+            return sutazai_error_new(SUTAZAI_AGENT_FAILED, SUTAZAI_PERSISTENT, S("no room"));
         }
     }
     FAILS(sutazai_saga_give(answer, S("{")), SUTAZAI_BASE_INVALID);
@@ -38,7 +38,7 @@ static sutazai_error *undo(void *user, const sutazai_saga_call *call) {
     CHECK(user == &dropped);
     add("undo %.*s %.*s\n", call->step, call->result);
     if (broken) {
-        return sutazai_error_new(SUTAZAI_BASE_IO, SUTAZAI_CLASS_PERSISTENT, S("closed"));
+        return sutazai_error_new(SUTAZAI_BASE_IO, SUTAZAI_PERSISTENT, S("closed"));
     }
     return NULL;
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Inner;
 use super::define::Saga;
 use super::event::SagaEvent;
 use super::id::SagaId;
+use super::inner::Inner;
 use super::journal::Line;
 use super::machine::{Decision, Machine};
 use super::story::Phase;
