@@ -337,6 +337,11 @@ typedef struct sutazai_kernel sutazai_kernel;
 typedef struct sutazai_reply sutazai_reply;
 
 /**
+ * Where a step puts what it gives; the callback's until it returns.
+ */
+typedef struct sutazai_saga_answer sutazai_saga_answer;
+
+/**
  * Something that opens and closes, such as a request: each value of `SUTAZAI_LIFETIME_SCOPED` is
  * built at most once in it.
  */
@@ -596,6 +601,81 @@ typedef struct sutazai_factory_table {
      */
     void (*destroy)(void *user, void *value);
 } sutazai_factory_table;
+
+/**
+ * A call of a saga's step. Everything is valid until the callback returns.
+ */
+typedef struct sutazai_saga_call {
+    /**
+     * The saga's identifier.
+     */
+    struct sutazai_str saga;
+    /**
+     * The name of its definition.
+     */
+    struct sutazai_str name;
+    /**
+     * The step's name.
+     */
+    struct sutazai_str step;
+    /**
+     * The idempotency key: the same for every call of this step, in this direction, of this saga.
+     */
+    struct sutazai_str key;
+    /**
+     * What the saga was begun with, as JSON.
+     */
+    struct sutazai_str input;
+    /**
+     * What the steps before this one gave, as a JSON object by name.
+     */
+    struct sutazai_str gave;
+    /**
+     * To undo: what the step gave, as JSON; empty when it is not known whether it took effect, because
+     * it failed or was interrupted, and to do.
+     */
+    struct sutazai_str result;
+    /**
+     * The step's place in its saga, from 0.
+     */
+    size_t index;
+    /**
+     * Which try this is, from 1.
+     */
+    uint64_t attempt;
+} sutazai_saga_call;
+
+/**
+ * What does the steps of a saga and undoes them. Callbacks must not throw or longjmp; they run on the
+ * kernel's pool, may block, and may run at the same time for several sagas.
+ */
+typedef struct sutazai_saga_table {
+    /**
+     * `sizeof(sutazai_saga_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Does the step that `call` names. What is put into `answer` with `sutazai_saga_give` is kept for
+     * the steps after it and for `undo`; `null` without. Answers NULL, or an error, which the library
+     * frees: one of class transient may be tried again, any other sends the saga back. Required.
+     */
+    struct sutazai_error *(*act)(void *user,
+                                 const struct sutazai_saga_call *call,
+                                 struct sutazai_saga_answer *answer);
+    /**
+     * Undoes the step that `call` names. Answers NULL, or an error, which the library frees: one of
+     * class transient may be tried again, any other leaves the saga stuck. Required.
+     */
+    struct sutazai_error *(*undo)(void *user, const struct sutazai_saga_call *call);
+} sutazai_saga_table;
 
 /**
  * One try, as the function that is guarded sees it.
@@ -1376,6 +1456,38 @@ void *sutazai_value_get(const struct sutazai_value *value);
  * `value` is NULL or live, and nobody uses it any more.
  */
 void sutazai_value_free(struct sutazai_value *value);
+
+/**
+ * Defines a saga whose steps the table does and undoes. `description` is JSON: `name`, `steps` (objects
+ * with `name` and optionally `policy`: `idempotent`, `atomic`, `retry`, `undo_retry`), and optionally
+ * `policy` (`on_resume`, `deadline_ms`, `undo_retry`). Sagas of its name that an earlier process left
+ * unfinished go on when the kernel starts, or here when it runs. The operations `recovery.saga_run` and
+ * `recovery.saga_begin` begin one. The table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`, `SUTAZAI_BASE_ALREADY_EXISTS`.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size`
+ * says.
+ */
+struct sutazai_error *sutazai_saga_define(struct sutazai_kernel *kernel,
+                                          const char *description,
+                                          size_t description_len,
+                                          const struct sutazai_saga_table *table);
+
+/**
+ * Puts what a step gives, as JSON, where the saga keeps it; the last one counts.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for what is not JSON.
+ *
+ * Pointers:
+ * `answer` is NULL, or what the callback that runs was given; `gave` is good for reading.
+ */
+struct sutazai_error *sutazai_saga_give(struct sutazai_saga_answer *answer,
+                                        const char *gave,
+                                        size_t gave_len);
 
 /**
  * Makes a guard. `policy` is JSON, each field optional (an empty text is fine, and does nothing):

@@ -161,6 +161,37 @@ inline sutazai_error *caught() noexcept {
 
 }  // namespace detail
 
+/// A call of a saga's step; what it views lives until the step returns.
+struct SagaCall {
+    std::string_view saga;
+    std::string_view name;
+    std::string_view step;
+    /// The same for every call of this step, in this direction, of this saga.
+    std::string_view key;
+    /// What the saga was begun with, as JSON.
+    std::string_view input;
+    /// What the steps before this one gave, as a JSON object by name.
+    std::string_view gave;
+    /// To undo: what the step gave, as JSON, unless it is not known whether it took effect.
+    std::optional<std::string_view> result;
+    /// The step's place, from 0.
+    size_t index;
+    /// Which try this is, from 1.
+    uint64_t attempt;
+
+    explicit SagaCall(const sutazai_saga_call &call)
+        : saga(call.saga.data, call.saga.len),
+          name(call.name.data, call.name.len),
+          step(call.step.data, call.step.len),
+          key(call.key.data, call.key.len),
+          input(call.input.data, call.input.len),
+          gave(call.gave.data, call.gave.len),
+          index(call.index),
+          attempt(call.attempt) {
+        if (call.result.len > 0) result.emplace(call.result.data, call.result.len);
+    }
+};
+
 /// What an agent is asked to do; lives as long as the Reply that came with it.
 class Task {
   public:
@@ -621,6 +652,40 @@ class Kernel {
             return guarded(static_cast<State *>(user)->stop, left);
         };
         check(sutazai_component_add(kernel_.get(), description.data(), description.size(), &table));
+    }
+
+    /// Defines a saga: `act(const SagaCall &)` does the step that is named there and returns what it
+    /// gives, as JSON text; `undo(const SagaCall &)` undoes it. See sutazai_saga_define for the
+    /// description. `invoke_wait("recovery.saga_run", …)` runs one.
+    template <typename Act, typename Undo>
+    void saga(std::string_view description, Act act, Undo undo) {
+        struct State {
+            Act act;
+            Undo undo;
+        };
+        auto state = std::make_unique<State>(State{std::move(act), std::move(undo)});
+        sutazai_saga_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<State>;
+        table.act = [](void *user, const sutazai_saga_call *call,
+                       sutazai_saga_answer *answer) -> sutazai_error * {
+            try {
+                const std::string gave = static_cast<State *>(user)->act(SagaCall(*call));
+                return sutazai_saga_give(answer, gave.data(), gave.size());
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        table.undo = [](void *user, const sutazai_saga_call *call) -> sutazai_error * {
+            try {
+                static_cast<State *>(user)->undo(SagaCall(*call));
+                return nullptr;
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_saga_define(kernel_.get(), description.data(), description.size(), &table));
     }
 
     /// Provides a value by name. `f` builds it when it is first asked for; it returns the value, or

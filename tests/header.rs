@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "version",
     "error",
     "buffer",
@@ -27,6 +27,7 @@ const SECTIONS: [&str; 15] = [
     "event",
     "component",
     "inject",
+    "saga",
     "guard",
     "log",
 ];

@@ -32,6 +32,7 @@ mod inject;
 mod kernel;
 mod log;
 mod reply;
+mod saga;
 mod table;
 mod task;
 mod text;

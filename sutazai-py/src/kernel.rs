@@ -22,6 +22,7 @@ use sutazai_core::kernel::inject::Lifetime;
 use sutazai_core::kernel::{Kernel as Core, Phase};
 use sutazai_core::observe::log::SinkId;
 use sutazai_core::port::{AgentCard, Outcome, RunMode, Task};
+use sutazai_core::recovery::{Saga, SagaPolicy, StepPolicy};
 use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
@@ -34,6 +35,7 @@ use crate::inject::{self, Scope};
 use crate::keywords::Keywords;
 use crate::log::{self, Relay};
 use crate::pending::{Pending, Source};
+use crate::saga::PythonStep;
 use crate::ticket::Ticket;
 use crate::{argument, convert, error, wait};
 
@@ -57,6 +59,7 @@ struct Inner {
 struct Held {
     agents: Vec<Weak<PythonAgent>>,
     components: Vec<Weak<PythonComponent>>,
+    steps: Vec<Weak<PythonStep>>,
     pulls: Vec<Weak<event::Source>>,
     callbacks: Vec<Py<Subscription>>,
     relays: Vec<(SinkId, Arc<Relay>)>,
@@ -97,7 +100,7 @@ impl Inner {
 
     /// Lets go of everything that came from Python.
     fn release(&self, py: Python<'_>) {
-        let Held { agents, components, pulls, callbacks, relays } =
+        let Held { agents, components, steps, pulls, callbacks, relays } =
             std::mem::take(&mut *self.held.lock());
         for (sink, relay) in relays {
             self.core().log().detach(sink);
@@ -113,6 +116,9 @@ impl Inner {
         for component in components.iter().filter_map(Weak::upgrade) {
             let functions = component.functions.lock().take();
             drop(functions);
+        }
+        for step in steps.iter().filter_map(Weak::upgrade) {
+            step.release();
         }
         for agent in agents.iter().filter_map(Weak::upgrade) {
             agent.release();
@@ -434,6 +440,24 @@ impl Kernel {
             .map_err(|error| error::raise(py, &error))
     }
 
+    fn _define_saga(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        policy: &Bound<'_, PyAny>,
+        steps: Vec<Step<'_>>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let policy: SagaPolicy = read_policy(py, policy)?;
+        let mut saga = Saga::new(argument::text("name", name)?).policy(policy);
+        for (name, policy, act, undo) in steps {
+            let step = Arc::new(PythonStep::new(act, undo));
+            inner.held.lock().steps.push(Arc::downgrade(&step));
+            saga = saga.shared_step(name, read_policy::<StepPolicy>(py, &policy)?, step);
+        }
+        py.detach(|| inner.core().define_saga(saga)).map_err(|error| error::raise(py, &error))
+    }
+
     /// Provides a value by name; `factory` gets what `needs` names, in order.
     #[pyo3(
         signature = (name, factory, *, needs=None, scope=None),
@@ -458,13 +482,13 @@ impl Kernel {
         let needs = needs.unwrap_or_default();
         let lifetime = scope.map(|scope| argument::choice("scope", &SCOPES, scope)).transpose()?;
         let lifetime = lifetime.unwrap_or(Lifetime::Singleton);
-        inject::provide(py, inner.core().provided(), &name, &needs, lifetime, factory)
+        inject::provide(py, inner.core().provided(), name, &needs, lifetime, factory)
     }
 
     /// The value of this name.
     fn get(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let name = argument::text("name", name)?;
-        inject::get(py, self.inner.here(py)?.core().provided(), &name)
+        inject::get(py, self.inner.here(py)?.core().provided(), name)
     }
 
     /// Opens a scope for values that are provided with `scope="scoped"`.
@@ -652,4 +676,16 @@ fn task(
 fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<Payload>> {
     let answer = wait::in_slices(py, None, |slice| source.wait_timeout(slice))?;
     Ok(answer.unwrap_or_else(|| Err(Error::new(Code::INTERNAL, "a wait without end ended"))))
+}
+
+/// A step of a saga as Python hands it in: its name, its policy, what does it and what undoes it.
+type Step<'py> = (String, Bound<'py, PyAny>, Py<PyAny>, Py<PyAny>);
+
+/// A policy that came as a dict.
+fn read_policy<T: serde::de::DeserializeOwned>(
+    py: Python<'_>,
+    given: &Bound<'_, PyAny>,
+) -> PyResult<T> {
+    let given = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
+    Payload::from(given).to().map_err(|error| error::raise(py, &error))
 }

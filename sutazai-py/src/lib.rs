@@ -23,6 +23,7 @@ mod keywords;
 mod log;
 mod pending;
 mod reply;
+mod saga;
 mod task;
 mod ticket;
 mod wait;

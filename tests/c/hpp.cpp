@@ -211,6 +211,32 @@ static void subscribers_may_throw() {
     kernel.log(sutazai::Level::Info, "test", "done", R"({"n": 1})");
 }
 
+static void sagas_are_undone_when_a_step_throws() {
+    sutazai::Kernel kernel;
+    kernel.start();
+    std::vector<std::string> calls;
+    kernel.saga(
+        R"({"name": "trip", "steps": [{"name": "flight"}, {"name": "hotel"}]})",
+        [&](const sutazai::SagaCall &call) -> std::string {
+            calls.push_back("do " + std::string(call.step));
+            if (call.step == "hotel" && call.input == "\"full\"") throw std::runtime_error("no room");
+            return std::to_string(call.index);
+        },
+        [&](const sutazai::SagaCall &call) {
+            calls.push_back("undo " + std::string(call.step) + " " +
+                            std::string(call.result.value_or("unknown")));
+        });
+    const std::string run = "recovery.saga_run";
+    CHECK(kernel.invoke_wait(run, R"({"name": "trip"})").find("\"output\":1") != std::string::npos);
+    THROWS(SUTAZAI_RECOVERY_SAGA_UNDONE,
+           kernel.invoke_wait(run, R"({"name": "trip", "input": "full"})"));
+    const std::vector<std::string> expected = {"do flight",          "do hotel",     "do flight",
+                                               "do hotel",           "undo hotel unknown",
+                                               "undo flight 0"};
+    CHECK(calls == expected);
+    kernel.stop(1s);
+}
+
 static void components_may_throw() {
     sutazai::Kernel kernel;
     bool stopped = false;
@@ -413,6 +439,7 @@ int main() {
     RUN(cancelling_reaches_the_agent);
     RUN(subscribers_may_throw);
     RUN(components_may_throw);
+    RUN(sagas_are_undone_when_a_step_throws);
     RUN(values_are_built_out_of_what_they_need);
     RUN(scopes_have_values_of_their_own);
     RUN(factories_may_throw);

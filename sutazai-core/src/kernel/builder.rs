@@ -33,6 +33,8 @@ pub struct Builder {
     pub(super) container: Container,
     #[cfg(feature = "recovery")]
     pub(super) heal: super::heal::Plan,
+    #[cfg(feature = "recovery")]
+    pub(super) rollback: super::rollback::Given,
     #[cfg(feature = "agent")]
     pub(super) agents: Vec<Arc<dyn Agent>>,
 }

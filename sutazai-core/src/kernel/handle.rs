@@ -63,9 +63,11 @@ impl Kernel {
         let runtime = builder.runtime.unwrap_or_else(|| threads(&limits));
         let injector = builder.container.seal()?;
         let data_dir = builder.data_dir.map(DataDir::open).transpose()?;
+        let mut migrations = super::migrations();
+        migrations.extend(builder.migrations);
         let store = match &data_dir {
-            Some(dir) => Store::open(dir, &builder.migrations)?,
-            None => Store::memory(&builder.migrations)?,
+            Some(dir) => Store::open(dir, &migrations)?,
+            None => Store::memory(&migrations)?,
         };
         let bus = Bus::new(Arc::clone(&runtime));
         let seed = builder.seed.unwrap_or_else(fresh_seed);
@@ -84,6 +86,8 @@ impl Kernel {
         };
         #[cfg(feature = "recovery")]
         let steps = heal.behind(steps);
+        #[cfg(feature = "recovery")]
+        let rollback = builder.rollback.build(&runtime, &store, &bus, &kept, seed)?;
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
             clock: Clock::new(&*runtime),
@@ -96,6 +100,8 @@ impl Kernel {
             #[cfg(feature = "recovery")]
             heal,
             steps,
+            #[cfg(feature = "recovery")]
+            rollback,
             limits,
             runtime,
             bus,
@@ -163,6 +169,8 @@ impl Kernel {
                     let log = self.log();
                     log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
                 }
+                #[cfg(feature = "recovery")]
+                shared.resume_sagas();
                 Ok(())
             }
             Err(error) => {
@@ -243,8 +251,8 @@ impl Kernel {
         &self.shared.limits
     }
 
-    /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*` and
-    /// `call.failed`.
+    /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*`,
+    /// `call.failed` and `recovery.*`.
     pub fn bus(&self) -> &Bus {
         &self.shared.bus
     }
@@ -341,6 +349,11 @@ impl Owner {
             };
         }
         shared.publish("kernel.draining", serde_json::Value::Null);
+        #[cfg(feature = "recovery")]
+        let drained = shared.runtime.now() + grace;
+        // No further step of a saga; those that are in a call are done with it or interrupted.
+        #[cfg(feature = "recovery")]
+        shared.rollback.stop(shared.runtime.now());
         let left = shared.load.awaited();
         if left > 0 {
             let fields = [("calls", left.to_string()), ("grace", format!("{grace:?}"))];
@@ -351,7 +364,10 @@ impl Owner {
             // On a worker of the pool its slot is lent out: the calls may need it.
             let _ = block(|| shared.load.wait_idle(grace));
         }
-        self.end(shared.load.hurried().map_or(grace, |hurried| hurried.min(grace)))
+        let end = shared.load.hurried().map_or(grace, |hurried| hurried.min(grace));
+        #[cfg(feature = "recovery")]
+        shared.rollback.stop(drained.min(shared.runtime.now() + end));
+        self.end(end)
     }
 
     /// Ends what has started, in reverse order.

@@ -62,6 +62,10 @@ mod manifest;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod pursue;
 mod record;
+#[cfg(feature = "recovery")]
+mod rollback;
+#[cfg(all(feature = "recovery", feature = "agent"))]
+mod saga_agents;
 mod shared;
 mod status;
 mod steps;
@@ -74,6 +78,8 @@ pub use handle::Kernel;
 pub use heal::Recovery;
 pub use limits::Limits;
 pub use record::LogConfig;
+#[cfg(all(feature = "recovery", feature = "agent"))]
+pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
@@ -97,4 +103,12 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Error {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "not a text".to_owned());
     Error::new(Code::PANIC, "code that the kernel called panicked").with("panic", message)
+}
+
+/// The tables of the rooms that are built in.
+fn migrations() -> Vec<crate::store::Migrations> {
+    vec![
+        #[cfg(feature = "recovery")]
+        crate::recovery::MIGRATIONS,
+    ]
 }

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(super) load: Arc<Load>,
     #[cfg(feature = "recovery")]
     pub(super) heal: super::heal::Heal,
+    #[cfg(feature = "recovery")]
+    pub(super) rollback: super::rollback::Rollback,
     #[cfg(feature = "agent")]
     pub(super) agents: Registry,
     #[cfg(feature = "agent")]

@@ -2,7 +2,8 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`]; and what heals: [`PlaybookAction`], [`FailsafeStage`].
+//! [`Guard`], [`Recorder`]; what heals: [`PlaybookAction`], [`FailsafeStage`]; and what recovery rolls
+//! back: [`SagaStep`], [`Checkpointed`].
 //!
 //! All are object-safe and `Send + Sync`, take the time as an argument where they need it, and are
 //! called without any lock held.
@@ -12,6 +13,7 @@
 
 pub mod agent;
 pub mod auth;
+pub mod checkpoint;
 pub mod child;
 pub mod component;
 pub mod config;
@@ -21,6 +23,7 @@ pub mod monitor;
 pub mod playbook;
 pub mod record;
 pub mod route;
+pub mod saga;
 pub mod scanner;
 pub mod session;
 pub mod task;
@@ -28,6 +31,7 @@ pub mod task;
 pub use crate::observe::LogSink;
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
+pub use checkpoint::Checkpointed;
 pub use child::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Children, Generation};
 pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
@@ -37,6 +41,7 @@ pub use monitor::{Monitor, Sample, Samples};
 pub use playbook::{ActionContext, PlaybookAction};
 pub use record::{CallRecord, Recorder};
 pub use route::{Candidate, Candidates, Router};
+pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};
 pub use task::{Outcome, Task, Trace};

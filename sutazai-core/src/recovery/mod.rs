@@ -19,12 +19,17 @@
 //! [`supervise`] keeps things alive as Erlang/OTP does: trees of supervisors that restart their children,
 //! and give up one level after the other; and mailboxes, in which a child's work outlives the child.
 //!
+//! [`Sagas`] run steps with compensations, durable in the store and resumed after a crash; [`Checkpoints`]
+//! save the state of named things together, and put it back.
+//!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
 mod breaker;
 mod bulkhead;
+mod caught;
 mod chance;
+mod checkpoint;
 mod degrade;
 mod failsafe;
 mod guard;
@@ -32,13 +37,20 @@ mod isolate;
 mod playbook;
 mod rate;
 mod retry;
+mod saga;
 pub mod supervise;
+mod tables;
 
 pub use breaker::{
     Breaker, BreakerPermit, BreakerPolicy, BreakerState, BreakerStatus, Change, Forced, OnChange,
     Outcome, Why, Window,
 };
 pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
+pub use checkpoint::{
+    CheckpointConfig, CheckpointDetail, CheckpointDiff, CheckpointId, CheckpointNews,
+    CheckpointObserver, CheckpointPartView, CheckpointView, Checkpoints, Restored,
+    publish_checkpoints,
+};
 pub use degrade::{
     Degradation, DegradePolicy, DegradeRule, DegradeStatus, FeatureMode, LevelChange, LevelWhy,
     OnLevelChange,
@@ -61,4 +73,12 @@ pub use playbook::{
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};
+pub use saga::{
+    OnResume, Resumed, Saga, SagaConfig, SagaDetail, SagaEntry, SagaEvent, SagaFailure, SagaFilter,
+    SagaId, SagaNews, SagaObserver, SagaPolicy, SagaState, SagaStepState, SagaStepView,
+    SagaTransition, SagaView, Sagas, StepPolicy, publish_sagas, step_fn,
+};
+#[cfg(feature = "store")]
+pub use saga::{effect_of, once};
 pub use supervise::{Supervisor, SupervisorSpec};
+pub use tables::MIGRATIONS;

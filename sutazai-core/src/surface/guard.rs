@@ -12,19 +12,19 @@ use crate::{Code, Error, Result};
 pub(super) fn rows(table: &mut Vec<Operation>) {
     table.extend([
         Operation::now(
-            "guard.set",
+            "recovery.guard_set",
             "Puts a guard around calls, in the place of the one that they had, or takes it away.",
             &[Code::INVALID, Code::UNSUPPORTED],
             set,
         ),
         Operation::now(
-            "guard.list",
+            "recovery.guard_list",
             "The guards of calls and of the agents that were called, with their figures.",
             &[Code::REQUEST_INVALID],
             list,
         ),
         Operation::now(
-            "guard.force",
+            "recovery.guard_force",
             "Opens or closes an agent's breaker by hand, or gives it back to itself.",
             &[Code::NOT_FOUND],
             force,
@@ -81,7 +81,7 @@ fn force(surface: &Surface, request: Force) -> Result<Forcing> {
     let guard = surface.kernel().guard_of(&request.agent);
     let breaker = guard.and_then(|guard| guard.breaker()).ok_or_else(|| {
         Error::new(Code::NOT_FOUND, "the agent has no breaker, or was not called yet")
-            .operation("guard.force")
+            .operation("recovery.guard_force")
             .with("agent", &request.agent)
     })?;
     breaker.force(request.state);

@@ -25,13 +25,13 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             signal,
         ),
         Operation::blocking(
-            "recovery.failsafe.trigger",
+            "recovery.failsafe_trigger",
             "Takes the safe state, once, and waits for it for as long as is said.",
             &[Code::REQUEST_INVALID],
             trigger,
         ),
         Operation::now(
-            "recovery.failsafe.status",
+            "recovery.failsafe_status",
             "Whether the safe state is taken, why, and what came of its stages.",
             &[Code::REQUEST_INVALID],
             failsafe_status,
@@ -42,25 +42,25 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
 fn degrade_rows(table: &mut Vec<Operation>) {
     table.extend([
         Operation::now(
-            "recovery.degrade.level",
+            "recovery.degrade_level",
             "The level of degradation, what led to it, and what features do at it.",
             &[Code::REQUEST_INVALID],
             level,
         ),
         Operation::now(
-            "recovery.degrade.force",
+            "recovery.degrade_force",
             "Puts the kernel at a level that it does not leave by itself, or gives it back to the rules.",
             &[Code::NOT_FOUND],
             force,
         ),
         Operation::now(
-            "recovery.degrade.check",
+            "recovery.degrade_check",
             "What a feature does at the present level.",
             &[Code::DEGRADED],
             check,
         ),
         Operation::now(
-            "recovery.degrade.set_policy",
+            "recovery.degrade_set_policy",
             "Takes other levels, rules and features from here on.",
             &[Code::INVALID],
             set_degrade_policy,
@@ -71,31 +71,31 @@ fn degrade_rows(table: &mut Vec<Operation>) {
 fn isolate_rows(table: &mut Vec<Operation>) {
     table.extend([
         Operation::now(
-            "recovery.isolate.list",
+            "recovery.isolate_list",
             "The targets that something is known of, sorted by name, with the evidence.",
             &[Code::REQUEST_INVALID],
             targets,
         ),
         Operation::now(
-            "recovery.isolate.observe",
+            "recovery.isolate_observe",
             "Feeds evidence about a target in: a crash, a failure, a slow call, a success, its memory.",
             &[Code::INVALID, Code::OVERLOADED],
             observe,
         ),
         Operation::now(
-            "recovery.isolate.quarantine",
+            "recovery.isolate_quarantine",
             "Sets a target apart, for so long or until it is released.",
             &[Code::INVALID, Code::OVERLOADED],
             quarantine,
         ),
         Operation::now(
-            "recovery.isolate.release",
+            "recovery.isolate_release",
             "Lets a target in again, and forgives it.",
             &[Code::NOT_FOUND],
             release,
         ),
         Operation::now(
-            "recovery.isolate.set_policy",
+            "recovery.isolate_set_policy",
             "Takes other rules from here on; how the agents' calls go is evidence.",
             &[Code::INVALID],
             set_isolate_policy,
@@ -106,31 +106,31 @@ fn isolate_rows(table: &mut Vec<Operation>) {
 fn playbook_rows(table: &mut Vec<Operation>) {
     table.extend([
         Operation::now(
-            "recovery.playbook.list",
+            "recovery.playbook_list",
             "The playbooks and where they stand, and the actions that they can name.",
             &[Code::REQUEST_INVALID],
             playbooks,
         ),
         Operation::now(
-            "recovery.playbook.record",
+            "recovery.playbook_record",
             "What playbooks did and why, what was refused and why; the newest, oldest first.",
             &[Code::REQUEST_INVALID],
             record,
         ),
         Operation::now(
-            "recovery.playbook.approve",
+            "recovery.playbook_approve",
             "Says yes to an action that waits for approval; it begins.",
             &[Code::NOT_FOUND, Code::ACTION_REFUSED],
             approve,
         ),
         Operation::now(
-            "recovery.playbook.deny",
+            "recovery.playbook_deny",
             "Says no to an action that waits for approval.",
             &[Code::NOT_FOUND, Code::ACTION_REFUSED],
             deny,
         ),
         Operation::now(
-            "recovery.playbook.set_policy",
+            "recovery.playbook_set_policy",
             "Takes other playbooks and bounds from here on; what they did counts on.",
             &[Code::INVALID, Code::SUBJECT_INVALID],
             set_playbooks,

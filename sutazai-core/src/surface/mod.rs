@@ -22,6 +22,8 @@
 
 #[cfg(feature = "agent")]
 mod agent;
+#[cfg(feature = "recovery")]
+mod checkpoint;
 #[cfg(feature = "config")]
 mod config;
 mod dispatch;
@@ -33,6 +35,8 @@ mod heal;
 mod kernel;
 mod observe;
 mod operation;
+#[cfg(feature = "recovery")]
+mod saga;
 mod store;
 
 pub use dispatch::Surface;
@@ -55,6 +59,11 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "recovery")]
         heal::rows(&mut table);
         observe::rows(&mut table);
+        #[cfg(feature = "recovery")]
+        {
+            checkpoint::rows(&mut table);
+            saga::rows(&mut table);
+        }
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
         table
@@ -78,7 +87,7 @@ mod tests {
         let names: Vec<_> = operations().iter().map(Operation::name).collect();
         assert!(names.windows(2).all(|pair| pair[0] < pair[1]));
         // `room.verb`, or `room.part.verb`.
-        assert!(names.iter().all(|name| (2..=3).contains(&name.split('.').count())));
+        assert!(names.iter().all(|name| name.split('.').count() == 2));
         assert!(operation("kernel.status").is_some() && operation("kernel.statu").is_none());
     }
 

@@ -30,7 +30,10 @@ from sutazai._errors import (
     OperationUnknown,
     Overloaded,
     PermissionDenied,
+    RecoveryError,
     RequestInvalid,
+    SagaStuck,
+    SagaUndone,
     SecurityError,
     StoreError,
     SubscriptionClosed,
@@ -55,6 +58,7 @@ from sutazai._guard import (
 from sutazai._kernel import Delivered, Kernel
 from sutazai._logging import LogHandler
 from sutazai._plugins import plugins
+from sutazai._saga import SagaContext, SagaStep
 from sutazai._sutazai import (
     Context,
     Event,
@@ -101,9 +105,14 @@ __all__ = [
     "Overloaded",
     "PermissionDenied",
     "RatePolicy",
+    "RecoveryError",
     "Reply",
     "RequestInvalid",
     "RetryPolicy",
+    "SagaContext",
+    "SagaStep",
+    "SagaStuck",
+    "SagaUndone",
     "Scope",
     "SecurityError",
     "Share",

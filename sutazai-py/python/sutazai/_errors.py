@@ -307,6 +307,24 @@ class PermissionDenied(SecurityError, PermissionError):
     _default = "security.denied"
 
 
+class RecoveryError(SutazaiError):
+    """Family `recovery`: breakers, bulkheads, rate limits, sagas, checkpoints."""
+
+    _default = "recovery.breaker_open"
+
+
+class SagaUndone(RecoveryError):
+    """A step of the saga failed, and what had been done was undone."""
+
+    _default = "recovery.saga_undone"
+
+
+class SagaStuck(RecoveryError):
+    """A compensation of the saga failed: what was done is undone in part."""
+
+    _default = "recovery.saga_stuck"
+
+
 class HostError(SutazaiError):
     """An error with a number of the host's own."""
 
@@ -321,6 +339,7 @@ _FAMILIES: dict[str, type[SutazaiError]] = {
     "kernel": KernelError,
     "surface": SurfaceError,
     "security": SecurityError,
+    "recovery": RecoveryError,
     "host": HostError,
 }
 
@@ -345,6 +364,8 @@ _BY_NAME: dict[str, type[SutazaiError]] = {
         OperationUnknown,
         RequestInvalid,
         PermissionDenied,
+        SagaUndone,
+        SagaStuck,
     )
 }
 

@@ -16,10 +16,13 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, overload
 
 from sutazai import _sutazai
+from sutazai._guard import RetryPolicy
 from sutazai._logging import relay
 from sutazai._loop import LoopThread, bridge_of
 from sutazai._plugins import plugins as _installed
 from sutazai._process import closed, opened
+from sutazai._saga import SagaStep
+from sutazai._saga import native as native_step
 from sutazai._sutazai import Event, Subscription
 
 _logger = logging.getLogger("sutazai")
@@ -337,6 +340,39 @@ class Kernel(_sutazai.Kernel):
             return made
 
         return register
+
+    # ---- sagas ----
+
+    def saga(
+        self,
+        name: str,
+        steps: Sequence[SagaStep | tuple[Any, Any]],
+        *,
+        on_resume: Literal["forward", "compensate"] = "forward",
+        deadline: float | None = None,
+        undo_retry: RetryPolicy | None = None,
+    ) -> None:
+        """Defines a saga: steps with what undoes each, as `SagaStep` or as pairs `(do, undo)`.
+
+        One that a crash left unfinished goes on when the kernel starts, or as soon as it is defined:
+        forward, where `on_resume` says so and the step that was interrupted is idempotent, back
+        otherwise. After `deadline` seconds no further step is begun, and what was done is undone.
+        """
+        policy: dict[str, object] = {"on_resume": on_resume}
+        if deadline is not None:
+            policy["deadline_ms"] = max(0, round(deadline * 1e3))
+        if undo_retry is not None:
+            policy["undo_retry"] = dict(undo_retry)
+        self._define_saga(name, policy, [native_step(step) for step in steps])
+
+    def run_saga(self, name: str, input: object = None) -> Any:
+        """Begins a saga and waits for what its last step gives. Raises `SagaUndone` when it failed
+        and was undone, `SagaStuck` when a compensation failed."""
+        return self.invoke("recovery.saga_run", name=name, input=input)["output"]
+
+    async def arun_saga(self, name: str, input: object = None) -> Any:
+        """As `run_saga`, awaited; cancelling the task gives the saga up."""
+        return (await self.ainvoke("recovery.saga_run", name=name, input=input))["output"]
 
     # ---- log ----
 

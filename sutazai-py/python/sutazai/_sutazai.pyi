@@ -146,6 +146,14 @@ class Kernel:
         functions: tuple[Callable[[], object], Callable[[], object]],
         within: tuple[float | timedelta, float | timedelta],
     ) -> None: ...
+    def _define_saga(
+        self,
+        name: str,
+        policy: Mapping[str, object],
+        steps: Sequence[
+            tuple[str, Mapping[str, object], Callable[..., object], Callable[..., object]]
+        ],
+    ) -> None: ...
     def _publish(self, subject: str, payload: object, wait: float | timedelta | None) -> tuple[int, int]: ...
     def _subscribe(
         self,

@@ -1,0 +1,4 @@
+mod bench;
+mod bounds;
+mod driver;
+mod machine;
