@@ -458,13 +458,13 @@ impl Kernel {
         let needs = needs.unwrap_or_default();
         let lifetime = scope.map(|scope| argument::choice("scope", &SCOPES, scope)).transpose()?;
         let lifetime = lifetime.unwrap_or(Lifetime::Singleton);
-        inject::provide(py, inner.core().provided(), &name, &needs, lifetime, factory)
+        inject::provide(py, inner.core().provided(), name, &needs, lifetime, factory)
     }
 
     /// The value of this name.
     fn get(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let name = argument::text("name", name)?;
-        inject::get(py, self.inner.here(py)?.core().provided(), &name)
+        inject::get(py, self.inner.here(py)?.core().provided(), name)
     }
 
     /// Opens a scope for values that are provided with `scope="scoped"`.

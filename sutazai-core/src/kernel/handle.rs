@@ -243,8 +243,8 @@ impl Kernel {
         &self.shared.limits
     }
 
-    /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*` and
-    /// `call.failed`.
+    /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*`,
+    /// `call.failed` and, with feature `recovery`, `recovery.>`.
     pub fn bus(&self) -> &Bus {
         &self.shared.bus
     }
