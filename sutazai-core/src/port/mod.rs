@@ -14,6 +14,7 @@ pub mod agent;
 pub mod auth;
 pub mod component;
 pub mod config;
+pub mod failure;
 pub mod guard;
 pub mod monitor;
 pub mod record;
