@@ -5,3 +5,12 @@
 //!
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
+//!
+//! **Classification** ([`Classifier`]) says of a failure whether it is transient, persistent or
+//! critical, why, and when to try again; [`History`] remembers what keeps coming back.
+
+mod classify;
+
+pub use classify::{
+    Bounded, Classifier, Facts, Hint, History, HistoryPolicy, Numbers, Protocol, Rule, Verdict,
+};
