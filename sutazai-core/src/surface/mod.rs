@@ -29,6 +29,8 @@ mod event;
 mod kernel;
 mod observe;
 mod operation;
+#[cfg(feature = "recovery")]
+mod recovery;
 mod store;
 
 pub use dispatch::Surface;
@@ -47,6 +49,8 @@ pub fn operations() -> &'static [Operation] {
         config::rows(&mut table);
         event::rows(&mut table);
         observe::rows(&mut table);
+        #[cfg(feature = "recovery")]
+        recovery::rows(&mut table);
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
         table
