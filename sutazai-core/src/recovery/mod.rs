@@ -25,16 +25,16 @@
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
-mod breaker;
+pub mod breaker;
 mod bulkhead;
 mod caught;
 mod chance;
 mod checkpoint;
-mod degrade;
-mod failsafe;
-mod guard;
-mod isolate;
-mod playbook;
+pub mod degrade;
+pub mod failsafe;
+pub mod guard;
+pub mod isolate;
+pub mod playbook;
 mod rate;
 mod retry;
 mod saga;
