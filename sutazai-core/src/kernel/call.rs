@@ -16,9 +16,10 @@ use crate::base::error::Fixed;
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
+#[cfg(feature = "recovery")]
+use crate::port::Candidates as _;
 use crate::port::{
-    Access, CallInfo, CallRecord, Candidate as _, Candidates as _, Decision, Outcome, RunMode,
-    Session, Task, Trace,
+    Access, CallInfo, CallRecord, Candidate as _, Decision, Outcome, RunMode, Session, Task, Trace,
 };
 #[cfg(feature = "recovery")]
 use crate::recovery::Steps;

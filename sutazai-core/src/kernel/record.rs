@@ -73,6 +73,7 @@ pub(super) struct Kept {
     ended: [Counter; 4],
     took: MetricHistogram,
     /// Tries of calls after their first ones.
+    #[cfg(feature = "recovery")]
     retries: Counter,
     /// By agent and outcome; asked for once an agent.
     by_agent: Family<Counter, 2>,
@@ -107,6 +108,7 @@ impl Kept {
             log,
             spans: SpanRecorder::new(limits.spans, Arc::clone(ids), clock),
             ended: ["ok", "transient", "persistent", "critical"].map(|name| ended.with([name])),
+            #[cfg(feature = "recovery")]
             retries: metrics.counter(
                 "sutazai_retries_total",
                 "Tries of guarded calls after their first ones.",

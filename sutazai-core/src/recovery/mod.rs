@@ -28,20 +28,20 @@
 //! **Invariants.** Nothing here knows what an agent is: recovery supervises anything that starts, stops
 //! and reports. No state machine reads a clock, sleeps, or draws chance from anywhere but its seed.
 
-mod breaker;
-mod bulkhead;
+pub mod breaker;
+pub mod bulkhead;
 mod caught;
 mod chance;
-mod checkpoint;
-mod classify;
-mod degrade;
-mod failsafe;
-mod guard;
-mod isolate;
-mod playbook;
-mod rate;
-mod retry;
-mod saga;
+pub mod checkpoint;
+pub mod classify;
+pub mod degrade;
+pub mod failsafe;
+pub mod guard;
+pub mod isolate;
+pub mod playbook;
+pub mod rate;
+pub mod retry;
+pub mod saga;
 pub mod supervise;
 mod tables;
 

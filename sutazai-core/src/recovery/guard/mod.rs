@@ -60,7 +60,7 @@ use crate::base::runtime::Runtime;
 use crate::base::time::{Moment, Timestamp};
 use crate::{Code, Error, Result};
 
-/// Judges failures: which may go away by themselves. See [`Guard::judge_by`].
+/// Judges failures: which may go away by themselves. See [`GuardBuilder::judge_by`].
 pub type Judge = Arc<dyn Fn(&Error, Timestamp) -> Judgement + Send + Sync>;
 
 /// Guards calls; see the [module's documentation](self). Cheap to clone; clones are the same guard.
