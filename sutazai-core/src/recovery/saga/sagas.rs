@@ -77,7 +77,7 @@ pub struct Resumed {
 
 impl Sagas {
     /// A runner that keeps its journals in `store`, which was opened with
-    /// [`MIGRATIONS`](super::MIGRATIONS), and calls steps on the blocking pool of `runtime`. `seed` is
+    /// [`MIGRATIONS`](crate::recovery::MIGRATIONS), and calls steps on the blocking pool of `runtime`. `seed` is
     /// where jitter and half of each identifier come from. Reads the store; starts nothing.
     ///
     /// # Errors
