@@ -71,6 +71,20 @@ fn the_level_follows_its_signals_and_the_clock_and_is_told_on_the_bus() {
 }
 
 #[test]
+fn an_agent_that_is_off_is_passed_over_for_one_that_is_on() {
+    let policy: DegradePolicy = read(json!({"features": {"costly": {"reduced": "off"}}}));
+    let agent = |name: &'static str| from_fn(inline(name, "work"), move |_: &Task| Ok(name));
+    let builder = Kernel::builder().degradation(policy);
+    let kernel = started(builder.agent(agent("costly")).agent(agent("cheap")));
+    let who = || (0..10).map(|_| call(&kernel, "work").unwrap()).collect::<Vec<_>>();
+    assert!(who().contains(&"costly".to_owned()));
+    kernel.recovery().force_level(Some("reduced"), "ops").unwrap();
+    assert_eq!(who(), ["cheap"; 10]);
+    kernel.recovery().force_level(Some("full"), "ops").unwrap();
+    assert!(who().contains(&"costly".to_owned()));
+}
+
+#[test]
 fn an_agent_that_keeps_failing_is_passed_over_probed_and_let_in() {
     let broken = Arc::new(AtomicBool::new(true));
     let calls = Arc::new(AtomicUsize::new(0));
@@ -111,7 +125,7 @@ fn by_hand_an_agent_is_set_apart_without_any_policy() {
     let agent = from_fn(inline("a", "work"), |_: &Task| Ok("a"));
     let kernel = started(Kernel::builder().agent(agent));
     kernel.recovery().quarantine("a", None, "ops").unwrap();
-    assert_eq!(call(&kernel, "work").unwrap_err().code(), Code::OVERLOADED, "nobody is available");
+    assert_eq!(call(&kernel, "work").unwrap_err().code(), Code::QUARANTINED);
     kernel.recovery().release("a", "ops").unwrap();
     assert_eq!(call(&kernel, "work").unwrap(), "a");
     assert_eq!(kernel.recovery().targets().len(), 1, "no evidence is kept of anybody else");

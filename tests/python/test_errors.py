@@ -1,7 +1,10 @@
 """The exceptions: which class, what they carry."""
 
+import errno
 import pickle
+import socket
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -106,6 +109,101 @@ def test_errors_survive_pickling() -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is AgentError
     assert (str(again), vars(again)) == (str(error), vars(error))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "class_"),
+    [
+        (sutazai.BreakerOpen, "recovery.breaker_open", "transient"),
+        (sutazai.RateLimited, "recovery.rate_limited", "transient"),
+        (sutazai.BulkheadFull, "recovery.bulkhead_full", "transient"),
+        (sutazai.Quarantined, "recovery.quarantined", "transient"),
+        (sutazai.Degraded, "recovery.degraded", "transient"),
+        (sutazai.Poison, "recovery.poison", "persistent"),
+        (sutazai.SafeState, "recovery.safe_state", "persistent"),
+        (sutazai.SagaUndone, "recovery.saga_undone", "persistent"),
+        (sutazai.SagaStuck, "recovery.saga_stuck", "critical"),
+    ],
+)
+def test_recovery_has_a_family(kind: type[SutazaiError], name: str, class_: str) -> None:
+    error = kind("x")
+    assert isinstance(error, sutazai.RecoveryError)
+    assert (error.name, error.class_) == (name, class_)
+    assert _kind_of(name) is kind
+    assert _kind_of("recovery.intensity") is sutazai.RecoveryError
+
+
+class Response:
+    """What HTTP clients hang on their exceptions."""
+
+    status_code = 429
+    headers: ClassVar[dict[str, str]] = {"retry-after": "7"}
+
+
+class UpstreamGone(ConnectionResetError):
+    response = Response()
+    code = "upstream_gone"
+    pgcode = "08006"
+
+    @property
+    def type(self) -> str:
+        raise RuntimeError("not for you")
+
+
+def raising(kernel: Kernel, error: BaseException) -> dict[str, str]:
+    """The context that an error has when an agent raised it."""
+
+    @kernel.agent
+    def unlucky(_: object) -> None:
+        raise error
+
+    with pytest.raises(AgentError) as caught:
+        kernel.call("unlucky")
+    return {key: value for key, value in caught.value.context.items() if key != "traceback"}
+
+
+def test_what_an_exception_knows_reaches_the_core(kernel: Kernel) -> None:
+    error = UpstreamGone(errno.ECONNRESET, "gone")
+    context = raising(kernel, error)
+    module = UpstreamGone.__module__
+    assert context["exception"] == f"{module}.UpstreamGone"
+    assert context["bases"] == "ConnectionResetError, ConnectionError, OSError"
+    assert context["http_status"] == "429"
+    assert context["retry_after"] == "7"
+    assert context["provider_code"] == "upstream_gone"
+    assert context["sqlstate"] == "08006"
+    assert context["errno"] == "ECONNRESET"
+    assert "provider_type" not in context
+
+
+def test_a_plain_exception_says_no_more_than_its_type(kernel: Kernel) -> None:
+    assert raising(kernel, RuntimeError("boom"))["exception"] == "RuntimeError"
+    kernel.remove_agent("unlucky")
+    assert set(raising(kernel, RuntimeError("boom"))) <= {"exception", "agent"}
+
+
+def test_headers_may_be_anything(kernel: Kernel) -> None:
+    class Odd(Exception):
+        headers = 7
+        status = "not a number"
+
+    class Worse(Exception):
+        @property
+        def headers(self) -> dict[str, str]:
+            raise KeyError("none")
+
+    assert "retry_after" not in raising(kernel, Odd("x"))
+    kernel.remove_agent("unlucky")
+    assert "retry_after" not in raising(kernel, Worse("x"))
+
+
+def test_failures_are_classified(kernel: Kernel) -> None:
+    with pytest.raises(OSError) as caught:
+        socket.getaddrinfo("nosuch.invalid", 80, type=1234)
+    context = raising(kernel, caught.value)
+    failure = {"exception": context["exception"], "errno": context["errno"]}
+    verdict = kernel.invoke("recovery.classify", failure=failure)
+    assert verdict["class"] == "persistent", (verdict, failure)
 
 
 def test_denied_tokens_are_security_errors(kernel: Kernel) -> None:

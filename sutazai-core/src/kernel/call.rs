@@ -143,6 +143,13 @@ impl Shared {
                 return Ok(reservation);
             }
         }
+        #[cfg(feature = "recovery")]
+        {
+            let entries = (0..candidates.len()).filter_map(|index| candidates.entry(index));
+            if let Some(error) = self.heal.refuses_all(entries.map(|entry| &**entry.name()), now) {
+                return Err(error.with("skill", task.skill()));
+            }
+        }
         Err(busy(task))
     }
 
@@ -302,6 +309,7 @@ impl Shared {
         let mut others: Vec<_> = (0..candidates.len())
             .filter_map(|index| candidates.entry(index))
             .filter(|entry| !Arc::ptr_eq(entry, not) && entry.available())
+            .filter(|entry| self.heal.degradation.check(entry.name()).is_ok())
             .filter(|entry| self.heal.isolation.is_open(entry.name(), now))
             .collect();
         others.sort_by_key(|entry| entry.in_flight());

@@ -252,7 +252,7 @@ impl Kernel {
     }
 
     /// Its bus. The kernel's own events have the subjects `kernel.*`, `component.*`, `agent.*`,
-    /// `call.failed` and `recovery.*`.
+    /// `call.failed` and, with feature `recovery`, `recovery.>`.
     pub fn bus(&self) -> &Bus {
         &self.shared.bus
     }

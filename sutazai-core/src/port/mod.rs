@@ -18,6 +18,7 @@ pub mod child;
 pub mod component;
 pub mod config;
 pub mod failsafe;
+pub mod failure;
 pub mod guard;
 pub mod monitor;
 pub mod playbook;

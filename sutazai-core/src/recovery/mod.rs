@@ -3,6 +3,9 @@
 //! Each part is a state machine that takes the time and does no I/O; each is useful alone, and the
 //! kernel composes them into the guard step of its call.
 //!
+//! [`Classifier`] says of a failure whether it is transient, persistent or critical, why, and when to try
+//! again; [`History`] remembers what keeps coming back.
+//!
 //! [`Guard`] is what stands between a call and trouble: [`Breaker`], [`Budget`], [`Bulkhead`] and
 //! [`RateLimit`] are its parts, and it retries, hedges and ends calls.
 //!
@@ -30,6 +33,7 @@ mod bulkhead;
 mod caught;
 mod chance;
 mod checkpoint;
+mod classify;
 mod degrade;
 mod failsafe;
 mod guard;
@@ -50,6 +54,9 @@ pub use checkpoint::{
     CheckpointConfig, CheckpointDetail, CheckpointDiff, CheckpointId, CheckpointNews,
     CheckpointObserver, CheckpointPartView, CheckpointView, Checkpoints, Restored,
     publish_checkpoints,
+};
+pub use classify::{
+    Bounded, Classifier, Facts, Hint, History, HistoryPolicy, Numbers, Protocol, Rule, Verdict,
 };
 pub use degrade::{
     Degradation, DegradePolicy, DegradeRule, DegradeStatus, FeatureMode, LevelChange, LevelWhy,

@@ -36,6 +36,8 @@ mod kernel;
 mod observe;
 mod operation;
 #[cfg(feature = "recovery")]
+mod recovery;
+#[cfg(feature = "recovery")]
 mod saga;
 mod store;
 
@@ -62,6 +64,7 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "recovery")]
         {
             checkpoint::rows(&mut table);
+            recovery::rows(&mut table);
             saga::rows(&mut table);
         }
         store::rows(&mut table);

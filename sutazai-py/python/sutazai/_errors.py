@@ -7,8 +7,10 @@ that one says that the awaiting task itself was cancelled, and asyncio relies on
 
 from __future__ import annotations
 
+import errno
+import socket
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from sutazai._sutazai import _codes
@@ -17,10 +19,13 @@ __all__ = [
     "AgentError",
     "AlreadyExists",
     "BadAnswer",
+    "BreakerOpen",
+    "BulkheadFull",
     "CallCancelled",
     "ConfigError",
     "CoreError",
     "DeadlineExceeded",
+    "Degraded",
     "EventError",
     "Forked",
     "HostError",
@@ -34,7 +39,14 @@ __all__ = [
     "OperationUnknown",
     "Overloaded",
     "PermissionDenied",
+    "Poison",
+    "Quarantined",
+    "RateLimited",
+    "RecoveryError",
     "RequestInvalid",
+    "SafeState",
+    "SagaStuck",
+    "SagaUndone",
     "SecurityError",
     "StoreError",
     "SubscriptionClosed",
@@ -308,21 +320,63 @@ class PermissionDenied(SecurityError, PermissionError):
 
 
 class RecoveryError(SutazaiError):
-    """Family `recovery`: breakers, bulkheads, rate limits, sagas, checkpoints."""
+    """Family `recovery`: what was refused to spare something, and what could not be healed."""
+
+    _default = "recovery.action_refused"
+
+
+class BreakerOpen(RecoveryError):
+    """The circuit breaker is open: the target has been failing."""
 
     _default = "recovery.breaker_open"
 
 
+class RateLimited(RecoveryError):
+    """The rate limit leaves no room for this call."""
+
+    _default = "recovery.rate_limited"
+
+
+class BulkheadFull(RecoveryError):
+    """As many calls as the bulkhead allows run and wait."""
+
+    _default = "recovery.bulkhead_full"
+
+
+class Quarantined(RecoveryError):
+    """The target is set apart because it harms the rest."""
+
+    _default = "recovery.quarantined"
+
+
+class Degraded(RecoveryError):
+    """The feature is off at the present level of degradation."""
+
+    _default = "recovery.degraded"
+
+
+class Poison(RecoveryError):
+    """The task was set aside: it brought its agent down twice."""
+
+    _default = "recovery.poison"
+
+
 class SagaUndone(RecoveryError):
-    """A step of the saga failed, and what had been done was undone."""
+    """A step failed, and what had been done was undone."""
 
     _default = "recovery.saga_undone"
 
 
 class SagaStuck(RecoveryError):
-    """A compensation of the saga failed: what was done is undone in part."""
+    """A compensation failed: what was done is undone in part."""
 
     _default = "recovery.saga_stuck"
+
+
+class SafeState(RecoveryError):
+    """The system is in its safe state and takes no calls."""
+
+    _default = "recovery.safe_state"
 
 
 class HostError(SutazaiError):
@@ -364,14 +418,22 @@ _BY_NAME: dict[str, type[SutazaiError]] = {
         OperationUnknown,
         RequestInvalid,
         PermissionDenied,
+        BreakerOpen,
+        RateLimited,
+        BulkheadFull,
+        Quarantined,
+        Degraded,
+        Poison,
         SagaUndone,
         SagaStuck,
+        SafeState,
     )
 }
 
 # The traceback that travels with an agent's error: its end, where the mistake usually is.
 _TRACEBACK = 4_000
 _MESSAGE = 2_000
+_SHORT = 200
 
 
 def _kind_of(name: str) -> type[SutazaiError]:
@@ -426,10 +488,7 @@ def _to_native(
             list(error.context.items()),
             error.advice,
         )
-    kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ not in ("builtins", "__main__"):
-        name = f"{kind.__module__}.{name}"
+    name = _qualified(type(error))
     try:
         said = str(error)
     except Exception:
@@ -439,9 +498,64 @@ def _to_native(
         trace = "".join(traceback.format_exception(error))
     except Exception:
         trace = "the traceback cannot be shown"
-    context = [("exception", name), ("traceback", _utf8(trace[-_TRACEBACK:]))]
+    context = [("exception", name), *_seen(error), ("traceback", _utf8(trace[-_TRACEBACK:]))]
     number, class_ = _CODES["agent.failed"]
     return number, class_, _utf8(message[:_MESSAGE]), None, context, None
+
+
+def _qualified(kind: type[BaseException]) -> str:
+    """The type's name, with its module unless that says nothing."""
+    if kind.__module__ in ("builtins", "__main__"):
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _seen(error: BaseException) -> Iterator[tuple[str, str]]:
+    """What an exception says of itself that tells whether trying again may help, under the words of
+    the core's `port::failure`: its bases, and what HTTP clients, databases and `OSError` put on it."""
+    silent = (Exception, BaseException, object)
+    bases = [_qualified(base) for base in type(error).__mro__[1:] if base not in silent]
+    if bases:
+        yield "bases", ", ".join(bases)
+    response = _attribute(error, "response")
+    for status in (
+        _attribute(error, "status_code"),
+        _attribute(error, "status"),
+        _attribute(error, "code"),
+        _attribute(response, "status_code"),
+        _attribute(response, "status"),
+    ):
+        if isinstance(status, int) and 400 <= status < 600:
+            yield "http_status", str(int(status))
+            break
+    headers: Any = _attribute(response, "headers") or _attribute(error, "headers")
+    try:
+        wait = headers.get("Retry-After") or headers.get("retry-after")
+    except Exception:
+        # There are none, or somebody else's mapping raises: then there is no hint.
+        wait = None
+    if isinstance(wait, str):
+        yield "retry_after", _utf8(wait[:_SHORT])
+    for key, names in (
+        ("provider_type", ("type",)),
+        ("provider_code", ("code",)),
+        ("sqlstate", ("sqlstate", "pgcode")),
+    ):
+        for name in names:
+            if isinstance(value := _attribute(error, name), str) and value:
+                yield key, _utf8(value[:_SHORT])
+                break
+    if isinstance(error, OSError) and isinstance(error.errno, int):
+        # By name: numbers differ between systems. What `getaddrinfo` says has none.
+        named = None if isinstance(error, socket.gaierror) else errno.errorcode.get(error.errno)
+        yield "errno", named or str(error.errno)
+
+
+def _attribute(of: object, name: str) -> object:
+    try:
+        return getattr(of, name, None)
+    except Exception:
+        return None
 
 
 def _utf8(text: str) -> str:

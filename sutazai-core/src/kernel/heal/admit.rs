@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Heal;
+#[cfg(feature = "agent")]
+use crate::base::time::Moment;
 use crate::port::{Admission, CallInfo, Guard};
 use crate::recovery::{Degradation, Evidence, Isolation};
 use crate::{Class, Code, Error, Result};
@@ -49,6 +51,34 @@ impl Guard for Guarded {
     }
 }
 
+impl Heal {
+    /// Why none of these agents may be called, when that is so for each of them; the last one's reason.
+    #[cfg(feature = "agent")]
+    pub(in crate::kernel) fn refuses_all<'a>(
+        &self,
+        agents: impl Iterator<Item = &'a str>,
+        now: Moment,
+    ) -> Option<Error> {
+        if self.isolation.is_quiet() && self.degradation.all_on() {
+            return None;
+        }
+        let mut last = None;
+        for agent in agents {
+            let off = self.degradation.check(agent).err();
+            let apart = || (!self.isolation.is_open(agent, now)).then(|| quarantined(agent));
+            last = Some(off.or_else(apart)?);
+        }
+        last
+    }
+}
+
+#[cfg(feature = "agent")]
+fn quarantined(agent: &str) -> Error {
+    Error::new(Code::QUARANTINED, "every agent with the skill is quarantined")
+        .operation("kernel.call")
+        .with("agent", agent)
+}
+
 /// What the end of a call says of its agent.
 fn evidence(failure: Option<&Error>) -> Option<Evidence> {
     let Some(error) = failure else { return Some(Evidence::Success) };
@@ -62,36 +92,41 @@ fn evidence(failure: Option<&Error>) -> Option<Evidence> {
     }
 }
 
-/// The route step, which passes over agents that are set apart.
+/// The route step, which passes over agents that are off or set apart.
 #[cfg(feature = "agent")]
 pub(in crate::kernel) struct Around {
     inner: Arc<dyn crate::port::Router>,
+    degradation: Arc<Degradation>,
     isolation: Arc<Isolation>,
 }
 
 #[cfg(feature = "agent")]
 mod around {
-    use super::{Arc, Around, Heal, Isolation};
+    use super::{Arc, Around, Heal};
     use crate::base::time::Moment;
     use crate::port::{AgentCard, Candidate, Candidates, Router, Task};
 
     impl Around {
         pub(in crate::kernel) fn new(inner: Arc<dyn Router>, heal: &Heal) -> Self {
-            Self { inner, isolation: Arc::clone(&heal.isolation) }
+            Self {
+                inner,
+                degradation: Arc::clone(&heal.degradation),
+                isolation: Arc::clone(&heal.isolation),
+            }
         }
     }
 
     impl Router for Around {
         #[inline]
         fn route(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<usize> {
-            if self.isolation.is_quiet() {
+            if self.isolation.is_quiet() && self.degradation.all_on() {
                 return self.inner.route(task, candidates, now);
             }
-            self.inner.route(task, &Open::new(candidates, &self.isolation, now), now)
+            self.inner.route(task, &Open::new(candidates, self, now), now)
         }
     }
 
-    /// The candidates, with those unavailable that are set apart.
+    /// The candidates, with those unavailable that are off or set apart.
     struct Open<'a>(Vec<Option<One<'a>>>);
 
     struct One<'a> {
@@ -100,10 +135,11 @@ mod around {
     }
 
     impl<'a> Open<'a> {
-        fn new(candidates: &'a dyn Candidates, isolation: &Isolation, now: Moment) -> Self {
-            let one = |candidate: &'a dyn Candidate| One {
-                candidate,
-                open: isolation.is_open(&candidate.card().name, now),
+        fn new(candidates: &'a dyn Candidates, around: &Around, now: Moment) -> Self {
+            let one = |candidate: &'a dyn Candidate| {
+                let name = &candidate.card().name;
+                let on = around.degradation.check(name).is_ok();
+                One { candidate, open: on && around.isolation.is_open(name, now) }
             };
             Self((0..candidates.len()).map(|index| candidates.get(index).map(one)).collect())
         }

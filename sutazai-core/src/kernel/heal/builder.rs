@@ -28,7 +28,8 @@ impl Plan {
 
 impl Builder {
     /// Says which levels of degradation there are, what leads to them, and what features and agents (by
-    /// their names) do at each. Default: three levels, changed by hand only.
+    /// their names) do at each. An agent that is off gets no calls; what is reduced or falls back asks
+    /// itself ([`Recovery::check`](super::Recovery::check)). Default: three levels, changed by hand only.
     pub fn degradation(mut self, policy: DegradePolicy) -> Self {
         self.heal.degradation = policy;
         self

@@ -150,13 +150,19 @@ impl Degradation {
         Ok(this)
     }
 
+    /// Whether every feature is on, so that nobody needs to ask.
+    #[inline]
+    pub fn all_on(&self) -> bool {
+        self.all_on.load(Ordering::Acquire)
+    }
+
     /// What a feature does at the present level. One that the policy does not name is on.
     ///
     /// # Errors
     /// [`Code::DEGRADED`] when it is off.
     #[inline]
     pub fn check(&self, feature: &str) -> Result<FeatureMode> {
-        if self.all_on.load(Ordering::Acquire) {
+        if self.all_on() {
             return Ok(FeatureMode::On);
         }
         self.look_up(feature)

@@ -52,6 +52,7 @@ use serde::Serialize;
 use tries::Tries;
 
 use super::chance::Chance;
+use super::classify::Classifier;
 use super::{Breaker, BreakerStatus, Budget, BudgetStatus, Bulkhead, BulkheadStatus};
 use crate::base::deadline;
 use crate::base::error::Fixed;
@@ -71,6 +72,7 @@ struct Inner {
     parts: Parts,
     deadlines: Option<Deadlines>,
     judge: Option<Judge>,
+    classifier: Arc<Classifier>,
     chance: Chance,
     /// Held while the policy is changed.
     changing: Mutex<()>,
@@ -86,6 +88,7 @@ pub struct GuardBuilder {
     shared: SharedParts,
     runtime: Option<Arc<dyn Runtime>>,
     judge: Option<Judge>,
+    classifier: Option<Arc<Classifier>>,
     seed: u64,
 }
 
@@ -143,6 +146,7 @@ impl Guard {
             shared: SharedParts::new(),
             runtime: None,
             judge: None,
+            classifier: None,
             seed: 0,
         }
     }
@@ -273,7 +277,13 @@ impl GuardBuilder {
         self
     }
 
-    /// Judges failures by this. Without it an error's own class counts, and no wait is known.
+    /// Classifies failures by this, with the host's rules. Without it: by the built-in ones.
+    pub fn classifier(mut self, classifier: &Arc<Classifier>) -> Self {
+        self.classifier = Some(Arc::clone(classifier));
+        self
+    }
+
+    /// Judges failures by this, in the place of a classifier.
     pub fn judge_by(mut self, judge: Judge) -> Self {
         self.judge = Some(judge);
         self
@@ -301,6 +311,7 @@ impl GuardBuilder {
             parts: Parts::new(self.policy, chosen, hedge, clock),
             deadlines,
             judge: self.judge,
+            classifier: self.classifier.unwrap_or_default(),
             chance: Chance::new(self.seed),
             changing: Mutex::new(()),
             retries: AtomicU64::new(0),
@@ -370,7 +381,10 @@ impl Inner {
     fn judge(&self, error: &Error) -> Judgement {
         match &self.judge {
             Some(judge) => judge(error, self.parts.clock.timestamp()),
-            None => Judgement { class: error.class(), retry_after: None },
+            None => {
+                let verdict = self.classifier.classify_error(error, self.parts.clock.timestamp());
+                Judgement { class: verdict.class, retry_after: verdict.retry_after }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::process::ExitStatus;
 
+use crate::port::failure;
 use crate::{Class, Code, Error};
 
 /// How a process ended.
@@ -41,16 +42,16 @@ impl ProcessExit {
     pub(super) fn error(&self, code: Code, message: &'static str, agent: &str) -> Error {
         let mut error = Error::new(code, message).operation("agent.process").with("agent", agent);
         if let Some(status) = self.status {
-            error = error.with("exit_status", status);
+            error = error.with(failure::EXIT_STATUS, status);
         }
         if let Some(signal) = &self.signal {
-            error = error.with("signal", signal);
+            error = error.with(failure::SIGNAL, signal);
         }
         if let Some(reason) = &self.reason {
             error = error.with("reason", reason);
         }
         if !self.stderr.is_empty() {
-            error = error.with("stderr", self.stderr.join(" | "));
+            error = error.with(failure::STDERR, self.stderr.join(" | "));
         }
         error
     }

@@ -11,6 +11,7 @@ use crate::base::ticket::Reply;
 use crate::base::time::Moment;
 use crate::observe::Level;
 use crate::port::Outcome;
+use crate::port::failure::AGENT_CODE;
 use crate::{Code, Error};
 
 /// Bytes of a line of stderr, at most; what is longer is cut.
@@ -154,8 +155,8 @@ impl Shared {
             error = error.classed(Code::AGENT_FAILED.class());
         }
         match (code, failure.code) {
-            (None, Some(serde_json::Value::String(text))) => error.with("agent_code", text),
-            (None, Some(other)) => error.with("agent_code", other),
+            (None, Some(serde_json::Value::String(text))) => error.with(AGENT_CODE, text),
+            (None, Some(other)) => error.with(AGENT_CODE, other),
             _ => error,
         }
     }

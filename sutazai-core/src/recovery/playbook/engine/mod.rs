@@ -1,50 +1,55 @@
 //! The decisions of playbooks: a state machine that takes the time and says what to do.
 
+mod approval;
+mod bounds;
+mod trigger;
+mod view;
+
+pub(in crate::recovery::playbook) use view::Standing;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::condition::{EventTest, Tree, compile};
 use super::policy::{Playbook, PlaybookPolicy};
 use super::record::{EntryState, Kept, PlaybookEntry, Record, RefusedWhy};
+use crate::Result;
 use crate::base::payload::Payload;
 use crate::base::time::{Moment, Timestamp};
 use crate::event::Pattern;
-use crate::{Code, Error, Result};
+use trigger::fill;
 
 /// Both clocks, read together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct When {
-    pub(super) now: Moment,
-    pub(super) at: Timestamp,
+pub(in crate::recovery::playbook) struct When {
+    pub(in crate::recovery::playbook) now: Moment,
+    pub(in crate::recovery::playbook) at: Timestamp,
 }
 
 /// An action that is to be run; the engine hears what came of it.
 #[derive(Clone, Debug)]
-pub(super) struct Order {
-    pub(super) id: u64,
-    pub(super) playbook: Arc<str>,
-    pub(super) action: Arc<str>,
-    pub(super) params: Payload,
-    pub(super) trigger: Payload,
-    pub(super) dry: bool,
+pub(in crate::recovery::playbook) struct Order {
+    pub(in crate::recovery::playbook) id: u64,
+    pub(in crate::recovery::playbook) playbook: Arc<str>,
+    pub(in crate::recovery::playbook) action: Arc<str>,
+    pub(in crate::recovery::playbook) params: Payload,
+    pub(in crate::recovery::playbook) trigger: Payload,
+    pub(in crate::recovery::playbook) dry: bool,
 }
 
 /// What follows from an input.
 #[derive(Debug, Default)]
-pub(super) struct Effects {
-    pub(super) orders: Vec<Order>,
+pub(in crate::recovery::playbook) struct Effects {
+    pub(in crate::recovery::playbook) orders: Vec<Order>,
     /// Entries that are new or changed.
-    pub(super) notes: Vec<PlaybookEntry>,
+    pub(in crate::recovery::playbook) notes: Vec<PlaybookEntry>,
 }
 
 /// Events of the engine's own, which set nothing off.
 const OWN: &str = "recovery.playbook.";
-
-/// A payload of more bytes does not go into the record.
-const LONGEST_PAYLOAD: usize = 4_096;
 
 #[derive(Debug)]
 struct State {
@@ -69,7 +74,7 @@ struct State {
 
 /// See the module's documentation. Every method takes the time; none reads a clock.
 #[derive(Debug)]
-pub(super) struct Engine {
+pub(in crate::recovery::playbook) struct Engine {
     policy: PlaybookPolicy,
     states: Vec<State>,
     signals: BTreeMap<String, (f64, Moment)>,
@@ -80,7 +85,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(policy: PlaybookPolicy) -> Result<Self> {
+    pub(in crate::recovery::playbook) fn new(policy: PlaybookPolicy) -> Result<Self> {
         let mut engine = Self {
             policy: PlaybookPolicy::default(),
             states: Vec::new(),
@@ -111,12 +116,16 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn policy(&self) -> &PlaybookPolicy {
+    pub(in crate::recovery::playbook) fn policy(&self) -> &PlaybookPolicy {
         &self.policy
     }
 
     /// Takes another policy; what waits for approval of a playbook that is gone expires.
-    pub(super) fn change_policy(&mut self, policy: PlaybookPolicy, when: When) -> Result<Effects> {
+    pub(in crate::recovery::playbook) fn change_policy(
+        &mut self,
+        policy: PlaybookPolicy,
+        when: When,
+    ) -> Result<Effects> {
         self.take(policy)?;
         let mut effects = Effects::default();
         let gone = |name: &str| !self.states.iter().any(|state| &*state.name == name);
@@ -130,7 +139,7 @@ impl Engine {
     }
 
     /// The patterns of all events that some condition speaks of.
-    pub(super) fn patterns(&self) -> Vec<Pattern> {
+    pub(in crate::recovery::playbook) fn patterns(&self) -> Vec<Pattern> {
         let mut patterns: Vec<Pattern> = Vec::new();
         for test in self.states.iter().flat_map(|state| &state.tests) {
             if !patterns.contains(&test.subject) {
@@ -140,7 +149,12 @@ impl Engine {
         patterns
     }
 
-    pub(super) fn event(&mut self, subject: &str, payload: &Payload, when: When) -> Effects {
+    pub(in crate::recovery::playbook) fn event(
+        &mut self,
+        subject: &str,
+        payload: &Payload,
+        when: When,
+    ) -> Effects {
         let mut effects = Effects::default();
         if subject.starts_with(OWN) {
             return effects;
@@ -183,7 +197,12 @@ impl Engine {
     }
 
     /// Feeds a signal in; whether any condition speaks of it.
-    pub(super) fn signal(&mut self, name: &str, value: f64, when: When) -> (bool, Effects) {
+    pub(in crate::recovery::playbook) fn signal(
+        &mut self,
+        name: &str,
+        value: f64,
+        when: When,
+    ) -> (bool, Effects) {
         let mut effects = Effects::default();
         let heard = self.states.iter().any(|state| state.tree.names(name));
         if heard {
@@ -198,7 +217,7 @@ impl Engine {
     }
 
     /// Does what is due by the time alone.
-    pub(super) fn tick(&mut self, when: When) -> Effects {
+    pub(in crate::recovery::playbook) fn tick(&mut self, when: When) -> Effects {
         let mut effects = Effects::default();
         self.expire(when, &mut effects);
         for index in 0..self.states.len() {
@@ -210,7 +229,7 @@ impl Engine {
     }
 
     /// When [`tick`](Self::tick) may do something.
-    pub(super) fn next_tick(&self) -> Option<Moment> {
+    pub(in crate::recovery::playbook) fn next_tick(&self) -> Option<Moment> {
         let due = self.states.iter().filter_map(|state| {
             if !state.book.enabled {
                 None
@@ -285,46 +304,6 @@ impl Engine {
         let (value, heard) = self.signals.get(signal)?;
         let silent = self.policy.silent_ms;
         (silent == 0 || now.since(*heard) < Duration::from_millis(silent)).then_some(*value)
-    }
-
-    /// Why a playbook may not act now; `None` when it may.
-    fn refusal(&mut self, index: usize, now: Moment) -> Option<RefusedWhy> {
-        let overall = Duration::from_millis(self.policy.window_ms);
-        leave(&mut self.starts, overall, now);
-        let overall_full = self.starts.len() >= self.policy.max_actions as usize;
-        let dry_run = self.policy.dry_run;
-        let busy = self.running >= self.policy.concurrency;
-        let state = self.states.get_mut(index)?;
-        leave(&mut state.starts, Duration::from_millis(state.book.window_ms), now);
-        let dry = dry_run || state.book.dry_run;
-        let waits = state.book.approval_ms.is_some() && !dry;
-        if state.under_way.is_some() {
-            Some(RefusedWhy::UnderWay)
-        } else if state.pending.is_some() {
-            Some(RefusedWhy::WaitsForApproval)
-        } else if now < state.rests_until {
-            Some(RefusedWhy::CoolingDown)
-        } else if state.starts.len() >= state.book.max_actions as usize {
-            Some(RefusedWhy::PlaybookLimit)
-        } else if overall_full && !dry {
-            Some(RefusedWhy::OverallLimit)
-        } else {
-            (busy && !waits).then_some(RefusedWhy::Busy)
-        }
-    }
-
-    /// When the time allows a playbook to act, if nothing else is in the way.
-    fn free_at(&self, state: &State) -> Moment {
-        let full = |starts: &VecDeque<Moment>, most: u32, window_ms: u64| {
-            let over = starts.len().checked_sub(most as usize)?;
-            starts.get(over).map(|start| *start + Duration::from_millis(window_ms))
-        };
-        let book = &state.book;
-        let own = full(&state.starts, book.max_actions, book.window_ms);
-        let dry = self.policy.dry_run || book.dry_run;
-        let overall = full(&self.starts, self.policy.max_actions, self.policy.window_ms);
-        let overall = overall.filter(|_| !dry);
-        [Some(state.rests_until), own, overall].into_iter().flatten().max().unwrap_or_default()
     }
 
     /// Acts, has it approved first, or says why not.
@@ -409,7 +388,12 @@ impl Engine {
     }
 
     /// What came of an order.
-    pub(super) fn finished(&mut self, id: u64, answer: Result<Payload>, when: When) -> Effects {
+    pub(in crate::recovery::playbook) fn finished(
+        &mut self,
+        id: u64,
+        answer: Result<Payload>,
+        when: When,
+    ) -> Effects {
         let mut effects = Effects::default();
         let Some(kept) = self.record.get_mut(id) else { return effects };
         if kept.entry.state != EntryState::Running {
@@ -461,131 +445,13 @@ impl Engine {
         self.enter(index, kept, when, effects);
     }
 
-    /// Somebody says yes: what waits begins.
-    pub(super) fn approve(&mut self, id: u64, by: &str, when: When) -> Result<Effects> {
-        let mut effects = Effects::default();
-        self.expire(when, &mut effects);
-        let index = self.pending(id)?;
-        leave(&mut self.starts, Duration::from_millis(self.policy.window_ms), when.now);
-        let state = self.states.get(index);
-        let refused = if state.is_some_and(|state| state.under_way.is_some()) {
-            Some(RefusedWhy::UnderWay)
-        } else if self.starts.len() >= self.policy.max_actions as usize {
-            Some(RefusedWhy::OverallLimit)
-        } else {
-            (self.running >= self.policy.concurrency).then_some(RefusedWhy::Busy)
-        };
-        if let Some(why) = refused {
-            return Err(not_taken("the action cannot be taken now; it still waits", id)
-                .with("reason", why.name())
-                .advice("approve it again later"));
-        }
-        let Some(kept) = self.record.get_mut(id) else { return Err(no_entry(id)) };
-        kept.entry.state = EntryState::Running;
-        kept.entry.by = Some(by.to_owned());
-        let entry = kept.entry.clone();
-        effects.notes.push(entry.clone());
-        if let Some(state) = self.states.get_mut(index) {
-            state.pending = None;
-        }
-        self.begin(index, &entry, when, &mut effects);
-        Ok(effects)
-    }
-
-    /// Somebody says no.
-    pub(super) fn deny(&mut self, id: u64, by: &str, when: When) -> Result<Effects> {
-        let mut effects = Effects::default();
-        self.expire(when, &mut effects);
-        let index = self.pending(id)?;
-        if let Some(kept) = self.record.get_mut(id) {
-            kept.entry.by = Some(by.to_owned());
-            end(kept, EntryState::Denied, when, &mut effects);
-        }
-        if let Some(state) = self.states.get_mut(index) {
-            state.pending = None;
-            state.rests_until = when.now + Duration::from_millis(state.book.cooldown_ms);
-        }
-        Ok(effects)
-    }
-
-    /// The playbook of an entry that waits for approval.
-    fn pending(&mut self, id: u64) -> Result<usize> {
-        let Some(kept) = self.record.get_mut(id) else { return Err(no_entry(id)) };
-        if !matches!(kept.entry.state, EntryState::Pending { .. }) {
-            return Err(not_taken("the entry does not wait for approval", id)
-                .with("state", kept.entry.state.name()));
-        }
-        let name = Arc::clone(&kept.entry.playbook);
-        self.position(&name).ok_or_else(|| no_entry(id))
-    }
-
-    fn expire(&mut self, when: When, effects: &mut Effects) {
-        for kept in self.record.iter_mut() {
-            let pending = matches!(kept.entry.state, EntryState::Pending { .. });
-            if !pending || when.now < kept.expires {
-                continue;
-            }
-            end(kept, EntryState::Expired, when, effects);
-            let id = kept.entry.id;
-            if let Some(state) = self.states.iter_mut().find(|s| s.pending == Some(id)) {
-                state.pending = None;
-                state.rests_until = when.now + Duration::from_millis(state.book.cooldown_ms);
-            }
-        }
-    }
-
     fn position(&self, name: &str) -> Option<usize> {
         self.states.iter().position(|state| &*state.name == name)
     }
 
-    /// What set a playbook off, as the record has it.
-    fn trigger(&self, index: usize, event: Option<&(Arc<str>, Payload)>, now: Moment) -> Payload {
-        let mut trigger = serde_json::Map::new();
-        if let Some((subject, payload)) = event {
-            let bytes = payload.to_text().len();
-            let shown = if bytes > LONGEST_PAYLOAD {
-                json!({"subject": &**subject, "omitted_bytes": bytes})
-            } else {
-                json!({"subject": &**subject, "payload": *payload.value().unwrap_or_default()})
-            };
-            trigger.insert("event".to_owned(), shown);
-        }
-        let mut signals = BTreeMap::new();
-        if let Some(state) = self.states.get(index) {
-            state.tree.signals(&|name| self.says(name, now), &mut signals);
-        }
-        if !signals.is_empty() {
-            trigger.insert("signals".to_owned(), json!(signals));
-        }
-        Value::from(trigger).into()
-    }
-
-    pub(super) fn record(&self, limit: usize) -> Vec<PlaybookEntry> {
+    pub(in crate::recovery::playbook) fn record(&self, limit: usize) -> Vec<PlaybookEntry> {
         self.record.newest(limit)
     }
-
-    /// For each playbook: how many actions of its window are used up, whether one is under way or waits,
-    /// and when it may act by the time.
-    pub(super) fn standing(&self) -> impl Iterator<Item = (&Playbook, Standing)> {
-        self.states.iter().map(|state| {
-            let standing = Standing {
-                used: state.starts.len(),
-                under_way: state.under_way,
-                pending: state.pending,
-                free_at: self.free_at(state),
-            };
-            (&state.book, standing)
-        })
-    }
-}
-
-/// Where a playbook stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
-    pub(super) used: usize,
-    pub(super) under_way: Option<u64>,
-    pub(super) pending: Option<u64>,
-    pub(super) free_at: Moment,
 }
 
 impl State {
@@ -608,47 +474,8 @@ impl State {
     }
 }
 
-/// Lets go of what has left the window.
-fn leave(starts: &mut VecDeque<Moment>, window: Duration, now: Moment) {
-    while starts.front().is_some_and(|start| now.since(*start) >= window) {
-        starts.pop_front();
-    }
-}
-
 fn end(kept: &mut Kept, state: EntryState, when: When, effects: &mut Effects) {
     kept.entry.state = state;
     kept.entry.ended = Some(when.at);
     effects.notes.push(kept.entry.clone());
-}
-
-/// Parameters with what they take from the event.
-fn fill(params: &Payload, event: Option<&(Arc<str>, Payload)>) -> Payload {
-    let Ok(template) = params.value() else { return params.clone() };
-    let payload = event.and_then(|(_, payload)| payload.value().ok()).unwrap_or_default();
-    filled(&template, event.map(|(subject, _)| &**subject), &payload).into()
-}
-
-fn filled(template: &Value, subject: Option<&str>, payload: &Value) -> Value {
-    match template {
-        Value::String(text) if text == "$subject" => subject.into(),
-        Value::String(text) => match text.strip_prefix('$').filter(|at| at.starts_with('/')) {
-            Some(at) => payload.pointer(at).cloned().unwrap_or_default(),
-            None => template.clone(),
-        },
-        Value::Array(items) => items.iter().map(|item| filled(item, subject, payload)).collect(),
-        Value::Object(map) => {
-            map.iter().map(|(key, item)| (key.clone(), filled(item, subject, payload))).collect()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
-    }
-}
-
-fn no_entry(id: u64) -> Error {
-    Error::new(Code::NOT_FOUND, "the record has no entry of this number, or no longer")
-        .operation("recovery.playbook")
-        .with("entry", id)
-}
-
-fn not_taken(message: &'static str, id: u64) -> Error {
-    Error::new(Code::ACTION_REFUSED, message).operation("recovery.playbook").with("entry", id)
 }
