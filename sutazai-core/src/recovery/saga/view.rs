@@ -46,6 +46,8 @@ impl SagaState {
         matches!(self, Self::Done | Self::Undone | Self::Resolved)
     }
 
+    /// As it stands in the table.
+    #[cfg(feature = "store")]
     pub(super) fn named(name: &str) -> Option<Self> {
         [Self::Running, Self::Compensating, Self::Done, Self::Undone, Self::Stuck, Self::Resolved]
             .into_iter()

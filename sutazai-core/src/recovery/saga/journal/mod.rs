@@ -9,8 +9,6 @@ mod map;
 #[cfg(feature = "store")]
 mod sql;
 
-use serde_json::Value;
-
 use super::event::{SagaEntry, SagaEvent};
 use super::id::SagaId;
 use super::view::{SagaState, SagaView};
@@ -156,6 +154,6 @@ fn corrupt(id: SagaId) -> Error {
 }
 
 #[cfg(feature = "store")]
-fn parsed(id: SagaId, text: &str) -> Result<Value> {
+fn parsed(id: SagaId, text: &str) -> Result<serde_json::Value> {
     serde_json::from_str(text).map_err(|e| corrupt(id).because(e))
 }
