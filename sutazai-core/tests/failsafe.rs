@@ -58,6 +58,9 @@ impl FailsafeStage for Valve {
 fn policy() -> FailsafePolicy {
     let mut policy = FailsafePolicy::default();
     policy.drain_ms = 400;
+    // A machine that is busy with other tests must not be taken for a stage that hangs.
+    (policy.admit_ms, policy.flush_ms, policy.dump_ms) = (10_000, 15_000, 15_000);
+    policy.total_ms = 45_000;
     policy
 }
 
@@ -220,7 +223,7 @@ fn child(name: &str, dir: &Path) -> (Child, BufReader<ChildStdout>) {
         .args(["--ignored", "--exact", "--nocapture", name])
         .env(DIR, dir)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
