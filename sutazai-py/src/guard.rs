@@ -16,7 +16,9 @@ use sutazai_core::base::error::Fixed;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::ticket::Settler;
 use sutazai_core::base::time::Moment;
-use sutazai_core::recovery::{self as core, Forced, GuardPolicy, Next, SharedParts};
+use sutazai_core::recovery::{
+    self as core, Classifier, Forced, GuardPolicy, Judgement, Next, SharedParts,
+};
 use sutazai_core::{Class, Code, Error};
 
 use crate::fork::Owned;
@@ -113,6 +115,14 @@ impl Guard {
         let mut builder = core::Guard::builder(name, read(policy)?).shared(&shared.0).seed(seed);
         if let Some(runtime) = &runtime {
             builder = builder.runtime(Arc::clone(runtime));
+        }
+        if on.is_some() {
+            // What the host says counts; what the failure says of when to come again does as well.
+            let classifier = Classifier::new();
+            builder = builder.judge_by(Arc::new(move |failure: &Error, now| Judgement {
+                class: failure.class(),
+                retry_after: classifier.classify_error(failure, now).retry_after,
+            }));
         }
         let guard = builder.build().map_err(|error| error::raise(py, &error))?;
         Ok(Self { inner: Owned::new(Inner { guard, runtime }), on })

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import threading
 from collections.abc import Iterator
@@ -263,6 +262,10 @@ def test_cancelling_the_task_cancels_the_call_and_gives_everything_back() -> Non
         bulkhead={"concurrency": 1, "queue": 5}, breaker={"consecutive": 1}, retry=True, timeout=60
     )
 
+    async def seven() -> int:
+        await asyncio.sleep(0)
+        return 7
+
     async def main() -> None:
         began = asyncio.Event()
 
@@ -279,7 +282,7 @@ def test_cancelling_the_task_cancels_the_call_and_gives_everything_back() -> Non
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert await guard.arun(functools.partial(asyncio.sleep, 0, 7)) == 7
+        assert await guard.arun(seven) == 7
 
     asyncio.run(main())
     status = guard.status()

@@ -280,7 +280,7 @@ class Guard:
 
         guarded.guard = self  # type: ignore[attr-defined]
         # A plain function that gives a coroutine costs half of a coroutine function around another.
-        return inspect.markcoroutinefunction(guarded) if _MARKS else guarded
+        return cast(Callable[P, Coroutine[Any, Any, R]], _MARK(guarded)) if _MARK else guarded
 
     def status(self) -> dict[str, Any]:
         """The figures: retries, hedges, and those of the parts that are on."""
@@ -304,7 +304,7 @@ class Guard:
 
 
 #: `inspect.markcoroutinefunction` came with Python 3.12.
-_MARKS = hasattr(inspect, "markcoroutinefunction")
+_MARK: Callable[[Any], Any] | None = getattr(inspect, "markcoroutinefunction", None)
 
 
 def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -315,7 +315,7 @@ def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]],
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        own = name or getattr(function, "__qualname__", "guard")
+        own: str = name or str(getattr(function, "__qualname__", "guard"))
         return Guard(own, **options)(function)
 
     return decorate
