@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::call::Refusal;
 use super::shared::Shared;
 use crate::base::deadline;
-use crate::base::id::CallId;
+use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
 use crate::port::{Outcome, Session, Task};
@@ -37,6 +37,9 @@ struct State {
     /// The try that is under way: its agent's guard, when it has one, and how to end it.
     agents: Option<Steps>,
     running: Option<Settler<Outcome>>,
+    /// The wait for the next try. It holds this call, which holds the kernel: whoever ends the call takes
+    /// it back.
+    timer: Option<TimerId>,
 }
 
 /// Takes the call out of the table of calls in flight when it has its answer.
@@ -94,7 +97,13 @@ impl Shared {
             session,
             deadline,
             caller: settler.clone(),
-            state: Mutex::new(State { reply: None, steps, agents: None, running: None }),
+            state: Mutex::new(State {
+                reply: None,
+                steps,
+                agents: None,
+                running: None,
+                timer: None,
+            }),
         });
         let weak = Arc::downgrade(&pursuit);
         reply.on_cancel(move || Pursuit::cancelled(&weak));
@@ -188,7 +197,17 @@ impl Pursuit {
                 let runtime = Arc::clone(&self.shared.runtime);
                 let at = runtime.now() + wait;
                 // A timer must not block, and an agent may.
-                runtime.spawn_at(at, Box::new(move || Self::again(self, error)));
+                let pursuit = Arc::clone(&self);
+                let timer = runtime.spawn_at(at, Box::new(move || Self::again(pursuit, error)));
+                let gone = {
+                    let mut state = self.state.lock();
+                    state.timer = Some(timer);
+                    state.reply.as_ref().is_none_or(Reply::cancelled)
+                };
+                if gone {
+                    // It was cancelled before it could be told of the timer.
+                    runtime.cancel(timer);
+                }
             }
         }
     }
@@ -225,10 +244,13 @@ impl Pursuit {
     /// Nobody wants the answer any more: cancelled, or past its deadline.
     fn cancelled(weak: &Weak<Self>) {
         let Some(pursuit) = weak.upgrade() else { return };
-        let (running, steps, agents) = {
+        let (running, steps, agents, timer) = {
             let mut state = pursuit.state.lock();
-            (state.running.take(), state.steps.take(), state.agents.take())
+            (state.running.take(), state.steps.take(), state.agents.take(), state.timer.take())
         };
+        if let Some(timer) = timer {
+            pursuit.shared.runtime.cancel(timer);
+        }
         drop(steps);
         let late = pursuit.shared.runtime.now() >= pursuit.deadline;
         if let (true, Some(mut agents)) = (late, agents) {
