@@ -128,6 +128,8 @@ impl Words {
             // quotes, arrows, currencies) separates words.
             if self.mark == 0 && byte != 0x99 {
                 self.end();
+                // What follows begins a word, whatever stood before the mark.
+                (self.before, self.last) = (b' ', b' ');
             }
             return;
         }
@@ -242,6 +244,11 @@ mod tests {
         let text = format!("begin {} end", "x ".repeat(50_000));
         let words = words(&text);
         assert!(words.starts_with("begin x") && words.ends_with("x end"));
+    }
+
+    #[test]
+    fn a_mark_after_capitals_leaves_the_word_before_it_whole() {
+        assert_eq!(words("AA\u{2b76}a"), words("AA a"));
     }
 
     proptest! {
