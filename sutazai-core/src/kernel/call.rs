@@ -42,8 +42,8 @@ impl Shared {
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
         // The steps are the host's: one that panics refuses the call.
-        let admitted = contain::catch(|| self.admit(&task, token, id, now))
-            .unwrap_or_else(|panic| Err(Refusal::early(super::panicked(panic))));
+        let admitted = super::caught(|| Ok(self.admit(&task, token, id, now)))
+            .unwrap_or_else(|error| Err(Refusal::early(error)));
         match admitted {
             Ok(admitted) => (id, self.dispatch(task, admitted, id, now)),
             Err(refusal) => {
@@ -282,7 +282,7 @@ impl Shared {
     #[cfg(feature = "recovery")]
     fn past_guard(&self, reservation: &Reservation) -> Result<Option<Steps>> {
         let entry = reservation.entry();
-        let Some(guard) = self.guards.of_agent(entry.name(), &entry.card().skills) else {
+        let Some(guard) = self.guards.of_agent(entry.name(), &entry.card().skills)? else {
             return Ok(None);
         };
         let mut steps = guard.begin()?;

@@ -60,8 +60,15 @@ struct Tables {
     all: Option<Guard>,
     /// The guards of calls, by skill.
     skills: HashMap<String, Guard>,
-    /// The guards of agents, by the agent's name.
-    agents: HashMap<Arc<str>, Option<Guard>>,
+    /// The agents that were called, by name.
+    agents: HashMap<Arc<str>, Known>,
+}
+
+/// An agent that was called.
+struct Known {
+    skills: Vec<String>,
+    /// Its guard, if a policy has parts for it.
+    guard: Option<Guard>,
 }
 
 impl Guards {
@@ -90,7 +97,9 @@ impl Guards {
     /// Puts a policy in force, or takes it away. Guards that stay keep their state.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that is not valid; what was in force stays.
+    /// [`Code::INVALID`] for a policy that is not valid, that is for an agent and says what belongs to
+    /// calls, or that disagrees with others about a part they share; [`Code::UNSUPPORTED`] for one that
+    /// hedges. What was in force stays.
     pub(super) fn set(&self, calls: CallsTo, policy: Option<GuardPolicy>) -> Result<()> {
         let mut tables = self.tables.write();
         match policy {
@@ -99,29 +108,25 @@ impl Guards {
                 tables.put(&calls, None);
             }
             Some(policy) => {
-                policy.check()?;
-                if policy.hedge.is_some() {
-                    return Err(Error::new(
-                        Code::UNSUPPORTED,
-                        "the kernel's calls are not hedged; hedge with a guard around the call",
-                    )
-                    .operation("kernel.guard")
-                    .with("calls", name(&calls)));
-                }
-                let of_call = of_call(&policy);
-                match tables.of(&calls) {
-                    Some(guard) => guard.set_policy(of_call)?,
-                    None => {
-                        let guard = self.make(&name(&calls), of_call)?;
+                check(&calls, &policy)?;
+                // The guards of agents are made when they are called. One is made here, so that what is
+                // wrong with their parts is said now.
+                self.make(&name(&calls), of_agent(&policy))?;
+                match (&calls, tables.of(&calls)) {
+                    (CallsTo::Agent(_), _) => {}
+                    (_, Some(guard)) => guard.set_policy(of_call(&policy))?,
+                    (_, None) => {
+                        let guard = self.make(&name(&calls), of_call(&policy))?;
                         tables.put(&calls, Some(guard));
                     }
                 }
                 tables.policies.insert(calls, policy);
             }
         }
-        // What fits an agent best may be another policy now.
+        // What fits an agent best may be another policy now. A guard that cannot take it, because it
+        // shares other parts, is made anew.
         let mut agents = std::mem::take(&mut tables.agents);
-        agents.retain(|agent, guard| match (guard, tables.fitting(agent)) {
+        agents.retain(|agent, known| match (&known.guard, tables.best(agent, &known.skills)) {
             (Some(guard), Some(policy)) => guard.set_policy(of_agent(policy)).is_ok(),
             _ => false,
         });
@@ -137,23 +142,27 @@ impl Guards {
     }
 
     /// The guard of an agent, if it has one; made when it is first asked for.
-    pub(super) fn of_agent(&self, agent: &Arc<str>, skills: &[String]) -> Option<Guard> {
-        if let Some(guard) = self.tables.read().agents.get(agent) {
-            return guard.clone();
+    pub(super) fn of_agent(&self, agent: &Arc<str>, skills: &[String]) -> Result<Option<Guard>> {
+        if let Some(known) = self.tables.read().agents.get(agent) {
+            return Ok(known.guard.clone());
         }
         let mut tables = self.tables.write();
-        if let Some(guard) = tables.agents.get(agent) {
-            return guard.clone();
+        if let Some(known) = tables.agents.get(agent) {
+            return Ok(known.guard.clone());
         }
         let policy = tables.best(agent, skills).map(of_agent);
-        // The policy was checked when it was set; what guards share by name may still disagree.
-        let guard = policy.filter(|policy| *policy != GuardPolicy::default()).and_then(|policy| {
-            let guard = self.make(&format!("agent:{agent}"), policy).ok()?;
-            self.announce(agent, &guard);
-            Some(guard)
-        });
-        tables.agents.insert(Arc::clone(agent), guard.clone());
-        guard
+        let policy = policy.filter(|policy| *policy != GuardPolicy::default());
+        let guard = match policy {
+            Some(policy) => {
+                let guard = self.make(&format!("agent:{agent}"), policy)?;
+                self.announce(agent, &guard);
+                Some(guard)
+            }
+            None => None,
+        };
+        let known = Known { skills: skills.to_vec(), guard: guard.clone() };
+        tables.agents.insert(Arc::clone(agent), known);
+        Ok(guard)
     }
 
     /// Forgets an agent that was removed.
@@ -164,7 +173,7 @@ impl Guards {
 
     /// The guard of this agent, if it has one and was called.
     pub(super) fn known(&self, agent: &str) -> Option<Guard> {
-        self.tables.read().agents.get(agent).cloned().flatten()
+        self.tables.read().agents.get(agent)?.guard.clone()
     }
 
     /// Every guard, sorted by what it is for.
@@ -176,7 +185,7 @@ impl Guards {
                 tables.skills.iter().map(|(s, guard)| (format!("skill:{s}"), guard.clone()));
             let agents = tables.agents.iter();
             let agents =
-                agents.filter_map(|(a, guard)| Some((format!("agent:{a}"), guard.clone()?)));
+                agents.filter_map(|(a, known)| Some((format!("agent:{a}"), known.guard.clone()?)));
             all.chain(skills).chain(agents).collect()
         };
         let view = |(calls, guard): (String, Guard)| GuardView { calls, status: guard.status() };
@@ -237,13 +246,25 @@ impl Tables {
         let by_skill = || skills.iter().find_map(|s| self.policies.get(&CallsTo::Skill(s.clone())));
         own.or_else(by_skill).or_else(|| self.policies.get(&CallsTo::All))
     }
+}
 
-    /// What fits an agent whose skills are not at hand: nothing when that could be a skill's policy.
-    fn fitting(&self, agent: &str) -> Option<&GuardPolicy> {
-        let own = self.policies.get(&CallsTo::Agent(agent.to_owned()));
-        let skills = self.policies.keys().any(|calls| matches!(calls, CallsTo::Skill(_)));
-        own.or_else(|| self.policies.get(&CallsTo::All).filter(|_| !skills))
+/// Whether the policy is one for these calls.
+fn check(calls: &CallsTo, policy: &GuardPolicy) -> Result<()> {
+    policy.check()?;
+    if policy.hedge.is_some() {
+        let what = "the kernel's calls are not hedged; hedge with a guard around the call";
+        return Err(Error::new(Code::UNSUPPORTED, what)
+            .operation("kernel.guard")
+            .with("calls", name(calls)));
     }
+    if matches!(calls, CallsTo::Agent(_)) && of_call(policy) != GuardPolicy::default() {
+        let what = "timeout, retry and budget belong to calls, and this policy is for an agent";
+        return Err(Error::new(Code::INVALID, what)
+            .operation("kernel.guard")
+            .with("calls", name(calls))
+            .advice("set them for the agent's skill, or for all calls"));
+    }
+    Ok(())
 }
 
 fn name(calls: &CallsTo) -> String {

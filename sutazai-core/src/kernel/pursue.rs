@@ -14,7 +14,7 @@ use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
 use crate::port::{Outcome, Session, Task};
-use crate::recovery::{GaveUp, Guard, Next, Steps};
+use crate::recovery::{GAVE_UP, GaveUp, Guard, Next, Steps};
 use crate::{Code, Error, Result};
 
 /// One call and its tries.
@@ -216,6 +216,7 @@ impl Pursuit {
     fn again(self: Arc<Self>, last: Error) {
         let runtime = Arc::clone(&self.shared.runtime);
         let pursuit = Arc::clone(&self);
+        let failed = last.clone();
         let job = Box::new(move || {
             let now = pursuit.shared.runtime.now();
             let entered = match &mut pursuit.state.lock().steps {
@@ -227,10 +228,9 @@ impl Pursuit {
                 Err(_) => pursuit.answer(Err(last)),
             }
         });
-        if let Err(refused) = runtime.spawn_blocking(job) {
-            let error = refused.error.clone();
-            drop(refused);
-            self.answer(Err(error.operation("kernel.call")));
+        if runtime.spawn_blocking(job).is_err() {
+            // There is no room to try again: what the call failed with says more than that.
+            self.answer(Err(failed.with(GAVE_UP, GaveUp::Rejected.name())));
         }
     }
 

@@ -107,5 +107,6 @@ pub(super) fn is_vague(code: Code) -> bool {
                 | Code::AGENT_START
                 | Code::INJECT_FAILED
                 | Code::COMPONENT_START
+                | Code::CHILD_START
         )
 }
