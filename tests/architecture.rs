@@ -1,4 +1,4 @@
-//! Imports point down only, and files stay small: the layers of the core, held by a test.
+//! Imports point down only, files stay small, and foreign code panics into one place: held by tests.
 //!
 //! The analyser reads the sources of `sutazai-core` as rustc would find them (from `lib.rs` along
 //! its `mod` items), takes every path out of them, and reports each one that leads up or sideways:
@@ -73,6 +73,23 @@ fn a_long_file_without_a_reason_is_found() {
         .map(|(path, text)| (path.to_owned(), text.to_owned()))
         .collect();
     assert_eq!(silent_long_files(&sources), ["late.rs: 502 lines", "long.rs: 501 lines"]);
+}
+
+#[test]
+fn foreign_code_panics_into_contain() {
+    let sources = modules::read_sources(&workspace().join("sutazai-core"), "src");
+    assert_eq!(catching(&sources), ["src/base/contain.rs"], "use base::contain");
+}
+
+/// The files whose code, that of tests left out, catches panics itself.
+fn catching(sources: &BTreeMap<String, String>) -> Vec<&str> {
+    let is_test = |path: &str| path.contains("/tests/") || path.ends_with("tests.rs");
+    let code = |text: &str| text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+    sources
+        .iter()
+        .filter(|(path, text)| !is_test(path) && code(text).contains("catch_unwind"))
+        .map(|(path, _)| path.as_str())
+        .collect()
 }
 
 fn silent_long_files(sources: &BTreeMap<String, String>) -> Vec<String> {

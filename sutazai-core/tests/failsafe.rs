@@ -14,6 +14,7 @@ use serde_json::Value;
 use sutazai_core::agent::from_fn;
 use sutazai_core::base::ticket::{Reply, Ticket};
 use sutazai_core::kernel::Kernel;
+use sutazai_core::kernel::inject::{Lifetime, Provided};
 use sutazai_core::port::{Agent, AgentCard, FailsafeStage, Outcome, RunMode, SafeContext, Task};
 use sutazai_core::recovery::{FailsafePolicy, FailsafeStatus, SafeState, StageOutcome};
 use sutazai_core::{Class, Code, Error, Result};
@@ -251,6 +252,9 @@ fn child_that_panics() {
     let (kernel, tickets) = kernel(Path::new(&dir), policy);
     // One that is caught is no reason, on whichever thread.
     kernel.call(Task::new("panic", "x")).wait().unwrap_err();
+    let provided = Provided::default();
+    provided.provide("broken", &[], Lifetime::Singleton, |_| panic!("a factory")).unwrap();
+    assert!(provided.get("broken").is_err());
     assert!(!kernel.recovery().failsafe().is_triggered());
     println!("ready");
     let thread = std::thread::Builder::new().name("host".into());

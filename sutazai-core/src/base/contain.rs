@@ -6,6 +6,8 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::{Code, Error, Result};
+
 thread_local! {
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
@@ -18,6 +20,20 @@ thread_local! {
 pub fn catch<R>(f: impl FnOnce() -> R) -> std::thread::Result<R> {
     let _restored = Restored(CAUGHT.replace(true));
     catch_unwind(AssertUnwindSafe(f))
+}
+
+/// Runs foreign code; its panic becomes an error, `panicked` saying whose it was.
+///
+/// # Errors
+/// [`Code::PANIC`] with what the panic said.
+#[inline]
+pub(crate) fn run<R>(panicked: &'static str, f: impl FnOnce() -> R) -> Result<R> {
+    catch(f).map_err(|panic| {
+        let text = (panic.downcast_ref::<&str>().copied())
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("not a text");
+        Error::new(Code::PANIC, panicked).with("panic", text)
+    })
 }
 
 /// Whether a panic here would end in a [`catch`].

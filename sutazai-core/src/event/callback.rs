@@ -1,7 +1,6 @@
 //! Delivery by callback: one job on the runtime drains a subscription's queue while it has events.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
@@ -10,6 +9,7 @@ use std::time::Duration;
 use super::bus::Hub;
 use super::queue::{Queue, Taken};
 use super::{Delivery, Pattern};
+use crate::base::contain;
 
 /// How many events a job delivers before it goes to the end of the runtime's queue, so that a busy
 /// subscription does not keep a worker from the others.
@@ -162,7 +162,7 @@ impl Drainer {
     }
 
     fn call(&self, delivery: Delivery) {
-        if catch_unwind(AssertUnwindSafe(|| (self.callback)(delivery))).is_err() {
+        if contain::catch(|| (self.callback)(delivery)).is_err() {
             self.hub.count_panic();
             tracing::error!(pattern = %self.queue.pattern, "a subscriber's callback panicked");
         }

@@ -84,25 +84,13 @@ pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
 
+use crate::Result;
+use crate::base::contain;
 use crate::base::nearest::nearest;
-use crate::{Code, Error, Result};
 
-/// Runs foreign code; its panic becomes an error with the panic's message.
+/// Runs foreign code; its panic becomes an error.
 fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
-    match crate::base::contain::catch(f) {
-        Ok(result) => result,
-        Err(panic) => Err(panicked(panic)),
-    }
-}
-
-/// What a panic of foreign code is told as.
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Error {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "not a text".to_owned());
-    Error::new(Code::PANIC, "code that the kernel called panicked").with("panic", message)
+    contain::run("code that the kernel called panicked", f).flatten()
 }
 
 /// The tables of the rooms that are built in.

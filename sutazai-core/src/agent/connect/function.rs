@@ -1,14 +1,13 @@
 //! Closures as agents.
 
-use std::any::Any;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use crate::base::contain;
 use crate::base::payload::Payload;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::ticket::Reply;
@@ -265,16 +264,7 @@ impl Drop for Work {
 
 /// Runs foreign code; its panic becomes an error.
 fn caught<T>(f: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(panicked(&*panic)))
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => *text,
-        (_, Some(text)) => text.as_str(),
-        _ => "something that is not text",
-    };
-    Error::new(Code::PANIC, "the agent panicked").with("panic", message)
+    contain::run("the agent panicked", f).flatten()
 }
 
 #[cfg(test)]

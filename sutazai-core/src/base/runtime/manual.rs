@@ -1,7 +1,6 @@
 //! Virtual time: nothing happens until the test says so, and then in a fixed order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -11,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::{BoxFuture, Job, Refused, Runtime, RuntimeStats, place};
 use crate::Result;
+use crate::base::contain;
 use crate::base::id::TimerId;
 use crate::base::time::{Moment, Timestamp};
 
@@ -123,7 +123,7 @@ impl Manual {
 }
 
 fn run_quietly(job: Job) {
-    let _ = catch_unwind(AssertUnwindSafe(|| place::forbidden(job)));
+    let _ = contain::catch(|| place::forbidden(job));
 }
 
 fn poll(task: &Arc<Task>) {
@@ -131,13 +131,13 @@ fn poll(task: &Arc<Task>) {
     let waker = Waker::from(Arc::clone(task));
     let mut slot = task.future.lock();
     let Some(future) = slot.as_mut() else { return };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = contain::catch(|| {
         place::forbidden(|| future.as_mut().poll(&mut Context::from_waker(&waker)))
-    }));
+    });
     if !matches!(outcome, Ok(Poll::Pending)) {
         let finished = slot.take();
         drop(slot);
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(finished)));
+        let _ = contain::catch(move || drop(finished));
     }
 }
 

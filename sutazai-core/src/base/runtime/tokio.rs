@@ -2,7 +2,6 @@
 //! pool (bounded here), timers are tasks that sleep.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::place::{self, Lend};
 use super::{BoxFuture, Job, Refused, Runtime, RuntimeStats};
+use crate::base::contain;
 use crate::base::error::Fixed;
 use crate::base::id::TimerId;
 use crate::base::time::{Moment, Timestamp};
@@ -118,7 +118,7 @@ impl Runtime for Tokio {
             }
             let done = Done(pool);
             let lender: Arc<dyn Lend> = Arc::<Shared>::clone(&done.0);
-            let _ = catch_unwind(AssertUnwindSafe(|| place::as_worker(lender, job)));
+            let _ = contain::catch(|| place::as_worker(lender, job));
         });
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Runtime for Tokio {
         let task = self.handle.spawn(async move {
             tokio::time::sleep(left).await;
             if shared.timers.lock().remove(&id).is_some() {
-                let _ = catch_unwind(AssertUnwindSafe(|| place::forbidden(job)));
+                let _ = contain::catch(|| place::forbidden(job));
             }
         });
         timers.insert(id, task.abort_handle());

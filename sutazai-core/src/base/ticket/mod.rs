@@ -30,7 +30,6 @@ pub use parts::NextPart;
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -39,6 +38,7 @@ use cell::Cell;
 
 use super::error::Fixed;
 use super::payload::Payload;
+use crate::base::contain;
 use crate::{Code, Error, Result};
 
 /// A call, to be answered through the [`Reply`].
@@ -358,7 +358,7 @@ impl<T> Clone for Settler<T> {
 
 /// Runs foreign code; its panic ends here, after the panic hook has reported it.
 fn quietly(f: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(f));
+    let _ = contain::catch(f);
 }
 
 static CANCELLED: Fixed = Fixed { code: Code::CANCELLED, message: "the call was cancelled" };

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::cell::{Cells, Stop, Waits};
@@ -10,6 +9,7 @@ use super::check::Edges;
 use super::container::{Index, Lifetime, Node, Source, Value};
 use super::key::{Id, Key};
 use super::{Any, DEPTH_LIMIT, explain};
+use crate::base::contain;
 use crate::{Code, Error, Result};
 
 /// Gives out what a [`Container`](super::Container) provides. Cheap to clone; the singletons live
@@ -265,9 +265,7 @@ impl Resolver<'_> {
         let below =
             Resolver { root: self.root, scope, above: Some((path, self)), here: PhantomData };
         // A factory is foreign code. Nothing of ours is half-changed while it runs.
-        let made = catch_unwind(AssertUnwindSafe(|| factory(&below))).unwrap_or_else(|panic| {
-            Err(Error::new(Code::PANIC, "the factory panicked").with("panic", panic_text(&*panic)))
-        });
+        let made = contain::run("the factory panicked", || factory(&below)).flatten();
         made.map_err(|cause| explain::failed(&node.id, || self.show(&self.path_to(path)), cause))
     }
 
@@ -343,16 +341,6 @@ fn typed<T: ?Sized + 'static>(value: &Value) -> Result<Arc<T>> {
 
 fn no_such_node() -> Error {
     Error::new(Code::INTERNAL, "the graph has no such factory")
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "not a text".to_owned()
-    }
 }
 
 /// One factory on the current thread's stack.

@@ -1,13 +1,13 @@
 //! Does what the state machine says, on a runtime.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::progress::{Event, Number, Phase, Progress, Within};
 use super::state::{ComponentStatus, Transition};
+use crate::base::contain;
 use crate::base::id::TimerId;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::{self, Reply, Ticket};
@@ -141,7 +141,7 @@ impl Lifecycle {
         };
         let ask = |status: &ComponentStatus| match components.get(&status.name) {
             Some(component) if status.state == super::State::Running => {
-                catch_unwind(AssertUnwindSafe(|| component.health()))
+                contain::catch(|| component.health())
                     .unwrap_or_else(|_| Health::Failed("it panicked when asked".to_owned()))
             }
             _ => Health::Failed(status.state.name().to_owned()),
@@ -266,7 +266,7 @@ impl Shared {
                 }
                 Event::Changed(transition) => {
                     drop(state);
-                    let _ = catch_unwind(AssertUnwindSafe(|| (self.observer)(&transition)));
+                    let _ = contain::catch(|| (self.observer)(&transition));
                 }
                 Event::Up(result) => {
                     let reply = state.start.take();
@@ -340,16 +340,8 @@ impl Shared {
         start: bool,
         until: Moment,
     ) {
-        let call =
-            AssertUnwindSafe(|| if start { component.start(until) } else { component.stop(until) });
-        let result = catch_unwind(call).unwrap_or_else(|panic| {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "not a text".to_owned());
-            Err(Error::new(Code::PANIC, "the component panicked").with("panic", text))
-        });
+        let call = || if start { component.start(until) } else { component.stop(until) };
+        let result = contain::run("the component panicked", call).flatten();
         self.tell(number, start, result);
     }
 

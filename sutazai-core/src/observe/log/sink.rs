@@ -1,12 +1,12 @@
 //! [`LogSink`]: where records go, and the list of them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
 use super::LogRecord;
+use crate::base::contain;
 use crate::{Code, Error, Result};
 
 /// How many sinks a log has at most.
@@ -87,7 +87,7 @@ impl Sinks {
 
     pub(super) fn names(&self) -> Vec<String> {
         let name = |there: &Arc<Attached>| {
-            catch_unwind(AssertUnwindSafe(|| there.sink.name().to_owned())).unwrap_or_default()
+            contain::catch(|| there.sink.name().to_owned()).unwrap_or_default()
         };
         self.list.load_full().iter().map(name).collect()
     }
@@ -95,7 +95,7 @@ impl Sinks {
     fn each(&self, f: impl Fn(&dyn LogSink)) {
         // Not a lock: the list may be replaced meanwhile, from inside a sink as well.
         for there in self.list.load().iter() {
-            if catch_unwind(AssertUnwindSafe(|| f(&*there.sink))).is_err() {
+            if contain::catch(|| f(&*there.sink)).is_err() {
                 self.panics.fetch_add(1, Ordering::Relaxed);
                 if there.panics.fetch_add(1, Ordering::Relaxed) + 1 >= PANICS_MAX {
                     self.detach(there.id);

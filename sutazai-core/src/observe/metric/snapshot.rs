@@ -1,12 +1,12 @@
 //! What a registry holds at one moment, as values.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::family::Core;
 use super::value::{Cell, MetricHistogram};
+use crate::base::contain;
 
 /// What sort of figure a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -135,5 +135,5 @@ fn summary(histogram: &MetricHistogram) -> Summary {
 
 /// Asks a function for its value; no lock is held, and its panic is not ours.
 pub(super) fn answer(ask: &Arc<dyn Fn() -> f64 + Send + Sync>) -> f64 {
-    catch_unwind(AssertUnwindSafe(|| ask())).unwrap_or(f64::NAN)
+    contain::catch(|| ask()).unwrap_or(f64::NAN)
 }

@@ -1,9 +1,9 @@
 //! The calls of children: each on a thread that may block, caught when it panics.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::driver::Shared;
+use crate::base::contain;
 use crate::base::time::Moment;
 use crate::port::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Generation};
 use crate::{Code, Error, Result};
@@ -200,12 +200,5 @@ impl Shared {
 
 /// What `call` returns; an error when it panics.
 pub(super) fn caught<R>(call: impl FnOnce() -> R) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "not a text".to_owned());
-        Error::new(Code::PANIC, "the child panicked").with("panic", text)
-    })
+    contain::run("the child panicked", call)
 }

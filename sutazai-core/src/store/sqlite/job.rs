@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 
 use super::writer::Counters;
+use crate::base::contain;
 use crate::base::ticket::{self, Reply};
 use crate::store::Durability;
 use crate::{Code, Error, Result};
@@ -79,12 +79,8 @@ where
             Err(ticket::cancelled())
         } else {
             // The closure is gone after this, and the savepoint undoes what it did.
-            catch_unwind(AssertUnwindSafe(|| closure(tx))).unwrap_or_else(|_| {
-                Err(Error::new(
-                    Code::PANIC,
-                    "the closure of a write panicked; its write was undone",
-                ))
-            })
+            contain::run("the closure of a write panicked; its write was undone", || closure(tx))
+                .flatten()
         };
         let keep = result.is_ok();
         self.result = Some(result.map_err(|e| self.located(e)));
@@ -115,7 +111,7 @@ where
         // A callback of the ticket's runs here; its panic is not the writer's. A caller that has
         // gone (cancelled after the write ran) is told by the write itself, which stands.
         let reply = self.reply;
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(reply.answer(answer))));
+        let _ = contain::catch(move || drop(reply.answer(answer)));
     }
 }
 

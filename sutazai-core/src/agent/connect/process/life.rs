@@ -161,7 +161,6 @@ mod tests {
     use crate::agent::connect::process::ProcessSpec;
     use crate::port::AgentCard;
     use std::io::Read;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     struct Broken;
 
@@ -173,10 +172,10 @@ mod tests {
 
     fn ending_after(body: impl FnOnce(&Shared)) -> Option<String> {
         let shared = Shared::new(AgentCard::new("a", ["s"]), ProcessSpec::new("p"));
-        let _ = catch_unwind(AssertUnwindSafe(|| {
+        let _ = crate::base::contain::catch(|| {
             let _attended = Attended(&shared);
             body(&shared);
-        }));
+        });
         let state = shared.state.lock();
         state.ending.as_ref().map(|ending| ending.reason.clone())
     }

@@ -1,8 +1,8 @@
 //! Where the words of a process go: stderr, `log` messages, and what is noticed about it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
+use crate::base::contain;
 use crate::observe::{self, Level};
 
 /// Hears a line. Called from the agent's threads, without any lock held; it must not wait for the
@@ -23,11 +23,11 @@ impl Log {
     pub(super) fn write(&self, level: Level, line: &str) {
         // The callback, the log's clock and a subscriber of `tracing` are the host's. Their panic
         // must not end the thread that talks to the process.
-        let heard = catch_unwind(AssertUnwindSafe(|| match (&self.to, self.host.get()) {
+        let heard = contain::catch(|| match (&self.to, self.host.get()) {
             (Some(f), _) => f(level, line),
             (None, Some(log)) => self.record(log, level, line),
             (None, None) => self.trace(level, line),
-        }));
+        });
         if let Err(panic) = heard {
             // What was thrown may panic again when it is dropped.
             std::mem::forget(panic);

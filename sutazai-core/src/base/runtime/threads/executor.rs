@@ -4,7 +4,6 @@
 //! by itself later, and takes nothing from the next start.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
@@ -16,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use super::super::place;
 use super::{BoxFuture, FULL, NOT_RUNNING, Refused, join};
 use crate::Result;
+use crate::base::contain;
 use crate::base::time::Moment;
 
 /// Locks among which the list of living tasks is divided.
@@ -160,8 +160,7 @@ fn poll(task: Arc<Task>) {
     let waker = Waker::from(Arc::clone(&task));
     let mut slot = task.future.lock();
     let Some(future) = slot.as_mut() else { return };
-    let done =
-        catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+    let done = contain::catch(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
     drop(slot);
     if matches!(done, Ok(Poll::Pending)) {
         if task.turn(POLLING, IDLE) {
@@ -199,7 +198,7 @@ impl Task {
         if future.is_none() {
             return;
         }
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(future)));
+        let _ = contain::catch(move || drop(future));
         if let Some(executor) = self.executor.upgrade() {
             executor.shard(self.id).lock().remove(&self.id);
             executor.under_way.fetch_sub(1, Ordering::AcqRel);

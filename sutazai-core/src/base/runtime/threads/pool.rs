@@ -2,7 +2,6 @@
 //! that waits for a ticket lends out its slot, so that jobs that wait for jobs do not starve.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::super::place::{self, Lend};
 use super::{FULL, Job, NOT_RUNNING, Refused, join};
+use crate::base::contain;
 use crate::base::time::Moment;
 
 /// Substitutes for waiting workers, at most: a chain of calls deeper than this is a loop.
@@ -110,7 +110,7 @@ impl Pool {
         let lender: Arc<dyn Lend> = Arc::<Self>::clone(&self);
         place::as_worker(lender, || {
             while let Some(job) = self.next() {
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let _ = contain::catch(job);
             }
         });
     }

@@ -3,7 +3,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -12,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use super::super::place;
 use super::{Job, join};
 use crate::Result;
+use crate::base::contain;
 use crate::base::id::TimerId;
 use crate::base::time::Moment;
 
@@ -106,7 +106,7 @@ impl Timer {
             let job = state.jobs.remove(&id);
             drop(state);
             if let Some(job) = job {
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                let _ = contain::catch(job);
             }
             state = self.state.lock();
         }
