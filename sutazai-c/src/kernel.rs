@@ -28,13 +28,15 @@ impl Handle for sutazai_kernel {
 }
 
 impl Drop for sutazai_kernel {
-    /// A virtual kernel is stopped here: no thread may wait for it, so the core would stop it on one
-    /// made for that, which may outlive the program. What still stands in its queue runs to its end;
-    /// undone it would hold the kernel.
+    /// Stops the kernel here, whoever else has a handle for a moment yet. For a virtual one no thread
+    /// may wait, so the core would stop it on one made for that, which may outlive the program; and
+    /// what still stands in its queue runs to its end: undone it would hold the kernel.
     fn drop(&mut self) {
         if self.kernel.runtime().virtual_time().is_some() {
             let _ = self.kernel.stop(Duration::ZERO);
             let _ = self.kernel.advance(Duration::ZERO);
+        } else {
+            self.kernel.close();
         }
     }
 }

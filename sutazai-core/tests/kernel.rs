@@ -429,6 +429,15 @@ fn an_agent_that_keeps_its_replies_goes_with_the_kernel() {
 }
 
 #[test]
+fn closing_stops_whoever_else_has_a_handle() {
+    let kernel = Kernel::builder().build().unwrap();
+    let other = kernel.clone();
+    kernel.start().unwrap();
+    kernel.close();
+    assert_eq!(other.phase(), Phase::Stopped);
+}
+
+#[test]
 fn what_happens_is_published() {
     let kernel = Kernel::builder().build().unwrap();
     let mut events = kernel.bus().subscribe(">").pull().unwrap();

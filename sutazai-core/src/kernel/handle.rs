@@ -209,6 +209,14 @@ impl Kernel {
         self.owner.stop(grace)
     }
 
+    /// Does what dropping the last handle does: stops the kernel, if it runs, with two seconds of
+    /// grace (on a thread made for that, where this one drives futures), and lets go of what was
+    /// provided. For hosts that give out one handle: an operation that has just answered may hold
+    /// another for a moment.
+    pub fn close(&self) {
+        self.owner.close();
+    }
+
     /// Where the kernel is in its life.
     pub fn phase(&self) -> Phase {
         self.shared.phase()
@@ -412,8 +420,9 @@ impl Owner {
     }
 }
 
-impl Drop for Owner {
-    fn drop(&mut self) {
+impl Owner {
+    /// Stops, if it runs, with two seconds of grace.
+    fn close(&self) {
         if self.shared.phase() != Phase::Running {
             // A scope may hold on to what was provided to a kernel that never started.
             self.provided.close();
@@ -436,6 +445,12 @@ impl Drop for Owner {
         let _ = std::thread::Builder::new().name("sutazai-stop".to_owned()).spawn(move || {
             drop(owner);
         });
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
