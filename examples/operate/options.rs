@@ -15,7 +15,8 @@ use std::time::Duration;
         3    completed, but an agent was unavailable or gave up (git or python3 missing, say)\n  \
         130  interrupted: Ctrl-C drains and reports, a second one ends at once\n\n\
         Not read: what symbolic links lead to, FIFOs, sockets, devices, .git, .hg, .svn,\n\
-        node_modules, __pycache__ and folders with a CACHEDIR.TAG (cargo's target). All of it is counted."
+        node_modules, __pycache__, Python's virtual environments and folders with a CACHEDIR.TAG\n\
+        (cargo's target). All of it is counted."
 )]
 pub struct Options {
     /// The directory; default: this repository

@@ -173,6 +173,8 @@ impl Walk {
             ".git" | ".hg" | ".svn" => Some("version control's own"),
             "node_modules" | "__pycache__" => Some("installed or generated"),
             _ if path.join("CACHEDIR.TAG").is_file() => Some("cache (CACHEDIR.TAG)"),
+            // The mark of a virtual environment, which PEP 405 defines.
+            _ if path.join("pyvenv.cfg").is_file() => Some("installed or generated"),
             _ => None,
         }
     }
@@ -219,7 +221,7 @@ mod tests {
     #[test]
     fn the_walk_is_in_order_and_ends_when_told() {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["b/2", "b/1", "a", "c", ".git/config", "cached/x"] {
+        for name in ["b/2", "b/1", "a", "c", ".git/config", "cached/x", "env/pyvenv.cfg", "env/x"] {
             let path = directory.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
@@ -241,9 +243,9 @@ mod tests {
         let all = ["a", "c", "b/1", "b/2"].map(str::to_owned);
         assert_eq!(names(&walk, 9), (all.to_vec(), None));
         assert_eq!(names(&walk, 3), (all[..3].to_vec(), unvisited("b/1", 1, 0)));
-        // The folder `b` was met before `c`, `cached` only when it is asked for its tag.
-        assert_eq!(names(&walk, 1), (all[..1].to_vec(), unvisited("a", 1, 2)));
+        // The folder `b` was met before `c`, `cached` and `env` only when they are asked for their marks.
+        assert_eq!(names(&walk, 1), (all[..1].to_vec(), unvisited("a", 1, 3)));
         walk.all = true;
-        assert_eq!(names(&walk, 9).0.len(), 7);
+        assert_eq!(names(&walk, 9).0.len(), 9);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sutazai_core::base::runtime::Manual;
-use sutazai_core::config::Manifest;
+use sutazai_core::kernel::grammar;
 use sutazai_core::kernel::{Kernel, Limits, LogConfig};
 use sutazai_core::{Code, Error, Result};
 
@@ -68,8 +68,8 @@ pub(crate) fn build(text: &str) -> Result<Kernel> {
             return Err(Error::new(Code::INVALID, "both manifest and manifest_text are given")
                 .operation("kernel.new"));
         }
-        (Some(path), None) => Some(Manifest::read(path)?),
-        (None, Some(text)) => Some(Manifest::parse("manifest_text", text)?),
+        (Some(path), None) => Some(grammar().read(path)?),
+        (None, Some(text)) => Some(grammar().parse("manifest_text", text)?),
         (None, None) => None,
     };
     if let Some(manifest) = &manifest {

@@ -13,7 +13,7 @@ use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
 use sutazai_core::config::Manifest;
 use sutazai_core::kernel::inject::{Any, Lifetime, Provided};
-use sutazai_core::kernel::{Kernel, Limits, Phase};
+use sutazai_core::kernel::{self, Kernel, Limits, Phase};
 use sutazai_core::port::{
     Access, Agent, AgentCard, CallRecord, Component, Decision, Outcome, Policy, Recorder, Task,
 };
@@ -225,7 +225,7 @@ fn a_data_directory_has_one_kernel_among_processes() {
 #[test]
 fn the_example_of_a_manifest_is_one_and_says_the_defaults() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sutazai.toml");
-    let example = Manifest::read(path).unwrap();
+    let example = kernel::grammar().read(path).unwrap();
     let plain = Manifest::parse("sutazai.toml", "").unwrap();
     assert_eq!((&example.limits, &example.log), (&plain.limits, &plain.log));
     assert_eq!(example.agents.len(), 1);

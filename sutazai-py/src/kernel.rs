@@ -16,8 +16,8 @@ use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket;
-use sutazai_core::config::Manifest;
 use sutazai_core::event::Overflow;
+use sutazai_core::kernel::grammar;
 use sutazai_core::kernel::inject::Lifetime;
 use sutazai_core::kernel::{Kernel as Core, Phase};
 use sutazai_core::observe::log::SinkId;
@@ -174,7 +174,7 @@ impl Kernel {
                     "with a manifest, limits and log are said there, not in arguments",
                 ));
             }
-            let read = py.detach(|| Manifest::read(path));
+            let read = py.detach(|| grammar().read(path));
             let mut manifest = read.map_err(|error| error::raise(py, &error))?;
             if data_dir.is_some() {
                 manifest.data_dir = data_dir;

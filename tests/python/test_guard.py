@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -332,3 +333,31 @@ def test_a_timeout_of_the_functions_own_stays_its_own() -> None:
     with pytest.raises(TimeoutError) as caught:
         asyncio.run(sutazai.Guard(timeout=30).arun(own))
     assert not isinstance(caught.value, sutazai.DeadlineExceeded)
+
+
+def test_a_manifest_guards_calls(tmp_path: Path) -> None:
+    manifest = tmp_path / "sutazai.toml"
+    manifest.write_text(
+        "data_dir = ':memory:'\n[recovery.guards.all]\nretry = {attempts = 3, base = '10ms'}\n"
+    )
+    with sutazai.Kernel(manifest=manifest) as kernel:
+        made = 0
+
+        @kernel.agent("work")
+        def work(_: object) -> int:
+            nonlocal made
+            made += 1
+            if made < 3:
+                raise ConnectionError("not now")
+            return made
+
+        assert kernel.call("work", None) == 3
+
+
+def test_a_manifest_tells_what_is_wrong_with_its_guards(tmp_path: Path) -> None:
+    manifest = tmp_path / "sutazai.toml"
+    manifest.write_text("[recovery.guards.all]\nretri = {}\n")
+    with pytest.raises(sutazai.Error, match="did you mean \"retry\"") as raised:
+        sutazai.Kernel(manifest=manifest)
+    assert raised.value.location is not None
+    assert raised.value.location.line == 2

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::grammar::Grammar;
 use super::manifest::{
     AgentEntry, AgentKind, LARGEST, Level, Limits, Log, MEMORY, Manifest, Restart, Terminal,
     near_file,
 };
 use super::read::{Mistakes, Table, quoted};
+use super::section::Section;
 use crate::port::RunMode;
 use crate::{Error, Result};
 
@@ -22,7 +24,12 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 const INSTANT: Duration = Duration::ZERO;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-pub(super) fn read(name: &str, text: &str, look: bool) -> Result<Manifest, Vec<Error>> {
+pub(super) fn read(
+    grammar: &Grammar,
+    name: &str,
+    text: &str,
+    look: bool,
+) -> Result<Manifest, Vec<Error>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut mistakes = Mistakes::new(name, text);
     if text.len() as u64 > LARGEST {
@@ -39,8 +46,13 @@ pub(super) fn read(name: &str, text: &str, look: bool) -> Result<Manifest, Vec<E
     }
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let mut root = Table::new(document.get_ref(), 0, &mut mistakes);
-    let manifest = root_of(&mut root, &Base { directory: base, look });
+    let mut manifest = root_of(&mut root, &Base { directory: base, look });
+    let recovery = root.section("recovery");
     root.finish();
+    manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
+    if let Some(section) = &manifest.recovery {
+        mistakes.join(grammar.mistakes(section));
+    }
     let found = mistakes.finish();
     if found.is_empty() { Ok(manifest) } else { Err(found) }
 }
@@ -74,6 +86,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         limits,
         log,
         agents,
+        recovery: None,
     }
 }
 

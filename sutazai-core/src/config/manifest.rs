@@ -8,9 +8,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::form::read;
+use super::grammar::Grammar;
+use super::section::Section;
 use super::units;
-use crate::base::error::Location;
 use crate::base::nearest::nearest;
 use crate::port::RunMode;
 use crate::{Code, Error, Result};
@@ -37,6 +37,10 @@ pub struct Manifest {
     #[serde(rename = "agent", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Option<Vec<AgentEntry>>")]
     pub agents: Vec<AgentEntry>,
+    /// Guards, degradation, isolation, playbooks, the safe state: for the room `recovery`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub recovery: Option<Section>,
 }
 
 /// `[limits]`: bounds of the kernel.
@@ -223,27 +227,14 @@ pub(super) const MEMORY: &str = ":memory:";
 
 impl Manifest {
     /// Reads a manifest file of at most 4 MiB, and looks whether the directories and programs that
-    /// it names are there.
+    /// it names are there. What its sections say that other rooms read is looked at when they do; for
+    /// all at once see [`Grammar`].
     ///
     /// # Errors
     /// [`Code::MANIFEST_UNREADABLE`] with the file, when it cannot be read;
     /// [`Code::MANIFEST_INVALID`] as [`parse`](Self::parse).
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let name = path.to_string_lossy();
-        let bytes = bytes_of(path)?;
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                let lossy = String::from_utf8_lossy(&bytes);
-                return Err(Error::new(Code::MANIFEST_INVALID, "not UTF-8 text")
-                    .operation("config.manifest")
-                    .at(Location::in_text(name, &lossy, good.len()))
-                    .advice("save the file as UTF-8"));
-            }
-        };
-        joined(read(&name, text, true))
+        Grammar::new().read(path)
     }
 
     /// Reads a manifest from text. `name` stands for the file in errors, and relative paths are
@@ -253,7 +244,7 @@ impl Manifest {
     /// [`Code::MANIFEST_INVALID`] with the place of the first mistake; [`Error::problems`] has all
     /// of them, in the order of the text.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        joined(Self::check(name, text))
+        Grammar::new().parse(name, text)
     }
 
     /// As [`parse`](Self::parse), with each mistake an error of its own (at most 100). Text that is
@@ -262,23 +253,23 @@ impl Manifest {
     /// # Errors
     /// At least one.
     pub fn check(name: &str, text: &str) -> Result<Self, Vec<Error>> {
-        read(name, text, false)
+        Grammar::new().check(name, text)
     }
 
     /// The JSON Schema of a manifest, for editors and documentation.
     pub fn schema() -> serde_json::Value {
-        schemars::schema_for!(Self).to_value()
+        Grammar::new().schema()
     }
 }
 
-fn joined(read: Result<Manifest, Vec<Error>>) -> Result<Manifest> {
+pub(super) fn joined(read: Result<Manifest, Vec<Error>>) -> Result<Manifest> {
     read.map_err(|errors| {
         Error::join(errors)
             .unwrap_or_else(|| Error::new(Code::INTERNAL, "no mistake and no manifest"))
     })
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>> {
     let unreadable = |message: String| {
         Error::new(Code::MANIFEST_UNREADABLE, message)
             .operation("config.manifest")

@@ -28,10 +28,15 @@
 //! ```
 
 mod form;
+mod grammar;
 mod manifest;
 mod read;
+mod section;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod units;
 
+pub use grammar::Grammar;
 pub use manifest::{AgentEntry, AgentKind, Level, Limits, Log, Manifest, Restart, Terminal};
+pub use section::Section;

@@ -15,11 +15,11 @@ use crate::base::error::Location;
 use crate::base::nearest::nearest;
 use crate::{Code, Error};
 
-/// The mistakes found so far, with the byte at which each stands.
+/// The mistakes found so far, each with its place.
 pub(super) struct Mistakes<'t> {
     file: &'t str,
     text: &'t str,
-    found: Vec<(usize, Error)>,
+    found: Vec<Error>,
 }
 
 /// Mistakes beyond this many are not reported: a file of another kind has one in each line.
@@ -45,13 +45,19 @@ impl<'t> Mistakes<'t> {
         if let Some(advice) = advice {
             error = error.advice(advice);
         }
-        self.found.push((offset, error));
+        self.found.push(error);
+    }
+
+    /// Adds mistakes that others found in the same text.
+    pub(super) fn join(&mut self, errors: Vec<Error>) {
+        let left = MOST.saturating_sub(self.found.len());
+        self.found.extend(errors.into_iter().take(left));
     }
 
     /// All of them, in the order of the text.
     pub(super) fn finish(mut self) -> Vec<Error> {
-        self.found.sort_by_key(|(offset, _)| *offset);
-        self.found.into_iter().map(|(_, error)| error).collect()
+        self.found.sort_by_key(|error| error.location().map(|at| (at.line, at.column)));
+        self.found
     }
 }
 
@@ -248,6 +254,11 @@ impl<'a, 'm, 't> Table<'a, 'm, 't> {
         Some(self.below(table, value.span().start, read))
     }
 
+    /// A table below this one that somebody else reads.
+    pub(super) fn section(&mut self, key: &'static str) -> Option<&'a DeTable<'t>> {
+        self.typed(key, "a table", DeValue::as_table)
+    }
+
     /// An array of tables below this one.
     pub(super) fn tables<T>(
         &mut self,
@@ -326,11 +337,11 @@ impl<'a, 'm, 't> Table<'a, 'm, 't> {
     }
 }
 
-fn between(least: &str, most: &str) -> String {
+pub(super) fn between(least: &str, most: &str) -> String {
     format!("it must be from {least} to {most}")
 }
 
-fn article(kind: &str) -> String {
+pub(super) fn article(kind: &str) -> String {
     let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {kind}", if vowel { "an" } else { "a" })
 }

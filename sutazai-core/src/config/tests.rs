@@ -96,7 +96,7 @@ const WRONG: &[Wrong] = &[
     ("[limit]\n", &[(1, 2, "unknown key \"limit\"", "did you mean \"limits\"?")]),
     (
         "colour = 1\n",
-        &[(1, 1, "unknown key \"colour\"", "valid here: data_dir, limits, log, agent")],
+        &[(1, 1, "unknown key \"colour\"", "valid here: data_dir, limits, log, agent, recovery")],
     ),
     (
         "[limits]\n  timout = \"1s\"\n",
@@ -219,7 +219,10 @@ const WRONG: &[Wrong] = &[
     ),
     ("[limits\nqueue = 1\n", &[(1, 8, "unclosed table, expected `]`", "")]),
     ("a = 1\na = 2\n", &[(2, 1, "duplicate key", "")]),
-    ("\u{feff}x = 1\n", &[(1, 1, "unknown key \"x\"", "valid here: data_dir, limits, log, agent")]),
+    (
+        "\u{feff}x = 1\n",
+        &[(1, 1, "unknown key \"x\"", "valid here: data_dir, limits, log, agent, recovery")],
+    ),
 ];
 
 #[test]

@@ -32,6 +32,13 @@ pub struct Builder {
     pub(super) migrations: Vec<Migrations>,
     pub(super) container: Container,
     #[cfg(feature = "recovery")]
+    pub(super) guards: Vec<(super::CallsTo, crate::recovery::GuardPolicy)>,
+    #[cfg(feature = "recovery")]
+    pub(super) classification: crate::recovery::ClassifyPolicy,
+    /// What is wrong with what was said so far; told when it is built.
+    #[cfg(feature = "config")]
+    pub(super) mistakes: Vec<crate::Error>,
+    #[cfg(feature = "recovery")]
     pub(super) heal: super::heal::Plan,
     #[cfg(feature = "recovery")]
     pub(super) rollback: super::rollback::Given,
@@ -121,6 +128,25 @@ impl Builder {
         self
     }
 
+    /// Puts a guard around calls, as [`Kernel::guard`] does.
+    #[cfg(feature = "recovery")]
+    pub fn guard_calls(
+        mut self,
+        calls: super::CallsTo,
+        policy: crate::recovery::GuardPolicy,
+    ) -> Self {
+        self.guards.push((calls, policy));
+        self
+    }
+
+    /// Says what the failures of guarded calls are, as [`Kernel::classification`] does. Without it: the
+    /// built-in rules, and what came back 12 times over 2 minutes is persistent.
+    #[cfg(feature = "recovery")]
+    pub fn classification(mut self, policy: crate::recovery::ClassifyPolicy) -> Self {
+        self.classification = policy;
+        self
+    }
+
     /// Adds to the record step; the kernel's own books are kept in any case.
     pub fn recorder(mut self, recorder: impl Recorder) -> Self {
         self.recorders.push(Arc::new(recorder));
@@ -143,10 +169,16 @@ impl Builder {
     /// the components. Starts no thread.
     ///
     /// # Errors
-    /// What the store says of the data directory (`store.*`), what the container says of its graph
+    /// What is wrong with its manifest's sections, what the store says of the data directory
+    /// (`store.*`), what its policies are wrong in, what the container says of its graph
     /// (`kernel.inject_*`), what the components say of theirs (`kernel.component_*`), and what the
     /// registry says of the agents' cards.
-    pub fn build(self) -> Result<Kernel> {
+    #[cfg_attr(not(feature = "config"), allow(unused_mut, reason = "a manifest has mistakes"))]
+    pub fn build(mut self) -> Result<Kernel> {
+        #[cfg(feature = "config")]
+        if let Some(error) = crate::Error::join(std::mem::take(&mut self.mistakes)) {
+            return Err(error);
+        }
         Kernel::build(self)
     }
 }

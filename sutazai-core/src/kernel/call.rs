@@ -347,6 +347,14 @@ pub(super) struct Refusal {
     pub(super) entry: Option<Arc<Entry>>,
 }
 
+#[cfg(feature = "recovery")]
+impl Admitted {
+    /// The name of the agent that is to get the call.
+    pub(super) fn agent(&self) -> &Arc<str> {
+        self.reservation.entry().name()
+    }
+}
+
 impl Refusal {
     pub(super) fn early(error: Error) -> Self {
         Self { error, session: None, entry: None }

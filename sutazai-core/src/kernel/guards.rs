@@ -13,10 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use serde::Serialize;
 
+use super::handle::Kernel;
 use crate::base::payload::Payload;
 use crate::base::runtime::Runtime;
 use crate::event::Bus;
-use crate::recovery::{Change, Guard, GuardPolicy, GuardStatus, Share, SharedParts};
+use crate::recovery::{
+    Change, Classifier, ClassifyPolicy, Guard, GuardPolicy, GuardStatus, Share, SharedParts,
+};
 use crate::{Code, Error, Result};
 
 /// Which calls a guard's policy is for.
@@ -50,6 +53,7 @@ pub(super) struct Guards {
     parts: SharedParts,
     runtime: Arc<dyn Runtime>,
     bus: Bus,
+    classifier: Arc<Classifier>,
     seed: u64,
 }
 
@@ -72,13 +76,19 @@ struct Known {
 }
 
 impl Guards {
-    pub(super) fn new(runtime: Arc<dyn Runtime>, bus: Bus, seed: u64) -> Self {
+    pub(super) fn new(
+        runtime: Arc<dyn Runtime>,
+        bus: Bus,
+        classifier: Arc<Classifier>,
+        seed: u64,
+    ) -> Self {
         Self {
             any: AtomicBool::new(false),
             tables: RwLock::default(),
             parts: SharedParts::new(),
             runtime,
             bus,
+            classifier,
             seed,
         }
     }
@@ -198,6 +208,7 @@ impl Guards {
         Guard::builder(name, policy)
             .shared(&self.parts)
             .runtime(Arc::clone(&self.runtime))
+            .classifier(&self.classifier)
             .seed(self.seed)
             .build()
     }
@@ -218,6 +229,50 @@ impl Guards {
             let _ =
                 bus.publish("recovery.breaker.changed", Payload::json(&event).unwrap_or_default());
         }));
+    }
+}
+
+/// What hosts say of the guards.
+impl Kernel {
+    /// The parts that its guards share by name.
+    pub fn shared_parts(&self) -> &SharedParts {
+        self.shared.guards.parts()
+    }
+
+    /// Puts a guard around calls from now on, in the place of the one that these had; `None` takes it
+    /// away. Timeout, retry and budget are the call's; breaker, bulkhead, rate limit and the timeout of
+    /// a try are each agent's own. An agent that its breaker leaves alone is passed over for another
+    /// one with the skill.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that is not valid; [`Code::UNSUPPORTED`] for one that hedges.
+    pub fn guard(&self, calls: CallsTo, policy: impl Into<Option<GuardPolicy>>) -> Result<()> {
+        self.shared.guards.set(calls, policy.into())
+    }
+
+    /// Says what the failures of guarded calls are, from now on: the host's rules, and when what keeps
+    /// coming back from an agent is persistent. What was seen stays.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] with the rule and the field; the present policy stays then.
+    pub fn classification(&self, policy: ClassifyPolicy) -> Result<()> {
+        self.shared.judge.set_policy(policy)
+    }
+
+    /// What classifies the failures of guarded calls, by the host's rules and the built-in ones.
+    pub fn classifier(&self) -> &Arc<Classifier> {
+        self.shared.judge.classifier()
+    }
+
+    /// The guards of calls and of the agents that were called, sorted.
+    pub fn guards(&self) -> Vec<GuardView> {
+        self.shared.guards.all()
+    }
+
+    /// The guard of an agent: to ask, or to force its breaker. `None` when no guard is for it, or it
+    /// was not called yet.
+    pub fn guard_of(&self, agent: &str) -> Option<Guard> {
+        self.shared.guards.known(agent)
     }
 }
 
@@ -249,7 +304,7 @@ impl Tables {
 }
 
 /// Whether the policy is one for these calls.
-fn check(calls: &CallsTo, policy: &GuardPolicy) -> Result<()> {
+pub(super) fn check(calls: &CallsTo, policy: &GuardPolicy) -> Result<()> {
     policy.check()?;
     if policy.hedge.is_some() {
         let what = "the kernel's calls are not hedged; hedge with a guard around the call";

@@ -73,7 +73,17 @@ impl Kernel {
         let seed = builder.seed.unwrap_or_else(fresh_seed);
         let ids = Arc::new(IdSource::new(seed));
         #[cfg(feature = "recovery")]
-        let guards = super::guards::Guards::new(Arc::clone(&runtime), bus.clone(), seed);
+        let judge = super::judge::Judge::new(builder.classification)?;
+        #[cfg(feature = "recovery")]
+        let guards = {
+            let bus = bus.clone();
+            let classifier = Arc::clone(judge.classifier());
+            let guards = super::guards::Guards::new(Arc::clone(&runtime), bus, classifier, seed);
+            for (calls, policy) in builder.guards {
+                guards.set(calls, Some(policy))?;
+            }
+            guards
+        };
         #[cfg(feature = "recovery")]
         let heal = super::heal::Heal::new(&builder.heal, &runtime)?;
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
@@ -110,6 +120,8 @@ impl Kernel {
             kept,
             #[cfg(feature = "recovery")]
             guards,
+            #[cfg(feature = "recovery")]
+            judge,
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
@@ -273,41 +285,6 @@ impl Kernel {
     /// Its log.
     pub fn log(&self) -> &Log {
         self.shared.kept.log()
-    }
-
-    /// The parts that its guards share by name.
-    #[cfg(feature = "recovery")]
-    pub fn shared_parts(&self) -> &crate::recovery::SharedParts {
-        self.shared.guards.parts()
-    }
-
-    /// Puts a guard around calls from now on, in the place of the one that these had; `None` takes it
-    /// away. Timeout, retry and budget are the call's; breaker, bulkhead, rate limit and the timeout of
-    /// a try are each agent's own. An agent that its breaker leaves alone is passed over for another
-    /// one with the skill.
-    ///
-    /// # Errors
-    /// [`Code::INVALID`] for a policy that is not valid; [`Code::UNSUPPORTED`] for one that hedges.
-    #[cfg(feature = "recovery")]
-    pub fn guard(
-        &self,
-        calls: super::CallsTo,
-        policy: impl Into<Option<crate::recovery::GuardPolicy>>,
-    ) -> Result<()> {
-        self.shared.guards.set(calls, policy.into())
-    }
-
-    /// The guards of calls and of the agents that were called, sorted.
-    #[cfg(feature = "recovery")]
-    pub fn guards(&self) -> Vec<super::GuardView> {
-        self.shared.guards.all()
-    }
-
-    /// The guard of an agent: to ask, or to force its breaker. `None` when no guard is for it, or it
-    /// was not called yet.
-    #[cfg(feature = "recovery")]
-    pub fn guard_of(&self, agent: &str) -> Option<crate::recovery::Guard> {
-        self.shared.guards.known(agent)
     }
 
     /// Its metrics, with which every room and host registers its figures.

@@ -5,11 +5,13 @@ use std::io::IsTerminal as _;
 use super::builder::Builder;
 use super::limits::Limits;
 use super::record::LogConfig;
-use crate::config::{self, Manifest};
+use crate::config::{self, Grammar, Manifest};
 
 impl Builder {
-    /// Takes data directory, limits, log and agents from a manifest, over what was set before.
-    /// Build without feature `agent` (or not on Unix), the manifest's agents are left out.
+    /// Takes data directory, limits, log, agents and sections from a manifest, over what was set before.
+    /// What is wrong with a section is told by [`build`](Self::build); [`grammar`] tells it with all
+    /// other mistakes of the file. Build without feature `agent` (or not on Unix), the manifest's agents are left out,
+    /// and so is a section whose room is not built in.
     ///
     /// ```
     /// use sutazai_core::config::Manifest;
@@ -32,8 +34,38 @@ impl Builder {
         for entry in &manifest.agents {
             self.agents.push(std::sync::Arc::new(agent(entry)));
         }
+        #[cfg(feature = "recovery")]
+        if let Some(section) = &manifest.recovery {
+            self = super::manifest_recovery::take(self, section);
+        }
         self
     }
+}
+
+/// What the manifest of a kernel may say: its own keys, and the sections of the rooms that are built
+/// in. What hosts read manifests with, so that all mistakes of a file are told together.
+///
+/// ```
+/// use sutazai_core::kernel;
+///
+/// let text = r#"
+///     [recovery.guards.skill.review]
+///     timeout = "30s"
+///     retry = { attempts = 4 }
+///     breaker = { consecutive = 0, open = "10s" }
+///     bulkhed = { concurrency = 8 }
+/// "#;
+/// let error = kernel::grammar().parse("sutazai.toml", text).unwrap_err();
+/// assert_eq!(error.message(), "unknown key \"bulkhed\"");
+/// assert_eq!(error.location().unwrap().line, 6);
+/// assert_eq!(error.remedy(), Some("did you mean \"bulkhead\"?"));
+/// ```
+pub fn grammar() -> Grammar {
+    let grammar = Grammar::new();
+    #[cfg(feature = "recovery")]
+    let grammar = grammar
+        .section::<super::manifest_recovery::Recovery>("recovery", super::manifest_recovery::check);
+    grammar
 }
 
 fn limits(given: &config::Limits, before: Limits) -> Limits {

@@ -54,11 +54,15 @@ mod heal;
 #[cfg(feature = "agent")]
 mod inflight;
 pub mod inject;
+#[cfg(feature = "recovery")]
+mod judge;
 pub mod lifecycle;
 mod limits;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;
+#[cfg(all(feature = "config", feature = "recovery"))]
+mod manifest_recovery;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod pursue;
 mod record;
@@ -77,6 +81,8 @@ pub use handle::Kernel;
 #[cfg(feature = "recovery")]
 pub use heal::Recovery;
 pub use limits::Limits;
+#[cfg(feature = "config")]
+pub use manifest::grammar;
 pub use record::LogConfig;
 #[cfg(all(feature = "recovery", feature = "agent"))]
 pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};

@@ -14,7 +14,7 @@ use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
 use crate::port::{Outcome, Session, Task};
-use crate::recovery::{GAVE_UP, GaveUp, Guard, Next, Steps};
+use crate::recovery::{GAVE_UP, GaveUp, Guard, Judgement, Next, Steps, Verdict};
 use crate::{Code, Error, Result};
 
 /// One call and its tries.
@@ -34,7 +34,8 @@ struct State {
     reply: Option<Reply<Outcome>>,
     /// The call's guard, when it has one.
     steps: Option<Steps>,
-    /// The try that is under way: its agent's guard, when it has one, and how to end it.
+    /// The try that is under way: its agent, the agent's guard, when it has one, and how to end it.
+    agent: Option<Arc<str>>,
     agents: Option<Steps>,
     running: Option<Settler<Outcome>>,
     /// The wait for the next try. It holds this call, which holds the kernel: whoever ends the call takes
@@ -100,6 +101,7 @@ impl Shared {
             state: Mutex::new(State {
                 reply: None,
                 steps,
+                agent: None,
                 agents: None,
                 running: None,
                 timer: None,
@@ -116,6 +118,17 @@ impl Shared {
         }
         (id, ticket)
     }
+
+    /// The error as the class that it was found to be of, and by which rule. One that is critical by
+    /// this alone has not been told of yet.
+    fn reclassed(&self, error: Error, verdict: Verdict) -> Error {
+        if verdict.class == error.class() {
+            return error;
+        }
+        let error = error.classed(verdict.class).with("rule", verdict.rule);
+        self.heal.failed(&error);
+        error
+    }
 }
 
 impl Pursuit {
@@ -130,7 +143,10 @@ impl Pursuit {
                 .unwrap_or_else(|error| Err(Refusal::early(error)));
         let ticket = match placed {
             Ok((placed, agents)) => {
-                self.state.lock().agents = agents;
+                let mut state = self.state.lock();
+                state.agent = Some(Arc::clone(placed.agent()));
+                state.agents = agents;
+                drop(state);
                 shared.dispatch(task, placed, id, now)
             }
             Err(refusal) => {
@@ -162,28 +178,35 @@ impl Pursuit {
 
     /// A try has its answer.
     fn ended(self: Arc<Self>, answer: Result<Outcome>) {
-        let (agents, steps) = {
+        let (agent, agents, steps) = {
             let mut state = self.state.lock();
             state.running = None;
-            (state.agents.take(), state.steps.take())
+            (state.agent.take(), state.agents.take(), state.steps.take())
         };
+        let judge = &self.shared.judge;
         let error = match answer {
             Ok(outcome) => {
+                if let Some(agent) = agent {
+                    judge.succeeded(&agent);
+                }
                 agents.into_iter().chain(steps).for_each(Steps::succeeded);
                 return self.answer(Ok(outcome));
             }
             Err(error) => error,
         };
+        let verdict = judge.judge(agent.as_deref(), &error, &*self.shared.runtime);
+        let judged = Judgement { class: verdict.class, retry_after: verdict.retry_after };
         if let Some(mut agents) = agents {
-            let _ = agents.failed(&error);
+            let _ = agents.failed_as(&error, judged);
         }
+        let error = self.shared.reclassed(error, verdict);
         let Some(mut steps) = steps else { return self.answer(Err(error)) };
         let next = match error.code() {
             // All agents are left alone: to knock again within moments would change nothing.
             Code::BREAKER_OPEN | Code::QUARANTINED | Code::DRAINING | Code::NOT_RUNNING => {
                 Next::GiveUp(GaveUp::Rejected)
             }
-            _ => steps.failed(&error),
+            _ => steps.failed_as(&error, judged),
         };
         match next {
             Next::GiveUp(why) => {

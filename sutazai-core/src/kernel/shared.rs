@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(super) kept: Kept,
     #[cfg(feature = "recovery")]
     pub(super) guards: super::guards::Guards,
+    #[cfg(feature = "recovery")]
+    pub(super) judge: super::judge::Judge,
     pub(super) steps: Steps,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,

@@ -56,7 +56,8 @@ pub use checkpoint::{
     publish_checkpoints,
 };
 pub use classify::{
-    Bounded, Classifier, Facts, Hint, History, HistoryPolicy, Numbers, Protocol, Rule, Verdict,
+    Bounded, Classifier, ClassifyPolicy, Facts, Hint, History, HistoryPolicy, Numbers, Protocol,
+    Rule, Verdict,
 };
 pub use degrade::{
     Degradation, DegradePolicy, DegradeRule, DegradeStatus, FeatureMode, LevelChange, LevelWhy,

@@ -7,6 +7,7 @@ use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use crate::base::payload::Payload;
 use crate::config::Manifest;
+use crate::kernel;
 use crate::{Code, Result};
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
@@ -41,9 +42,9 @@ fn sutazai_toml() -> String {
 }
 
 fn check(_: &Surface, request: Check) -> Result<Manifest> {
-    Manifest::parse(&request.name, &request.text)
+    kernel::grammar().parse(&request.name, &request.text)
 }
 
 fn schema(_: &Surface, _: Nothing) -> Result<Payload> {
-    Ok(Manifest::schema().into())
+    Ok(kernel::grammar().schema().into())
 }

@@ -83,7 +83,7 @@ class BreakerPolicy(TypedDict, total=False):
     """Opens when this share of the window's calls was slow. Default 0: off."""
     slow_ms: int
     """A call that takes longer is slow. Default 1,000."""
-    window: Mapping[Literal["calls", "ms"], int]
+    window: Mapping[Literal["calls", "time_ms"], int]
     """What the rates are taken over: the last calls, or the last milliseconds. Default 100 calls."""
     minimum: int
     """Calls that the window must hold before a rate counts. Default 20."""

@@ -47,7 +47,7 @@ pub enum Window {
     Calls(u32),
     /// The calls of the last so many milliseconds, 10 or more; kept in ten parts, so the oldest tenth
     /// leaves at once.
-    Ms(u64),
+    TimeMs(u64),
 }
 
 impl Default for BreakerPolicy {
@@ -103,10 +103,10 @@ impl BreakerPolicy {
                     self.minimum,
                 ));
             }
-            Window::Ms(ms) if ms < 10 => {
-                return Err(invalid("window.ms", "must be at least 10", ms));
+            Window::TimeMs(ms) if ms < 10 => {
+                return Err(invalid("window.time_ms", "must be at least 10", ms));
             }
-            Window::Calls(_) | Window::Ms(_) => {}
+            Window::Calls(_) | Window::TimeMs(_) => {}
         }
         if self.open_max_ms < self.open_ms {
             return Err(invalid("open_max_ms", "must not be less than open_ms", self.open_max_ms));

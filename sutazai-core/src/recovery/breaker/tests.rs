@@ -151,7 +151,7 @@ fn policies_that_make_no_sense_name_their_field() {
         (BreakerPolicy { failure_rate: 1.5, ..BreakerPolicy::default() }, "failure_rate"),
         (BreakerPolicy { slow_rate: f64::NAN, ..BreakerPolicy::default() }, "slow_rate"),
         (BreakerPolicy { window: Window::Calls(0), ..BreakerPolicy::default() }, "window.calls"),
-        (BreakerPolicy { window: Window::Ms(3), ..BreakerPolicy::default() }, "window.ms"),
+        (BreakerPolicy { window: Window::TimeMs(3), ..BreakerPolicy::default() }, "window.time_ms"),
         (BreakerPolicy { minimum: 101, ..BreakerPolicy::default() }, "minimum"),
         (BreakerPolicy { probes: 0, ..BreakerPolicy::default() }, "probes"),
         (BreakerPolicy { open_max_ms: 1, ..BreakerPolicy::default() }, "open_max_ms"),

@@ -21,7 +21,7 @@ impl Kept {
     pub(in crate::recovery) fn new(window: Window) -> Self {
         match window {
             Window::Calls(calls) => Self::Calls(Ring::new(calls)),
-            Window::Ms(ms) => Self::Time(Parts::new(ms)),
+            Window::TimeMs(ms) => Self::Time(Parts::new(ms)),
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
         fn parts_count_what_is_inside_the_span(
             calls in proptest::collection::vec((0_u64..300, any::<bool>()), 0..300),
         ) {
-            let mut parts = Kept::new(Window::Ms(1_000));
+            let mut parts = Kept::new(Window::TimeMs(1_000));
             let (mut now, mut all) = (0, Vec::new());
             for (step, failed) in calls {
                 now += step;
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn time_alone_empties_the_parts() {
-        let mut parts = Kept::new(Window::Ms(1_000));
+        let mut parts = Kept::new(Window::TimeMs(1_000));
         parts.add(true, true, at(5));
         assert_eq!(parts.counts(at(999)).calls, 1);
         assert_eq!(parts.counts(at(1_000)).calls, 0);

@@ -364,12 +364,11 @@ impl Inner {
     /// A try has failed: lets it out, and decides.
     fn after(&self, tries: &mut Tries, pass: Pass<'_>, error: &Error) -> Next {
         let entry = pass.keep();
-        self.settle(tries, entry, error)
+        self.settle(tries, entry, error, self.judge(error))
     }
 
-    fn settle(&self, tries: &mut Tries, entry: Entry, error: &Error) -> Next {
+    fn settle(&self, tries: &mut Tries, entry: Entry, error: &Error, judged: Judgement) -> Next {
         let now = self.parts.clock.now();
-        let judged = self.judge(error);
         self.parts.failed(entry, error, judged.class, now);
         let next = tries.next(&self.parts, error, judged, &self.chance, now);
         if let Next::Retry(_) = next {

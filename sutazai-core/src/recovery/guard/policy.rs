@@ -114,11 +114,16 @@ impl GuardPolicy {
                 return Err(invalid(field, 0, "must be at least 1; leave it out for no bound"));
             }
         }
-        self.retry.as_ref().map_or(Ok(()), RetryPolicy::check)?;
-        self.budget.as_ref().map_or(Ok(()), BudgetPolicy::check)?;
-        self.breaker.as_ref().map_or(Ok(()), BreakerPolicy::check)?;
-        self.bulkhead.as_ref().map_or(Ok(()), BulkheadPolicy::check)?;
-        self.rate.as_ref().map_or(Ok(()), RatePolicy::check)?;
+        let parts = [
+            ("retry", self.retry.as_ref().map(RetryPolicy::check)),
+            ("budget", self.budget.as_ref().map(BudgetPolicy::check)),
+            ("breaker", self.breaker.as_ref().map(BreakerPolicy::check)),
+            ("bulkhead", self.bulkhead.as_ref().map(BulkheadPolicy::check)),
+            ("rate", self.rate.as_ref().map(RatePolicy::check)),
+        ];
+        for (part, checked) in parts {
+            checked.unwrap_or(Ok(())).map_err(|error| error.with("part", part))?;
+        }
         if let Some(hedge) = &self.hedge {
             if !(hedge.quantile > 0.0 && hedge.quantile < 1.0) {
                 return Err(invalid("hedge.quantile", hedge.quantile, "must be between 0 and 1"));

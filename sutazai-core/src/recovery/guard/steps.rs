@@ -4,7 +4,7 @@
 use std::mem::replace;
 
 use super::parts::Entry;
-use super::tries::{GaveUp, Next, Tries};
+use super::tries::{GaveUp, Judgement, Next, Tries};
 use super::{Attempt, Guard};
 use crate::base::ticket::Ticket;
 use crate::base::time::Moment;
@@ -130,8 +130,14 @@ impl Steps {
     /// The try has failed. When it is worth another one, the retry is paid for: wait, then call
     /// [`again`](Self::again).
     pub fn failed(&mut self, error: &Error) -> Next {
+        let judged = self.guard.0.judge(error);
+        self.failed_as(error, judged)
+    }
+
+    /// As [`failed`](Self::failed), with the failure judged by the caller.
+    pub fn failed_as(&mut self, error: &Error, judged: Judgement) -> Next {
         match replace(&mut self.state, State::Out) {
-            State::In(entry) => self.guard.0.settle(&mut self.tries, entry, error),
+            State::In(entry) => self.guard.0.settle(&mut self.tries, entry, error, judged),
             State::Waiting(_) | State::Out => Next::GiveUp(GaveUp::Rejected),
         }
     }

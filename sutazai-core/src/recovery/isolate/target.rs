@@ -173,5 +173,5 @@ impl Target {
 }
 
 fn calls(policy: &IsolatePolicy) -> Kept {
-    Kept::new(Window::Ms(policy.error_storm.window_ms))
+    Kept::new(Window::TimeMs(policy.error_storm.window_ms))
 }
