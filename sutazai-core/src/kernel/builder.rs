@@ -34,6 +34,8 @@ pub struct Builder {
     #[cfg(feature = "recovery")]
     pub(super) guards: Vec<(super::CallsTo, crate::recovery::GuardPolicy)>,
     #[cfg(feature = "recovery")]
+    pub(super) trees: Vec<(String, crate::recovery::supervise::SupervisorSpec)>,
+    #[cfg(feature = "recovery")]
     pub(super) classification: crate::recovery::ClassifyPolicy,
     /// What is wrong with what was said so far; told when it is built.
     #[cfg(feature = "config")]
@@ -136,6 +138,18 @@ impl Builder {
         policy: crate::recovery::GuardPolicy,
     ) -> Self {
         self.guards.push((calls, policy));
+        self
+    }
+
+    /// Adds a tree of supervisors, as [`Kernel::supervise`] does. What its children do can be registered
+    /// until the kernel starts.
+    #[cfg(feature = "recovery")]
+    pub fn supervise(
+        mut self,
+        name: impl Into<String>,
+        spec: crate::recovery::supervise::SupervisorSpec,
+    ) -> Self {
+        self.trees.push((name.into(), spec));
         self
     }
 

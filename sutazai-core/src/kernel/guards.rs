@@ -145,6 +145,14 @@ impl Guards {
         Ok(())
     }
 
+    /// The policies in force, sorted.
+    pub(super) fn policies(&self) -> Vec<(CallsTo, GuardPolicy)> {
+        let policies = &self.tables.read().policies;
+        let mut all: Vec<_> = policies.iter().map(|(c, p)| (c.clone(), p.clone())).collect();
+        all.sort_by_key(|(calls, _)| name(calls));
+        all
+    }
+
     /// The guard of a call, if it has one.
     pub(super) fn of_call(&self, skill: &str) -> Option<Guard> {
         let tables = self.tables.read();

@@ -97,6 +97,8 @@ impl Kernel {
         #[cfg(feature = "recovery")]
         let steps = heal.behind(steps);
         #[cfg(feature = "recovery")]
+        let trees = super::trees::Trees::new(&runtime, &bus, kept.log(), seed);
+        #[cfg(feature = "recovery")]
         let rollback = builder.rollback.build(&runtime, &store, &bus, &kept, seed)?;
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
@@ -122,6 +124,8 @@ impl Kernel {
             guards,
             #[cfg(feature = "recovery")]
             judge,
+            #[cfg(feature = "recovery")]
+            trees,
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
@@ -130,6 +134,11 @@ impl Kernel {
         super::record::register(&shared)?;
         #[cfg(feature = "recovery")]
         super::heal::Heal::connect(&shared, builder.heal)?;
+        #[cfg(feature = "recovery")]
+        {
+            super::checkpointed::register(&shared)?;
+            builder.trees.into_iter().try_for_each(|(name, spec)| shared.supervise(&name, spec))?;
+        }
         for component in builder.components {
             shared.lifecycle.add(component)?;
         }

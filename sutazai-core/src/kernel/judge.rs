@@ -27,6 +27,11 @@ impl Judge {
         })
     }
 
+    pub(super) fn policy(&self) -> ClassifyPolicy {
+        let history = self.history.lock().policy().clone();
+        ClassifyPolicy { rules: self.classifier.rules(), history }
+    }
+
     pub(super) fn classifier(&self) -> &Arc<Classifier> {
         &self.classifier
     }

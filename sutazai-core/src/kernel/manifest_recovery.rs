@@ -9,6 +9,7 @@ use super::builder::Builder;
 use super::guards::{self, CallsTo};
 use crate::Error;
 use crate::config::Section;
+use crate::recovery::supervise::SupervisorSpec;
 use crate::recovery::{
     ClassifyPolicy, DegradePolicy, FailsafePolicy, GuardPolicy, IsolatePolicy, Playbook,
     PlaybookPolicy,
@@ -32,6 +33,9 @@ pub(super) struct Recovery {
     playbook: Vec<Playbook>,
     /// When the safe state is taken, and how.
     failsafe: Option<FailsafePolicy>,
+    /// Trees of supervisors, by the names of their roots. What their children do the host registers
+    /// before the kernel starts.
+    tree: BTreeMap<String, SupervisorSpec>,
 }
 
 /// Guards, by the calls that they are for.
@@ -82,7 +86,8 @@ impl Recovery {
             .chain(self.degradation.iter().map(|p| (vec!["degradation"], p.check())))
             .chain(self.isolation.iter().map(|p| (vec!["isolation"], p.check())))
             .chain(self.playbooks().into_iter().map(|p| (vec![self.playbooks_at()], p.check())))
-            .chain(self.failsafe.iter().map(|p| (vec!["failsafe"], p.check())));
+            .chain(self.failsafe.iter().map(|p| (vec!["failsafe"], p.check())))
+            .chain(self.tree.iter().map(|(name, spec)| (vec!["tree", name], spec.check())));
         let wrong = checked.filter_map(|(path, checked)| Some((path, checked.err()?)));
         let apart = |(path, error): (Vec<&'a str>, Error)| {
             let problems = error.problems().to_vec();
@@ -161,6 +166,9 @@ pub(super) fn take(mut builder: Builder, section: &Section) -> Builder {
     }
     if let Some(policy) = recovery.failsafe {
         builder = builder.failsafe(policy);
+    }
+    for (name, spec) in recovery.tree {
+        builder = builder.supervise(name, spec);
     }
     builder
 }

@@ -45,6 +45,8 @@ mod agents;
 mod builder;
 #[cfg(feature = "agent")]
 mod call;
+#[cfg(feature = "recovery")]
+mod checkpointed;
 mod clock;
 #[cfg(feature = "recovery")]
 mod guards;
@@ -73,6 +75,8 @@ mod saga_agents;
 mod shared;
 mod status;
 mod steps;
+#[cfg(feature = "recovery")]
+mod trees;
 
 pub use builder::Builder;
 #[cfg(feature = "recovery")]
@@ -89,6 +93,8 @@ pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
+#[cfg(feature = "recovery")]
+pub use trees::TreeView;
 
 use crate::Result;
 use crate::base::contain;

@@ -47,8 +47,9 @@ impl Builder {
         self
     }
 
-    /// Has something saved in checkpoints and restored from them. The kernel's own is `kernel.log`: the
-    /// filter of its log.
+    /// Has something saved in checkpoints and restored from them. The kernel's own are `kernel.log`, the
+    /// filter of its log; `recovery.policies`, all that can be set while it runs; and `recovery.level`,
+    /// the level of degradation that it is forced to.
     pub fn checkpointed(mut self, thing: impl Checkpointed) -> Self {
         self.rollback.checkpointed.push(Arc::new(thing));
         self
@@ -122,12 +123,15 @@ impl Given {
         let checkpoints = Checkpoints::new(runtime, store, self.checkpoint_config, observer)?;
         checkpoints.register(Arc::new(LogFilter(log.clone())))?;
         self.checkpointed.into_iter().try_for_each(|thing| checkpoints.register(thing))?;
-        checkpoints.registered()?;
         Ok(Rollback { sagas, checkpoints })
     }
 }
 
 impl Rollback {
+    pub(super) fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
     /// Interrupts the sagas: what runs has until `deadline` to be done.
     pub(super) fn stop(&self, deadline: Moment) {
         self.sagas.stop(deadline);

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(super) guards: super::guards::Guards,
     #[cfg(feature = "recovery")]
     pub(super) judge: super::judge::Judge,
+    #[cfg(feature = "recovery")]
+    pub(super) trees: super::trees::Trees,
     pub(super) steps: Steps,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,

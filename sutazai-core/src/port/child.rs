@@ -94,14 +94,23 @@ pub struct ChildLife {
     pub id: Arc<str>,
     /// The identifiers from the root to it, with `>` between them: `main>workers>reviewer`.
     pub path: Arc<str>,
+    /// What it does: the name of a worker, or its own.
+    pub does: Arc<str>,
     /// The number of this life.
     pub generation: Generation,
 }
 
 impl ChildLife {
-    /// A life by its number.
+    /// A life by its number, of a child that does what its name says.
     pub fn new(id: impl Into<Arc<str>>, path: impl Into<Arc<str>>, generation: Generation) -> Self {
-        Self { id: id.into(), path: path.into(), generation }
+        let id = id.into();
+        Self { does: Arc::clone(&id), id, path: path.into(), generation }
+    }
+
+    /// Says what it does.
+    #[must_use]
+    pub fn does(self, does: impl Into<Arc<str>>) -> Self {
+        Self { does: does.into(), ..self }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`]; what heals: [`PlaybookAction`], [`FailsafeStage`]; and what recovery rolls
-//! back: [`SagaStep`], [`Checkpointed`].
+//! [`Guard`], [`Recorder`]; what heals: [`PlaybookAction`], [`FailsafeStage`]; what is supervised:
+//! [`Child`], [`Worker`], [`MessageWorker`]; and what recovery rolls back: [`SagaStep`],
+//! [`Checkpointed`].
 //!
 //! All are object-safe and `Send + Sync`, take the time as an argument where they need it, and are
 //! called without any lock held.
@@ -28,6 +29,7 @@ pub mod saga;
 pub mod scanner;
 pub mod session;
 pub mod task;
+pub mod worker;
 
 pub use crate::observe::LogSink;
 pub use agent::{Agent, AgentCard, AgentHost, RunMode};
@@ -46,3 +48,4 @@ pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};
 pub use task::{Outcome, Task, Trace};
+pub use worker::{MessageWorker, Worker, WorkerLife, WorkerMessage};

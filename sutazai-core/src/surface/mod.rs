@@ -40,6 +40,8 @@ mod recovery;
 #[cfg(feature = "recovery")]
 mod saga;
 mod store;
+#[cfg(feature = "recovery")]
+mod tree;
 
 pub use dispatch::Surface;
 pub use operation::{COMMON, Operation, OperationView};
@@ -66,6 +68,7 @@ pub fn operations() -> &'static [Operation] {
             checkpoint::rows(&mut table);
             recovery::rows(&mut table);
             saga::rows(&mut table);
+            tree::rows(&mut table);
         }
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);

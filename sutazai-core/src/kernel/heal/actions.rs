@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::super::shared::Shared;
 use crate::base::payload::Payload;
 use crate::port::{ActionContext, PlaybookAction};
-use crate::recovery::Trigger;
+use crate::recovery::{CheckpointId, Trigger};
 use crate::{Code, Error, Result};
 
 /// Registers the kernel's own actions; they hold it weakly.
@@ -21,6 +21,8 @@ pub(super) fn register(shared: &Arc<Shared>) -> Result<()> {
         Action::boxed("quarantine", quarantine, schema::<Quarantine>, weak()),
         Action::boxed("release", release, schema::<Release>, weak()),
         Action::boxed("publish", publish, schema::<Publish>, weak()),
+        Action::boxed("restart", restart, schema::<Restart>, weak()),
+        Action::boxed("roll_back", roll_back, schema::<RollBack>, weak()),
         Action::boxed("failsafe", failsafe, schema::<Failsafe>, weak()),
     ] {
         shared.heal.playbooks.register(action)?;
@@ -167,6 +169,55 @@ fn publish(shared: &Arc<Shared>, _: &ActionContext<'_>, params: &Payload, dry: b
         return crate::event::Subject::new(&subject).map(drop);
     }
     shared.bus.publish(&subject, payload).map(drop)
+}
+
+/// Stops a supervised child, if it lives, and starts it again.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Restart {
+    /// Its path: `main>workers>reviewer`.
+    child: String,
+}
+
+fn restart(shared: &Arc<Shared>, _: &ActionContext<'_>, params: &Payload, dry: bool) -> Result<()> {
+    let Restart { child } = params.to()?;
+    if dry { shared.has_tree(&child) } else { shared.restart_child(&child) }
+}
+
+/// Restores a checkpoint.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RollBack {
+    /// Which; the newest without it.
+    checkpoint: Option<CheckpointId>,
+    /// What of it; everything without it.
+    only: Option<Vec<String>>,
+}
+
+fn roll_back(
+    shared: &Arc<Shared>,
+    _: &ActionContext<'_>,
+    params: &Payload,
+    dry: bool,
+) -> Result<()> {
+    let RollBack { checkpoint, only } =
+        if params.is_null() { RollBack { checkpoint: None, only: None } } else { params.to()? };
+    let checkpoints = shared.rollback.checkpoints();
+    let id = match checkpoint {
+        Some(id) => id,
+        None => {
+            let newest = checkpoints.list()?.into_iter().next();
+            newest.map(|view| view.id).ok_or_else(|| {
+                Error::new(Code::NOT_FOUND, "there is no checkpoint to roll back to")
+                    .operation("recovery.checkpoint")
+                    .advice("take one while all is well: recovery.checkpoint_create")
+            })?
+        }
+    };
+    if dry {
+        return checkpoints.get(id).map(drop);
+    }
+    checkpoints.restore(id, only.as_deref()).map(drop)
 }
 
 /// Takes the safe state.

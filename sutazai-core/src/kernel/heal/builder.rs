@@ -49,7 +49,7 @@ impl Builder {
     }
 
     /// Adds something that playbooks can do, beside the kernel's own `degrade`, `quarantine`, `release`,
-    /// `publish` and `failsafe`.
+    /// `publish`, `restart`, `roll_back` and `failsafe`.
     pub fn playbook_action(mut self, action: impl PlaybookAction) -> Self {
         self.heal.actions.push(Arc::new(action));
         self

@@ -110,6 +110,11 @@ impl History {
         Ok(Self { policy, targets: HashMap::new(), forgotten: 0 })
     }
 
+    /// The policy.
+    pub fn policy(&self) -> &HistoryPolicy {
+        &self.policy
+    }
+
     /// Goes by another policy from now on; what was seen stays.
     ///
     /// # Errors

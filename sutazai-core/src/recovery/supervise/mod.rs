@@ -5,7 +5,7 @@
 //! [`Child`](crate::port::Child) that the host's [`Children`](crate::port::Children) make) or another
 //! supervisor. [`Supervisor`] runs such a tree on a [`Runtime`](crate::base::runtime::Runtime). [`tree`]
 //! is the state machine behind it, for those who want to do the calling themselves. [`mailbox`] keeps a
-//! child's work over its restarts.
+//! child's work over its restarts; [`workers`] makes children of what a host registers by name.
 //!
 //! # What it promises
 //!
@@ -103,6 +103,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 pub mod tree;
+pub mod workers;
 
 pub use backoff::Backoff;
 pub use check::{MAX_DEPTH, MAX_ID_BYTES};

@@ -103,6 +103,8 @@ impl SupervisorSpec {
 pub struct ChildSpec {
     /// Its name among its siblings: 1 to 256 bytes without `>` and without control characters.
     pub id: String,
+    /// What a worker does: a name that its host knows. Default: its identifier.
+    pub does: Option<String>,
     /// After which ends it is started again. Default `permanent`.
     pub restart: Restart,
     /// Whether its end counts for the supervisor's automatic shutdown. Default false; true needs a
@@ -121,6 +123,7 @@ impl Default for ChildSpec {
     fn default() -> Self {
         Self {
             id: String::new(),
+            does: None,
             restart: Restart::default(),
             significant: false,
             shutdown: None,
@@ -139,6 +142,12 @@ impl ChildSpec {
     /// A supervisor below another one; everything else as by default.
     pub fn supervisor(id: impl Into<String>, supervisor: SupervisorSpec) -> Self {
         Self { id: id.into(), supervisor: Some(supervisor), ..Self::default() }
+    }
+
+    /// Sets what a worker does.
+    #[must_use]
+    pub fn does(self, does: impl Into<String>) -> Self {
+        Self { does: Some(does.into()), ..self }
     }
 
     /// Sets after which ends it is started again.
@@ -164,6 +173,11 @@ impl ChildSpec {
     pub fn start_timeout(self, timeout: Duration) -> Self {
         let start_timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         Self { start_timeout_ms, ..self }
+    }
+
+    /// What a worker does, by default or not.
+    pub fn what(&self) -> &str {
+        self.does.as_deref().unwrap_or(&self.id)
     }
 
     /// How it is stopped, by default or not.

@@ -36,6 +36,10 @@ impl Tree {
         entry.generation = Some(generation);
         let (path, spec) = (Arc::clone(&entry.path), Arc::clone(&entry.spec));
         let life = ChildLife::new(Arc::clone(&entry.id), Arc::clone(&path), generation);
+        let life = match &spec.does {
+            Some(does) => life.does(does.as_str()),
+            None => life,
+        };
         let above = sup.above + 1;
         let deadline = self.now + Duration::from_millis(spec.start_timeout_ms);
         let timer = match spec.supervisor {
