@@ -3,7 +3,7 @@
 //!
 //! Why `unsafe`: the C library's `clock_gettime` reads the clock without entering the system. rustix
 //! looks for the vDSO itself, which ends the process under valgrind, where there is none.
-#![allow(unsafe_code, reason = "one call of the C library; see the module's second paragraph")]
+#![allow(unsafe_code, reason = "two functions of the C library; see the module's second paragraph")]
 
 /// The monotonic clock: what `Instant` reads, as one number.
 #[cfg(target_os = "linux")]
