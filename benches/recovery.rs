@@ -1,4 +1,5 @@
-//! The guard beside what Rust programs use for the same: tower, failsafe, recloser, backon, governor.
+//! The guard beside what Rust programs use for the same: tower, tower-resilience, failsafe, recloser,
+//! backon, governor.
 
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
@@ -18,6 +19,10 @@ use sutazai_core::base::time::Moment;
 use sutazai_core::recovery::{Breaker, BreakerPolicy, Forced, Guard, RateLimit, RatePolicy};
 use sutazai_core::{Code, Error};
 use tower::{Service as _, ServiceBuilder, ServiceExt as _};
+use tower_resilience_bulkhead::BulkheadLayer;
+use tower_resilience_circuitbreaker::CircuitBreakerLayer;
+use tower_resilience_retry::{RetryBudgetBuilder, RetryLayer};
+use tower_resilience_timelimiter::TimeLimiterLayer;
 
 const ROUND: u64 = 200_000;
 
@@ -151,6 +156,7 @@ fn awaited() {
         .retry(Again::default())
         .timeout(Duration::from_secs(10))
         .service(tower::service_fn(|n: u64| ready(Ok::<_, Error>(black_box(n)))));
+    let mut resilience = resilience();
     bar::compare(
         "recovery.guard_async",
         "ns",
@@ -162,15 +168,57 @@ fn awaited() {
                 }
             })
         },
-        &mut [("tower", &mut || {
-            bar::timed(ROUND, || {
-                for n in 0..ROUND {
-                    let answer = now(async { tower.ready().await?.call(n).await });
-                    assert_eq!(answer.unwrap(), n);
-                }
-            })
-        })],
+        &mut [
+            ("tower", &mut || {
+                bar::timed(ROUND, || {
+                    for n in 0..ROUND {
+                        let answer = now(async { tower.ready().await?.call(n).await });
+                        assert_eq!(answer.unwrap(), n);
+                    }
+                })
+            }),
+            ("tower-resilience", &mut || {
+                bar::timed(ROUND, || {
+                    for n in 0..ROUND {
+                        let answer = now(async { resilience.ready().await?.call(n).await });
+                        assert_eq!(answer.unwrap(), n);
+                    }
+                })
+            }),
+        ],
     );
+}
+
+/// The parts of the guard in their order: a time limit around all tries, then retry with a budget, and
+/// around each try the breaker and the bulkhead.
+fn resilience()
+-> impl tower::Service<u64, Response = u64, Error: std::fmt::Debug, Future: Send> + Clone {
+    let breaker = CircuitBreakerLayer::builder()
+        .failure_rate_threshold(0.5)
+        .sliding_window_size(100)
+        .minimum_number_of_calls(20)
+        .wait_duration_in_open(Duration::from_secs(5))
+        .build()
+        .unwrap();
+    let budget = RetryBudgetBuilder::new()
+        .token_bucket()
+        .tokens_per_second(1.0)
+        .max_tokens(16)
+        .initial_tokens(16)
+        .build()
+        .unwrap();
+    ServiceBuilder::new()
+        .layer(TimeLimiterLayer::builder().timeout_duration(Duration::from_secs(10)).build())
+        .layer(
+            RetryLayer::builder()
+                .max_attempts(5)
+                .exponential_backoff(Duration::from_millis(100))
+                .budget(budget)
+                .build(),
+        )
+        .layer(breaker)
+        .layer(BulkheadLayer::builder().max_concurrent_calls(64).build().unwrap())
+        .service(tower::service_fn(|n: u64| ready(Ok::<_, Error>(black_box(n)))))
 }
 
 fn now<F: Future>(future: F) -> F::Output {

@@ -4,7 +4,9 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::os;
 
 /// A point on the monotonic clock: nanoseconds since the process first asked for the time, or since
 /// the start of a virtual clock. Arithmetic saturates.
@@ -20,28 +22,25 @@ impl Moment {
     /// Reads the system's monotonic clock (about 25 ns).
     #[inline]
     pub fn now() -> Self {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        let origin = *ORIGIN.get_or_init(Instant::now);
-        Self(saturating_nanos(origin.elapsed()))
+        let nanos = os::fine_nanos();
+        Self(nanos.saturating_sub(origin()))
     }
 
-    /// As [`now`](Self::now), as of the system's last tick (about 5 ns): at most a tick behind it, which
-    /// is 1 to 4 ms on Linux (`CLOCK_MONOTONIC_COARSE`), and never ahead. Elsewhere the same as `now`.
+    /// As [`now`](Self::now), as of the system's last tick (about 5 ns): at most a [tick](Self::tick) behind
+    /// it, and never ahead. Elsewhere than on Linux the same as `now`.
     #[inline]
     pub fn coarse() -> Self {
-        match crate::base::os::coarse_nanos() {
-            Some(nanos) => {
-                static ORIGIN: OnceLock<u64> = OnceLock::new();
-                // What the coarse clock's scale is ahead of ours by. The fine clock, on the same scale,
-                // is read on both sides of ours; the later one cannot put us ahead.
-                let origin = *ORIGIN.get_or_init(|| {
-                    let ours = Self::now();
-                    crate::base::os::fine_nanos().saturating_sub(ours.0)
-                });
-                Self(nanos.saturating_sub(origin))
-            }
-            None => Self::now(),
-        }
+        let nanos = os::coarse_nanos();
+        Self(nanos.saturating_sub(origin()))
+    }
+
+    /// How far [`coarse`](Self::coarse) may be behind [`now`](Self::now): 1 to 10 ms on Linux
+    /// (`CLOCK_MONOTONIC_COARSE`). The system may be late with a tick; a virtual machine that was set aside
+    /// may be very late.
+    #[inline]
+    pub fn tick() -> Duration {
+        static TICK: OnceLock<u64> = OnceLock::new();
+        Duration::from_nanos(*TICK.get_or_init(os::tick_nanos))
     }
 
     /// The moment `nanos` nanoseconds after the origin.
@@ -75,6 +74,13 @@ impl Sub<Duration> for Moment {
     fn sub(self, rhs: Duration) -> Self {
         Self(self.0.saturating_sub(saturating_nanos(rhs)))
     }
+}
+
+/// Where the clock's nanoseconds are counted from: when it was first asked for.
+#[inline]
+fn origin() -> u64 {
+    static ORIGIN: OnceLock<u64> = OnceLock::new();
+    *ORIGIN.get_or_init(os::fine_nanos)
 }
 
 #[inline]

@@ -224,37 +224,7 @@ class Guard:
         self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Awaits what `function` gives, as often as it takes."""
-        native = self._native
-        steps = native.begin()
-        try:
-            while True:
-                if steps.waiting:
-                    await _place(native, steps)
-                try:
-                    awaitable = function(*args, **kwargs)
-                    if type(awaitable) is types.CoroutineType:
-                        # Most answers that are there at once need no deadline and no task.
-                        try:
-                            first = awaitable.send(None)
-                        except StopIteration as stop:
-                            answer = stop.value
-                        else:
-                            answer = await _rest(_resume(awaitable, first), native.left(steps))
-                    else:
-                        answer = await _rest(awaitable, native.left(steps))
-                except BaseException as error:
-                    pause = native.raised(steps, error)
-                    if pause is None:
-                        raise
-                    failed = error
-                else:
-                    steps.succeeded()
-                    return cast(R, answer)
-                await asyncio.sleep(pause)
-                if not steps.again():
-                    raise failed
-        finally:
-            steps.close()
+        return await _arun(self._native, function, args, kwargs)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Guards `function`, a coroutine function or a plain one."""
@@ -272,11 +242,11 @@ class Guard:
     def _guard_async(
         self, function: Callable[P, Coroutine[Any, Any, R]]
     ) -> Callable[P, Coroutine[Any, Any, R]]:
-        arun = self.arun
+        native = self._native
 
         @functools.wraps(function)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-            return arun(function, *args, **kwargs)
+            return _arun(native, function, args, kwargs)
 
         guarded.guard = self  # type: ignore[attr-defined]
         # A plain function that gives a coroutine costs half of a coroutine function around another.
@@ -319,6 +289,46 @@ def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]],
         return Guard(own, **options)(function)
 
     return decorate
+
+
+async def _arun(
+    native: _sutazai._Guard,
+    function: Callable[..., Awaitable[R]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> R:
+    steps = native.begin()
+    try:
+        while True:
+            if steps.waiting:
+                await _place(native, steps)
+            try:
+                awaitable = function(*args, **kwargs)
+                if type(awaitable) is types.CoroutineType:
+                    # Most answers that are there at once need no deadline and no task.
+                    try:
+                        first = awaitable.send(None)
+                    except StopIteration as stop:
+                        answer = stop.value
+                    else:
+                        answer = await _rest(_resume(awaitable, first), native.left(steps))
+                else:
+                    answer = await _rest(awaitable, native.left(steps))
+            except BaseException as error:
+                pause = native.raised(steps, error)
+                if pause is None:
+                    raise
+                failed = error
+            else:
+                steps.succeeded()
+                return cast(R, answer)
+            await asyncio.sleep(pause)
+            if not steps.again():
+                raise failed
+    except BaseException:
+        # Not `finally`: what has succeeded is closed already.
+        steps.close()
+        raise
 
 
 async def _place(native: _sutazai._Guard, steps: _sutazai._GuardSteps) -> None:

@@ -7,4 +7,4 @@ pub(crate) mod pipe;
 #[cfg(all(unix, feature = "agent"))]
 pub(crate) mod process;
 
-pub(crate) use clock::{coarse_nanos, fine_nanos};
+pub(crate) use clock::{coarse_nanos, fine_nanos, tick_nanos};

@@ -254,14 +254,17 @@ impl Breaker {
         self.settle_slowly(gate, Outcome::Success, None, now());
     }
 
+    /// Whether a call that was let in with `gate`, succeeded and took no longer than this changes nothing;
+    /// such a one need not be settled.
+    #[inline]
+    pub(super) fn is_unmoved(&self, gate: u64, at_most: Duration) -> bool {
+        gate & GATES == QUIET && self.gate.load(Ordering::Relaxed) == gate && !self.is_slow(at_most)
+    }
+
     /// A call that was let in with `gate` has ended.
     #[inline]
     pub(super) fn settle(&self, gate: u64, outcome: Outcome, took: Option<Duration>, now: Moment) {
-        if outcome == Outcome::Success
-            && gate & GATES == QUIET
-            && self.gate.load(Ordering::Relaxed) == gate
-            && took.is_none_or(|took| !self.is_slow(took))
-        {
+        if outcome == Outcome::Success && self.is_unmoved(gate, took.unwrap_or_default()) {
             return;
         }
         self.settle_slowly(gate, outcome, took, now);

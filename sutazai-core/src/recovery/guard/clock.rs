@@ -35,6 +35,14 @@ impl Clock {
         }
     }
 
+    /// A bound on the time since a moment, by the cheap clock; `None` when that has stood still for longer
+    /// than it should.
+    #[inline]
+    pub(super) fn at_most_since(&self, began: Moment) -> Option<Duration> {
+        let latest = self.coarse() + Moment::tick();
+        (latest >= began).then(|| latest.since(began))
+    }
+
     pub(super) fn timestamp(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),

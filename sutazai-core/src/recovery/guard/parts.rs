@@ -206,6 +206,13 @@ impl Parts {
 
     #[inline]
     fn succeeded_in(&self, entry: Entry) {
+        // Most calls are over so soon that the cheap clock can tell that they were not slow.
+        if !entry.flags.has(Flags::HEDGE)
+            && let Some(at_most) = self.clock.at_most_since(entry.began)
+            && self.breaker.is_unmoved(entry.gate, at_most)
+        {
+            return;
+        }
         let now = self.clock.now();
         let took = now.since(entry.began);
         if entry.flags.has(Flags::HEDGE)

@@ -73,6 +73,45 @@ fn no_wait_ends_after_the_deadline() {
     assert_eq!(context(&error, GAVE_UP).as_deref(), Some("deadline"));
 }
 
+const SLOW: &str = r#"{"breaker": {"slow_rate": 0.5, "slow_ms": 5, "window": {"calls": 10},
+    "minimum": 4, "failure_rate": 0}}"#;
+
+#[test]
+fn its_breaker_opens_on_slow_calls_and_on_no_others() {
+    for (micros, opens) in
+        [(0, false), (4_000, false), (5_000, false), (5_001, true), (60_000, true)]
+    {
+        let (guard, time) = guard(SLOW);
+        // The window is full of quick calls, so that a further one is let out by the shortest way.
+        (0..10).for_each(|_| guard.run(|_| Ok(())).unwrap());
+        for _ in 0..10 {
+            let _ = guard.run(|_| {
+                time.advance(Duration::from_micros(micros));
+                Ok(())
+            });
+        }
+        let status = guard.status().breaker.unwrap();
+        assert_eq!(status.opened > 0, opens, "{micros} µs");
+    }
+}
+
+/// On the system's clock: nothing is waited for, the calls themselves take their time.
+#[test]
+fn the_systems_cheap_clock_hides_no_slow_call() {
+    let guard = Guard::new("test", policy(SLOW)).unwrap();
+    (0..10).for_each(|_| guard.run(|_| Ok(())).unwrap());
+    for _ in 0..10 {
+        let _ = guard.run(|_| {
+            let began = Moment::now();
+            while Moment::now().since(began) < ms(6) {
+                std::hint::spin_loop();
+            }
+            Ok(())
+        });
+    }
+    assert!(guard.status().breaker.unwrap().opened > 0);
+}
+
 #[test]
 fn a_callers_deadline_is_everybodys() {
     let (outer, time) = guard(r#"{"timeout_ms": 1000}"#);
