@@ -163,8 +163,9 @@ impl Recovery {
         Ok(())
     }
 
-    /// Adds something that playbooks can do, as [`Builder::playbook_action`](crate::kernel::Builder) does,
-    /// to a kernel that is built, running or not.
+    /// Adds something that playbooks can do, as
+    /// [`Builder::playbook_action`](crate::kernel::Builder::playbook_action) does, to a kernel that is
+    /// built, running or not.
     ///
     /// # Errors
     /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a name that is taken,
@@ -174,7 +175,7 @@ impl Recovery {
     }
 
     /// Adds a stage of the host's on the way to the safe state, as
-    /// [`Builder::failsafe_stage`](crate::kernel::Builder) does: after those of the host's that are there,
+    /// [`Builder::failsafe_stage`](crate::kernel::Builder::failsafe_stage) does: after those of the host's that are there,
     /// before the kernel's own.
     ///
     /// # Errors
