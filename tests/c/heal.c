@@ -1,9 +1,7 @@
 #include "check.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* What the callbacks were called for, a line each. */
@@ -204,42 +202,10 @@ static void what_is_added_is_checked(void) {
     CHECK(dropped == 10);
 }
 
-/* SIGTERM is the parent's; a forked child has nobody who would hear it, and ends. */
-static void sigterm_ends_a_forked_child(void) {
-    dropped = 0;
-    sutazai_kernel *kernel = started("");
-    sutazai_stage_table stage = stage_of();
-    sutazai_action_table action = action_of();
-    sutazai_buffer out = {0};
-    int status = 0;
-    invoke(kernel, "recovery.failsafe_set_policy", "{\"policy\": {\"on_sigterm\": true}}", &out);
-    sutazai_buffer_free(&out);
-    pid_t child = fork();
-    if (child == 0) {
-        check_failed_here = 0;
-        alarm(60); /* a hang is a failure */
-        FAILS(sutazai_failsafe_stage_add(kernel, S("{\"name\": \"a\"}"), &stage),
-              SUTAZAI_BASE_FORKED);
-        FAILS(sutazai_playbook_action_add(kernel, S("{\"name\": \"a\"}"), &action),
-              SUTAZAI_BASE_FORKED);
-        CHECK(dropped == 2);
-        if (check_failed_here) _exit(1);
-        raise(SIGTERM);
-        for (;;) pause();
-    }
-    CHECK(waitpid(child, &status, 0) == child);
-    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
-    invoke(kernel, "recovery.failsafe_status", "", &out);
-    CHECK(has(&out, "\"state\":\"armed\""));
-    sutazai_buffer_free(&out);
-    sutazai_kernel_free(kernel);
-}
-
 int main(void) {
     RUN(a_playbook_takes_an_action_of_the_hosts);
     RUN(the_safe_state_runs_the_hosts_stages_first);
     RUN(one_that_hangs_is_left_behind_and_keeps_what_it_has);
     RUN(what_is_added_is_checked);
-    RUN(sigterm_ends_a_forked_child);
     return check_failed;
 }
