@@ -390,12 +390,8 @@ def test_sigterm_ends_a_forked_child(run_python: Run) -> None:
                 except sutazai.Forked:
                     continue
                 os._exit(1)
-            with sutazai.Kernel() as own:
-                try:
-                    own.failsafe.set_policy({"on_sigterm": True})
-                except sutazai.Forked:
-                    os.write(write, b".")
-                time.sleep(60)
+            os.write(write, b".")
+            time.sleep(60)
             os._exit(2)
         os.read(read, 1)
         os.kill(child, signal.SIGTERM)
@@ -405,6 +401,34 @@ def test_sigterm_ends_a_forked_child(run_python: Run) -> None:
         """
     )
     assert (result.stdout, result.stderr, result.returncode) == ("-15 armed\n", "", 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_sigterm_takes_the_safe_state_of_a_forked_childs_own_kernel(run_python: Run) -> None:
+    result = run_python(
+        """
+        import os, signal, time, sutazai
+        kernel = sutazai.Kernel().start()
+        kernel.failsafe.set_policy({"on_sigterm": True})
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            own = sutazai.Kernel().start()
+            own.failsafe.set_policy({"on_sigterm": True, "total_ms": 60_000})
+            @own.failsafe.stage(within=60)
+            def valve(context):
+                print(context.trigger, flush=True)
+            os.write(write, b".")
+            time.sleep(60)
+            os._exit(2)
+        os.read(read, 1)
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), kernel.failsafe.state)
+        kernel.stop()
+        """
+    )
+    assert (result.stdout, result.stderr, result.returncode) == ("signal\n-15 armed\n", "", 0)
 
 
 UNCAUGHT = """

@@ -4,14 +4,14 @@
 //! that ask. The handler itself only writes to a pipe (signal-hook's); the thread reads it.
 //!
 //! A forked child has the handler and not the thread. Told of the fork, the handler gives SIGTERM its
-//! default effect there; otherwise nothing would end the child.
+//! default effect there, until somebody watches it; otherwise nothing would end the child.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use signal_hook::consts::SIGTERM;
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::Signals;
@@ -42,17 +42,10 @@ impl Failsafe {
     /// A second SIGTERM ends it at once.
     ///
     /// # Errors
-    /// [`Code::IO`] when the handler or its thread cannot be had; [`Code::FORKED`] when the process that
-    /// this one was forked from has the handler.
+    /// [`Code::IO`] when the handler or its thread cannot be had; [`Code::FORKED`] in a child that was
+    /// forked while another thread was in here.
     pub fn watch_sigterm(&self) -> Result<()> {
-        if ORPHANED.load(Ordering::Acquire) {
-            return Err(Error::new(
-                Code::FORKED,
-                "SIGTERM is watched by the process that this one was forked from",
-            )
-            .operation("recovery.failsafe"));
-        }
-        let mut watch = WATCHING.lock();
+        let mut watch = watch_here()?;
         watch.forget(&self.0);
         watch.failsafes.push(Arc::downgrade(&self.0));
         if !watch.runs {
@@ -75,6 +68,21 @@ impl Failsafe {
     }
 }
 
+/// The list, without what it has from before a fork.
+fn watch_here() -> Result<MutexGuard<'static, Watch>> {
+    if !ORPHANED.load(Ordering::Acquire) {
+        return Ok(WATCHING.lock());
+    }
+    // A thread that the child does not have would hold it for ever.
+    let mut watch = WATCHING.try_lock().ok_or_else(|| {
+        Error::new(Code::FORKED, "SIGTERM was about to be watched when this process was forked")
+            .operation("recovery.failsafe")
+    })?;
+    *watch = Watch { runs: false, failsafes: Vec::new() };
+    ORPHANED.store(false, Ordering::Release);
+    Ok(watch)
+}
+
 impl Watch {
     fn forget(&mut self, inner: &Arc<Inner>) {
         let other = |watched: &Weak<Inner>| !std::ptr::eq(watched.as_ptr(), Arc::as_ptr(inner));
@@ -82,9 +90,9 @@ impl Watch {
     }
 }
 
-/// Says that this process is the child of a fork, where SIGTERM has its default effect from here on. For
-/// the hook of a host that forks without another program following; only writes to memory, so that it may
-/// be called right after the fork.
+/// Says that this process is the child of a fork, where SIGTERM has its default effect until a kernel of
+/// the child's own watches it. For the hook of a host that forks without another program following; only
+/// writes to memory, so that it may be called right after the fork.
 pub fn forked() {
     if INSTALLED.load(Ordering::Acquire) {
         ORPHANED.store(true, Ordering::Release);
@@ -93,9 +101,11 @@ pub fn forked() {
 
 fn start() -> io::Result<()> {
     // Before the one that writes to the pipe.
-    register_conditional_default(SIGTERM, &ORPHANED)?;
+    if !INSTALLED.load(Ordering::Acquire) {
+        register_conditional_default(SIGTERM, &ORPHANED)?;
+        INSTALLED.store(true, Ordering::Release);
+    }
     let mut signals = Signals::new([SIGTERM])?;
-    INSTALLED.store(true, Ordering::Release);
     let watch = move || {
         let mut seen = false;
         for _ in signals.forever() {
