@@ -17,7 +17,7 @@
  *
  * Threads. Every function may be called on any thread, and the same handle may be used by several
  * threads at once. The library starts no thread before `sutazai_kernel_start`, and installs no
- * signal handler. Those that block say so.
+ * signal handler unless a policy of the safe state asks for SIGTERM. Those that block say so.
  *
  * Callbacks come as a table: `size` (sizeof the table), `user` (handed to each callback), `drop`
  * (frees `user`, once), then the callbacks. Zero the table before it is filled in: new callbacks are
@@ -306,6 +306,11 @@
  * Log level: something failed.
  */
 #define SUTAZAI_ERROR 5
+
+/**
+ * Where an action puts what it answers; the callback's until it returns.
+ */
+typedef struct sutazai_action_answer sutazai_action_answer;
 
 /**
  * What went wrong. Belongs to whoever got it; freed by `sutazai_error_free`. May be read from any
@@ -695,6 +700,117 @@ typedef struct sutazai_attempt {
      */
     uint64_t left_ms;
 } sutazai_attempt;
+
+/**
+ * A call of an action. Everything is valid until the callback returns.
+ */
+typedef struct sutazai_action_call {
+    /**
+     * The action's name.
+     */
+    struct sutazai_str action;
+    /**
+     * The playbook that asks for it.
+     */
+    struct sutazai_str playbook;
+    /**
+     * Its parameters as the playbook has them, filled in, as JSON.
+     */
+    struct sutazai_str params;
+    /**
+     * What set the playbook off, as JSON: `{"event": {"subject", "payload"}, "signals": {…}}`, either
+     * of them.
+     */
+    struct sutazai_str trigger;
+    /**
+     * When, by the kernel's clock: RFC 3339.
+     */
+    struct sutazai_str at;
+    /**
+     * The number of its entry in the record.
+     */
+    uint64_t entry;
+} sutazai_action_call;
+
+/**
+ * Something that playbooks can do. Callbacks must not throw or longjmp; they run on the kernel's pool,
+ * may block, and may run at the same time for several playbooks.
+ */
+typedef struct sutazai_action_table {
+    /**
+     * `sizeof(sutazai_action_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Does it. What is put into `answer` with `sutazai_action_give` stands in the record; `null`
+     * without. Answers NULL, or an error, which the library frees; the playbook's escalation follows.
+     * Required.
+     */
+    struct sutazai_error *(*run)(void *user,
+                                 const struct sutazai_action_call *call,
+                                 struct sutazai_action_answer *answer);
+    /**
+     * Says what `run` would do, and does nothing: called in its stead in a dry run. With NULL the
+     * record says that it would be run, and with which parameters.
+     */
+    struct sutazai_error *(*dry_run)(void *user,
+                                     const struct sutazai_action_call *call,
+                                     struct sutazai_action_answer *answer);
+} sutazai_action_table;
+
+/**
+ * Why the safe state is taken. Everything is valid until the callback returns.
+ */
+typedef struct sutazai_safe_call {
+    /**
+     * The stage's name.
+     */
+    struct sutazai_str stage;
+    /**
+     * What set it off: `critical`, `panic`, `signal` or `host`.
+     */
+    struct sutazai_str trigger;
+    /**
+     * In words.
+     */
+    struct sutazai_str reason;
+    /**
+     * Milliseconds that the stage has. It is left behind afterwards.
+     */
+    uint64_t within_ms;
+} sutazai_safe_call;
+
+/**
+ * A step of the way to the safe state. The callback must not throw or longjmp.
+ */
+typedef struct sutazai_stage_table {
+    /**
+     * `sizeof(sutazai_stage_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Does it; runs once, on a thread of its own, and may block. Answers NULL, or an error, which the
+     * library frees; it is reported, and the next stage follows. One that was left behind may run on
+     * when the kernel has been freed: `user` stays, the kernel's handle does not. Required.
+     */
+    struct sutazai_error *(*run)(void *user, const struct sutazai_safe_call *call);
+} sutazai_stage_table;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1577,6 +1693,58 @@ struct sutazai_error *sutazai_guard_force(const struct sutazai_guard *guard, uin
  * `guard` is NULL or live, and nobody uses it any more.
  */
 void sutazai_guard_free(struct sutazai_guard *guard);
+
+/**
+ * Makes an action known to the kernel's playbooks, before its start or while it runs. `description` is
+ * JSON: `name`, by which playbooks name it, and optionally `schema`, the JSON Schema of its parameters
+ * (for people; nothing is checked against it). `recovery.playbook_set_policy` says when it is taken,
+ * `recovery.playbook_record` what came of it. The table's `user` belongs to the library as
+ * `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`, `SUTAZAI_BASE_ALREADY_EXISTS`.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size`
+ * says.
+ */
+struct sutazai_error *sutazai_playbook_action_add(struct sutazai_kernel *kernel,
+                                                  const char *description,
+                                                  size_t description_len,
+                                                  const struct sutazai_action_table *table);
+
+/**
+ * Puts what an action answers, as JSON, where the record has it; the last one counts.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for what is not JSON.
+ *
+ * Pointers:
+ * `answer` is NULL, or what the callback that runs was given; `given` is good for reading.
+ */
+struct sutazai_error *sutazai_action_give(struct sutazai_action_answer *answer,
+                                          const char *given,
+                                          size_t given_len);
+
+/**
+ * Adds a stage on the way to the safe state, before the kernel's start or while it runs: after those
+ * of the host's that are there, before the kernel's own (`stop_admitting`, `drain`, `flush`, `dump`).
+ * `description` is JSON: `name`, and optionally `within_ms` (1,000). `recovery.failsafe_set_policy`
+ * says what takes the safe state (a critical error, SIGTERM), `recovery.failsafe_trigger` takes it.
+ * The table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`, `SUTAZAI_BASE_ALREADY_EXISTS`; `SUTAZAI_RECOVERY_SAFE_STATE` once the safe
+ * state is taken.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size`
+ * says.
+ */
+struct sutazai_error *sutazai_failsafe_stage_add(struct sutazai_kernel *kernel,
+                                                 const char *description,
+                                                 size_t description_len,
+                                                 const struct sutazai_stage_table *table);
 
 /**
  * Writes a record to the kernel's log, unless its filter says otherwise. `target` says which part of

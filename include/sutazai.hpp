@@ -4,7 +4,7 @@
 // destroyed or assigned to. What fails throws sutazai::Error. JSON crosses as text: bring the JSON
 // library of your choice. A lambda that is given to the kernel may throw: an agent's exception is
 // the answer of its call, a component's fails its start or stop, a factory's fails whoever asked for
-// the value, a subscriber's is counted. Ownership, threads and blocking are as sutazai.h says.
+// the value, an action's and a stage's stand in their record, a subscriber's is counted. Ownership, threads and blocking are as sutazai.h says.
 #ifndef SUTAZAI_HPP
 #define SUTAZAI_HPP
 
@@ -190,6 +190,46 @@ struct SagaCall {
           attempt(call.attempt) {
         if (call.result.len > 0) result.emplace(call.result.data, call.result.len);
     }
+};
+
+/// A call of a playbook's action; what it views lives until the action returns.
+struct ActionCall {
+    std::string_view action;
+    /// The playbook that asks for it.
+    std::string_view playbook;
+    /// Its parameters, filled in, as JSON.
+    std::string_view params;
+    /// What set the playbook off, as JSON.
+    std::string_view trigger;
+    /// When, by the kernel's clock: RFC 3339.
+    std::string_view at;
+    /// The number of its entry in the record.
+    uint64_t entry;
+
+    explicit ActionCall(const sutazai_action_call &call) noexcept
+        : action(detail::view(call.action)),
+          playbook(detail::view(call.playbook)),
+          params(detail::view(call.params)),
+          trigger(detail::view(call.trigger)),
+          at(detail::view(call.at)),
+          entry(call.entry) {}
+};
+
+/// Why the safe state is taken; what it views lives until the stage returns.
+struct SafeCall {
+    std::string_view stage;
+    /// "critical", "panic", "signal" or "host".
+    std::string_view trigger;
+    /// In words.
+    std::string_view reason;
+    /// The time that the stage has.
+    milliseconds within;
+
+    explicit SafeCall(const sutazai_safe_call &call) noexcept
+        : stage(detail::view(call.stage)),
+          trigger(detail::view(call.trigger)),
+          reason(detail::view(call.reason)),
+          within(static_cast<milliseconds::rep>(call.within_ms)) {}
 };
 
 /// What an agent is asked to do; lives as long as the Reply that came with it.
@@ -688,6 +728,42 @@ class Kernel {
         check(sutazai_saga_define(kernel_.get(), description.data(), description.size(), &table));
     }
 
+    /// Makes an action known to playbooks: `f(const ActionCall &)` does it and returns what the record
+    /// has of it, as JSON text. In a dry run the record only says that it would. See
+    /// sutazai_playbook_action_add for the description.
+    template <typename F>
+    void playbook_action(std::string_view description, F f) {
+        add_action<F, std::nullptr_t>(description, std::move(f), nullptr);
+    }
+
+    /// As above; in a dry run `dry_run(const ActionCall &)` says what `f` would do, and does nothing.
+    template <typename F, typename Dry>
+    void playbook_action(std::string_view description, F f, Dry dry_run) {
+        add_action<F, Dry>(description, std::move(f), std::move(dry_run));
+    }
+
+    /// Adds a stage on the way to the safe state: `f(const SafeCall &)`, which fails by throwing. See
+    /// sutazai_failsafe_stage_add for the description.
+    template <typename F>
+    void failsafe_stage(std::string_view description, F f) {
+        static_assert(std::is_invocable_v<F &, const SafeCall &>, "a stage is f(const SafeCall &)");
+        auto state = std::make_unique<F>(std::move(f));
+        sutazai_stage_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<F>;
+        table.run = [](void *user, const sutazai_safe_call *call) -> sutazai_error * {
+            try {
+                (*static_cast<F *>(user))(SafeCall(*call));
+                return nullptr;
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_failsafe_stage_add(kernel_.get(), description.data(), description.size(),
+                                         &table));
+    }
+
     /// Provides a value by name. `f` builds it when it is first asked for; it returns the value, or
     /// a std::unique_ptr or std::shared_ptr to it. See sutazai_kernel_provide.
     template <typename F, typename = std::enable_if_t<std::is_invocable_v<F &>>>
@@ -873,6 +949,44 @@ class Kernel {
         if (error != nullptr) {
             const Error bad(error);
             reply.fail(SUTAZAI_AGENT_BAD_ANSWER, bad.what());
+        }
+    }
+
+    template <typename F, typename Dry>
+    void add_action(std::string_view description, F f, Dry dry_run) {
+        static_assert(std::is_invocable_r_v<std::string, F &, const ActionCall &>,
+                      "an action is std::string(const ActionCall &)");
+        struct State {
+            F f;
+            Dry dry_run;
+        };
+        auto state = std::make_unique<State>(State{std::move(f), std::move(dry_run)});
+        sutazai_action_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<State>;
+        table.run = [](void *user, const sutazai_action_call *call,
+                       sutazai_action_answer *answer) -> sutazai_error * {
+            return answered(static_cast<State *>(user)->f, call, answer);
+        };
+        if constexpr (!std::is_null_pointer_v<Dry>) {
+            table.dry_run = [](void *user, const sutazai_action_call *call,
+                               sutazai_action_answer *answer) -> sutazai_error * {
+                return answered(static_cast<State *>(user)->dry_run, call, answer);
+            };
+        }
+        check(sutazai_playbook_action_add(kernel_.get(), description.data(), description.size(),
+                                          &table));
+    }
+
+    template <typename F>
+    static sutazai_error *answered(F &f, const sutazai_action_call *call,
+                                   sutazai_action_answer *answer) noexcept {
+        try {
+            const std::string given = f(ActionCall(*call));
+            return sutazai_action_give(answer, given.data(), given.size());
+        } catch (...) {
+            return detail::caught();
         }
     }
 

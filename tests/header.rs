@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 18] = [
     "version",
     "error",
     "buffer",
@@ -29,6 +29,8 @@ const SECTIONS: [&str; 16] = [
     "inject",
     "saga",
     "guard",
+    "playbook",
+    "failsafe",
     "log",
 ];
 

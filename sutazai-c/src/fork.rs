@@ -20,7 +20,7 @@ impl Home {
     pub(crate) fn here() -> Self {
         static REGISTER: Once = Once::new();
         REGISTER.call_once(|| {
-            // SAFETY: the hook only adds to an atomic, which is allowed after a fork.
+            // SAFETY: the hook only writes to atomics, which is allowed after a fork.
             let refused = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
             // Out of memory is the only reason to refuse; then a fork goes unnoticed.
             debug_assert_eq!(refused, 0);
@@ -49,4 +49,5 @@ impl Home {
 
 unsafe extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    sutazai_core::recovery::failsafe::forked();
 }

@@ -218,6 +218,32 @@ fn sigterm_takes_the_safe_state_and_ends_the_process() {
     check_bundle(&bundle_in(dir.path()), "signal");
 }
 
+#[test]
+fn a_stage_of_the_hosts_comes_before_the_kernels_own_whenever_it_was_added() {
+    let mut policy = FailsafePolicy::default();
+    (policy.drain_ms, policy.total_ms) = (60_000, 120_000);
+    let kernel = Kernel::builder().build().unwrap();
+    kernel.start().unwrap();
+    let recovery = kernel.recovery();
+    recovery.set_failsafe_policy(policy.clone()).unwrap();
+    recovery.add_stage(std::sync::Arc::new(Valve)).unwrap();
+    recovery.take_safe_state("a drill");
+    let status = recovery.wait_safe(LONG);
+    check_status(&status, "host");
+    assert_eq!(status.total_ms, 120_000);
+    assert_eq!(recovery.set_failsafe_policy(policy).unwrap_err().code(), Code::SAFE_STATE);
+}
+
+#[test]
+fn sigterm_has_its_own_effect_again_once_the_policy_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut child, _lines) = child("child_that_is_no_longer_watched", dir.path());
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    assert!(!dir.path().join("diagnosis").exists(), "nothing was taken");
+}
+
 /// Runs one of the tests below in a process of its own, to the point where it says that it is ready.
 fn child(name: &str, dir: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -271,6 +297,23 @@ fn child_that_is_terminated() {
     let mut policy = policy();
     policy.on_sigterm = true;
     let (_kernel, _tickets) = kernel(Path::new(&dir), policy);
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+#[ignore = "runs in a process of its own, by sigterm_has_its_own_effect_again_once_the_policy_says_so"]
+fn child_that_is_no_longer_watched() {
+    let dir = std::env::var_os(DIR).unwrap();
+    let mut policy = policy();
+    (policy.on_sigterm, policy.on_panic) = (true, true);
+    let (kernel, _tickets) = kernel(Path::new(&dir), policy.clone());
+    (policy.on_sigterm, policy.on_panic) = (false, false);
+    kernel.recovery().set_failsafe_policy(policy).unwrap();
+    assert!(std::thread::spawn(|| panic!("nobody catches this")).join().is_err());
+    assert!(!kernel.recovery().failsafe().is_triggered());
     println!("ready");
     loop {
         std::thread::park();

@@ -164,6 +164,25 @@ fn playbooks_hear_the_bus_once_an_event_and_act() {
 }
 
 #[test]
+fn an_action_may_come_while_the_kernel_runs() {
+    let kernel = started(Kernel::builder());
+    let recovery = kernel.recovery();
+    recovery
+        .set_playbooks(read(json!({"playbooks": [
+            {"name": "b", "when": {"event": {"subject": "a"}}, "action": "count", "cooldown_ms": 0},
+        ]})))
+        .unwrap();
+    assert!(!recovery.playbooks().list()[0].known);
+    let count = Arc::new(AtomicUsize::new(0));
+    recovery.add_action(Arc::new(Count(Arc::clone(&count)))).unwrap();
+    let again = recovery.add_action(Arc::new(Count(Arc::clone(&count)))).unwrap_err();
+    assert_eq!(again.code(), Code::ALREADY_EXISTS);
+    kernel.bus().publish("a", Payload::NULL).unwrap();
+    kernel.advance(Duration::ZERO).unwrap();
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
 fn a_failing_agent_is_degraded_by_a_playbook_and_what_that_sets_off_ends() {
     let bad = from_fn(inline("bad", "work"), |_: &Task| -> Result<&str> {
         Err(Error::new(Code::AGENT_FAILED, "on purpose"))

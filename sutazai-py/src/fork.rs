@@ -25,6 +25,8 @@ static FORKED: Fixed = Fixed {
 #[pyo3(name = "_forked")]
 pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    #[cfg(unix)]
+    sutazai_core::recovery::failsafe::forked();
 }
 
 /// Something of the core's that belongs to the process it was made in.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde_json::Value;
@@ -22,7 +23,7 @@ use sutazai_core::kernel::inject::Lifetime;
 use sutazai_core::kernel::{Kernel as Core, Phase};
 use sutazai_core::observe::log::SinkId;
 use sutazai_core::port::{AgentCard, Outcome, RunMode, Task};
-use sutazai_core::recovery::{Saga, SagaPolicy, StepPolicy};
+use sutazai_core::recovery::{FeatureMode, SafeState, Saga, SagaPolicy, StepPolicy, Trigger};
 use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
@@ -31,6 +32,7 @@ use crate::component::PythonComponent;
 use crate::event::{self, Subscription};
 use crate::fork::Owned;
 use crate::guard::Shared;
+use crate::heal::{PythonAction, PythonStage, Releases};
 use crate::inject::{self, Scope};
 use crate::keywords::Keywords;
 use crate::log::{self, Relay};
@@ -59,7 +61,9 @@ struct Inner {
 struct Held {
     agents: Vec<Weak<PythonAgent>>,
     components: Vec<Weak<PythonComponent>>,
-    steps: Vec<Weak<PythonStep>>,
+    /// Steps of sagas and actions of playbooks.
+    functions: Vec<Weak<dyn Releases>>,
+    stages: Vec<Weak<PythonStage>>,
     pulls: Vec<Weak<event::Source>>,
     callbacks: Vec<Py<Subscription>>,
     relays: Vec<(SinkId, Arc<Relay>)>,
@@ -98,9 +102,17 @@ impl Inner {
         py.detach(|| self.core().add_shared_agent(agent))
     }
 
+    /// Remembers functions that are let go of when the kernel has stopped.
+    fn hold<T: Releases + 'static>(&self, functions: &Arc<T>) {
+        let functions: Weak<dyn Releases> = Arc::<T>::downgrade(functions);
+        let held = &mut self.held.lock().functions;
+        held.retain(|functions| functions.strong_count() > 0);
+        held.push(functions);
+    }
+
     /// Lets go of everything that came from Python.
     fn release(&self, py: Python<'_>) {
-        let Held { agents, components, steps, pulls, callbacks, relays } =
+        let Held { agents, components, functions, stages, pulls, callbacks, relays } =
             std::mem::take(&mut *self.held.lock());
         for (sink, relay) in relays {
             self.core().log().detach(sink);
@@ -117,8 +129,14 @@ impl Inner {
             let functions = component.functions.lock().take();
             drop(functions);
         }
-        for step in steps.iter().filter_map(Weak::upgrade) {
-            step.release();
+        for function in functions.iter().filter_map(Weak::upgrade) {
+            function.release();
+        }
+        if self.core().recovery().failsafe().status().state == SafeState::Taking {
+            // A stop does not keep the stages from their turns; they go with the kernel.
+            self.held.lock().stages.extend(stages);
+        } else {
+            stages.iter().filter_map(Weak::upgrade).for_each(|stage| stage.release());
         }
         for agent in agents.iter().filter_map(Weak::upgrade) {
             agent.release();
@@ -452,10 +470,95 @@ impl Kernel {
         let mut saga = Saga::new(argument::text("name", name)?).policy(policy);
         for (name, policy, act, undo) in steps {
             let step = Arc::new(PythonStep::new(act, undo));
-            inner.held.lock().steps.push(Arc::downgrade(&step));
+            inner.hold(&step);
             saga = saga.shared_step(name, read_policy::<StepPolicy>(py, &policy)?, step);
         }
         py.detach(|| inner.core().define_saga(saga)).map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_action(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        schema: &Bound<'_, PyAny>,
+        run: Py<PyAny>,
+        dry_run: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?.to_owned();
+        let schema = convert::to_json(schema).map_err(convert::Trouble::into_py_err)?;
+        let action = Arc::new(PythonAction::new(name, schema, run, dry_run));
+        inner.hold(&action);
+        py.detach(|| inner.core().recovery().add_action(action))
+            .map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_stage(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        within: &Bound<'_, PyAny>,
+        function: Py<PyAny>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?.to_owned();
+        let within = argument::duration("within", within)?;
+        let stage = Arc::new(PythonStage::new(name, within, function));
+        inner.held.lock().stages.push(Arc::downgrade(&stage));
+        py.detach(|| inner.core().recovery().add_stage(stage))
+            .map_err(|error| error::raise(py, &error))
+    }
+
+    /// What a feature does at the present level; cheap, for it is asked often.
+    fn _check_feature<'py>(
+        &self,
+        py: Python<'py>,
+        feature: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let recovery = self.inner.here(py)?.core().recovery();
+        let mode = recovery.check(argument::text("feature", feature)?);
+        match mode.map_err(|error| error::raise(py, &error))? {
+            FeatureMode::On => Ok(intern!(py, "on").clone().into_any()),
+            mode => convert::view(py, Payload::json(&mode)),
+        }
+    }
+
+    /// Takes the safe state, on threads that need nothing of the kernel's; says whether it was this
+    /// call that did it. `panic` is for exceptions that nobody catches.
+    fn _take_safe_state(
+        &self,
+        py: Python<'_>,
+        reason: &Bound<'_, PyAny>,
+        panic: bool,
+    ) -> PyResult<bool> {
+        let recovery = self.inner.here(py)?.core().recovery();
+        let reason = argument::text("reason", reason)?.to_owned();
+        let trigger = if panic { Trigger::panic(reason) } else { Trigger::host(reason) };
+        Ok(py.detach(|| recovery.failsafe().trigger(trigger)))
+    }
+
+    /// Takes the safe state if the exception is a reason to by the policy; says whether it did.
+    fn _report(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let recovery = self.inner.here(py)?.core().recovery();
+        let error = error::from_exception(exception);
+        Ok(py.detach(|| recovery.report(&error)))
+    }
+
+    /// Blocks until the safe state is taken, or `timeout` has passed.
+    fn _wait_safe(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let recovery = self.inner.here(py)?.core().recovery();
+        wait::check_here(py, "await asyncio.to_thread(kernel.failsafe.wait, …)")?;
+        let timeout = argument::some_duration("timeout", timeout)?;
+        wait::in_slices(py, timeout, |slice| {
+            (recovery.wait_safe(slice).state == SafeState::Safe).then_some(())
+        })?;
+        Ok(())
+    }
+
+    /// Whether the policy of the safe state says that what nobody catches takes it.
+    #[getter]
+    fn _on_panic(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.inner.here(py)?.core().recovery().failsafe().policy().on_panic)
     }
 
     /// Provides a value by name; `factory` gets what `needs` names, in order.

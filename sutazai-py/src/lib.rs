@@ -17,6 +17,7 @@ mod event;
 mod exit;
 mod fork;
 mod guard;
+mod heal;
 mod inject;
 mod kernel;
 mod keywords;

@@ -7,6 +7,7 @@ use sutazai_core::base::payload::Payload;
 use sutazai_core::port::{SagaContext, SagaStep};
 use sutazai_core::{Code, Error, Result};
 
+use crate::heal::Releases;
 use crate::{convert, error, exit};
 
 /// A step whose action and compensation are Python callables. They get the fields of
@@ -19,12 +20,6 @@ pub(crate) struct PythonStep {
 impl PythonStep {
     pub(crate) fn new(act: Py<PyAny>, undo: Py<PyAny>) -> Self {
         Self { functions: Mutex::new(Some((act, undo))) }
-    }
-
-    /// Lets go of the functions, so that what they hold on to can be collected.
-    pub(crate) fn release(&self) {
-        let functions = self.functions.lock().take();
-        drop(functions);
     }
 
     fn call(&self, ctx: &SagaContext<'_>, undone: Option<Option<&Payload>>) -> Result<Payload> {
@@ -46,6 +41,13 @@ impl PythonStep {
             })
         });
         called.unwrap_or_else(|| Err(stopped()))
+    }
+}
+
+impl Releases for PythonStep {
+    fn release(&self) {
+        let functions = self.functions.lock().take();
+        drop(functions);
     }
 }
 

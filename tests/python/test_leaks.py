@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sutazai import Context, Event, Kernel, Reply, Task
+from sutazai import ActionContext, Context, Event, Kernel, Reply, SafeContext, Task
 
 
 class Canary:
@@ -48,6 +48,14 @@ def use(kernel: Kernel, canary: Canary) -> None:
 
     def on_event(event: Event) -> None:
         print(canary, kernel)
+
+    @kernel.playbooks.action("act", dry_run=lambda context: canary)
+    def act(context: ActionContext) -> object:
+        return canary and kernel and context
+
+    @kernel.failsafe.stage("stage")
+    def stage(context: SafeContext) -> object:
+        return canary and kernel and context
 
     kernel.subscribe("nothing", on_event)
     kernel.provide("canary", lambda: canary)

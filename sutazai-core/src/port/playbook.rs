@@ -33,6 +33,11 @@ impl<'a> ActionContext<'a> {
     }
 }
 
+/// What an action answers in a dry run that has nothing better to say: that it would do what it is for.
+pub fn would(action: &str, params: &Payload) -> Payload {
+    serde_json::json!({ "would": action, "params": params }).into()
+}
+
 /// Something that heals: restarts, degrades, sets apart, rolls back. Rooms and hosts register theirs by
 /// name, and playbooks name them.
 ///

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use crate::recovery::{
-    ActionView, DegradePolicy, DegradeStatus, Evidence, FailsafeStatus, FeatureMode, IsolatePolicy,
-    PlaybookEntry, PlaybookPolicy, PlaybookView, TargetStatus,
+    ActionView, DegradePolicy, DegradeStatus, Evidence, FailsafePolicy, FailsafeStatus,
+    FeatureMode, IsolatePolicy, PlaybookEntry, PlaybookPolicy, PlaybookView, TargetStatus,
 };
 use crate::{Code, Error, Result};
 
@@ -35,6 +35,12 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             "Whether the safe state is taken, why, and what came of its stages.",
             &[Code::REQUEST_INVALID],
             failsafe_status,
+        ),
+        Operation::now(
+            "recovery.failsafe_set_policy",
+            "Takes another policy of the safe state from here on, SIGTERM and panics included.",
+            &[Code::INVALID, Code::IO, Code::UNSUPPORTED, Code::FORKED, Code::SAFE_STATE],
+            set_failsafe_policy,
         ),
     ]);
 }
@@ -384,4 +390,9 @@ fn failsafe_status(surface: &Surface, _: Nothing) -> Result<Safe> {
     let recovery = surface.kernel().recovery();
     let bundle = recovery.bundle().map(|path| path.display().to_string());
     Ok(Safe { status: recovery.failsafe().status(), bundle })
+}
+
+fn set_failsafe_policy(surface: &Surface, request: Policy<FailsafePolicy>) -> Result<Safe> {
+    surface.kernel().recovery().set_failsafe_policy(request.policy)?;
+    failsafe_status(surface, Nothing {})
 }

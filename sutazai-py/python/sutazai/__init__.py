@@ -9,6 +9,14 @@
 'HELLO'
 """
 
+from sutazai._degrade import (
+    Degradation,
+    DegradePolicy,
+    DegradeRule,
+    DegradeStatus,
+    FeatureMode,
+    LevelChange,
+)
 from sutazai._errors import (
     AgentError,
     AlreadyExists,
@@ -51,6 +59,13 @@ from sutazai._errors import (
     WaitTimeout,
     WouldDeadlock,
 )
+from sutazai._failsafe import (
+    Failsafe,
+    FailsafePolicy,
+    FailsafeStatus,
+    SafeContext,
+    StageReport,
+)
 from sutazai._guard import (
     BreakerPolicy,
     BudgetPolicy,
@@ -62,8 +77,30 @@ from sutazai._guard import (
     Share,
     guard,
 )
+from sutazai._isolate import (
+    CrashLoop,
+    ErrorStorm,
+    Isolation,
+    IsolatePolicy,
+    MemoryRule,
+    TargetStatus,
+)
 from sutazai._kernel import Delivered, Kernel
 from sutazai._logging import LogHandler
+from sutazai._playbook import (
+    ActionContext,
+    ActionView,
+    Comparison,
+    Condition,
+    Escalation,
+    EventMatch,
+    Playbook,
+    PlaybookEntry,
+    PlaybookPolicy,
+    PlaybookView,
+    Playbooks,
+    SignalMatch,
+)
 from sutazai._plugins import plugins
 from sutazai._saga import SagaContext, SagaStep
 from sutazai._sutazai import (
@@ -81,6 +118,8 @@ from sutazai._sutazai import (
 from sutazai import _process as _process  # isort: skip
 
 __all__ = [
+    "ActionContext",
+    "ActionView",
     "AgentError",
     "AlreadyExists",
     "BadAnswer",
@@ -90,23 +129,41 @@ __all__ = [
     "BulkheadFull",
     "BulkheadPolicy",
     "CallCancelled",
+    "Comparison",
+    "Condition",
     "ConfigError",
     "Context",
     "CoreError",
+    "CrashLoop",
     "DeadlineExceeded",
+    "Degradation",
+    "DegradePolicy",
+    "DegradeRule",
+    "DegradeStatus",
     "Degraded",
     "Delivered",
+    "ErrorStorm",
+    "Escalation",
     "Event",
     "EventError",
+    "EventMatch",
+    "Failsafe",
+    "FailsafePolicy",
+    "FailsafeStatus",
+    "FeatureMode",
     "Forked",
     "Guard",
     "HedgePolicy",
     "HostError",
     "Invalid",
+    "IsolatePolicy",
+    "Isolation",
     "Kernel",
     "KernelError",
+    "LevelChange",
     "Location",
     "LogHandler",
+    "MemoryRule",
     "NoSkill",
     "NotFound",
     "NotRunning",
@@ -114,6 +171,11 @@ __all__ = [
     "OperationUnknown",
     "Overloaded",
     "PermissionDenied",
+    "Playbook",
+    "PlaybookEntry",
+    "PlaybookPolicy",
+    "PlaybookView",
+    "Playbooks",
     "Poison",
     "Quarantined",
     "RateLimited",
@@ -122,6 +184,7 @@ __all__ = [
     "Reply",
     "RequestInvalid",
     "RetryPolicy",
+    "SafeContext",
     "SafeState",
     "SagaContext",
     "SagaStep",
@@ -130,11 +193,14 @@ __all__ = [
     "Scope",
     "SecurityError",
     "Share",
+    "SignalMatch",
+    "StageReport",
     "StoreError",
     "Subscription",
     "SubscriptionClosed",
     "SurfaceError",
     "SutazaiError",
+    "TargetStatus",
     "Task",
     "Ticket",
     "TooLate",

@@ -16,9 +16,14 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, overload
 
 from sutazai import _sutazai
+from sutazai._degrade import Degradation
+from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
+from sutazai._heal import now
+from sutazai._isolate import Isolation
 from sutazai._logging import relay
 from sutazai._loop import LoopThread, bridge_of
+from sutazai._playbook import Playbooks
 from sutazai._plugins import plugins as _installed
 from sutazai._process import closed, opened
 from sutazai._saga import SagaStep
@@ -108,6 +113,7 @@ class Kernel(_sutazai.Kernel):
                 self._loop.stop(1.0)
                 closed(self)
             raise
+        watch_uncaught(self)
         return self
 
     def stop(self, grace: float | timedelta | None = None) -> None:
@@ -373,6 +379,33 @@ class Kernel(_sutazai.Kernel):
     async def arun_saga(self, name: str, input: object = None) -> Any:
         """As `run_saga`, awaited; cancelling the task gives the saga up."""
         return (await self.ainvoke("recovery.saga_run", name=name, input=input))["output"]
+
+    # ---- healing ----
+
+    @property
+    def degradation(self) -> Degradation:
+        """Levels, and what features do at each."""
+        return Degradation(self)
+
+    @property
+    def isolation(self) -> Isolation:
+        """What harms the rest, set apart."""
+        return Isolation(self)
+
+    @property
+    def playbooks(self) -> Playbooks:
+        """On this condition, do that."""
+        return Playbooks(self)
+
+    @property
+    def failsafe(self) -> Failsafe:
+        """The way to the safe state."""
+        return Failsafe(self)
+
+    def signal(self, name: str, value: float) -> bool:
+        """Feeds a signal (load, health, a share of errors) to the rules of degradation and the playbooks;
+        says whether any listens."""
+        return bool(now(self, "recovery.signal", name=name, value=value)["heard"])
 
     # ---- log ----
 

@@ -25,6 +25,11 @@ def opened(kernel: Kernel) -> None:
     _running.add(kernel)
 
 
+def running() -> list[Kernel]:
+    """The kernels that were started and not stopped."""
+    return list(_running)
+
+
 def closed(kernel: Kernel) -> None:
     _running.discard(kernel)
 

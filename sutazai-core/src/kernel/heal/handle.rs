@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
+use super::stages;
 use crate::base::time::Moment;
+use crate::port::{FailsafeStage, PlaybookAction};
 use crate::recovery::{
-    Degradation, DegradePolicy, DegradeStatus, Evidence, Failsafe, FailsafeStatus, FeatureMode,
-    IsolatePolicy, Isolation, PlaybookPolicy, Playbooks, TargetStatus, Trigger,
+    Degradation, DegradePolicy, DegradeStatus, Evidence, Failsafe, FailsafePolicy, FailsafeStatus,
+    FeatureMode, IsolatePolicy, Isolation, PlaybookPolicy, Playbooks, TargetStatus, Trigger,
 };
 use crate::{Error, Result};
 
@@ -159,6 +161,37 @@ impl Recovery {
         heal.listen(&self.shared)?;
         self.shared.arm();
         Ok(())
+    }
+
+    /// Adds something that playbooks can do, as
+    /// [`Builder::playbook_action`](crate::kernel::Builder::playbook_action) does, to a kernel that is
+    /// built, running or not.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a name that is taken,
+    /// [`Code::INVALID`](crate::Code::INVALID) for an empty one.
+    pub fn add_action(&self, action: Arc<dyn PlaybookAction>) -> Result<()> {
+        self.shared.heal.playbooks.register(action)
+    }
+
+    /// Adds a stage of the host's on the way to the safe state, as
+    /// [`Builder::failsafe_stage`](crate::kernel::Builder::failsafe_stage) does: after those of the host's that are there,
+    /// before the kernel's own.
+    ///
+    /// # Errors
+    /// What [`Failsafe::add`] says.
+    pub fn add_stage(&self, stage: Arc<dyn FailsafeStage>) -> Result<()> {
+        self.shared.heal.failsafe.add_before(stages::FIRST, stage)
+    }
+
+    /// Takes another failsafe policy. In a kernel that runs, SIGTERM and panics are watched, or not any
+    /// more, from here on; in one that is built, from its start.
+    ///
+    /// # Errors
+    /// What [`Failsafe::set_policy`] and [`Failsafe::watch_sigterm`] say;
+    /// [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED) for SIGTERM where the system has none.
+    pub fn set_failsafe_policy(&self, policy: FailsafePolicy) -> Result<()> {
+        self.shared.heal.set_failsafe_policy(policy)
     }
 
     /// Takes the safe state; returns at once, and says whether it was this call that did it.

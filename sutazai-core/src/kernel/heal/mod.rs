@@ -32,7 +32,7 @@ use crate::base::id::TimerId;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::event::CallbackGuard;
-use crate::recovery::{Degradation, Failsafe, Isolation, Playbooks};
+use crate::recovery::{Degradation, Failsafe, FailsafePolicy, Isolation, Playbooks};
 use crate::{Class, Code, Error, Result};
 
 /// What the kernel keeps of its healing.
@@ -55,6 +55,8 @@ pub(super) struct Heal {
     timer: Mutex<Option<(Moment, TimerId)>>,
     /// What listens for the playbooks; they are made anew with a policy.
     listeners: Mutex<Vec<CallbackGuard>>,
+    /// Whether SIGTERM and panics are watched as the policy says: from the start on.
+    watched: Mutex<bool>,
 }
 
 impl Heal {
@@ -75,6 +77,7 @@ impl Heal {
             bundle: Mutex::default(),
             timer: Mutex::default(),
             listeners: Mutex::default(),
+            watched: Mutex::new(false),
         })
     }
 
@@ -101,6 +104,31 @@ impl Heal {
 
     /// Does what a running kernel needs: hears of SIGTERM and panics, if the host has asked for that.
     pub(super) fn start(&self) -> Result<()> {
+        let mut watched = self.watched.lock();
+        *watched = true;
+        self.watch()
+    }
+
+    /// Takes another failsafe policy; once started, what it says of SIGTERM and panics counts at once.
+    fn set_failsafe_policy(&self, policy: FailsafePolicy) -> Result<()> {
+        let watched = self.watched.lock();
+        let (before, times) = (self.failsafe.policy(), stages::times(&policy));
+        self.failsafe.set_policy(policy)?;
+        for (stage, within) in times {
+            self.failsafe.set_within(stage, within)?;
+        }
+        let after = self.failsafe.policy();
+        if before.on_panic && !after.on_panic {
+            self.failsafe.ignore_panics();
+        }
+        #[cfg(unix)]
+        if before.on_sigterm && !after.on_sigterm {
+            self.failsafe.ignore_sigterm();
+        }
+        if *watched { self.watch() } else { Ok(()) }
+    }
+
+    fn watch(&self) -> Result<()> {
         let policy = self.failsafe.policy();
         if policy.on_panic {
             self.failsafe.install_panic_hook();

@@ -7,8 +7,12 @@ use std::time::Duration;
 use super::super::shared::Shared;
 use crate::base::payload::Payload;
 use crate::port::{FailsafeStage, SafeContext};
+use crate::recovery::FailsafePolicy;
 use crate::store::Durability;
 use crate::{Code, Error, Result};
+
+/// The kernel's first stage, which a host's come before.
+pub(super) const FIRST: &str = "stop_admitting";
 
 type Run = fn(&Arc<Shared>, &SafeContext<'_>) -> Result<()>;
 
@@ -23,17 +27,22 @@ struct Stage {
 pub(super) fn add(shared: &Arc<Shared>) -> Result<()> {
     let failsafe = &shared.heal.failsafe;
     let policy = failsafe.policy();
-    let stages: [(&'static str, u64, Run); 4] = [
-        ("stop_admitting", policy.admit_ms, stop_admitting),
-        ("drain", policy.drain_ms, drain),
-        ("flush", policy.flush_ms, flush),
-        ("dump", policy.dump_ms, super::bundle::dump),
-    ];
-    for (name, ms, run) in stages {
-        let within = Duration::from_millis(ms);
+    let runs: [Run; 4] = [stop_admitting, drain, flush, super::bundle::dump];
+    for ((name, within), run) in times(&policy).into_iter().zip(runs) {
         failsafe.add(Arc::new(Stage { name, within, run, shared: Arc::downgrade(shared) }))?;
     }
     Ok(())
+}
+
+/// The kernel's stages in order, and the time that each has.
+pub(super) fn times(policy: &FailsafePolicy) -> [(&'static str, Duration); 4] {
+    [
+        (FIRST, policy.admit_ms),
+        ("drain", policy.drain_ms),
+        ("flush", policy.flush_ms),
+        ("dump", policy.dump_ms),
+    ]
+    .map(|(name, ms)| (name, Duration::from_millis(ms)))
 }
 
 impl FailsafeStage for Stage {

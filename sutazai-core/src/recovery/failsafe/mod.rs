@@ -32,6 +32,8 @@
 //! [`total_ms`](FailsafePolicy::total_ms) and what the operating system needs to start a thread. Stages
 //! are told of real time, also where the kernel's is virtual: this is for when nothing works as it
 //! should. No thread is started before it is triggered, but for the one that waits for SIGTERM.
+//!
+//! Panics and SIGTERM belong to the process: [`forked`] is for hosts that fork.
 
 mod bundle;
 mod hook;
@@ -45,6 +47,8 @@ pub use bundle::write_bundle;
 pub use policy::FailsafePolicy;
 pub use run::{Failsafe, FailsafeStatus, OnSafe, SafeState, Trigger, TriggerKind};
 pub use sequence::{StageOutcome, StageReport};
+#[cfg(unix)]
+pub use signal::forked;
 
 #[cfg(test)]
 mod tests;

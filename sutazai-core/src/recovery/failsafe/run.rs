@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
@@ -59,6 +59,11 @@ impl Trigger {
     /// By the host.
     pub fn host(reason: impl Into<String>) -> Self {
         Self::new(TriggerKind::Host, reason)
+    }
+
+    /// By a panic that nobody catches, or what is one in the host's language.
+    pub fn panic(reason: impl Into<String>) -> Self {
+        Self::new(TriggerKind::Panic, reason)
     }
 
     /// By a critical error.
@@ -122,7 +127,9 @@ pub type OnSafe = Arc<dyn Fn(&FailsafeStatus) + Send + Sync>;
 pub struct Failsafe(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    pub(super) policy: FailsafePolicy,
+    policy: ArcSwap<FailsafePolicy>,
+    /// What becomes of panics.
+    pub(super) hook: super::hook::Hook,
     stages: Mutex<Vec<Stage>>,
     triggered: AtomicBool,
     status: Mutex<FailsafeStatus>,
@@ -146,7 +153,8 @@ impl Failsafe {
         policy.check()?;
         let status = FailsafeStatus { total_ms: policy.total_ms, ..FailsafeStatus::default() };
         Ok(Self(Arc::new(Inner {
-            policy,
+            policy: ArcSwap::from_pointee(policy),
+            hook: super::hook::Hook::default(),
             stages: Mutex::default(),
             triggered: AtomicBool::new(false),
             status: Mutex::new(status),
@@ -158,20 +166,54 @@ impl Failsafe {
     /// Adds a stage, after those that are there.
     ///
     /// # Errors
-    /// [`Code::ALREADY_EXISTS`] for a name that is taken; [`Code::SAFE_STATE`] once it is triggered.
+    /// [`Code::ALREADY_EXISTS`] for a name that is taken, [`Code::INVALID`] for an empty one;
+    /// [`Code::SAFE_STATE`] once it is triggered.
     pub fn add(&self, stage: Arc<dyn FailsafeStage>) -> Result<()> {
+        self.insert(stage, |stages| Ok(stages.len()))
+    }
+
+    /// Adds a stage right before the one of this name.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add), and [`Code::NOT_FOUND`] when there is none of this name.
+    pub fn add_before(&self, before: &str, stage: Arc<dyn FailsafeStage>) -> Result<()> {
+        self.insert(stage, |stages| place(stages, before))
+    }
+
+    fn insert(
+        &self,
+        stage: Arc<dyn FailsafeStage>,
+        at: impl FnOnce(&[Stage]) -> Result<usize>,
+    ) -> Result<()> {
         let (name, within) = (stage.name().to_owned(), stage.within());
-        let mut stages = self.0.stages.lock();
-        if self.is_triggered() {
-            return Err(Error::new(Code::SAFE_STATE, "the safe state is taken already")
-                .operation("recovery.failsafe"));
+        if name.is_empty() {
+            return Err(
+                Error::new(Code::INVALID, "a stage needs a name").operation("recovery.failsafe")
+            );
         }
+        let mut stages = self.0.stages.lock();
+        self.0.still_armed()?;
         if stages.iter().any(|there| there.name == name) {
             return Err(Error::new(Code::ALREADY_EXISTS, "there is a stage of this name")
                 .operation("recovery.failsafe")
                 .with("stage", name));
         }
-        stages.push(Stage { name, within, stage });
+        let at = at(&stages)?;
+        stages.insert(at, Stage { name, within, stage });
+        Ok(())
+    }
+
+    /// Gives the stage of this name so much time from here on.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] when there is none; [`Code::SAFE_STATE`] once it is triggered.
+    pub fn set_within(&self, stage: &str, within: Duration) -> Result<()> {
+        let mut stages = self.0.stages.lock();
+        self.0.still_armed()?;
+        let at = place(&stages, stage)?;
+        if let Some(stage) = stages.get_mut(at) {
+            stage.within = within;
+        }
         Ok(())
     }
 
@@ -204,7 +246,7 @@ impl Failsafe {
 
     /// Takes the safe state if this error is a reason to, by the policy; says whether it did.
     pub fn observe(&self, error: &Error) -> bool {
-        self.0.policy.is_reason(error) && self.trigger(Trigger::critical(error.clone()))
+        self.0.policy.load().is_reason(error) && self.trigger(Trigger::critical(error.clone()))
     }
 
     /// Whether the safe state is taken, or being taken.
@@ -238,8 +280,24 @@ impl Failsafe {
     }
 
     /// The policy.
-    pub fn policy(&self) -> &FailsafePolicy {
-        &self.0.policy
+    pub fn policy(&self) -> Arc<FailsafePolicy> {
+        self.0.policy.load_full()
+    }
+
+    /// Takes another policy from here on. Who listens for panics and SIGTERM, and the times of single
+    /// stages, are not changed by it: see [`install_panic_hook`](Self::install_panic_hook),
+    /// [`watch_sigterm`](Self::watch_sigterm), [`set_within`](Self::set_within).
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that is not valid, [`Code::SAFE_STATE`] once it is triggered; the
+    /// old one stays.
+    pub fn set_policy(&self, policy: FailsafePolicy) -> Result<()> {
+        policy.check()?;
+        let mut status = self.0.status.lock();
+        self.0.still_armed()?;
+        status.total_ms = policy.total_ms;
+        self.0.policy.store(Arc::new(policy));
+        Ok(())
     }
 
     /// Hears of the safe state, in the place of who did before.
@@ -249,10 +307,18 @@ impl Failsafe {
 }
 
 impl Inner {
+    fn still_armed(&self) -> Result<()> {
+        if !self.triggered.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Error::new(Code::SAFE_STATE, "the safe state is taken already")
+            .operation("recovery.failsafe"))
+    }
+
     fn sequence(&self, began: Moment) -> Sequence {
         let stages = self.stages.lock();
         let names = stages.iter().map(|stage| (stage.name.clone(), stage.within)).collect();
-        Sequence::new(names, Duration::from_millis(self.policy.total_ms), began)
+        Sequence::new(names, Duration::from_millis(self.policy.load().total_ms), began)
     }
 
     fn take(&self, trigger: &Trigger, began: Moment) {
@@ -282,6 +348,15 @@ impl Inner {
             let _ = contain::catch(|| told(&status));
         }
     }
+}
+
+/// Where the stage of this name stands.
+fn place(stages: &[Stage], name: &str) -> Result<usize> {
+    stages.iter().position(|stage| stage.name == name).ok_or_else(|| {
+        Error::new(Code::NOT_FOUND, "there is no stage of this name")
+            .operation("recovery.failsafe")
+            .with("stage", name)
+    })
 }
 
 /// Runs a stage on a thread of its own, and leaves it behind when its time is up.

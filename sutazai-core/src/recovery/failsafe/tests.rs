@@ -125,6 +125,51 @@ fn two_stages_do_not_have_one_name() {
     assert_eq!(failsafe.add(Arc::new(again)).unwrap_err().code(), Code::ALREADY_EXISTS);
 }
 
+#[test]
+fn a_stage_is_put_before_another_and_given_another_time() {
+    let work = |name| Stage { name, within: LONG, began: unbounded().0, work: Box::new(|| Ok(())) };
+    let (failsafe, _) = failsafe(LONG, vec![("last", LONG, Box::new(|| Ok(())))]);
+    failsafe.add_before("last", Arc::new(work("first"))).unwrap();
+    failsafe.add_before("last", Arc::new(work("second"))).unwrap();
+    let refused = |error: Result<()>| error.unwrap_err().code();
+    assert_eq!(refused(failsafe.add_before("none", Arc::new(work("third")))), Code::NOT_FOUND);
+    assert_eq!(refused(failsafe.add_before("last", Arc::new(work("first")))), Code::ALREADY_EXISTS);
+    assert_eq!(refused(failsafe.add(Arc::new(work("")))), Code::INVALID);
+    assert_eq!(refused(failsafe.set_within("none", LONG)), Code::NOT_FOUND);
+    let (_open, never) = bounded::<()>(0);
+    let hangs: Work = Box::new(move || {
+        let _ = never.recv();
+        Ok(())
+    });
+    let hangs = Stage { name: "hangs", within: LONG, began: unbounded().0, work: hangs };
+    failsafe.add_before("last", Arc::new(hangs)).unwrap();
+    failsafe.set_within("hangs", Duration::from_millis(20)).unwrap();
+    failsafe.trigger(Trigger::host("now"));
+    let stages = failsafe.wait(LONG).stages;
+    let names: Vec<_> = stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(names, ["first", "second", "hangs", "last"]);
+    assert_eq!(stages[2].outcome, StageOutcome::TimedOut);
+    assert_eq!(refused(failsafe.set_within("last", LONG)), Code::SAFE_STATE);
+}
+
+#[test]
+fn the_policy_changes_until_it_is_taken() {
+    let (failsafe, _) = failsafe(LONG, vec![]);
+    let policy = |total_ms, on_critical| FailsafePolicy {
+        total_ms,
+        on_critical,
+        ..FailsafePolicy::default()
+    };
+    assert_eq!(failsafe.set_policy(policy(0, true)).unwrap_err().code(), Code::INVALID);
+    failsafe.set_policy(policy(7, false)).unwrap();
+    assert!(!failsafe.observe(&Error::new(Code::INTERNAL, "broken")));
+    assert_eq!((failsafe.status().total_ms, failsafe.policy().total_ms), (7, 7));
+    failsafe.set_policy(policy(8, true)).unwrap();
+    assert!(failsafe.observe(&Error::new(Code::INTERNAL, "broken")));
+    assert_eq!(failsafe.set_policy(policy(9, true)).unwrap_err().code(), Code::SAFE_STATE);
+    assert_eq!(failsafe.wait(LONG).total_ms, 8);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
