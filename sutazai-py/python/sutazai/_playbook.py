@@ -114,7 +114,7 @@ class Playbook(TypedDict):
     name: str
     when: Condition
     action: str
-    """`degrade`, `quarantine`, `release`, `publish`, `failsafe`, or one of the host's."""
+    """One of the kernel's or of the program's own, which `kernel.playbooks.actions()` lists."""
     params: NotRequired[Any]
     """A text `$/…` in them stands for what the event has at this JSON pointer, `$subject` for its
     subject."""
