@@ -375,6 +375,11 @@ typedef struct sutazai_ticket sutazai_ticket;
 typedef struct sutazai_value sutazai_value;
 
 /**
+ * One life of a loop; the callback's until it returns.
+ */
+typedef struct sutazai_worker_life sutazai_worker_life;
+
+/**
  * Text that the library gave away: UTF-8 (JSON, mostly), `len` bytes. A NUL stands behind the last
  * one and is not counted. Freed by `sutazai_buffer_free`, whatever it came from.
  */
@@ -811,6 +816,58 @@ typedef struct sutazai_stage_table {
      */
     struct sutazai_error *(*run)(void *user, const struct sutazai_safe_call *call);
 } sutazai_stage_table;
+
+/**
+ * A message that a child has in hand. Everything is valid until the callback returns.
+ */
+typedef struct sutazai_worker_message {
+    /**
+     * The path of the child: `main>workers>reviewer`.
+     */
+    struct sutazai_str child;
+    /**
+     * What it says, as JSON.
+     */
+    struct sutazai_str body;
+    /**
+     * Its number within the child's mailbox.
+     */
+    uint64_t id;
+    /**
+     * How often it was in hand when its child came down.
+     */
+    uint64_t kills;
+} sutazai_worker_message;
+
+/**
+ * What children of trees of supervisors do: one of `run` and `handle`. Callbacks must not throw or
+ * longjmp, and may run at the same time for several children.
+ */
+typedef struct sutazai_worker_table {
+    /**
+     * `sizeof(sutazai_worker_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * A loop, on a thread of the child's own, until it is done or `sutazai_worker_wait` says that it is
+     * told to stop. Answers NULL, or an error, which the library frees: the child has failed.
+     */
+    struct sutazai_error *(*run)(void *user, const struct sutazai_worker_life *life);
+    /**
+     * Does a message; one after the other, on the kernel's pool. Answers NULL, or an error, which the
+     * library frees: the child comes down. The message goes back to its place for the next life; when
+     * it brings that one down too, it is set aside.
+     */
+    struct sutazai_error *(*handle)(void *user, const struct sutazai_worker_message *message);
+} sutazai_worker_table;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1745,6 +1802,42 @@ struct sutazai_error *sutazai_failsafe_stage_add(struct sutazai_kernel *kernel,
                                                  const char *description,
                                                  size_t description_len,
                                                  const struct sutazai_stage_table *table);
+
+/**
+ * Registers what children of trees can do. `description` is JSON: `name`, by which children name it
+ * (`does`), and for `handle` optionally `mailbox` (`capacity`, `overflow`, `kills`, `poison_capacity`).
+ * The operation `recovery.tree_add` adds a tree, `recovery.mailbox_push` gives a child a message. The
+ * table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`, also for a table with both callbacks or none; `SUTAZAI_BASE_ALREADY_EXISTS`.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size`
+ * says.
+ */
+struct sutazai_error *sutazai_worker_add(struct sutazai_kernel *kernel,
+                                         const char *description,
+                                         size_t description_len,
+                                         const struct sutazai_worker_table *table);
+
+/**
+ * Pauses for `ms` milliseconds, or until the child is told to stop; says whether it was. 0 only asks.
+ * True for NULL.
+ *
+ * Pointers:
+ * `life` is NULL, or what the callback that runs was given.
+ */
+bool sutazai_worker_wait(const struct sutazai_worker_life *life,
+                         uint64_t ms);
+
+/**
+ * The path of the child, `main>workers>reviewer`, valid until the callback returns; empty for NULL.
+ *
+ * Pointers:
+ * `life` is NULL, or what the callback that runs was given.
+ */
+struct sutazai_str sutazai_worker_child(const struct sutazai_worker_life *life);
 
 /**
  * Writes a record to the kernel's log, unless its filter says otherwise. `target` says which part of

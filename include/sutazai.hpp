@@ -232,6 +232,35 @@ struct SafeCall {
           within(static_cast<milliseconds::rep>(call.within_ms)) {}
 };
 
+/// One life of a supervised loop, until it returns.
+class WorkerLife {
+  public:
+    explicit WorkerLife(const sutazai_worker_life *life) noexcept : life_(life) {}
+
+    /// The path of the child: `main>workers>reviewer`.
+    std::string_view child() const noexcept { return detail::view(sutazai_worker_child(life_)); }
+    /// Pauses for so long, or until it is told to stop; says whether it was.
+    bool wait(milliseconds pause) const noexcept {
+        const auto count = pause.count();
+        return sutazai_worker_wait(life_, count < 0 ? 0 : static_cast<uint64_t>(count));
+    }
+
+  private:
+    const sutazai_worker_life *life_;
+};
+
+/// A message that a supervised child has in hand; what it views lives until the handler returns.
+struct WorkerMessage {
+    /// The path of the child.
+    std::string_view child;
+    /// JSON.
+    std::string_view body;
+    /// Its number within the child's mailbox.
+    uint64_t id;
+    /// How often it was in hand when its child came down.
+    uint64_t kills;
+};
+
 /// What an agent is asked to do; lives as long as the Reply that came with it.
 class Task {
   public:
@@ -762,6 +791,48 @@ class Kernel {
         };
         check(sutazai_failsafe_stage_add(kernel_.get(), description.data(), description.size(),
                                          &table));
+    }
+
+    /// Registers a loop for children of trees of supervisors: `run(const WorkerLife &)` works until it
+    /// is done or told to stop. See sutazai_worker_add for the description.
+    template <typename F>
+    void worker(std::string_view description, F run) {
+        auto state = std::make_unique<F>(std::move(run));
+        sutazai_worker_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<F>;
+        table.run = [](void *user, const sutazai_worker_life *life) -> sutazai_error * {
+            try {
+                (*static_cast<F *>(user))(WorkerLife(life));
+                return nullptr;
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_worker_add(kernel_.get(), description.data(), description.size(), &table));
+    }
+
+    /// Registers what children of trees do with messages: `handle(const WorkerMessage &)`. See
+    /// sutazai_worker_add for the description.
+    template <typename F>
+    void message_worker(std::string_view description, F handle) {
+        auto state = std::make_unique<F>(std::move(handle));
+        sutazai_worker_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<F>;
+        table.handle = [](void *user, const sutazai_worker_message *message) -> sutazai_error * {
+            try {
+                (*static_cast<F *>(user))(WorkerMessage{detail::view(message->child),
+                                                        detail::view(message->body), message->id,
+                                                        message->kills});
+                return nullptr;
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_worker_add(kernel_.get(), description.data(), description.size(), &table));
     }
 
     /// Provides a value by name. `f` builds it when it is first asked for; it returns the value, or

@@ -15,7 +15,8 @@ use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Manual;
 use sutazai_core::base::ticket::{Reply, Ticket};
 use sutazai_core::kernel::Kernel;
-use sutazai_core::port::{Agent, AgentCard, Outcome, Task};
+use sutazai_core::port::{Agent, AgentCard, Outcome, Task, WorkerMessage};
+use sutazai_core::recovery::supervise::mailbox::MailboxPolicy;
 use sutazai_core::surface::{self, Surface};
 use sutazai_core::{Class, Code, Error, Result};
 
@@ -46,6 +47,7 @@ struct Given {
     clock: String,
     seed: u64,
     agents: Vec<String>,
+    workers: Vec<String>,
     start: bool,
     data_dir: bool,
     before: Vec<Step>,
@@ -71,6 +73,7 @@ impl Default for Given {
             clock: "virtual".into(),
             seed: 1,
             agents: Vec::new(),
+            workers: Vec::new(),
             start: true,
             data_dir: false,
             before: Vec::new(),
@@ -130,6 +133,18 @@ impl Bench {
             builder = builder.agent(TestAgent { name: name.clone(), held: Mutex::default() });
         }
         let kernel = builder.build().unwrap();
+        for name in &given.workers {
+            let fails = name == "crash";
+            assert!(fails || name == "note", "no test worker is called {name}");
+            let work = move |_: &WorkerMessage<'_>| -> Result<()> {
+                if fails {
+                    return Err(Error::new(Code::AGENT_FAILED, "failed on purpose"));
+                }
+                Ok(())
+            };
+            let policy = MailboxPolicy::default();
+            kernel.workers().add_messages(name, policy, Arc::new(work)).unwrap();
+        }
         if given.start {
             kernel.start().unwrap();
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     "version",
     "error",
     "buffer",
@@ -31,6 +31,7 @@ const SECTIONS: [&str; 18] = [
     "guard",
     "playbook",
     "failsafe",
+    "worker",
     "log",
 ];
 

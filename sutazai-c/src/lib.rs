@@ -42,6 +42,7 @@ mod ticket;
 #[cfg(feature = "uniffi")]
 mod uniffi;
 mod version;
+mod worker;
 
 #[cfg(feature = "uniffi")]
 ::uniffi::setup_scaffolding!("sutazai_kernel");

@@ -85,7 +85,8 @@ fn changes_and_poison_are_told_of() {
     assert_eq!((&poisoned[0]["child"], &poisoned[0]["id"]), (&"main>one".into(), &1.into()));
     assert_eq!(poisoned[0]["kills"].as_array().unwrap().len(), 2);
     let exits = payloads(&mut changes);
-    let exits = exits.iter().filter(|change| change["to"] == "exited" && change["path"] == "main>one");
+    let exits =
+        exits.iter().filter(|change| change["to"] == "exited" && change["path"] == "main>one");
     assert_eq!(exits.clone().count(), 2);
     assert!(exits.clone().all(|exit| exit["error"]["message"] == "on purpose"), "{exits:?}");
     // Two restarts are allowed, and the third ends the tree.

@@ -23,6 +23,7 @@ use sutazai_core::kernel::inject::Lifetime;
 use sutazai_core::kernel::{Kernel as Core, Phase};
 use sutazai_core::observe::log::SinkId;
 use sutazai_core::port::{AgentCard, Outcome, RunMode, Task};
+use sutazai_core::recovery::supervise::mailbox::MailboxPolicy;
 use sutazai_core::recovery::{FeatureMode, SafeState, Saga, SagaPolicy, StepPolicy, Trigger};
 use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
@@ -39,6 +40,7 @@ use crate::log::{self, Relay};
 use crate::pending::{Pending, Source};
 use crate::saga::PythonStep;
 use crate::ticket::Ticket;
+use crate::worker::PythonWorker;
 use crate::{argument, convert, error, wait};
 
 /// The native half of `sutazai.Kernel`.
@@ -491,6 +493,28 @@ impl Kernel {
         inner.hold(&action);
         py.detach(|| inner.core().recovery().add_action(action))
             .map_err(|error| error::raise(py, &error))
+    }
+
+    /// A loop; with the policy of a mailbox, what is done with messages.
+    fn _add_worker(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        function: Py<PyAny>,
+        mailbox: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?;
+        let policy: Option<MailboxPolicy> =
+            mailbox.map(|policy| read_policy(py, &policy)).transpose()?;
+        let worker = Arc::new(PythonWorker::new(function));
+        inner.hold(&worker);
+        let workers = inner.core().workers();
+        let added = match policy {
+            None => workers.add(name, worker),
+            Some(policy) => workers.add_messages(name, policy, worker),
+        };
+        added.map_err(|error| error::raise(py, &error))
     }
 
     fn _add_stage(

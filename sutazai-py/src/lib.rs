@@ -28,6 +28,7 @@ mod saga;
 mod task;
 mod ticket;
 mod wait;
+mod worker;
 
 use pyo3::prelude::*;
 
@@ -58,6 +59,8 @@ mod _sutazai {
     use crate::task::Task;
     #[pymodule_export]
     use crate::ticket::Ticket;
+    #[pymodule_export]
+    use crate::worker::Life;
 
     use pyo3::prelude::*;
 

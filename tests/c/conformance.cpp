@@ -38,6 +38,20 @@ static void add_agent(sutazai::Kernel &kernel, const std::string &name) {
     }
 }
 
+/// The test workers.
+static void add_worker(sutazai::Kernel &kernel, const std::string &name) {
+    const std::string description = json{{"name", name}}.dump();
+    if (name == "note") {
+        kernel.message_worker(description, [](const sutazai::WorkerMessage &) {});
+    } else if (name == "crash") {
+        kernel.message_worker(description, [](const sutazai::WorkerMessage &) {
+            throw std::runtime_error("failed on purpose");
+        });
+    } else {
+        throw std::runtime_error("no test worker is called " + name);
+    }
+}
+
 /// A directory that is removed again.
 struct TempDir {
     std::filesystem::path path;
@@ -61,6 +75,10 @@ class Bench {
         const json agents = given.value("agents", json::array());
         for (const json &name : agents) {
             add_agent(kernel_, name.get<std::string>());
+        }
+        const json workers = given.value("workers", json::array());
+        for (const json &name : workers) {
+            add_worker(kernel_, name.get<std::string>());
         }
         if (given.value("start", true)) kernel_.start();
     }

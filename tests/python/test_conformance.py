@@ -57,6 +57,18 @@ def filled(value: Any, saved: dict[str, Any]) -> Any:
     return value
 
 
+def add_worker(kernel: Kernel, kind: str) -> None:
+    """One of the test workers."""
+
+    def note(_: object) -> None:
+        pass
+
+    def crash(_: object) -> None:
+        raise AgentError("failed on purpose", class_="transient")
+
+    kernel.supervision.message_worker({"note": note, "crash": crash}[kind])
+
+
 def pointed(document: Any, pointer: str) -> Any:
     """What a JSON pointer (RFC 6901) points at."""
     for token in pointer.split("/")[1:]:
@@ -117,6 +129,8 @@ def run(case: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         try:
             for kind in given.get("agents", []):
                 add_agent(kernel, kind, kept)
+            for kind in given.get("workers", []):
+                add_worker(kernel, kind)
             if given.get("start", True):
                 kernel.start()
             for step in given.get("before", []):

@@ -343,7 +343,7 @@ def test_a_manifest_guards_calls(tmp_path: Path) -> None:
     with sutazai.Kernel(manifest=manifest) as kernel:
         made = 0
 
-        @kernel.agent("work")
+        @kernel.agent
         def work(_: object) -> int:
             nonlocal made
             made += 1
@@ -357,7 +357,7 @@ def test_a_manifest_guards_calls(tmp_path: Path) -> None:
 def test_a_manifest_tells_what_is_wrong_with_its_guards(tmp_path: Path) -> None:
     manifest = tmp_path / "sutazai.toml"
     manifest.write_text("[recovery.guards.all]\nretri = {}\n")
-    with pytest.raises(sutazai.Error, match="did you mean \"retry\"") as raised:
+    with pytest.raises(sutazai.SutazaiError, match="did you mean \"retry\"") as raised:
         sutazai.Kernel(manifest=manifest)
     assert raised.value.location is not None
     assert raised.value.location.line == 2

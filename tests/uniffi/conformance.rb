@@ -27,6 +27,14 @@ class Hang < SutazaiKernel::AsyncAgent
   def handle(_task) = sleep
 end
 
+class Note < SutazaiKernel::MessageWorker
+  def handle(_message) = nil
+end
+
+class Crash < SutazaiKernel::MessageWorker
+  def handle(_message) = raise(SutazaiKernel.agent_failed('failed on purpose'))
+end
+
 def rooms
   Dir[File.join(FOLDER, '*.json')].sort.map { |path| JSON.parse(File.read(path)) }
 end
@@ -41,6 +49,10 @@ class Bench
     config[:data_dir] = folder if given['data_dir']
     @kernel = SutazaiKernel::Kernel.new(JSON.generate(config))
     given.fetch('agents', []).each { |name| add(name) }
+    workers = { 'note' => Note, 'crash' => Crash }
+    given.fetch('workers', []).each do |name|
+      @kernel.add_message_worker(name, workers.fetch(name).new)
+    end
     @kernel.start if given.fetch('start', true)
   end
 

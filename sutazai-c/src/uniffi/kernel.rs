@@ -13,6 +13,7 @@ use super::agent::{self, Agent, AsyncAgent};
 use super::error::KernelError;
 use super::event::{self, Listener, Subscription};
 use super::ticket::{Ticket, text};
+use super::worker::{self, MessageWorker, Worker};
 use crate::agent::card_of;
 use crate::config;
 use crate::fork::Home;
@@ -96,6 +97,27 @@ impl Kernel {
         let kernel = self.here()?.kernel();
         let runtime = Arc::downgrade(kernel.runtime());
         Ok(kernel.add_agent(agent::blocking(card_of(&card)?, agent, runtime))?)
+    }
+
+    /// Registers a loop for children of trees of supervisors, which name it (`does`). The operation
+    /// `recovery.tree_add` adds a tree.
+    pub fn add_worker(&self, name: String, worker: Box<dyn Worker>) -> Result<(), KernelError> {
+        Ok(self.here()?.kernel().workers().add(&name, Arc::new(worker::looped(worker)))?)
+    }
+
+    /// Registers what children of trees do with messages. `mailbox` is JSON: `capacity`, `overflow`,
+    /// `kills`, `poison_capacity`; each may be left out, and so may the whole text. The operation
+    /// `recovery.mailbox_push` gives a child a message.
+    #[uniffi::method(default(mailbox = ""))]
+    pub fn add_message_worker(
+        &self,
+        name: String,
+        worker: Box<dyn MessageWorker>,
+        mailbox: String,
+    ) -> Result<(), KernelError> {
+        let policy = worker::policy(&mailbox)?;
+        let worker = Arc::new(worker::messages(worker));
+        Ok(self.here()?.kernel().workers().add_messages(&name, policy, worker)?)
     }
 
     /// As `add_agent`, for one whose tasks wait without a thread.

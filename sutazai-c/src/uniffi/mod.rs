@@ -19,3 +19,4 @@ mod error;
 mod event;
 mod kernel;
 mod ticket;
+mod worker;

@@ -27,6 +27,7 @@ from sutazai._playbook import Playbooks
 from sutazai._plugins import plugins as _installed
 from sutazai._process import closed, opened
 from sutazai._saga import SagaStep
+from sutazai._supervise import Supervision
 from sutazai._saga import native as native_step
 from sutazai._sutazai import Event, Subscription
 
@@ -401,6 +402,11 @@ class Kernel(_sutazai.Kernel):
     def failsafe(self) -> Failsafe:
         """The way to the safe state."""
         return Failsafe(self)
+
+    @property
+    def supervision(self) -> Supervision:
+        """Trees whose children are started again, and messages that outlive them."""
+        return Supervision(self)
 
     def signal(self, name: str, value: float) -> bool:
         """Feeds a signal (load, health, a share of errors) to the rules of degradation and the playbooks;

@@ -19,6 +19,7 @@ __all__ = [
     "Subscription",
     "Task",
     "Ticket",
+    "WorkerLife",
     "_Bridge",
     "_Guard",
     "_GuardSteps",
@@ -40,6 +41,21 @@ def _close_gate() -> None: ...
 class _Bridge:
     def __new__(cls, target: weakref.ref[asyncio.AbstractEventLoop]) -> Self: ...
     def _drain(self) -> None: ...
+
+@final
+class WorkerLife:
+    """One life of a supervised loop."""
+
+    @property
+    def child(self) -> str:
+        """The path of the child: `main>workers>reviewer`."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+
+    def wait(self, timeout: float | timedelta) -> bool:
+        """Pauses for so many seconds, or until it is told to stop; says whether it was."""
 
 @final
 class _SharedParts:
@@ -160,6 +176,9 @@ class Kernel:
         schema: object,
         run: Callable[..., object],
         dry_run: Callable[..., object] | None,
+    ) -> None: ...
+    def _add_worker(
+        self, name: str, function: Callable[..., object], mailbox: dict[str, object] | None
     ) -> None: ...
     def _add_stage(
         self, name: str, within: float | timedelta, function: Callable[..., object]
