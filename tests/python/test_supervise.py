@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said() -> None:
         with pytest.raises(sutazai.SutazaiError, match="no worker of this name"):
             kernel.supervision.add("main", [{"id": "a"}])
         with pytest.raises(sutazai.SutazaiError, match="bogus"):
-            kernel.supervision.message_worker(print, mailbox={"bogus": 1})  # type: ignore[arg-type]
+            kernel.supervision.message_worker(print, mailbox={"bogus": 1})  # type: ignore[call-overload]
         with pytest.raises(sutazai.SutazaiError, match="no child of this path"):
             kernel.supervision.push("main>a", 1)
 

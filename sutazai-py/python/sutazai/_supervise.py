@@ -183,8 +183,12 @@ class Supervision:
     @overload
     def worker(self, function: _F, /) -> _F: ...
     @overload
-    def worker(self, *, name: str | None = None) -> Callable[[_F], _F]: ...
-    def worker(self, function: _F | None = None, /, *, name: str | None = None) -> Any:
+    def worker(
+        self, function: None = None, /, *, name: str | None = None
+    ) -> Callable[[_F], _F]: ...
+    def worker(
+        self, function: Callable[..., object] | None = None, /, *, name: str | None = None
+    ) -> object:
         """Registers a loop: `function(life)` runs on a thread of its child's own until it returns, or
         `life.wait(…)` says that it is told to stop. What it raises is a failure of the child."""
 
@@ -199,16 +203,21 @@ class Supervision:
     def message_worker(self, function: _F, /, *, mailbox: MailboxPolicy | None = None) -> _F: ...
     @overload
     def message_worker(
-        self, *, name: str | None = None, mailbox: MailboxPolicy | None = None
-    ) -> Callable[[_F], _F]: ...
-    def message_worker(
         self,
-        function: _F | None = None,
+        function: None = None,
         /,
         *,
         name: str | None = None,
         mailbox: MailboxPolicy | None = None,
-    ) -> Any:
+    ) -> Callable[[_F], _F]: ...
+    def message_worker(
+        self,
+        function: Callable[..., object] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        mailbox: MailboxPolicy | None = None,
+    ) -> object:
         """Registers what is done with messages: `function(message)`, one after the other. What it
         raises brings the child down; the message goes back to its place for the next life, and is set
         aside when it brings that one down too."""
