@@ -244,7 +244,8 @@ impl Shared {
     }
 
     /// As the rest of [`admit`](Self::admit), of a try whose agents have guards: an agent that its guard
-    /// leaves alone is passed over for another one with the skill. No try has longer than until `most`.
+    /// leaves alone, or that the last try failed on (`not`), is passed over for another one with the
+    /// skill, if there is one. No try has longer than until `most`.
     #[cfg(feature = "recovery")]
     pub(super) fn place_guarded(
         &self,
@@ -253,23 +254,30 @@ impl Shared {
         id: CallId,
         now: Moment,
         most: Moment,
+        not: Option<&str>,
     ) -> Result<(Admitted, Option<Steps>), Refusal> {
         let first = match self.route(task, now) {
             Ok(reservation) => reservation,
             Err(error) => return Err(Refusal { error, session: Some(session), entry: None }),
         };
-        let (reservation, steps) = match self.past_guard(&first) {
-            Ok(steps) => (first, steps),
-            Err(error) => match self.another(task, first.entry(), now) {
-                Some(other) => other,
-                None => {
-                    let error = error
-                        .operation("kernel.call")
-                        .with("skill", task.skill())
-                        .with("agent", first.entry().name());
-                    let entry = Some(Arc::clone(first.entry()));
-                    return Err(Refusal { error, session: Some(session), entry });
-                }
+        // What fails at once is the least loaded, and would get every try.
+        let again = not.is_some_and(|not| **first.entry().name() == *not);
+        let elsewhere = if again { self.another(task, first.entry(), now) } else { None };
+        let (reservation, steps) = match elsewhere {
+            Some(other) => other,
+            None => match self.past_guard(&first) {
+                Ok(steps) => (first, steps),
+                Err(error) => match self.another(task, first.entry(), now) {
+                    Some(other) => other,
+                    None => {
+                        let error = error
+                            .operation("kernel.call")
+                            .with("skill", task.skill())
+                            .with("agent", first.entry().name());
+                        let entry = Some(Arc::clone(first.entry()));
+                        return Err(Refusal { error, session: Some(session), entry });
+                    }
+                },
             },
         };
         let mut admitted = self.place(task, session, reservation, id, now)?;

@@ -37,6 +37,8 @@ struct State {
     /// The try that is under way: its agent, the agent's guard, when it has one, and how to end it.
     agent: Option<Arc<str>>,
     agents: Option<Steps>,
+    /// The agent that the last try failed on: the next goes to another, if there is one.
+    failed_on: Option<Arc<str>>,
     running: Option<Settler<Outcome>>,
     /// The wait for the next try. It holds this call, which holds the kernel: whoever ends the call takes
     /// it back.
@@ -103,6 +105,7 @@ impl Shared {
                 steps,
                 agent: None,
                 agents: None,
+                failed_on: None,
                 running: None,
                 timer: None,
             }),
@@ -138,9 +141,10 @@ impl Pursuit {
         let id = CallId(shared.ids.next());
         let task = self.task.clone();
         let session = self.session.clone();
-        let placed =
-            super::caught(|| Ok(shared.place_guarded(&task, session, id, now, self.deadline)))
-                .unwrap_or_else(|error| Err(Refusal::early(error)));
+        let not = self.state.lock().failed_on.take();
+        let place =
+            || Ok(shared.place_guarded(&task, session, id, now, self.deadline, not.as_deref()));
+        let placed = super::caught(place).unwrap_or_else(|error| Err(Refusal::early(error)));
         let ticket = match placed {
             Ok((placed, agents)) => {
                 let mut state = self.state.lock();
@@ -216,7 +220,11 @@ impl Pursuit {
             }
             Next::Retry(wait) => {
                 self.shared.kept.retried();
-                self.state.lock().steps = Some(steps);
+                {
+                    let mut state = self.state.lock();
+                    state.steps = Some(steps);
+                    state.failed_on = agent;
+                }
                 let runtime = Arc::clone(&self.shared.runtime);
                 let at = runtime.now() + wait;
                 // A timer must not block, and an agent may.
