@@ -209,6 +209,8 @@ fn flaky_fails_as_it_should_and_the_guard_holds() {
     assert!(count(&flaky["failed"]) >= 15, "{flaky:#}");
     assert_eq!(flaky["retries"], flaky["failed"]);
     assert!(count(&flaky["breaker"]["opened"]) >= 1, "{flaky:#}");
+    // A breaker that opens sets it apart for a while.
+    assert!(count(&flaky["isolation"]["quarantined"]) >= 1, "{flaky:#}");
     let tries = count(&flaky["calls"]) + count(&agent(&report, "spare")["calls"]);
     assert_eq!(tries, 400 + count(&flaky["failed"]));
     assert_eq!(agent(&report, "spare")["failed"], 0);

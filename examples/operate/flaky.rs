@@ -1,7 +1,8 @@
 //! The agent `flaky`: fails one call in five, hangs in one of a hundred, and is down altogether for a
 //! while. And `spare`, which can do the same and does it well. What the guard is for: calls that fail
 //! are tried again, on the other agent if need be; while flaky is down its breaker keeps calls off it,
-//! and lets them back when it works again.
+//! and lets them back when it works again. And what isolation and playbooks are for: a breaker that opens
+//! sets flaky apart for a moment, in which nobody is sent there; then it is probed and let in again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::ticket;
 use sutazai_core::kernel::{CallsTo, Kernel};
 use sutazai_core::port::AgentCard;
+use sutazai_core::recovery::GuardPolicy;
 use sutazai_core::{Code, Error, Result};
 
 /// The skill of both.
@@ -56,6 +58,32 @@ pub fn spare(runtime: Arc<dyn Runtime>) -> FnAgent {
     })
 }
 
+/// Has flaky set apart for a while when its breaker opens, at most a few times a run.
+pub fn heal(kernel: &Kernel) -> Result<()> {
+    let recovery = kernel.recovery();
+    // Nobody is set apart for how calls went: the breaker says enough of flaky, and the others are to be
+    // heard to the end.
+    recovery.set_isolate_policy(read(serde_json::json!({
+        "crash_loop": {"crashes": 0},
+        "error_storm": {"failure_rate": 0.0, "slow_rate": 0.0},
+        "readmit_after": 2,
+    }))?)?;
+    recovery.set_playbooks(read(serde_json::json!({"playbooks": [{
+        "name": "set flaky apart",
+        "when": {"event": {
+            "subject": "recovery.breaker.changed",
+            "fields": [
+                {"at": "/agent", "op": "eq", "value": "flaky"},
+                {"at": "/to", "op": "eq", "value": "open"},
+            ],
+        }},
+        "action": "quarantine",
+        "params": {"target": "$/agent", "for_ms": 50},
+        "cooldown_ms": 500,
+        "max_actions": 5,
+    }]}))?)
+}
+
 /// Puts a guard around the calls of their skill.
 pub fn guard(kernel: &Kernel) -> Result<()> {
     let policy = serde_json::json!({
@@ -65,9 +93,11 @@ pub fn guard(kernel: &Kernel) -> Result<()> {
         "budget": {"capacity": 50, "per_success": 0.5},
         "breaker": {"consecutive": 6, "failure_rate": 0.7, "open_ms": 10, "open_max_ms": 40, "close_after": 5},
     });
-    let policy = serde_json::from_value(policy)
-        .map_err(|e| Error::new(Code::INVALID, "not a guard's policy").because(e))?;
-    kernel.guard(CallsTo::Skill(SKILL.to_owned()), Some(policy))
+    kernel.guard(CallsTo::Skill(SKILL.to_owned()), Some(read::<GuardPolicy>(policy)?))
+}
+
+fn read<T: serde::de::DeserializeOwned>(policy: serde_json::Value) -> Result<T> {
+    serde_json::from_value(policy).map_err(|e| Error::new(Code::INVALID, "not a policy").because(e))
 }
 
 async fn after(runtime: &Arc<dyn Runtime>, time: Duration) {

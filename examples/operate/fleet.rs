@@ -51,6 +51,7 @@ pub fn assemble(kernel: &Kernel, options: &Options) -> Result<Vec<Member>> {
     let runtime = kernel.runtime().clone();
     let measure = kernel.add_agent(measure::agent(runtime.clone(), most));
     flaky::guard(kernel)?;
+    flaky::heal(kernel)?;
     let spare = kernel.add_agent(flaky::spare(runtime.clone()));
     Ok(vec![
         Member::new("secrets", "find-secrets", true, kernel.add_agent(secrets::agent(most)?)),

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use console::{Style, style};
 use serde::Serialize;
-use sutazai_core::recovery::BreakerState;
+use sutazai_core::recovery::{BreakerState, IsolateState};
 
 use super::findings::Findings;
 use super::options::Options;
@@ -394,6 +394,14 @@ fn guarded(row: &Row) -> String {
             BreakerState::HalfOpen => "and probes it",
         };
         text += &format!("; breaker opened {}×, {state}", breaker.opened);
+    }
+    if let Some(isolation) = &row.isolation {
+        let state = match isolation.state {
+            IsolateState::Healthy | IsolateState::Suspect => "and let in again",
+            IsolateState::Quarantined => "and still is",
+            IsolateState::Probing => "and is being probed",
+        };
+        text += &format!("; quarantined {}×, {state}", isolation.quarantined);
     }
     text
 }

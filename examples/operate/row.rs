@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 use sutazai_core::agent::{AgentState, AgentView};
 use sutazai_core::kernel::Kernel;
-use sutazai_core::recovery::BreakerStatus;
+use sutazai_core::recovery::{BreakerStatus, EntryState, IsolateState};
 
 use super::board::Lane;
 use super::fleet::Member;
@@ -35,8 +35,35 @@ pub struct Row {
     pub retries: Option<u64>,
     /// Its circuit breaker, if it has one.
     pub breaker: Option<BreakerStatus>,
+    /// How often it was set apart, and where it stands, if it ever was.
+    pub isolation: Option<Isolation>,
     /// Why it was not there, or not all of it to the end.
     pub missing: Option<String>,
+}
+
+/// An agent that was set apart.
+#[derive(Serialize)]
+pub struct Isolation {
+    /// How often.
+    pub quarantined: usize,
+    /// Where it stands now.
+    pub state: IsolateState,
+}
+
+impl Isolation {
+    fn of(agent: &str, kernel: &Kernel) -> Option<Self> {
+        let recovery = kernel.recovery();
+        let targets = recovery.targets();
+        let state = targets.iter().find(|target| &*target.target == agent)?.state;
+        let done = recovery.playbooks().record(usize::MAX);
+        let quarantined = done
+            .iter()
+            .filter(|entry| matches!(entry.state, EntryState::Done { .. }))
+            .filter(|entry| &*entry.action == "quarantine")
+            .filter(|entry| entry.params.value().is_ok_and(|params| params["target"] == agent))
+            .count();
+        (quarantined > 0).then_some(Self { quarantined, state })
+    }
 }
 
 impl Row {
@@ -64,6 +91,7 @@ impl Row {
             p99_ns: latencies().map(|latency| latency.p99_ns).max(),
             restarts: sum(|view| view.restarts),
             retries: if member.stands_in { None } else { retries(member, kernel) },
+            isolation: Isolation::of(member.name, kernel),
             breaker: kernel.guard_of(member.name).and_then(|guard| guard.status().breaker),
             missing,
         }

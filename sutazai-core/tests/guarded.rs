@@ -73,6 +73,29 @@ fn a_call_is_tried_again_with_one_answer_for_its_caller() {
 }
 
 #[test]
+fn another_try_goes_to_another_agent() {
+    let (time, kernel) = kernel();
+    // What fails at once has the fewest tasks, and would be chosen each time.
+    let bad = add(&kernel, "bad", |_| Err(busy()));
+    let good = add(&kernel, "good", |_| Ok(Payload::from("done")));
+    let retry = r#"{"retry": {"base_ms": 10, "jitter": "none"}, "budget": {"capacity": 100}}"#;
+    kernel.guard(CallsTo::All, policy(retry)).unwrap();
+    for _ in 0..20 {
+        let mut ticket = kernel.call(Task::new("work", "x"));
+        time.advance(ms(10));
+        assert_eq!(ticket.try_take().unwrap().unwrap().output, Payload::from("done"));
+    }
+    assert!(bad.load(Ordering::SeqCst) > 0);
+    assert_eq!(good.load(Ordering::SeqCst), 20);
+    // With no other there it is the same one again.
+    kernel.remove_agent("good", ms(0)).unwrap();
+    let mut ticket = kernel.call(Task::new("work", "x"));
+    time.advance(ms(1_000));
+    let error = ticket.try_take().unwrap().unwrap_err();
+    assert!(error.context().any(|pair| pair == ("attempts", "5")), "{error:?}");
+}
+
+#[test]
 fn another_agent_takes_over_where_one_is_left_alone() {
     let (time, kernel) = kernel();
     let bad = add(&kernel, "bad", |_| Err(busy()));
