@@ -100,8 +100,9 @@ impl Grammar {
     }
 }
 
-/// Puts the schema of a section under its name, its definitions among the others.
+/// Puts the schema of a section under its name, its definitions among the others, as `section.Name`.
 fn nest(schema: &mut Value, name: &'static str, mut section: Value) {
+    prefix(&mut section, name);
     let Some(object) = section.as_object_mut() else { return };
     object.remove("$schema");
     let definitions = object.remove("$defs");
@@ -109,10 +110,29 @@ fn nest(schema: &mut Value, name: &'static str, mut section: Value) {
     if let Some(Value::Object(definitions)) = definitions {
         let all = outer.entry("$defs").or_insert_with(|| serde_json::json!({}));
         if let Some(all) = all.as_object_mut() {
-            all.extend(definitions);
+            all.extend(
+                definitions.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)),
+            );
         }
     }
     if let Some(properties) = outer.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert(name.to_owned(), section);
+    }
+}
+
+/// Has references lead to definitions whose names begin with the section's.
+fn prefix(schema: &mut Value, section: &str) {
+    const DEFINITIONS: &str = "#/$defs/";
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::String(reference)) = object.get_mut("$ref")
+                && let Some(name) = reference.strip_prefix(DEFINITIONS)
+            {
+                *reference = format!("{DEFINITIONS}{section}.{name}");
+            }
+            object.values_mut().for_each(|value| prefix(value, section));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| prefix(value, section)),
+        _ => {}
     }
 }
