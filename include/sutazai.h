@@ -862,7 +862,7 @@ typedef struct sutazai_worker_table {
      */
     struct sutazai_error *(*run)(void *user, const struct sutazai_worker_life *life);
     /**
-     * Does a message; one after the other, on the kernel's pool. Answers NULL, or an error, which the
+     * Does a message; one after the other, on a thread of the child's own. Answers NULL, or an error, which the
      * library frees: the child comes down. The message goes back to its place for the next life; when
      * it brings that one down too, it is set aside.
      */

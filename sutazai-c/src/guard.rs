@@ -86,12 +86,15 @@ pub unsafe extern "C" fn sutazai_guard_new(
             unsafe { (text(name, name_len, "name")?, text(policy, policy_len, "policy")?) };
         // SAFETY: the caller's promise.
         let out = unsafe { output(out, "out") }?;
-        let mut builder = Guard::builder(name, read(policy)?);
+        let mut builder = Guard::builder(name, unhedged(read(policy)?)?);
         let mut runtime = None;
         if !kernel.is_null() {
             // SAFETY: the caller's promise.
             let kernel = &unsafe { borrow(kernel) }?.kernel;
-            builder = builder.shared(kernel.shared_parts()).runtime(Arc::clone(kernel.runtime()));
+            builder = builder
+                .shared(kernel.shared_parts())
+                .runtime(Arc::clone(kernel.runtime()))
+                .classifier(kernel.classifier());
             runtime = Some(Arc::clone(kernel.runtime()));
         }
         let guard = builder.build()?;
@@ -167,7 +170,7 @@ pub unsafe extern "C" fn sutazai_guard_set_policy(
     fallible(|| {
         // SAFETY: the caller's promise.
         let (handle, policy) = unsafe { (borrow(guard)?, text(policy, policy_len, "policy")?) };
-        handle.guard.set_policy(read(policy)?)
+        handle.guard.set_policy(unhedged(read(policy)?)?)
     })
 }
 
@@ -239,4 +242,14 @@ fn read(policy: &str) -> Result<GuardPolicy> {
             .operation("guard.policy")
             .with("reason", error)
     })
+}
+
+/// Calls of C's are not hedged, and a policy that wants it is refused.
+fn unhedged(policy: GuardPolicy) -> Result<GuardPolicy> {
+    if policy.hedge.is_none() {
+        return Ok(policy);
+    }
+    Err(Error::new(Code::UNSUPPORTED, "C's calls are not hedged")
+        .operation("recovery.guard")
+        .advice("leave `hedge` out"))
 }

@@ -52,7 +52,7 @@ pub struct sutazai_worker_table {
             life: *const sutazai_worker_life,
         ) -> *mut sutazai_error,
     >,
-    /// Does a message; one after the other, on the kernel's pool. Answers NULL, or an error, which the
+    /// Does a message; one after the other, on a thread of the child's own. Answers NULL, or an error, which the
     /// library frees: the child comes down. The message goes back to its place for the next life; when
     /// it brings that one down too, it is set aside.
     pub handle: Option<

@@ -17,7 +17,7 @@ use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::ticket::Settler;
 use sutazai_core::base::time::Moment;
 use sutazai_core::recovery::{
-    self as core, Classifier, Forced, GuardPolicy, Judgement, Next, SharedParts,
+    self as core, Classifier, Forced, GaveUp, GuardPolicy, Judgement, Next, SharedParts,
 };
 use sutazai_core::{Class, Code, Error};
 
@@ -101,7 +101,7 @@ fn placed(
 impl Guard {
     /// `policy` is JSON, as `GuardPolicy` has it.
     #[new]
-    #[pyo3(signature = (name, policy, shared, kernel=None, on=None, seed=0))]
+    #[pyo3(signature = (name, policy, shared, kernel=None, on=None, seed=None))]
     fn new(
         py: Python<'_>,
         name: &str,
@@ -109,12 +109,19 @@ impl Guard {
         shared: &Shared,
         kernel: Option<&Bound<'_, Kernel>>,
         on: Option<Py<PyAny>>,
-        seed: u64,
+        seed: Option<u64>,
     ) -> PyResult<Self> {
         let runtime = kernel.map(|kernel| kernel.get().runtime(py)).transpose()?;
-        let mut builder = core::Guard::builder(name, read(policy)?).shared(&shared.0).seed(seed);
+        let policy = unhedged(py, read(policy)?)?;
+        let mut builder = core::Guard::builder(name, policy).shared(&shared.0);
+        if let Some(seed) = seed {
+            builder = builder.seed(seed);
+        }
         if let Some(runtime) = &runtime {
             builder = builder.runtime(Arc::clone(runtime));
+        }
+        if let Some(kernel) = kernel {
+            builder = builder.classifier(&kernel.get().classifier(py)?);
         }
         if on.is_some() {
             // What the host says counts; what the failure says of when to come again does as well.
@@ -200,7 +207,7 @@ impl Guard {
     /// Takes another policy, given as JSON.
     fn set_policy(&self, py: Python<'_>, policy: &str) -> PyResult<()> {
         let guard = &self.inner.here(py)?.guard;
-        guard.set_policy(read(policy)?).map_err(|error| error::raise(py, &error))
+        guard.set_policy(unhedged(py, read(policy)?)?).map_err(|error| error::raise(py, &error))
     }
 
     /// Puts the breaker into a state that it does not leave by itself: "open", "closed", or None.
@@ -234,6 +241,11 @@ impl Guard {
         match steps.failed(&failure) {
             Next::Retry(pause) => Ok(Some(pause)),
             Next::GiveUp(why) => {
+                if !matches!(why, GaveUp::NoRetry | GaveUp::NotTransient) {
+                    // A guard further out does not try again: layers that each retry would multiply. An
+                    // exception that takes no attributes is tried again there.
+                    let _ = exception.setattr(GAVE_UP, why.name());
+                }
                 let tries = steps.attempt().number;
                 if tries > 1 {
                     let note = format!("sutazai: given up after {tries} tries ({})", why.name());
@@ -255,6 +267,20 @@ impl Guard {
             if exception.is_instance(on.bind(py))? { Class::Transient } else { Class::Persistent };
         Ok(failure.classed(class))
     }
+}
+
+/// What `_errors._to_native` looks for.
+const GAVE_UP: &str = "__sutazai_gave_up__";
+
+/// Calls of Python's are not hedged, and a policy that wants it is refused.
+fn unhedged(py: Python<'_>, policy: GuardPolicy) -> PyResult<GuardPolicy> {
+    if policy.hedge.is_none() {
+        return Ok(policy);
+    }
+    let error = Error::new(Code::UNSUPPORTED, "Python's calls are not hedged")
+        .operation("recovery.guard")
+        .advice("leave `hedge` out; in Rust, Guard::call hedges what is awaited");
+    Err(error::raise(py, &error))
 }
 
 /// A guarded call that is made in steps.

@@ -23,6 +23,8 @@ use sutazai_core::kernel::inject::Lifetime;
 use sutazai_core::kernel::{Kernel as Core, Phase};
 use sutazai_core::observe::log::SinkId;
 use sutazai_core::port::{AgentCard, Outcome, RunMode, Task};
+use sutazai_core::recovery::Classifier;
+use sutazai_core::recovery::supervise::SupervisorSpec;
 use sutazai_core::recovery::supervise::mailbox::MailboxPolicy;
 use sutazai_core::recovery::{FeatureMode, SafeState, Saga, SagaPolicy, StepPolicy, Trigger};
 use sutazai_core::surface::Surface;
@@ -79,6 +81,11 @@ const HURRIED_STOP: Duration = Duration::from_secs(3);
 const REMOVE_GRACE: Duration = Duration::from_secs(5);
 
 impl Kernel {
+    /// What classifies failures, by the rules of the kernel.
+    pub(crate) fn classifier(&self, py: Python<'_>) -> PyResult<Arc<Classifier>> {
+        Ok(Arc::clone(self.inner.here(py)?.core().classifier()))
+    }
+
     /// What the kernel runs on.
     pub(crate) fn runtime(&self, py: Python<'_>) -> PyResult<Arc<dyn Runtime>> {
         Ok(Arc::clone(self.inner.here(py)?.core().runtime()))
@@ -492,6 +499,20 @@ impl Kernel {
         let action = Arc::new(PythonAction::new(name, schema, run, dry_run));
         inner.hold(&action);
         py.detach(|| inner.core().recovery().add_action(action))
+            .map_err(|error| error::raise(py, &error))
+    }
+
+    /// Adds a tree, also to a kernel that was not started.
+    fn _supervise(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        spec: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let core = self.inner.here(py)?.core().clone();
+        let name = argument::text("name", name)?.to_owned();
+        let spec: SupervisorSpec = read_policy(py, spec)?;
+        wait::aside(py, move || core.supervise(&name, spec))?
             .map_err(|error| error::raise(py, &error))
     }
 

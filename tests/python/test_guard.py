@@ -361,3 +361,91 @@ def test_a_manifest_tells_what_is_wrong_with_its_guards(tmp_path: Path) -> None:
         sutazai.Kernel(manifest=manifest)
     assert raised.value.location is not None
     assert raised.value.location.line == 2
+
+
+def test_guards_within_guards_do_not_multiply_tries() -> None:
+    made = 0
+
+    @sutazai.guard(retry={"attempts": 3, **FAST}, budget={"capacity": 100})
+    @sutazai.guard(retry={"attempts": 3, **FAST}, budget={"capacity": 100})
+    def call() -> None:
+        nonlocal made
+        made += 1
+        raise ConnectionResetError("down")
+
+    with pytest.raises(ConnectionResetError):
+        call()
+    assert made == 3
+
+    @sutazai.guard(retry={"attempts": 3, **FAST}, budget={"capacity": 100})
+    @sutazai.guard(retry={"attempts": 3, **FAST}, budget={"capacity": 100})
+    async def acall() -> None:
+        nonlocal made
+        made += 1
+        raise ConnectionResetError("down")
+
+    made = 0
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(acall())
+    assert made == 3
+
+
+def test_an_agent_that_gave_up_is_not_tried_again(virtual: sutazai.Kernel) -> None:
+    made = 0
+
+    @virtual.agent
+    @sutazai.guard(retry={"attempts": 3, **FAST}, budget={"capacity": 100})
+    def work(_: object) -> None:
+        nonlocal made
+        made += 1
+        raise ConnectionResetError("down")
+
+    policy = {"retry": {"attempts": 3, "base_ms": 1}, "budget": {"capacity": 100}}
+    virtual.invoke("recovery.guard_set", calls="all", policy=policy)
+    ticket = virtual.begin("agent.call", skill="work", input=None)
+    virtual.advance(10)
+    with pytest.raises(sutazai.SutazaiError, match="down"):
+        ticket.result()
+    assert made == 3
+
+
+def pauses(guard: sutazai.Guard) -> list[float | None]:
+    drawn = []
+    for _ in range(4):
+        steps = guard._native.begin()
+        drawn.append(guard._native.raised(steps, ConnectionResetError()))
+        steps.close()
+    return drawn
+
+
+def test_no_two_guards_pause_alike() -> None:
+    def make() -> sutazai.Guard:
+        return sutazai.Guard("g", retry={"jitter": "full", "base_ms": 1000}, budget={"capacity": 100})
+
+    assert pauses(make()) != pauses(make())
+
+
+def test_calls_are_not_hedged_and_that_is_said() -> None:
+    with pytest.raises(sutazai.SutazaiError, match="not hedged"):
+        sutazai.Guard("h", hedge={"min_ms": 1})
+
+
+def test_without_parentheses_the_decorator_says_so() -> None:
+    with pytest.raises(TypeError, match="say what to guard with"):
+        sutazai.guard(print)  # type: ignore[arg-type]
+
+
+def test_the_rules_of_a_kernel_count_for_its_guards(virtual: sutazai.Kernel) -> None:
+    rules = [{"name": "mine", "class": "transient", "exception": "KeyError"}]
+    virtual.invoke("recovery.classify_set_policy", policy={"rules": rules})
+    made = 0
+
+    @sutazai.guard(kernel=virtual, retry={"attempts": 3, **FAST})
+    def call() -> None:
+        nonlocal made
+        made += 1
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        call()
+    assert made == 3

@@ -527,3 +527,11 @@ def test_what_was_refused_is_not_held(kernel: Kernel) -> None:
     del action, stage
     gc.collect()
     assert [held() for held in gone] == [None, None]
+
+
+def test_decorators_without_parentheses_say_so() -> None:
+    with sutazai.Kernel() as kernel:
+        with pytest.raises(TypeError, match="parentheses"):
+            kernel.failsafe.stage(print)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="parentheses"):
+            kernel.playbooks.action(print)  # type: ignore[arg-type]

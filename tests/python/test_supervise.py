@@ -147,3 +147,33 @@ def test_a_worker_does_not_keep_its_kernel() -> None:
     del worker, held, kernel
     gc.collect()
     assert seen() is None
+
+
+def test_a_tree_is_added_before_the_start_and_in_virtual_time() -> None:
+    for clock in ("real", "virtual"):
+        kernel = sutazai.Kernel(clock=clock)
+        kernel.supervision.message_worker(name="note")(lambda message: None)
+        kernel.supervision.add("early", [{"id": "note"}])
+        kernel.start()
+        kernel.supervision.add("late", [{"id": "note"}])
+        assert [tree["state"] for tree in kernel.supervision.trees()] == ["running", "running"]
+        kernel.stop(1.0)
+
+
+def test_messages_that_take_long_do_not_hold_up_calls() -> None:
+    release = threading.Event()
+    with sutazai.Kernel() as kernel:
+
+        @kernel.supervision.message_worker
+        def slow(_: object) -> None:
+            release.wait(30)
+
+        @kernel.agent
+        def quick(x: int) -> int:
+            return x
+
+        kernel.supervision.add("m", [{"id": f"c{n}", "does": "slow"} for n in range(100)])
+        for n in range(100):
+            kernel.supervision.push(f"m>c{n}", n)
+        assert kernel.call("quick", 1, timeout=20) == 1
+        release.set()

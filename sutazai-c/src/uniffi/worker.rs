@@ -23,7 +23,7 @@ pub struct WorkerMessage {
 /// Does the messages of a supervised child, one after the other.
 #[uniffi::export(callback_interface)]
 pub trait MessageWorker: Send + Sync {
-    /// Does a message, on the kernel's pool. When it throws the child comes down, and the message goes
+    /// Does a message, on a thread of the child's own. When it throws the child comes down, and the message goes
     /// back to its place for the next life; when it brings that one down too, it is set aside.
     fn handle(&self, message: WorkerMessage) -> std::result::Result<(), KernelError>;
 }

@@ -217,7 +217,7 @@ impl Guards {
             .shared(&self.parts)
             .runtime(Arc::clone(&self.runtime))
             .classifier(&self.classifier)
-            .seed(self.seed)
+            .seed(self.seed ^ seed_of(name))
             .build()
     }
 
@@ -309,6 +309,14 @@ impl Tables {
         let by_skill = || skills.iter().find_map(|s| self.policies.get(&CallsTo::Skill(s.clone())));
         own.or_else(by_skill).or_else(|| self.policies.get(&CallsTo::All))
     }
+}
+
+/// Guards of one kernel are not to pause alike.
+fn seed_of(name: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether the policy is one for these calls.

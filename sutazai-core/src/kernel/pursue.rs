@@ -39,6 +39,8 @@ struct State {
     agents: Option<Steps>,
     /// The agent that the last try failed on: the next goes to another, if there is one.
     failed_on: Option<Arc<str>>,
+    /// What it failed with: says more than that no other could be made.
+    failed_with: Option<Error>,
     running: Option<Settler<Outcome>>,
     /// The wait for the next try. It holds this call, which holds the kernel: whoever ends the call takes
     /// it back.
@@ -106,6 +108,7 @@ impl Shared {
                 agent: None,
                 agents: None,
                 failed_on: None,
+                failed_with: None,
                 running: None,
                 timer: None,
             }),
@@ -208,7 +211,13 @@ impl Pursuit {
         let next = match error.code() {
             // All agents are left alone: to knock again within moments would change nothing.
             Code::BREAKER_OPEN | Code::QUARANTINED | Code::DRAINING | Code::NOT_RUNNING => {
-                Next::GiveUp(GaveUp::Rejected)
+                let before = self.state.lock().failed_with.take();
+                let error = match before {
+                    Some(before) => before.with(GAVE_UP, GaveUp::Rejected.name()),
+                    None => steps.finish(error, GaveUp::Rejected),
+                };
+                drop(steps);
+                return self.answer(Err(error));
             }
             _ => steps.failed_as(&error, judged),
         };
@@ -224,6 +233,7 @@ impl Pursuit {
                     let mut state = self.state.lock();
                     state.steps = Some(steps);
                     state.failed_on = agent;
+                    state.failed_with = Some(error.clone());
                 }
                 let runtime = Arc::clone(&self.shared.runtime);
                 let at = runtime.now() + wait;

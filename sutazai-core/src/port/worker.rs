@@ -1,10 +1,8 @@
 //! What a supervised child does: [`Worker`] and [`MessageWorker`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
 
 use super::ChildLife;
 use crate::Result;
@@ -85,6 +83,8 @@ impl<'m> WorkerMessage<'m> {
 #[derive(Clone)]
 pub struct WorkerLife(Arc<Inner>);
 
+/// The standard library's lock and condition: a loop may wait in here when the process forks, and those
+/// of `parking_lot` keep their waiters in a table that a forked child inherits.
 struct Inner {
     life: ChildLife,
     stopping: Mutex<bool>,
@@ -104,26 +104,31 @@ impl WorkerLife {
 
     /// Whether it was told to stop.
     pub fn stopping(&self) -> bool {
-        *self.0.stopping.lock()
+        *self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Pauses for so long, or until it is told to stop; says whether it was.
     pub fn wait(&self, pause: Duration) -> bool {
-        let mut stopping = self.0.stopping.lock();
         let until = Instant::now().checked_add(pause);
+        let mut stopping = self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner);
         while !*stopping {
-            match until {
-                Some(until) if self.0.told.wait_until(&mut stopping, until).timed_out() => break,
-                Some(_) => {}
-                None => self.0.told.wait(&mut stopping),
+            let Some(until) = until else {
+                stopping = self.0.told.wait(stopping).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
             }
+            let waited = self.0.told.wait_timeout(stopping, left);
+            stopping = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         *stopping
     }
 
     /// Tells it to stop.
     pub fn stop(&self) {
-        *self.0.stopping.lock() = true;
+        *self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.told.notify_all();
     }
 }

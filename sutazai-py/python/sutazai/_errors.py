@@ -479,13 +479,16 @@ def _to_native(
     error: BaseException,
 ) -> tuple[int, str | None, str, str | None, list[tuple[str, str]], str | None]:
     """What an agent raised, for the core: code, class, message, operation, context, advice."""
+    gave_up = getattr(error, "__sutazai_gave_up__", None)
+    given_up = [("gave_up", gave_up)] if isinstance(gave_up, str) else []
     if isinstance(error, SutazaiError):
+        context = [pair for pair in error.context.items() if pair[0] != "gave_up" or not given_up]
         return (
             error.code,
             error.class_,
             error.message,
             error.operation,
-            list(error.context.items()),
+            context + given_up,
             error.advice,
         )
     name = _qualified(type(error))
@@ -498,7 +501,8 @@ def _to_native(
         trace = "".join(traceback.format_exception(error))
     except Exception:
         trace = "the traceback cannot be shown"
-    context = [("exception", name), *_seen(error), ("traceback", _utf8(trace[-_TRACEBACK:]))]
+    trail = ("traceback", _utf8(trace[-_TRACEBACK:]))
+    context = [("exception", name), *_seen(error), *given_up, trail]
     number, class_ = _CODES["agent.failed"]
     return number, class_, _utf8(message[:_MESSAGE]), None, context, None
 

@@ -119,6 +119,9 @@ class Failsafe:
         function's.
         """
 
+        if callable(name):
+            raise TypeError("write @kernel.failsafe.stage(), with its parentheses")
+
         def register(function: _F) -> _F:
             check_plain("a stage", function)
             self._kernel._add_stage(

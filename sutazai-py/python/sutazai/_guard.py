@@ -197,7 +197,7 @@ class Guard:
         share: Share | None = None,
         on: type[BaseException] | tuple[type[BaseException], ...] | None = None,
         kernel: _sutazai.Kernel | None = None,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         policy = _policy(
             timeout_ms=_milliseconds("timeout", timeout),
@@ -278,11 +278,14 @@ _MARK: Callable[[Any], Any] | None = getattr(inspect, "markcoroutinefunction", N
 
 
 def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A decorator that guards a function; the options are those of `Guard`.
+    """A decorator that guards a function; the options are those of `Guard`, and one at least is needed:
+    `@sutazai.guard(retry=True)`.
 
     Each function gets a guard of its own, as its attribute `guard`. For one guard around several
     functions make a `Guard` and use it as the decorator.
     """
+    if callable(name):
+        raise TypeError("say what to guard with: @sutazai.guard(retry=True, breaker=True, timeout=5)")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         own: str = name or str(getattr(function, "__qualname__", "guard"))

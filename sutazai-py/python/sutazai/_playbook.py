@@ -253,6 +253,9 @@ class Playbooks:
         done. The name is the function's; `schema` is the JSON Schema of its parameters, for people.
         """
 
+        if callable(name):
+            raise TypeError("write @kernel.playbooks.action(), with its parentheses")
+
         def register(function: _F) -> _F:
             check_plain("an action", function)
             if dry_run is not None:

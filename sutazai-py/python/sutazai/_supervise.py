@@ -253,7 +253,7 @@ class Supervision:
             "backoff": backoff,
             "children": list(children),
         }
-        self._kernel.invoke("recovery.tree_add", name=name, spec=spec)
+        self._kernel._supervise(name, spec)
 
     def remove(self, name: str) -> None:
         """Stops a tree and forgets it, with the messages of its children."""

@@ -147,7 +147,7 @@ impl Guard {
             runtime: None,
             judge: None,
             classifier: None,
-            seed: 0,
+            seed: fresh_seed(),
         }
     }
 
@@ -289,7 +289,8 @@ impl GuardBuilder {
         self
     }
 
-    /// Makes the jitter follow from this seed.
+    /// Makes the jitter follow from this seed. Without it every guard has one of its own, drawn by
+    /// chance: what met an outage together is not to come back together.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -399,6 +400,12 @@ impl Inner {
         };
         parts.enter_with_place(place)
     }
+}
+
+/// The standard library's hasher keys are random enough for jitter.
+fn fresh_seed() -> u64 {
+    use std::hash::BuildHasher as _;
+    std::hash::RandomState::new().hash_one(0_u8)
 }
 
 #[cold]

@@ -34,6 +34,8 @@ struct Shared<T> {
     runtime: Arc<dyn Runtime>,
     life: ChildLife,
     work: Work<T>,
+    /// Turns are made on threads of the worker's own.
+    apart: bool,
     state: Mutex<State>,
     idles: Condvar,
 }
@@ -59,14 +61,30 @@ impl<T: Send + Sync + 'static> MailboxWorker<T> {
         life: &ChildLife,
         work: Work<T>,
     ) -> Self {
-        Self(Arc::new(Shared {
-            mailbox,
-            runtime,
-            life: life.clone(),
-            work,
-            state: Mutex::default(),
-            idles: Condvar::new(),
-        }))
+        Self::made(mailbox, runtime, life, work, false)
+    }
+
+    /// As [`new`](Self::new), on a thread of its own while there is something to do: work that takes long
+    /// keeps no thread of the pool from others. Under virtual time it is the pool all the same.
+    pub fn apart(
+        mailbox: Mailbox<T>,
+        runtime: Arc<dyn Runtime>,
+        life: &ChildLife,
+        work: Work<T>,
+    ) -> Self {
+        let apart = runtime.virtual_time().is_none();
+        Self::made(mailbox, runtime, life, work, apart)
+    }
+
+    fn made(
+        mailbox: Mailbox<T>,
+        runtime: Arc<dyn Runtime>,
+        life: &ChildLife,
+        work: Work<T>,
+        apart: bool,
+    ) -> Self {
+        let (life, state, idles) = (life.clone(), Mutex::default(), Condvar::new());
+        Self(Arc::new(Shared { mailbox, runtime, life, work, apart, state, idles }))
     }
 }
 
@@ -124,6 +142,13 @@ impl<T: Send + Sync + 'static> Shared<T> {
 
     fn next_turn(self: &Arc<Self>) {
         let shared = Arc::clone(self);
+        let name = || "sutazai-worker".to_owned();
+        if self.apart
+            && std::thread::Builder::new().name(name()).spawn(move || shared.turn()).is_ok()
+        {
+            return;
+        }
+        let shared = Arc::clone(self);
         if self.runtime.spawn_blocking(Box::new(move || shared.turn())).is_err() {
             let shared = Arc::clone(self);
             let again = move || shared.next_turn();
@@ -132,7 +157,8 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     fn turn(self: &Arc<Self>) {
-        for _ in 0..TURN {
+        let messages = if self.apart { usize::MAX } else { TURN };
+        for _ in 0..messages {
             if !self.begin_message() {
                 return;
             }

@@ -89,8 +89,8 @@ impl Workers {
         self.register(name, Kind::Loop(worker))
     }
 
-    /// Registers what is done with messages. Each child that does it has a mailbox of its own, and needs
-    /// a thread only while there is something to do.
+    /// Registers what is done with messages. Each child that does it has a mailbox of its own, and a thread
+    /// of its own while there is something to do.
     ///
     /// # Errors
     /// As [`add`](Self::add).
@@ -236,7 +236,7 @@ impl Children for Workers {
                         WorkerMessage::new(&own, message.id, message.kills, &message.body);
                     worker.handle(&message)
                 });
-                Ok(Arc::new(MailboxWorker::new(mailbox, runtime, life, work)))
+                Ok(Arc::new(MailboxWorker::apart(mailbox, runtime, life, work)))
             }
         }
     }
