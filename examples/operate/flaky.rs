@@ -66,6 +66,8 @@ pub fn heal(kernel: &Kernel) -> Result<()> {
     recovery.set_isolate_policy(read(serde_json::json!({
         "crash_loop": {"crashes": 0},
         "error_storm": {"failure_rate": 0.0, "slow_rate": 0.0},
+        "quarantine_ms": 50,
+        "quarantine_max_ms": 400,
         "readmit_after": 2,
     }))?)?;
     recovery.set_playbooks(read(serde_json::json!({"playbooks": [{
