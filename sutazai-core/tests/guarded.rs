@@ -96,6 +96,20 @@ fn another_try_goes_to_another_agent() {
 }
 
 #[test]
+fn a_breaker_that_opens_between_tries_does_not_hide_what_failed() {
+    let (time, kernel) = kernel();
+    let made = add(&kernel, "a", |_| Err(Error::new(Code::AGENT_FAILED, "the real reason")));
+    let both = r#"{"retry": {"attempts": 5, "base_ms": 1}, "budget": {"capacity": 100},
+                   "breaker": {"consecutive": 2}}"#;
+    kernel.guard(CallsTo::All, policy(both)).unwrap();
+    let mut ticket = kernel.call(Task::new("work", "x"));
+    time.advance(ms(1_000));
+    let error = ticket.try_take().unwrap().unwrap_err();
+    assert_eq!((error.message(), made.load(Ordering::SeqCst)), ("the real reason", 2));
+    assert!(error.context().any(|pair| pair == ("gave_up", "rejected")), "{error:?}");
+}
+
+#[test]
 fn another_agent_takes_over_where_one_is_left_alone() {
     let (time, kernel) = kernel();
     let bad = add(&kernel, "bad", |_| Err(busy()));

@@ -64,8 +64,9 @@ fn a_tree_starts_and_stops_with_its_kernel() {
     assert_eq!(done.load(Ordering::SeqCst), 1);
     kernel.stop(Duration::ZERO).unwrap();
     assert_eq!(kernel.trees()[0].state, State::Stopped);
-    // What comes too late waits; nobody does it.
-    kernel.workers().push("main>one", "b".into()).unwrap();
+    // What comes too late is refused: nobody would do it.
+    let late = kernel.push_message("main>one", "b".into()).unwrap_err();
+    assert_eq!(late.code(), Code::NOT_RUNNING);
     time.run();
     assert_eq!(done.load(Ordering::SeqCst), 1);
 }

@@ -21,7 +21,7 @@ use crate::base::time::Moment;
 use crate::event::Bus;
 use crate::observe::{Level, Log};
 use crate::port::{Component, Health};
-use crate::recovery::supervise::mailbox::Poison;
+use crate::recovery::supervise::mailbox::{MessageId, Poison};
 use crate::recovery::supervise::workers::Workers;
 use crate::recovery::supervise::{
     Cause, ChildSpec, Counts, State, Supervisor, SupervisorSpec, SupervisorStatus, Transition,
@@ -206,6 +206,24 @@ impl Kernel {
                 .with("supervisor", path)
                 .with("root", tree.state().name())
         })
+    }
+
+    /// Puts a message behind the others of a child that does messages, and gives its number.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`], [`Code::OVERLOADED`] as [`Workers::push`]; [`Code::NOT_RUNNING`] when the tree
+    /// has ended, with its kernel or by itself: nobody would do it.
+    pub fn push_message(&self, child: &str, message: Payload) -> Result<MessageId> {
+        let workers = &self.shared.trees.workers;
+        workers.mailbox(child)?;
+        let state = self.shared.trees.of(child)?.state();
+        if matches!(state, State::Stopped | State::Removed) {
+            return Err(Error::new(Code::NOT_RUNNING, "the child's tree has ended")
+                .operation("kernel.supervise")
+                .with("child", child)
+                .advice("recovery.tree.changed told why; remove the tree and add it again"));
+        }
+        workers.push(child, message)
     }
 
     /// Its trees, sorted by name.

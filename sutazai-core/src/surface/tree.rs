@@ -80,7 +80,7 @@ fn mailbox_rows(table: &mut Vec<Operation>) {
         Operation::now(
             "recovery.mailbox_push",
             "Puts a message behind the others of a child.",
-            &[Code::NOT_FOUND, Code::OVERLOADED],
+            &[Code::NOT_FOUND, Code::NOT_RUNNING, Code::OVERLOADED],
             push,
         ),
         Operation::now(
@@ -207,7 +207,7 @@ struct Pushed {
 }
 
 fn push(surface: &Surface, request: Push) -> Result<Pushed> {
-    let message = surface.kernel().workers().push(&request.child, request.message)?;
+    let message = surface.kernel().push_message(&request.child, request.message)?;
     Ok(Pushed { message })
 }
 
