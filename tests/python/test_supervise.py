@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
 import weakref
 
@@ -177,3 +179,26 @@ def test_messages_that_take_long_do_not_hold_up_calls() -> None:
             kernel.supervision.push(f"m>c{n}", n)
         assert kernel.call("quick", 1, timeout=20) == 1
         release.set()
+
+
+def test_a_forked_child_may_have_a_kernel_of_its_own() -> None:
+    """Whatever the threads of the parent's kernel wait in, the child does not come upon it."""
+    with sutazai.Kernel() as kernel:
+
+        @kernel.supervision.worker
+        def loop(life: sutazai.WorkerLife) -> None:
+            while not life.wait(0.01):
+                pass
+
+        kernel.supervision.add("main", [{"id": "loop"}])
+        for _ in range(12):
+            child = os.fork()
+            if child == 0:
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(20)
+                own = sutazai.Kernel().start()
+                own.supervision.worker(name="w")(lambda life: life.wait(60.0))
+                own.supervision.add("m", [{"id": "w"}])
+                own.stop(5.0)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0

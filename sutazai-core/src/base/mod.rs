@@ -16,3 +16,4 @@ pub mod stats;
 mod sync;
 pub mod ticket;
 pub mod time;
+pub(crate) mod wait;

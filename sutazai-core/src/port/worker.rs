@@ -1,12 +1,13 @@
 //! What a supervised child does: [`Worker`] and [`MessageWorker`].
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ChildLife;
 use crate::Result;
 use crate::base::payload::Payload;
+use crate::base::wait::{Condvar, Mutex};
 
 /// A loop that lives under supervision: on a thread of its own, from its start until it returns. Whether
 /// it is started again then is up to its supervisor.
@@ -83,8 +84,6 @@ impl<'m> WorkerMessage<'m> {
 #[derive(Clone)]
 pub struct WorkerLife(Arc<Inner>);
 
-/// The standard library's lock and condition: a loop may wait in here when the process forks, and those
-/// of `parking_lot` keep their waiters in a table that a forked child inherits.
 struct Inner {
     life: ChildLife,
     stopping: Mutex<bool>,
@@ -104,31 +103,30 @@ impl WorkerLife {
 
     /// Whether it was told to stop.
     pub fn stopping(&self) -> bool {
-        *self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.stopping.lock()
     }
 
     /// Pauses for so long, or until it is told to stop; says whether it was.
     pub fn wait(&self, pause: Duration) -> bool {
         let until = Instant::now().checked_add(pause);
-        let mut stopping = self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stopping = self.0.stopping.lock();
         while !*stopping {
             let Some(until) = until else {
-                stopping = self.0.told.wait(stopping).unwrap_or_else(PoisonError::into_inner);
+                stopping = self.0.told.wait(stopping);
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            let waited = self.0.told.wait_timeout(stopping, left);
-            stopping = waited.unwrap_or_else(PoisonError::into_inner).0;
+            (stopping, _) = self.0.told.wait_for(stopping, left);
         }
         *stopping
     }
 
     /// Tells it to stop.
     pub fn stop(&self) {
-        *self.0.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.0.stopping.lock() = true;
         self.0.told.notify_all();
     }
 }

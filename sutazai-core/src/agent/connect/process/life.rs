@@ -145,7 +145,7 @@ impl Shared {
                 if ready && let Some(next) = state.calls.send(self.in_flight()) {
                     break next;
                 }
-                self.work.wait(&mut state);
+                state = self.work.wait(state);
             }
         };
         let deadline = task.deadline();

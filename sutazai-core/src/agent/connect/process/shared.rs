@@ -6,8 +6,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::calls::{Calls, Cancelled, Waiting};
 use super::exit::{ProcessExit, Tail};
 use super::log::Log;
@@ -18,6 +16,7 @@ use crate::base::os::process::Leader;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
+use crate::base::wait::{Condvar, Mutex};
 use crate::port::{AgentCard, Outcome, Task};
 use crate::{Code, Error};
 
@@ -217,7 +216,7 @@ impl Shared {
             if left.is_zero() {
                 return;
             }
-            self.change.wait_for(&mut state, left);
+            (state, _) = self.change.wait_for(state, left);
         }
     }
 

@@ -166,9 +166,9 @@ fn watch(shared: &Shared) {
             next = next.min(ready_by);
         }
         if next == Moment::FAR {
-            shared.change.wait(&mut state);
+            state = shared.change.wait(state);
         } else {
-            shared.change.wait_for(&mut state, next.since(now));
+            (state, _) = shared.change.wait_for(state, next.since(now));
         }
     }
 }
@@ -186,7 +186,7 @@ fn pause(shared: &Shared, until: Moment) -> bool {
             state.restarts += 1;
             return true;
         }
-        shared.change.wait_for(&mut state, left);
+        (state, _) = shared.change.wait_for(state, left);
     }
 }
 

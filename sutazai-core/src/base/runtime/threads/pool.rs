@@ -6,12 +6,11 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::super::place::{self, Lend};
 use super::{FULL, Job, NOT_RUNNING, Refused, join};
 use crate::base::contain;
 use crate::base::time::Moment;
+use crate::base::wait::{Condvar, Mutex};
 
 /// Substitutes for waiting workers, at most: a chain of calls deeper than this is a loop.
 const MOST_LENT: usize = 1024;
@@ -127,9 +126,10 @@ impl Pool {
                 break;
             }
             state.idle += 1;
-            let waited = self.work.wait_for(&mut state, self.idle_for);
+            let (again, timed_out) = self.work.wait_for(state, self.idle_for);
+            state = again;
             state.idle -= 1;
-            if waited.timed_out() && state.queue.is_empty() {
+            if timed_out && state.queue.is_empty() {
                 break;
             }
         }

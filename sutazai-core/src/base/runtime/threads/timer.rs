@@ -6,14 +6,13 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::super::place;
 use super::{Job, join};
 use crate::Result;
 use crate::base::contain;
 use crate::base::id::TimerId;
 use crate::base::time::Moment;
+use crate::base::wait::{Condvar, Mutex};
 
 pub(super) struct Timer {
     state: Mutex<State>,
@@ -90,7 +89,7 @@ impl Timer {
         let mut state = self.state.lock();
         while state.running && state.start == start {
             let Some(&Reverse((at, id))) = state.heap.peek() else {
-                self.changed.wait(&mut state);
+                state = self.changed.wait(state);
                 continue;
             };
             if !state.jobs.contains_key(&id) {
@@ -99,7 +98,7 @@ impl Timer {
             }
             let left = at.since(Moment::now());
             if !left.is_zero() {
-                self.changed.wait_for(&mut state, left);
+                (state, _) = self.changed.wait_for(state, left);
                 continue;
             }
             state.heap.pop();
