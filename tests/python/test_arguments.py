@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sutazai import Kernel, Reply, Task
+from sutazai import Guard, Kernel, Reply, Task
 
 SECONDS = "must be a number of seconds or a datetime.timedelta, not str '1s'"
 
@@ -147,3 +147,22 @@ def test_no_timeout_at_all() -> None:
 
         assert kernel.call("tell") is None
         assert kernel.call("tell", timeout=60) <= 60
+
+
+def test_durations_of_recovery_may_be_endless_or_a_timedelta() -> None:
+    guard = Guard("g", timeout=math.inf, attempt_timeout=timedelta(seconds=2))
+    assert "timeout_ms" not in guard.policy
+    assert guard.policy["attempt_timeout_ms"] == 2000
+
+    def do(_: object) -> int:
+        return 1
+
+    def undo(_: object, __: object) -> None:
+        pass
+
+    with Kernel() as kernel:
+        kernel.saga("a", [(do, undo)], deadline=timedelta(seconds=1))
+        kernel.saga("b", [(do, undo)], deadline=math.inf)
+        with pytest.raises(ValueError, match="deadline"):
+            kernel.saga("c", [], deadline=-1)
+        kernel.supervision.add("t", [], period=math.inf)

@@ -153,13 +153,18 @@ def _part(name: str, given: Any) -> dict[str, Any] | None:
     raise TypeError(f"{name} must be True, False or a mapping, not {type(given).__name__}")
 
 
+#: Seconds; what is longer ends never.
+_LONGEST = 1e12
+
+
 def _milliseconds(name: str, given: float | timedelta | None) -> int | None:
     if given is None:
         return None
     seconds = _sutazai._seconds(name, given)
     if not seconds > 0:
         raise ValueError(f"{name} must be more than 0, not {given}")
-    return max(1, round(seconds * 1000))
+    # `math.inf` is no bound at all.
+    return max(1, round(seconds * 1000)) if seconds < _LONGEST else None
 
 
 def _policy(**parts: Any) -> str:
@@ -258,7 +263,8 @@ class Guard:
 
     @property
     def policy(self) -> dict[str, Any]:
-        """The policy in force. Assigning another one changes it for the calls that come."""
+        """The policy in force, in the form of the operations: `timeout_ms`, `retry`, `breaker`, ….
+        Assigning another one changes it for the calls that come, as a whole: what it leaves out is off."""
         return cast(dict[str, Any], json.loads(self._native.policy()))
 
     @policy.setter

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import math
 import os
 import sys
 import warnings
@@ -27,8 +28,8 @@ from sutazai._playbook import Playbooks
 from sutazai._plugins import plugins as _installed
 from sutazai._process import closed, opened
 from sutazai._saga import SagaStep
-from sutazai._supervise import Supervision
 from sutazai._saga import native as native_step
+from sutazai._supervise import Supervision
 from sutazai._sutazai import Event, Subscription
 
 _logger = logging.getLogger("sutazai")
@@ -356,7 +357,7 @@ class Kernel(_sutazai.Kernel):
         steps: Sequence[SagaStep | tuple[Any, Any]],
         *,
         on_resume: Literal["forward", "compensate"] = "forward",
-        deadline: float | None = None,
+        deadline: float | timedelta | None = None,
         undo_retry: RetryPolicy | None = None,
     ) -> None:
         """Defines a saga: steps with what undoes each, as `SagaStep` or as pairs `(do, undo)`.
@@ -366,8 +367,9 @@ class Kernel(_sutazai.Kernel):
         otherwise. After `deadline` seconds no further step is begun, and what was done is undone.
         """
         policy: dict[str, object] = {"on_resume": on_resume}
-        if deadline is not None:
-            policy["deadline_ms"] = max(0, round(deadline * 1e3))
+        seconds = math.inf if deadline is None else _sutazai._seconds("deadline", deadline)
+        if seconds < 1e12:  # `math.inf` is no deadline at all
+            policy["deadline_ms"] = round(seconds * 1e3)
         if undo_retry is not None:
             policy["undo_retry"] = dict(undo_retry)
         self._define_saga(name, policy, [native_step(step) for step in steps])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, Literal, NotRequired, TypedDict, TypeVar, cast, overload
 
 from sutazai import _sutazai
@@ -239,7 +240,7 @@ class Supervision:
         *,
         strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] = "one_for_one",
         intensity: int = 1,
-        period: float = 5.0,
+        period: float | timedelta = 5.0,
         auto_shutdown: Literal["never", "any_significant", "all_significant"] = "never",
         backoff: Backoff | None = None,
     ) -> None:
@@ -248,7 +249,7 @@ class Supervision:
         spec: dict[str, object] = {
             "strategy": strategy,
             "intensity": intensity,
-            "period_ms": round(_sutazai._seconds("period", period) * 1e3),
+            "period_ms": round(min(_sutazai._seconds("period", period), 1e12) * 1e3),
             "auto_shutdown": auto_shutdown,
             "backoff": backoff,
             "children": list(children),
