@@ -211,3 +211,18 @@ fn policies_come_back_with_a_checkpoint() {
     assert_eq!(guards, ["all"]);
     assert_eq!(kernel.checkpoints().diff(good.id, None).unwrap().changed, [] as [String; 0]);
 }
+
+#[test]
+fn a_tree_that_gives_up_takes_the_safe_state_where_critical_errors_do() {
+    let time = Manual::new();
+    let failsafe = serde_json::from_str(r#"{"drain_ms": 0}"#).unwrap();
+    let builder = Kernel::builder().runtime(Arc::new(time.clone())).failsafe(failsafe);
+    let kernel = builder.build().unwrap();
+    note(&kernel);
+    kernel.start().unwrap();
+    kernel.supervise("main", spec().intensity(0, Duration::from_secs(5))).unwrap();
+    kernel.push_message("main>one", "crash".into()).unwrap();
+    time.run();
+    let status = kernel.recovery().wait_safe(Duration::from_secs(10));
+    assert!(format!("{status:?}").contains("given up"), "{status:?}");
+}

@@ -99,7 +99,9 @@ impl Kernel {
         #[cfg(feature = "recovery")]
         let trees = super::trees::Trees::new(&runtime, &bus, kept.log(), seed);
         #[cfg(feature = "recovery")]
-        let rollback = builder.rollback.build(&runtime, &store, &bus, &kept, seed)?;
+        let later = super::rollback::Later::default();
+        #[cfg(feature = "recovery")]
+        let rollback = builder.rollback.build(&runtime, &store, &bus, &kept, seed, &later)?;
         let shared = Arc::new(Shared {
             phase: AtomicU8::new(Phase::Built as u8),
             clock: Clock::new(&*runtime),
@@ -132,6 +134,8 @@ impl Kernel {
             in_flight: super::inflight::InFlight::new(),
         });
         super::record::register(&shared)?;
+        #[cfg(feature = "recovery")]
+        let _ = later.set(Arc::downgrade(&shared));
         #[cfg(feature = "recovery")]
         super::heal::Heal::connect(&shared, builder.heal)?;
         #[cfg(feature = "recovery")]

@@ -1,12 +1,11 @@
 //! Sagas and checkpoints of a kernel.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::builder::Builder;
 use super::handle::Kernel;
 use super::record::Kept;
 use super::shared::{Phase, Shared};
-use crate::Result;
 use crate::base::payload::Payload;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
@@ -18,6 +17,7 @@ use crate::recovery::{
     SagaNews, SagaObserver, Sagas, publish_checkpoints, publish_sagas,
 };
 use crate::store::Store;
+use crate::{Code, Error, Result};
 
 /// What a builder was told.
 #[derive(Default)]
@@ -27,6 +27,9 @@ pub(super) struct Given {
     checkpointed: Vec<Arc<dyn Checkpointed>>,
     checkpoint_config: CheckpointConfig,
 }
+
+/// The kernel, once it is there, for what is made before it.
+pub(super) type Later = Arc<OnceLock<Weak<Shared>>>;
 
 /// What a kernel rolls back with.
 pub(super) struct Rollback {
@@ -112,10 +115,11 @@ impl Given {
         bus: &Bus,
         kept: &Kept,
         seed: u64,
+        kernel: &Later,
     ) -> Result<Rollback> {
         let log = kept.log();
         let (runtime, store) = (Arc::clone(runtime), store.clone());
-        let observer = watch_sagas(bus, log);
+        let observer = watch_sagas(bus, log, kernel);
         let sagas =
             Sagas::new(Arc::clone(&runtime), store.clone(), seed, self.saga_config, observer)?;
         self.sagas.into_iter().try_for_each(|saga| sagas.define(saga))?;
@@ -160,9 +164,10 @@ impl Shared {
     }
 }
 
-/// Puts the news of sagas on the bus, and those that somebody has to look at in the log.
-fn watch_sagas(bus: &Bus, log: &Log) -> SagaObserver {
-    let (publish, log) = (publish_sagas(bus), log.clone());
+/// Puts the news of sagas on the bus, and those that somebody has to look at in the log. One that is stuck
+/// is critical: neither done nor undone.
+fn watch_sagas(bus: &Bus, log: &Log, kernel: &Later) -> SagaObserver {
+    let (publish, log, kernel) = (publish_sagas(bus), log.clone(), Arc::clone(kernel));
     Arc::new(move |news| {
         match news {
             SagaNews::Transition(transition) => {
@@ -173,7 +178,13 @@ fn watch_sagas(bus: &Bus, log: &Log) -> SagaObserver {
                         ("step", transition.step.unwrap_or_default().to_owned()),
                         ("error", failure.message.clone()),
                     ];
+                    let error = Error::new(Code::SAGA_STUCK, "a saga is stuck")
+                        .with("saga", transition.saga)
+                        .with("name", transition.name);
                     log.record(Level::Error, "sutazai.recovery", "a saga is stuck", fields);
+                    if let Some(shared) = kernel.get().and_then(Weak::upgrade) {
+                        shared.heal.failed(&error);
+                    }
                 }
             }
             SagaNews::SetAside { saga, name, error } => {

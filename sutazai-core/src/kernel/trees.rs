@@ -26,7 +26,7 @@ use crate::recovery::supervise::workers::Workers;
 use crate::recovery::supervise::{
     Cause, ChildSpec, Counts, State, Supervisor, SupervisorSpec, SupervisorStatus, Transition,
 };
-use crate::{Code, Error, Result};
+use crate::{Class, Code, Error, Result};
 
 /// A tree, seen from outside.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
@@ -300,6 +300,13 @@ fn observer(shared: &Arc<Shared>) -> crate::recovery::supervise::Observer {
             _ => Level::Debug,
         };
         publish(&shared.bus, shared.kept.log(), level, "recovery.tree.changed", change);
+        if level == Level::Error {
+            // There is nobody above it to start it again.
+            let error = Error::new(Code::NOT_RUNNING, "a tree of supervisors has given up")
+                .classed(Class::Critical)
+                .with("tree", &change.path);
+            shared.heal.failed(&error);
+        }
     })
 }
 
