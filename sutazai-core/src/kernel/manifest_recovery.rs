@@ -119,32 +119,33 @@ impl Recovery {
     }
 }
 
+/// What the section says; everything that is wrong with it.
+fn read(section: &Section) -> Result<Recovery, Vec<Error>> {
+    let recovery: Recovery = section.read()?;
+    let wrong = recovery.check();
+    let mistake = |(path, error): &(Vec<&str>, Error)| {
+        let position = recovery.position(path, error);
+        let mut path = path.clone();
+        if let Some(position) = &position {
+            path.extend((path == ["classification"]).then_some("rules"));
+            path.push(position);
+        }
+        section.mistake(&path, error)
+    };
+    let mistakes: Vec<Error> = wrong.iter().map(mistake).collect();
+    if mistakes.is_empty() { Ok(recovery) } else { Err(mistakes) }
+}
+
 /// What is wrong with the section.
 pub(super) fn check(section: &Section) -> Vec<Error> {
-    match section.read::<Recovery>() {
-        Ok(recovery) => {
-            let wrong = recovery.check();
-            let mistake = |(path, error): &(Vec<&str>, Error)| {
-                let position = recovery.position(path, error);
-                let mut path = path.clone();
-                if let Some(position) = &position {
-                    path.extend((path == ["classification"]).then_some("rules"));
-                    path.push(position);
-                }
-                section.mistake(&path, error)
-            };
-            wrong.iter().map(mistake).collect()
-        }
-        Err(mistakes) => mistakes,
-    }
+    read(section).err().unwrap_or_default()
 }
 
 /// Takes what the section says over.
 pub(super) fn take(mut builder: Builder, section: &Section) -> Builder {
-    let mistakes = check(section);
-    let recovery: Recovery = match section.read() {
-        Ok(recovery) if mistakes.is_empty() => recovery,
-        _ => {
+    let recovery = match read(section) {
+        Ok(recovery) => recovery,
+        Err(mistakes) => {
             builder.mistakes.extend(mistakes);
             return builder;
         }

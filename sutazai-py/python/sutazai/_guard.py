@@ -1,4 +1,4 @@
-"""Guards: retry, budget, breaker, bulkhead, rate limit, timeout and hedge around a function.
+"""Guards: retry, budget, breaker, bulkhead, rate limit and timeout around a function.
 
 >>> import sutazai
 >>> tries = []
@@ -120,7 +120,8 @@ class RatePolicy(TypedDict, total=False):
 
 
 class HedgePolicy(TypedDict, total=False):
-    """When a slow call is made a second time; only of calls that are awaited."""
+    """A second try beside a first one that is slow. In the policy as Rust has it; a guard of Python's refuses
+    it (`base.unsupported`)."""
 
     quantile: float
     """When the first has taken longer than this share of recent calls. Default 0.95."""
