@@ -260,7 +260,7 @@ fn policies_are_checked_where_they_stand() {
     let (line, message, remedy) = one("[recovery.guards.agent.flaky]\nbreaker = {}\nretry = {}\n");
     assert_eq!(line, 1, "{message}");
     assert!(remedy.unwrap().contains("skill"));
-    let (line, message, _) = one("[recovery.guards.skill.x]\nhedge = {}\n");
+    let (line, message, _) = one("[recovery.guards.agent.x]\nhedge = {}\n");
     assert_eq!(line, 1, "{message}");
     let (line, ..) =
         one("\n[recovery.classification]\nrules = [{ name = \"a\", class = \"transient\" }]\n");

@@ -14,6 +14,7 @@ use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::id::CallId;
+use crate::base::priority;
 use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
 #[cfg(feature = "recovery")]
@@ -21,8 +22,6 @@ use crate::port::Candidates as _;
 use crate::port::{
     Access, CallInfo, CallRecord, Candidate as _, Decision, Outcome, RunMode, Session, Task, Trace,
 };
-#[cfg(feature = "recovery")]
-use crate::recovery::Steps;
 use crate::{Code, Error, Result};
 
 /// Times that a place is looked for again when somebody else took the one that was chosen.
@@ -98,7 +97,7 @@ impl Shared {
     }
 
     /// The guard step, and a place among the kernel's calls.
-    fn place(
+    pub(super) fn place(
         &self,
         task: &Task,
         session: Session,
@@ -124,7 +123,7 @@ impl Shared {
         Ok(Admitted { session, reservation, deadline, place })
     }
 
-    fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
+    pub(super) fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
         if let Some(name) = task.wanted_agent() {
             let entry = self.agents.get(name).ok_or_else(|| no_agent(name))?;
             if !entry.card().skills.iter().any(|skill| skill == task.skill()) {
@@ -243,92 +242,6 @@ impl Shared {
         self.record(&record);
     }
 
-    /// As the rest of [`admit`](Self::admit), of a try whose agents have guards: an agent that its guard
-    /// leaves alone, or that the last try failed on (`not`), is passed over for another one with the
-    /// skill, if there is one. No try has longer than until `most`.
-    #[cfg(feature = "recovery")]
-    pub(super) fn place_guarded(
-        &self,
-        task: &Task,
-        session: Session,
-        id: CallId,
-        now: Moment,
-        most: Moment,
-        not: Option<&str>,
-    ) -> Result<(Admitted, Option<Steps>), Refusal> {
-        let first = match self.route(task, now) {
-            Ok(reservation) => reservation,
-            Err(error) => return Err(Refusal { error, session: Some(session), entry: None }),
-        };
-        // What fails at once is the least loaded, and would get every try.
-        let again = not.is_some_and(|not| **first.entry().name() == *not);
-        let elsewhere = if again { self.another(task, first.entry(), now) } else { None };
-        let (reservation, steps) = match elsewhere {
-            Some(other) => other,
-            None => match self.past_guard(&first) {
-                Ok(steps) => (first, steps),
-                Err(error) => match self.another(task, first.entry(), now) {
-                    Some(other) => other,
-                    None => {
-                        let error = error
-                            .operation("kernel.call")
-                            .with("skill", task.skill())
-                            .with("agent", first.entry().name());
-                        let entry = Some(Arc::clone(first.entry()));
-                        return Err(Refusal { error, session: Some(session), entry });
-                    }
-                },
-            },
-        };
-        let mut admitted = self.place(task, session, reservation, id, now)?;
-        let guards = steps.as_ref().map_or(Moment::FAR, |steps| steps.attempt().deadline);
-        admitted.deadline = admitted.deadline.min(guards).min(most);
-        Ok((admitted, steps))
-    }
-
-    /// Lets a try in at its agent's guard.
-    #[cfg(feature = "recovery")]
-    fn past_guard(&self, reservation: &Reservation) -> Result<Option<Steps>> {
-        let entry = reservation.entry();
-        let Some(guard) = self.guards.of_agent(entry.name(), &entry.card().skills)? else {
-            return Ok(None);
-        };
-        let mut steps = guard.begin()?;
-        // A place that would have to be waited for is none: the agent's own queue is the runtime's.
-        match steps.waiting() {
-            Some(_) => {
-                Err(Error::new(Code::BULKHEAD_FULL, "the agent's bulkhead has no place now"))
-            }
-            None => Ok(Some(steps)),
-        }
-    }
-
-    /// Another agent with the skill whose guard lets a try in: the one with the fewest tasks.
-    #[cfg(feature = "recovery")]
-    fn another(
-        &self,
-        task: &Task,
-        not: &Arc<Entry>,
-        now: Moment,
-    ) -> Option<(Reservation, Option<Steps>)> {
-        if task.wanted_agent().is_some() {
-            return None;
-        }
-        let candidates = self.agents.with_skill(task.skill())?;
-        let mut others: Vec<_> = (0..candidates.len())
-            .filter_map(|index| candidates.entry(index))
-            .filter(|entry| !Arc::ptr_eq(entry, not) && entry.available())
-            .filter(|entry| self.heal.degradation.check(entry.name()).is_ok())
-            .filter(|entry| self.heal.isolation.is_open(entry.name(), now))
-            .collect();
-        others.sort_by_key(|entry| entry.in_flight());
-        others.into_iter().find_map(|entry| {
-            let reservation = entry.reserve()?;
-            let steps = self.past_guard(&reservation).ok()?;
-            Some((reservation, steps))
-        })
-    }
-
     fn no_skill(&self, task: &Task) -> Error {
         let skills = self.agents.skills();
         let error = Error::new(Code::AGENT_NO_SKILL, "no registered agent has the skill")
@@ -361,6 +274,12 @@ impl Admitted {
     pub(super) fn agent(&self) -> &Arc<str> {
         self.reservation.entry().name()
     }
+
+    /// Gives it no longer than this.
+    pub(super) fn until(mut self, deadline: Moment) -> Self {
+        self.deadline = self.deadline.min(deadline);
+        self
+    }
 }
 
 impl Refusal {
@@ -374,7 +293,9 @@ impl Refusal {
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     // An agent that was let go of drops the reply, which answers.
     let _ = contain::catch(move || {
-        deadline::within(task.deadline(), || entry.with_agent(|a| a.handle(task, reply)))
+        priority::within(task.given_priority(), || {
+            deadline::within(task.deadline(), || entry.with_agent(|a| a.handle(task, reply)))
+        })
     });
 }
 
@@ -464,7 +385,7 @@ fn no_agent(name: &str) -> Error {
         .with("agent", name)
 }
 
-fn busy(task: &Task) -> Error {
+pub(super) fn busy(task: &Task) -> Error {
     Error::new(Code::OVERLOADED, "every agent with the skill is at its concurrency or not ready")
         .operation("kernel.call")
         .with("skill", task.skill())

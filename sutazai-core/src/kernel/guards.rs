@@ -1,7 +1,7 @@
 //! Which guards calls go through: the policies that were set, and the guards that were made of them.
 //!
 //! A policy is set for all calls, for those of a skill, or for those to an agent. Its parts work in two
-//! places. Timeout, retry and budget belong to the *call*: one guard a policy. Breaker, bulkhead, rate
+//! places. Timeout, retry, budget and hedge belong to the *call*: one guard a policy. Breaker, bulkhead, rate
 //! limit and the timeout of a try belong to the *agent* that gets it: one guard an agent, of the policy
 //! that fits it best (its own, else its skill's, else that of all). So a call whose agent fails may be
 //! tried again on another one, and an agent that fails is left alone whoever calls it.
@@ -108,8 +108,7 @@ impl Guards {
     ///
     /// # Errors
     /// [`Code::INVALID`] for a policy that is not valid, that is for an agent and says what belongs to
-    /// calls, or that disagrees with others about a part they share; [`Code::UNSUPPORTED`] for one that
-    /// hedges. What was in force stays.
+    /// calls, or that disagrees with others about a part they share. What was in force stays.
     pub(super) fn set(&self, calls: CallsTo, policy: Option<GuardPolicy>) -> Result<()> {
         let mut tables = self.tables.write();
         match policy {
@@ -248,12 +247,14 @@ impl Kernel {
     }
 
     /// Puts a guard around calls from now on, in the place of the one that these had; `None` takes it
-    /// away. Timeout, retry and budget are the call's; breaker, bulkhead, rate limit and the timeout of
-    /// a try are each agent's own. An agent that its breaker leaves alone is passed over for another
-    /// one with the skill.
+    /// away. Timeout, retry, budget and hedge are the call's; breaker, bulkhead, rate limit and the
+    /// timeout of a try are each agent's own. An agent that its breaker leaves alone or that has no free
+    /// place is passed over for another one with the skill; where all are full, the call waits in a
+    /// queue, the more [urgent](crate::port::Task::priority) first. A second try beside one that is slow
+    /// goes to another agent, if there is one.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that is not valid; [`Code::UNSUPPORTED`] for one that hedges.
+    /// [`Code::INVALID`] for a policy that is not valid.
     pub fn guard(&self, calls: CallsTo, policy: impl Into<Option<GuardPolicy>>) -> Result<()> {
         self.shared.guards.set(calls, policy.into())
     }
@@ -322,14 +323,9 @@ fn seed_of(name: &str) -> u64 {
 /// Whether the policy is one for these calls.
 pub(super) fn check(calls: &CallsTo, policy: &GuardPolicy) -> Result<()> {
     policy.check()?;
-    if policy.hedge.is_some() {
-        let what = "the kernel's calls are not hedged; hedge with a guard around the call";
-        return Err(Error::new(Code::UNSUPPORTED, what)
-            .operation("kernel.guard")
-            .with("calls", name(calls)));
-    }
     if matches!(calls, CallsTo::Agent(_)) && of_call(policy) != GuardPolicy::default() {
-        let what = "timeout, retry and budget belong to calls, and this policy is for an agent";
+        let what =
+            "timeout, retry, budget and hedge belong to calls, and this policy is for an agent";
         return Err(Error::new(Code::INVALID, what)
             .operation("kernel.guard")
             .with("calls", name(calls))
@@ -352,6 +348,7 @@ fn of_call(policy: &GuardPolicy) -> GuardPolicy {
         timeout_ms: policy.timeout_ms,
         retry: policy.retry.clone(),
         budget: policy.budget.clone(),
+        hedge: policy.hedge.clone(),
         share: Share { budget: policy.share.budget.clone(), ..Share::default() },
         ..GuardPolicy::default()
     }

@@ -15,6 +15,8 @@ pub(super) struct Load {
     now: AtomicUsize,
     /// Of these, the ones whose callers have an answer: nobody waits for them any more.
     settled: AtomicUsize,
+    /// Calls that no agent has at present: they wait for their next try, or for a place.
+    between: AtomicUsize,
     watched: AtomicBool,
     /// How much longer to wait for them, and until when, once somebody is in a hurry.
     gate: Mutex<Option<(Duration, Instant)>>,
@@ -24,12 +26,17 @@ pub(super) struct Load {
 /// One unfinished call; dropped when it is finished.
 pub(super) struct Place(Arc<Load>);
 
+/// One call that no agent has at present.
+#[cfg(feature = "recovery")]
+pub(super) struct Between(Arc<Load>);
+
 impl Load {
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
             now: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
+            between: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
             gate: Mutex::new(None),
             idle: Condvar::new(),
@@ -57,19 +64,29 @@ impl Load {
     #[inline]
     fn leave(&self) {
         self.now.fetch_sub(1, Ordering::SeqCst);
+        self.tell();
+    }
+
+    /// Whoever waits looks again.
+    #[inline]
+    fn tell(&self) {
         if self.watched.load(Ordering::SeqCst) {
             let _gate = self.gate.lock();
             self.idle.notify_all();
         }
     }
 
+    /// Counts a call among those that are waited for, while no agent has it.
+    #[cfg(feature = "recovery")]
+    pub(super) fn between(self: &Arc<Self>) -> Between {
+        self.between.fetch_add(1, Ordering::SeqCst);
+        Between(Arc::clone(self))
+    }
+
     /// A call was answered in its agent's stead, and the agent has not let go of it.
     pub(super) fn settle(&self) {
         self.settled.fetch_add(1, Ordering::SeqCst);
-        if self.watched.load(Ordering::SeqCst) {
-            let _gate = self.gate.lock();
-            self.idle.notify_all();
-        }
+        self.tell();
     }
 
     /// The agent let go of a call that [`settle`](Self::settle) was told of.
@@ -79,7 +96,8 @@ impl Load {
 
     /// Calls whose callers wait for an answer.
     pub(super) fn awaited(&self) -> usize {
-        self.now().saturating_sub(self.settled.load(Ordering::SeqCst))
+        let with_agents = self.now().saturating_sub(self.settled.load(Ordering::SeqCst));
+        with_agents + self.between.load(Ordering::SeqCst)
     }
 
     /// Blocks until no caller waits for an answer, for at most `timeout`; says whether that was
@@ -125,6 +143,14 @@ impl Drop for Place {
     #[inline]
     fn drop(&mut self) {
         self.0.leave();
+    }
+}
+
+#[cfg(feature = "recovery")]
+impl Drop for Between {
+    fn drop(&mut self) {
+        self.0.between.fetch_sub(1, Ordering::SeqCst);
+        self.0.tell();
     }
 }
 

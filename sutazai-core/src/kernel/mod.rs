@@ -66,6 +66,8 @@ mod manifest;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
 #[cfg(all(feature = "agent", feature = "recovery"))]
+mod placing;
+#[cfg(all(feature = "agent", feature = "recovery"))]
 mod pursue;
 mod record;
 #[cfg(feature = "recovery")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::id::{CallId, SpanId, TraceId};
 use crate::base::payload::Payload;
+use crate::base::priority;
 use crate::base::time::Moment;
 
 /// One piece of work: a skill and an input. Cheap to clone.
@@ -15,6 +16,7 @@ pub struct Task {
     timeout: Option<Duration>,
     agent: Option<Arc<str>>,
     parent: Option<Trace>,
+    priority: u8,
     // What the kernel fills in when the task is called.
     id: CallId,
     trace: Trace,
@@ -40,6 +42,7 @@ impl Task {
             timeout: None,
             agent: None,
             parent: None,
+            priority: priority::current(),
             id: CallId(0),
             trace: Trace::default(),
             deadline: Moment::FAR,
@@ -57,6 +60,14 @@ impl Task {
     #[must_use]
     pub fn to_agent(mut self, agent: impl Into<Arc<str>>) -> Self {
         self.agent = Some(agent.into());
+        self
+    }
+
+    /// Where it has to wait for a place, it goes before those of a lower number: 1 to 255 (0 counts as 1).
+    /// Without this it is as urgent as the work that makes it, or else [`priority::NORMAL`].
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.priority = priority.max(1);
         self
     }
 
@@ -99,6 +110,11 @@ impl Task {
     /// The agent it asks for, if it asks for one.
     pub fn wanted_agent(&self) -> Option<&str> {
         self.agent.as_deref()
+    }
+
+    /// How urgent it is: 1 to 255, higher ones first.
+    pub fn given_priority(&self) -> u8 {
+        self.priority
     }
 
     /// What it is a part of.

@@ -95,7 +95,7 @@ struct Inner {
 struct Queue {
     most: usize,
     came: u64,
-    /// By urgency (the highest first), then by when they came.
+    /// By priority (the highest first), then by when they came.
     waiting: BTreeMap<(std::cmp::Reverse<u8>, u64), Reply<Place>>,
 }
 
@@ -166,9 +166,9 @@ impl Bulkhead {
         self.0.take().then(|| place(&self.0))
     }
 
-    /// A place, now or when it is this call's turn: `urgency` from 0 to 255, higher ones first. Dropping
+    /// A place, now or when it is this call's turn: `priority` from 0 to 255, higher ones first. Dropping
     /// the ticket leaves the queue. Answers [`Code::BULKHEAD_FULL`] when the queue is full.
-    pub fn acquire(&self, urgency: u8) -> Ticket<Place> {
+    pub fn acquire(&self, priority: u8) -> Ticket<Place> {
         if let Some(place) = self.try_acquire() {
             return ticket::ready(Ok(place));
         }
@@ -195,7 +195,7 @@ impl Bulkhead {
         }
         let came = queue.came;
         queue.came += 1;
-        queue.waiting.insert((std::cmp::Reverse(urgency), came), reply);
+        queue.waiting.insert((std::cmp::Reverse(priority), came), reply);
         self.0.running.fetch_or(WAITING, Ordering::SeqCst);
         drop(queue);
         // A place may have been given back before the bit was set.
@@ -332,7 +332,7 @@ mod tests {
         let bulkhead = bulkhead(1, 10);
         let mut running = Some(bulkhead.acquire(0).wait().unwrap());
         let mut waiting: Vec<_> = [(0, 1), (0, 2), (9, 3), (5, 4)]
-            .map(|(urgency, n)| (n, bulkhead.acquire(urgency)))
+            .map(|(priority, n)| (n, bulkhead.acquire(priority)))
             .into();
         let mut order = Vec::new();
         while !waiting.is_empty() {

@@ -69,7 +69,7 @@ pub use failsafe::{
 };
 pub use guard::{
     Attempt, GAVE_UP, GaveUp, Guard, GuardBuilder, GuardPolicy, GuardStatus, HedgePolicy, Judge,
-    Judgement, Next, Share, SharedParts, Steps,
+    Judgement, Next, Share, SharedParts, Steps, Which,
 };
 pub use isolate::{
     CrashLoop, ErrorStorm, Evidence, IsolateChange, IsolatePolicy, IsolateState, IsolateWhy,

@@ -14,7 +14,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::now(
             "recovery.guard_set",
             "Puts a guard around calls, in the place of the one that they had, or takes it away.",
-            &[Code::INVALID, Code::UNSUPPORTED],
+            &[Code::INVALID],
             set,
         ),
         Operation::now(

@@ -14,6 +14,7 @@ use super::{Attempt, Guard, Inner, no_place};
 use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::id::TimerId;
+use crate::base::priority;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
@@ -103,7 +104,7 @@ impl Inner {
 
     async fn await_place(&self, deadline: Moment) -> Result<Pass<'_>> {
         let parts = &self.parts;
-        let place = self.attempt(deadline, parts.bulkhead.acquire(0)).await;
+        let place = self.attempt(deadline, parts.bulkhead.acquire(priority::current())).await;
         let place = place.map_err(|error| match error.code() {
             Code::DEADLINE_EXCEEDED => no_place(),
             _ => error,
@@ -217,7 +218,7 @@ impl Inner {
     }
 
     /// Lets a second try in, if it can be paid for and there is room.
-    fn hedge(&self) -> Option<Pass<'_>> {
+    pub(super) fn hedge(&self) -> Option<Pass<'_>> {
         if !self.parts.hedge.load().as_ref()?.pay(self.parts.clock.now()) {
             return None;
         }

@@ -36,7 +36,7 @@ mod tries;
 
 pub use policy::{GuardPolicy, HedgePolicy, Share};
 pub use shared::SharedParts;
-pub use steps::Steps;
+pub use steps::{Steps, Which};
 pub use tries::{GAVE_UP, GaveUp, Judgement, Next};
 
 use std::sync::Arc;
@@ -56,6 +56,7 @@ use super::classify::Classifier;
 use super::{Breaker, BreakerStatus, Budget, BudgetStatus, Bulkhead, BulkheadStatus};
 use crate::base::deadline;
 use crate::base::error::Fixed;
+use crate::base::priority;
 use crate::base::runtime::Runtime;
 use crate::base::time::{Moment, Timestamp};
 use crate::{Code, Error, Result};
@@ -391,7 +392,7 @@ impl Inner {
     #[cold]
     fn wait_for_place(&self, deadline: Moment) -> Result<Pass<'_>> {
         let parts = &self.parts;
-        let mut ticket = parts.bulkhead.acquire(0);
+        let mut ticket = parts.bulkhead.acquire(priority::current());
         let place = if deadline == Moment::FAR {
             ticket.wait()?
         } else {

@@ -3,9 +3,10 @@
 
 use std::mem::replace;
 
-use super::parts::Entry;
+use super::parts::{Entry, Flags, Pass};
 use super::tries::{GaveUp, Judgement, Next, Tries};
 use super::{Attempt, Guard};
+use crate::base::priority;
 use crate::base::ticket::Ticket;
 use crate::base::time::Moment;
 use crate::recovery::Place;
@@ -37,7 +38,18 @@ use crate::{Error, Result};
 pub struct Steps {
     guard: Guard,
     state: State,
+    /// The second try beside the present one.
+    second: Option<Entry>,
     tries: Tries,
+}
+
+/// One of the two tries of a call that is [hedged](Steps::hedge).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that was made first.
+    First,
+    /// The one beside it.
+    Second,
 }
 
 #[derive(Debug)]
@@ -64,9 +76,12 @@ impl Guard {
                 let entry = pass.keep();
                 (State::In(entry), entry.began)
             }
-            None => (State::Waiting(parts.bulkhead.acquire(0)), parts.clock.now()),
+            None => {
+                (State::Waiting(parts.bulkhead.acquire(priority::current())), parts.clock.now())
+            }
         };
-        Steps { guard: self.clone(), state, tries: Tries::first(parts.deadline(began)) }.checked()
+        let tries = Tries::first(parts.deadline(began));
+        Steps { guard: self.clone(), state, second: None, tries }.checked()
     }
 }
 
@@ -101,6 +116,11 @@ impl Steps {
         Ok(())
     }
 
+    /// How many wait for a place in the bulkhead, this call included if it does; 0 without a bulkhead.
+    pub fn queue(&self) -> usize {
+        self.guard.bulkhead().map_or(0, |bulkhead| bulkhead.status().waiting)
+    }
+
     /// When the whole call is given up; [`Moment::FAR`] for never.
     pub fn deadline(&self) -> Moment {
         self.tries.deadline
@@ -119,11 +139,77 @@ impl Steps {
         }
     }
 
-    /// The try has succeeded, and with it the call.
+    /// The try has succeeded, and with it the call. A second one beside it counts as nothing.
     #[inline]
     pub fn succeeded(mut self) {
         if let State::In(entry) = replace(&mut self.state, State::Out) {
             self.guard.0.parts.succeeded(entry);
+        }
+    }
+
+    /// When a second try is due beside the present one; `None` where the guard does not hedge, or there
+    /// is one. Where it is due, [`hedge`](Self::hedge).
+    pub fn hedge_at(&self) -> Option<Moment> {
+        match (&self.state, &self.second) {
+            (State::In(entry), None) if entry.flags.has(Flags::HEDGE) => {
+                let hedge = self.guard.0.parts.hedge.load();
+                Some(entry.began + hedge.as_ref()?.after())
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets a second try in beside the present one, if it can be paid for and there is room: then both
+    /// are under way, and the first answer counts. One that fails while the other runs on has
+    /// [`lost`](Self::lost); the call ends as usual when one has [`won`](Self::won) or the last one has
+    /// [`failed`](Self::failed).
+    pub fn hedge(&mut self) -> bool {
+        if self.hedge_at().is_none() {
+            return false;
+        }
+        self.second = self.guard.0.hedge().map(Pass::keep);
+        self.second.is_some()
+    }
+
+    /// Whether two tries are under way.
+    pub fn hedged(&self) -> bool {
+        self.second.is_some()
+    }
+
+    /// This of two tries has succeeded, and with it the call.
+    pub fn won(mut self, which: Which) {
+        if which == Which::Second {
+            self.put_first();
+        }
+        self.succeeded();
+    }
+
+    /// This of two tries has failed, or never reached its target (`None`), and the other one runs on.
+    pub fn lost(&mut self, which: Which, error: Option<&Error>) {
+        let entry = match which {
+            Which::First => match replace(&mut self.state, State::Out) {
+                State::In(entry) => Some(entry),
+                State::Waiting(_) | State::Out => None,
+            },
+            Which::Second => self.second.take(),
+        };
+        if which == Which::First {
+            self.put_first();
+        }
+        let Some(entry) = entry else { return };
+        let parts = &self.guard.0.parts;
+        match error {
+            Some(error) => {
+                parts.failed(entry, error, self.guard.0.judge(error).class, parts.clock.now());
+            }
+            None => parts.ignored(entry),
+        }
+    }
+
+    /// The second try takes the place of the first one, which then counts as nothing.
+    fn put_first(&mut self) {
+        if let Some(second) = self.second.take() {
+            self.out(State::In(second));
         }
     }
 
@@ -136,6 +222,11 @@ impl Steps {
 
     /// As [`failed`](Self::failed), with the failure judged by the caller.
     pub fn failed_as(&mut self, error: &Error, judged: Judgement) -> Next {
+        if let Some(second) = self.second.take() {
+            // Both were under way: time is up for both.
+            let parts = &self.guard.0.parts;
+            parts.failed(second, error, judged.class, parts.clock.now());
+        }
         match replace(&mut self.state, State::Out) {
             State::In(entry) => self.guard.0.settle(&mut self.tries, entry, error, judged),
             State::Waiting(_) | State::Out => Next::GiveUp(GaveUp::Rejected),
@@ -150,7 +241,7 @@ impl Steps {
         let parts = &self.guard.0.parts;
         let state = match parts.enter()? {
             Some(pass) => State::In(pass.keep()),
-            None => State::Waiting(parts.bulkhead.acquire(0)),
+            None => State::Waiting(parts.bulkhead.acquire(priority::current())),
         };
         self.out(state);
         self.check()
@@ -190,5 +281,8 @@ impl Steps {
 impl Drop for Steps {
     fn drop(&mut self) {
         self.out(State::Out);
+        if let Some(second) = self.second.take() {
+            self.guard.0.parts.ignored(second);
+        }
     }
 }

@@ -1,0 +1,164 @@
+//! Which agent gets a try, where agents have guards.
+
+use std::sync::Arc;
+
+use super::call::{Admitted, Refusal, busy};
+use super::shared::Shared;
+use crate::Result;
+use crate::agent::{Entry, Reservation};
+use crate::base::id::CallId;
+use crate::base::time::Moment;
+use crate::port::{Candidate as _, Candidates as _, Session, Task};
+use crate::recovery::Steps;
+
+/// One try on its way to an agent.
+pub(super) struct Try<'t> {
+    pub(super) task: &'t Task,
+    pub(super) session: Session,
+    pub(super) id: CallId,
+    pub(super) now: Moment,
+    /// No try has longer than this.
+    pub(super) most: Moment,
+}
+
+/// Where a try has got to.
+pub(super) enum Placed {
+    /// An agent gets it now; it went in at the agent's guard, if there is one.
+    In(Admitted, Option<Steps>),
+    /// It waits in the queue of this agent's bulkhead.
+    Waits(Arc<Entry>, Steps),
+}
+
+/// What an agent's guard says to a try.
+enum Answer {
+    In(Reservation, Option<Steps>),
+    Waits(Arc<Entry>, Steps),
+}
+
+impl Shared {
+    /// As the rest of [`admit`](Self::admit), of a try whose agents have guards. An agent that its guard
+    /// leaves alone, whose bulkhead has no free place, or that the last try failed on (`not`), is passed
+    /// over for another one with the skill, if there is one. Where all that would take it are full, it
+    /// waits for the one with the shortest queue.
+    pub(super) fn place_guarded(
+        &self,
+        this: Try<'_>,
+        not: Option<&str>,
+    ) -> Result<Placed, Refusal> {
+        let first = match self.route(this.task, this.now) {
+            Ok(reservation) => reservation,
+            Err(error) => {
+                return Err(Refusal { error, session: Some(this.session), entry: None });
+            }
+        };
+        let entry = Arc::clone(first.entry());
+        // What fails at once is the least loaded, and would get every try.
+        let again = not.is_some_and(|not| **entry.name() == *not);
+        let mut first = Some(first);
+        let mut own = if again { None } else { first.take().map(|first| self.ask(first)) };
+        if !matches!(own, Some(Ok(Answer::In(..)))) {
+            let other = self.another(this.task, &entry, this.now);
+            if !matches!(other, Some(Answer::In(..))) {
+                own = own.or_else(|| first.take().map(|first| self.ask(first)));
+            }
+            own = match (own, other) {
+                (Some(Ok(own)), Some(other)) if own.queue() <= other.queue() => Some(Ok(own)),
+                (_, Some(other)) => Some(Ok(other)),
+                (own, None) => own,
+            };
+        }
+        match own.unwrap_or_else(|| Err(busy(this.task))) {
+            Ok(Answer::In(reservation, steps)) => {
+                let (admitted, steps) = self.admit_guarded(this, reservation, steps)?;
+                Ok(Placed::In(admitted, steps))
+            }
+            Ok(Answer::Waits(entry, steps)) => Ok(Placed::Waits(entry, steps)),
+            Err(error) => {
+                let error = error
+                    .operation("kernel.call")
+                    .with("skill", this.task.skill())
+                    .with("agent", entry.name());
+                Err(Refusal { error, session: Some(this.session), entry: Some(entry) })
+            }
+        }
+    }
+
+    /// A try that has waited, and is let in at its agent's guard.
+    pub(super) fn place_waited(
+        &self,
+        this: Try<'_>,
+        entry: &Arc<Entry>,
+        steps: Steps,
+    ) -> Result<(Admitted, Option<Steps>), Refusal> {
+        match entry.reserve() {
+            Some(reservation) => self.admit_guarded(this, reservation, Some(steps)),
+            None => {
+                let (error, entry) = (busy(this.task), Some(Arc::clone(entry)));
+                Err(Refusal { error, session: Some(this.session), entry })
+            }
+        }
+    }
+
+    fn admit_guarded(
+        &self,
+        this: Try<'_>,
+        reservation: Reservation,
+        steps: Option<Steps>,
+    ) -> Result<(Admitted, Option<Steps>), Refusal> {
+        let Try { task, session, id, now, most } = this;
+        let admitted = self.place(task, session, reservation, id, now)?;
+        let guards = steps.as_ref().map_or(Moment::FAR, |steps| steps.attempt().deadline);
+        Ok((admitted.until(guards.min(most)), steps))
+    }
+
+    /// Asks an agent's guard. While it waits it has no place with the agent itself: others may have it.
+    fn ask(&self, reservation: Reservation) -> Result<Answer> {
+        let entry = reservation.entry();
+        let guard = self.guards.of_agent(entry.name(), &entry.card().skills)?;
+        let Some(mut steps) = guard.map(|guard| guard.begin()).transpose()? else {
+            return Ok(Answer::In(reservation, None));
+        };
+        if steps.waiting().is_some() {
+            return Ok(Answer::Waits(Arc::clone(entry), steps));
+        }
+        Ok(Answer::In(reservation, Some(steps)))
+    }
+
+    /// Another agent with the skill that lets a try in: of those that do so at once the one with the
+    /// fewest tasks, else the one with the shortest queue.
+    fn another(&self, task: &Task, not: &Arc<Entry>, now: Moment) -> Option<Answer> {
+        if task.wanted_agent().is_some() {
+            return None;
+        }
+        let candidates = self.agents.with_skill(task.skill())?;
+        let mut others: Vec<_> = (0..candidates.len())
+            .filter_map(|index| candidates.entry(index))
+            .filter(|entry| !Arc::ptr_eq(entry, not) && entry.available())
+            .filter(|entry| self.heal.degradation.check(entry.name()).is_ok())
+            .filter(|entry| self.heal.isolation.is_open(entry.name(), now))
+            .collect();
+        others.sort_by_key(|entry| entry.in_flight());
+        let mut best: Option<Answer> = None;
+        for entry in others {
+            let Some(reservation) = entry.reserve() else { continue };
+            let Ok(answer) = self.ask(reservation) else { continue };
+            if best.as_ref().is_none_or(|best| answer.queue() < best.queue()) {
+                best = Some(answer);
+            }
+            if matches!(best, Some(Answer::In(..))) {
+                break;
+            }
+        }
+        best
+    }
+}
+
+impl Answer {
+    /// How many wait where this waits, itself included; 0 where it need not.
+    fn queue(&self) -> usize {
+        match self {
+            Self::In(..) => 0,
+            Self::Waits(_, steps) => steps.queue().max(1),
+        }
+    }
+}
