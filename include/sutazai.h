@@ -427,6 +427,11 @@ typedef struct sutazai_call_options {
      * The task that this call is a part of, for the trace; NULL for none.
      */
     const struct sutazai_task *within;
+    /**
+     * Where it has to wait for a place, it goes before those of a lower number: 1 to 255; 0 for as urgent
+     * as the work that calls, or else 128.
+     */
+    uint32_t priority;
 } sutazai_call_options;
 
 /**
@@ -1750,6 +1755,27 @@ struct sutazai_error *sutazai_guard_force(const struct sutazai_guard *guard, uin
  * `guard` is NULL or live, and nobody uses it any more.
  */
 void sutazai_guard_free(struct sutazai_guard *guard);
+
+/**
+ * Calls `function` on this thread. What it calls in turn has no more than `timeout_ms` milliseconds
+ * (`SUTAZAI_FOREVER` for no bound of its own) and is as urgent as `priority` says: 1 to 255, 0 for as
+ * urgent as what is around it.
+ *
+ * Guards and kernels keep to it: a guard tries nothing again after the deadline, a kernel's call is given
+ * up then, and where calls wait for a place, the more urgent go first. Within another one there is no more
+ * time than that has. Nothing is interrupted by it. `function` answers NULL or an error, which is the
+ * answer here; it must not throw or longjmp.
+ *
+ * Errors:
+ * That of `function`; `SUTAZAI_BASE_INVALID` for another priority.
+ *
+ * Pointers:
+ * `function` is NULL or may be called with `user` on this thread.
+ */
+struct sutazai_error *sutazai_within(uint64_t timeout_ms,
+                                     uint32_t priority,
+                                     struct sutazai_error *(*function)(void *user),
+                                     void *user);
 
 /**
  * Makes an action known to the kernel's playbooks, before its start or while it runs. `description` is

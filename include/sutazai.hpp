@@ -660,6 +660,8 @@ struct CallOptions {
     std::string_view token;
     /// The task that the call is a part of.
     std::optional<Task> within;
+    /// 1 to 255, higher ones first where calls wait; 0 for as urgent as the work that calls.
+    uint32_t priority = 0;
 };
 
 /// An operations kernel. Destroying it stops it.
@@ -904,6 +906,7 @@ class Kernel {
             raw.token_len = options.token.size();
         }
         raw.within = options.within ? options.within->raw() : nullptr;
+        raw.priority = options.priority;
         sutazai_ticket *ticket = nullptr;
         check(sutazai_call_with(kernel_.get(), skill.data(), skill.size(), input.data(),
                                 input.size(), &raw, &ticket));
@@ -1077,6 +1080,37 @@ class Kernel {
 
 /// The library's version.
 inline std::string_view version() noexcept { return sutazai_version(); }
+
+/// Calls `f()` on this thread, and gives what it gives. What it calls in turn has no more time than
+/// `timeout`, and is as urgent as `priority`: 1 to 255, 0 for as urgent as what is around it.
+template <typename F>
+auto within(std::optional<milliseconds> timeout, uint32_t priority, F &&f) {
+    using Result = std::invoke_result_t<F &>;
+    struct Nothing {};
+    using Kept = std::conditional_t<std::is_void_v<Result>, Nothing, Result>;
+    struct State {
+        std::remove_reference_t<F> *f;
+        std::optional<Kept> result;
+        std::exception_ptr thrown;
+    } state{&f, std::nullopt, nullptr};
+    auto call = [](void *user) noexcept -> sutazai_error * {
+        auto &state = *static_cast<State *>(user);
+        try {
+            if constexpr (std::is_void_v<Result>) {
+                (*state.f)();
+                state.result.emplace();
+            } else {
+                state.result.emplace((*state.f)());
+            }
+        } catch (...) {
+            state.thrown = std::current_exception();
+        }
+        return nullptr;
+    };
+    check(sutazai_within(detail::millis(timeout), priority, call, &state));
+    if (state.thrown != nullptr) std::rethrow_exception(state.thrown);
+    if constexpr (!std::is_void_v<Result>) return std::move(*state.result);
+}
 
 /// Stands between a call and trouble: retry, budget, breaker, bulkhead, rate limit and timeout. Any
 /// number of threads may use one at once.

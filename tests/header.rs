@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 20] = [
     "version",
     "error",
     "buffer",
@@ -29,6 +29,7 @@ const SECTIONS: [&str; 19] = [
     "inject",
     "saga",
     "guard",
+    "within",
     "playbook",
     "failsafe",
     "worker",

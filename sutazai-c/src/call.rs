@@ -35,6 +35,9 @@ pub struct sutazai_call_options {
     pub token_len: usize,
     /// The task that this call is a part of, for the trace; NULL for none.
     pub within: *const sutazai_task,
+    /// Where it has to wait for a place, it goes before those of a lower number: 1 to 255; 0 for as urgent
+    /// as the work that calls, or else 128.
+    pub priority: u32,
 }
 
 /// Calls an agent that has `skill` with `input` (JSON; empty is `null`), through the whole guarded
@@ -228,6 +231,13 @@ unsafe fn task(
     })
 }
 
+/// A priority that was handed in.
+pub(crate) fn priority(given: u32) -> Result<u8> {
+    u8::try_from(given).map_err(|_| {
+        Error::new(Code::INVALID, "a priority is a number from 1 to 255").with("priority", given)
+    })
+}
+
 /// # Safety
 /// Texts are good for reading, options are as their type says.
 unsafe fn call_with(
@@ -259,6 +269,9 @@ unsafe fn call_with(
     if !options.within.is_null() {
         // SAFETY: the caller's promise.
         task = task.within(unsafe { borrow(options.within) }?.task.trace());
+    }
+    if options.priority != 0 {
+        task = task.priority(priority(options.priority)?);
     }
     if options.token.is_null() {
         return Ok(kernel.kernel.call(task));

@@ -251,5 +251,5 @@ fn unhedged(policy: GuardPolicy) -> Result<GuardPolicy> {
     }
     Err(Error::new(Code::UNSUPPORTED, "C's calls are not hedged")
         .operation("recovery.guard")
-        .advice("leave `hedge` out"))
+        .advice("leave `hedge` out; a kernel hedges the calls of agents: recovery.guard_set"))
 }

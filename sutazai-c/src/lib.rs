@@ -42,6 +42,7 @@ mod ticket;
 #[cfg(feature = "uniffi")]
 mod uniffi;
 mod version;
+mod within;
 mod worker;
 
 #[cfg(feature = "uniffi")]

@@ -15,7 +15,7 @@ use sutazai_core::{Code, Error, Result};
 
 use crate::bridge::{self, Bridge, Item};
 use crate::reply::{Answerer, Context, outcome_of};
-use crate::{convert, error, exit, task, wait};
+use crate::{convert, error, exit, task, wait, work};
 
 /// How the function is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,6 +134,7 @@ impl PythonAgent {
     }
 
     fn start_coroutine(&self, coroutine: &Coroutine, task: Task, answerer: Answerer) {
+        let work = work::of(&task);
         let prepared = exit::attach(|py| {
             let function = self.function(py)?.unbind();
             let target = coroutine.bridge.lock().as_ref().map(|bridge| bridge.clone_ref(py));
@@ -144,7 +145,7 @@ impl PythonAgent {
         });
         match prepared.unwrap_or_else(|| Err(Error::from(&EXITING))) {
             Ok((target, function, args)) => {
-                bridge::push(&target, Item::Start { function, args, answerer });
+                bridge::push(&target, Item::Start { function, args, answerer, work });
             }
             Err(error) => drop(answerer.answer(Err(error))),
         }

@@ -72,6 +72,12 @@ pub(crate) fn number(name: &str, least: u64, given: Given<'_, '_>) -> PyResult<u
     }
 }
 
+/// How urgent: 1 to 255.
+pub(crate) fn priority(name: &str, given: Given<'_, '_>) -> PyResult<u8> {
+    let number = number(name, 1, given)?;
+    u8::try_from(number).map_err(|_| wrong_value(name, "from 1 to 255", given))
+}
+
 /// How many, 1 or more.
 pub(crate) fn count(name: &str, given: Given<'_, '_>) -> PyResult<usize> {
     number(name, 1, given).map(|count| usize::try_from(count).unwrap_or(usize::MAX))

@@ -42,7 +42,13 @@ pub(crate) enum Item {
     /// Wakes whoever waits for a future without a value.
     Wake { future: Py<PyAny> },
     /// Starts a coroutine agent's task.
-    Start { function: Py<PyAny>, args: Py<PyAny>, answerer: Answerer },
+    Start {
+        function: Py<PyAny>,
+        args: Py<PyAny>,
+        answerer: Answerer,
+        /// Its deadline and its priority.
+        work: Option<(u64, u8)>,
+    },
     /// Cancels an asyncio task.
     Cancel { task: Py<PyAny> },
 }
@@ -183,14 +189,14 @@ impl Item {
                 }
                 Ok(())
             }
-            Self::Start { function, args, answerer } => {
+            Self::Start { function, args, answerer, work } => {
                 static SPAWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
                 if answerer.is_settled() {
                     return Ok(());
                 }
                 let reply = Py::new(py, answerer.into_reply())?;
-                let task =
-                    SPAWN.import(py, "sutazai._loop", "_spawn")?.call1((function, args, &reply));
+                let spawn = SPAWN.import(py, "sutazai._loop", "_spawn")?;
+                let task = spawn.call1((function, args, &reply, work));
                 match task {
                     Ok(task) => reply.get().cancels(bridge.clone().unbind(), task.unbind()),
                     Err(error) => reply.get().fail_with(py, &error),

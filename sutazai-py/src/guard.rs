@@ -9,21 +9,23 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use sutazai_core::base::deadline;
 use sutazai_core::base::error::Fixed;
+use sutazai_core::base::id::TimerId;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::ticket::Settler;
 use sutazai_core::base::time::Moment;
 use sutazai_core::recovery::{
-    self as core, Classifier, Forced, GaveUp, GuardPolicy, Judgement, Next, SharedParts,
+    self as core, Classifier, Forced, GaveUp, GuardPolicy, Judgement, Next, SharedParts, Which,
 };
 use sutazai_core::{Class, Code, Error};
 
 use crate::fork::Owned;
 use crate::kernel::Kernel;
-use crate::{error, exit, wait};
+use crate::{error, exit, wait, work};
 
 /// Parts that guards share by name: those of a kernel, or of a program.
 #[pyclass(frozen, module = "sutazai._sutazai", name = "_SharedParts")]
@@ -60,6 +62,18 @@ struct Inner {
 impl Inner {
     fn now(&self) -> Moment {
         self.runtime.as_ref().map_or_else(Moment::now, |runtime| runtime.now())
+    }
+
+    /// A call that blocks makes no second one beside itself, and is not asked to.
+    fn unhedged(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.guard.hedges() {
+            return Ok(());
+        }
+        let error = Error::new(Code::UNSUPPORTED, "a call that blocks is not hedged")
+            .operation("recovery.guard")
+            .with("guard", self.guard.name())
+            .advice("hedge what is awaited: guard.arun, or a coroutine function");
+        Err(error::raise(py, &error))
     }
 
     /// Waits without the GIL; virtual time moves instead.
@@ -112,7 +126,7 @@ impl Guard {
         seed: Option<u64>,
     ) -> PyResult<Self> {
         let runtime = kernel.map(|kernel| kernel.get().runtime(py)).transpose()?;
-        let policy = unhedged(py, read(policy)?)?;
+        let policy = read(policy)?;
         let mut builder = core::Guard::builder(name, policy).shared(&shared.0);
         if let Some(seed) = seed {
             builder = builder.seed(seed);
@@ -145,6 +159,148 @@ impl Guard {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
+        inner.unhedged(py)?;
+        work::present(py, || self.run_in(py, inner, function, args, kwargs))?
+    }
+
+    /// Begins a call that is made in steps.
+    fn begin(&self, py: Python<'_>) -> PyResult<Steps> {
+        let guard = &self.inner.here(py)?.guard;
+        let begun = work::present(py, || guard.begin())?;
+        let steps = begun.map_err(|error| error::raise(py, &error))?;
+        Ok(Steps { inner: Mutex::new(Some(Owned::new(steps))), place: Mutex::new(None) })
+    }
+
+    /// Runs a coroutine up to where it first waits, with the deadline of the try in `steps` in force: True
+    /// and its answer when it has one, else False and what it waits for.
+    fn first<'py>(
+        &self,
+        py: Python<'py>,
+        steps: &Steps,
+        coroutine: &Bound<'py, PyAny>,
+    ) -> PyResult<(bool, Bound<'py, PyAny>)> {
+        let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
+        work::present(py, || deadline::within(deadline, || send(coroutine)))?
+    }
+
+    /// Whether it makes second tries beside slow ones.
+    #[getter]
+    fn hedged(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.inner.here(py)?.guard.hedges())
+    }
+
+    /// Whether it goes by a kernel's virtual time.
+    #[getter]
+    fn r#virtual(&self, py: Python<'_>) -> PyResult<bool> {
+        let runtime = &self.inner.here(py)?.runtime;
+        Ok(runtime.as_ref().is_some_and(|runtime| runtime.virtual_time().is_some()))
+    }
+
+    /// Seconds until a second try is due beside the present one in `steps`; None for never.
+    fn hedge_in(&self, py: Python<'_>, steps: &Steps) -> PyResult<Option<f64>> {
+        let inner = self.inner.here(py)?;
+        let due = steps.with(py, |steps| steps.hedge_at())?;
+        Ok(due.map(|due| due.since(inner.now()).as_secs_f64()))
+    }
+
+    /// When the present try in `steps` is given up, for `_carry`; None for never.
+    fn until(&self, py: Python<'_>, steps: &Steps) -> PyResult<Option<u64>> {
+        let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
+        Ok((deadline != Moment::FAR).then(|| deadline.as_nanos()))
+    }
+
+    /// Under a kernel's virtual time: calls `callback` after so many seconds of it, on whichever thread
+    /// moves it. None where time is real.
+    fn after(&self, py: Python<'_>, seconds: f64, callback: Py<PyAny>) -> PyResult<Option<Timer>> {
+        let inner = self.inner.here(py)?;
+        let Some(runtime) = inner.runtime.as_ref().filter(|it| it.virtual_time().is_some()) else {
+            return Ok(None);
+        };
+        let pause = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let at = runtime.now() + pause;
+        let tell = Box::new(move || {
+            let told = exit::attach(|py| callback.call0(py).map(drop));
+            if let Some(Err(error)) = told {
+                exit::attach(|py| error.write_unraisable(py, None));
+            }
+        });
+        Ok(Some(Timer { id: runtime.spawn_at(at, tell), runtime: Arc::clone(runtime) }))
+    }
+
+    /// The try in `steps` has raised: seconds to wait before the next one, or None.
+    fn raised(
+        &self,
+        py: Python<'_>,
+        steps: &Steps,
+        exception: &Bound<'_, PyAny>,
+    ) -> PyResult<Option<f64>> {
+        let next = steps.with(py, |steps| self.failed(py, steps, exception))?;
+        Ok(next?.map(|pause| pause.as_secs_f64()))
+    }
+
+    /// One of the two tries in `steps` has raised, and the other goes on.
+    fn lost(
+        &self,
+        py: Python<'_>,
+        steps: &Steps,
+        second: bool,
+        exception: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let failure = self.judge(py, exception)?;
+        steps.with(py, |steps| steps.lost(which(second), Some(&failure)))
+    }
+
+    /// Seconds until the present try in `steps` is given up; None for never.
+    fn left(&self, py: Python<'_>, steps: &Steps) -> PyResult<Option<f64>> {
+        let inner = self.inner.here(py)?;
+        let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
+        Ok((deadline != Moment::FAR).then(|| deadline.since(inner.now()).as_secs_f64()))
+    }
+
+    /// The figures, as JSON.
+    fn status(&self, py: Python<'_>) -> PyResult<String> {
+        to_json(&self.inner.here(py)?.guard.status())
+    }
+
+    /// The policy, as JSON.
+    fn policy(&self, py: Python<'_>) -> PyResult<String> {
+        to_json(&self.inner.here(py)?.guard.policy())
+    }
+
+    /// Takes another policy, given as JSON.
+    fn set_policy(&self, py: Python<'_>, policy: &str) -> PyResult<()> {
+        let guard = &self.inner.here(py)?.guard;
+        guard.set_policy(read(policy)?).map_err(|error| error::raise(py, &error))
+    }
+
+    /// Puts the breaker into a state that it does not leave by itself: "open", "closed", or None.
+    #[pyo3(signature = (state))]
+    fn force(&self, py: Python<'_>, state: Option<&str>) -> PyResult<()> {
+        let forced = match state {
+            None => None,
+            Some("open") => Some(Forced::Open),
+            Some("closed") => Some(Forced::Closed),
+            Some(other) => {
+                let message = format!("a breaker is forced 'open' or 'closed', not {other:?}");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        let breaker = self.inner.here(py)?.guard.breaker();
+        let breaker = breaker.ok_or_else(|| PyValueError::new_err("this guard has no breaker"))?;
+        py.detach(|| breaker.force(forced));
+        Ok(())
+    }
+}
+
+impl Guard {
+    fn run_in<'py>(
+        &self,
+        py: Python<'py>,
+        inner: &Inner,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let mut steps = inner.guard.begin().map_err(|error| error::raise(py, &error))?;
         loop {
             if steps.waiting().is_some() {
@@ -169,67 +325,6 @@ impl Guard {
         }
     }
 
-    /// Begins a call that is made in steps.
-    fn begin(&self, py: Python<'_>) -> PyResult<Steps> {
-        let inner = self.inner.here(py)?;
-        let steps = inner.guard.begin().map_err(|error| error::raise(py, &error))?;
-        Ok(Steps { inner: Mutex::new(Some(Owned::new(steps))), place: Mutex::new(None) })
-    }
-
-    /// The try in `steps` has raised: seconds to wait before the next one, or None.
-    fn raised(
-        &self,
-        py: Python<'_>,
-        steps: &Steps,
-        exception: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<f64>> {
-        let next = steps.with(py, |steps| self.failed(py, steps, exception))?;
-        Ok(next?.map(|pause| pause.as_secs_f64()))
-    }
-
-    /// Seconds until the present try in `steps` is given up; None for never.
-    fn left(&self, py: Python<'_>, steps: &Steps) -> PyResult<Option<f64>> {
-        let inner = self.inner.here(py)?;
-        let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
-        Ok((deadline != Moment::FAR).then(|| deadline.since(inner.now()).as_secs_f64()))
-    }
-
-    /// The figures, as JSON.
-    fn status(&self, py: Python<'_>) -> PyResult<String> {
-        to_json(&self.inner.here(py)?.guard.status())
-    }
-
-    /// The policy, as JSON.
-    fn policy(&self, py: Python<'_>) -> PyResult<String> {
-        to_json(&self.inner.here(py)?.guard.policy())
-    }
-
-    /// Takes another policy, given as JSON.
-    fn set_policy(&self, py: Python<'_>, policy: &str) -> PyResult<()> {
-        let guard = &self.inner.here(py)?.guard;
-        guard.set_policy(unhedged(py, read(policy)?)?).map_err(|error| error::raise(py, &error))
-    }
-
-    /// Puts the breaker into a state that it does not leave by itself: "open", "closed", or None.
-    #[pyo3(signature = (state))]
-    fn force(&self, py: Python<'_>, state: Option<&str>) -> PyResult<()> {
-        let forced = match state {
-            None => None,
-            Some("open") => Some(Forced::Open),
-            Some("closed") => Some(Forced::Closed),
-            Some(other) => {
-                let message = format!("a breaker is forced 'open' or 'closed', not {other:?}");
-                return Err(PyValueError::new_err(message));
-            }
-        };
-        let breaker = self.inner.here(py)?.guard.breaker();
-        let breaker = breaker.ok_or_else(|| PyValueError::new_err("this guard has no breaker"))?;
-        py.detach(|| breaker.force(forced));
-        Ok(())
-    }
-}
-
-impl Guard {
     /// Decides after a try has raised.
     fn failed(
         &self,
@@ -272,15 +367,34 @@ impl Guard {
 /// What `_errors._to_native` looks for.
 const GAVE_UP: &str = "__sutazai_gave_up__";
 
-/// Calls of Python's are not hedged, and a policy that wants it is refused.
-fn unhedged(py: Python<'_>, policy: GuardPolicy) -> PyResult<GuardPolicy> {
-    if policy.hedge.is_none() {
-        return Ok(policy);
+/// Goes on with a coroutine: whether it has ended, and its answer or what it waits for.
+fn send<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<(bool, Bound<'py, PyAny>)> {
+    let py = coroutine.py();
+    let mut value = std::ptr::null_mut();
+    // SAFETY: live objects, an attached thread, and a place for what comes back: a new reference.
+    let sent = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), py.None().as_ptr(), &raw mut value) };
+    // SAFETY: as it says, except that for an error it is null and the exception is set.
+    let value = unsafe { Bound::from_owned_ptr_or_err(py, value) };
+    Ok((sent == ffi::PySendResult::PYGEN_RETURN, value?))
+}
+
+/// Virtual time that a guard waits for.
+#[pyclass(frozen, module = "sutazai._sutazai", name = "_Timer")]
+pub(crate) struct Timer {
+    id: TimerId,
+    runtime: Arc<dyn Runtime>,
+}
+
+#[pymethods]
+impl Timer {
+    /// Takes it back.
+    fn cancel(&self, py: Python<'_>) {
+        py.detach(|| self.runtime.cancel(self.id));
     }
-    let error = Error::new(Code::UNSUPPORTED, "Python's calls are not hedged")
-        .operation("recovery.guard")
-        .advice("leave `hedge` out; in Rust, Guard::call hedges what is awaited");
-    Err(error::raise(py, &error))
+}
+
+fn which(second: bool) -> Which {
+    if second { Which::Second } else { Which::First }
 }
 
 /// A guarded call that is made in steps.
@@ -306,10 +420,33 @@ impl Steps {
 
 #[pymethods]
 impl Steps {
-    /// Whether it waits for a place in the bulkhead.
+    /// How the try goes on: 0, it is made; 1, it waits for a place in the bulkhead; 2, it is made, and may
+    /// be hedged.
     #[getter]
-    fn waiting(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |steps| steps.waiting().is_some())
+    fn way(&self, py: Python<'_>) -> PyResult<u8> {
+        self.with(py, |steps| {
+            if steps.waiting().is_some() {
+                1
+            } else if steps.hedge_at().is_some() {
+                2
+            } else {
+                0
+            }
+        })
+    }
+
+    /// Lets a second try in beside the present one, if it can be paid for and there is room.
+    fn hedge(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, core::Steps::hedge)
+    }
+
+    /// This of two tries has succeeded, and with it the call.
+    fn won(&self, py: Python<'_>, second: bool) -> PyResult<()> {
+        let taken = self.inner.lock().take();
+        if let Some(owned) = taken {
+            owned.take(py)?.won(which(second));
+        }
+        Ok(())
     }
 
     /// Calls `callback` when there is a place, on the thread that gives it, or here when there is one
@@ -353,7 +490,7 @@ impl Steps {
 
     /// Goes in again after the wait; False when the guard does not let it in.
     fn again(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |steps| steps.again().is_ok())
+        self.with(py, |steps| work::present(py, || steps.again().is_ok()))?
     }
 
     /// Ends it: a try that is under way counts as nothing.

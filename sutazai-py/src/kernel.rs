@@ -15,6 +15,7 @@ use pyo3::types::PyDict;
 use serde_json::Value;
 use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
+use sutazai_core::base::priority;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket;
 use sutazai_core::event::Overflow;
@@ -43,7 +44,7 @@ use crate::pending::{Pending, Source};
 use crate::saga::PythonStep;
 use crate::ticket::Ticket;
 use crate::worker::PythonWorker;
-use crate::{argument, convert, error, wait};
+use crate::{argument, convert, error, wait, work};
 
 /// The native half of `sutazai.Kernel`.
 #[pyclass(frozen, subclass, module = "sutazai._sutazai", name = "Kernel")]
@@ -285,7 +286,8 @@ impl Kernel {
     /// all its tasks, and a coroutine agent on this very loop could never answer. It is refused
     /// before the agent gets the task, and for every agent: if it depended on whether the answer is
     /// there at once, a program would work or fail by chance.
-    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, token=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, priority=None, token=None))]
     fn call<'py>(
         &self,
         py: Python<'py>,
@@ -293,12 +295,13 @@ impl Kernel {
         input: Option<&Bound<'py, PyAny>>,
         agent: Option<&Bound<'py, PyAny>>,
         timeout: Option<&Bound<'py, PyAny>>,
+        priority: Option<&Bound<'_, PyAny>>,
         token: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
         wait::check_here(py, "await kernel.acall(…) instead of kernel.call(…)")?;
         let task = task(skill, input, agent, timeout)?;
-        let mut source = Source::Call(inner.submit(py, task, token)?.1);
+        let mut source = Source::Call(inner.submit(py, task, priority, token)?.1);
         let answer = match source.try_take() {
             Some(answer) => answer,
             None => block(py, &mut source)?,
@@ -308,7 +311,8 @@ impl Kernel {
     }
 
     /// Takes a task all the way; the ticket answers in any case.
-    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, token=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, priority=None, token=None))]
     fn submit(
         &self,
         py: Python<'_>,
@@ -316,11 +320,12 @@ impl Kernel {
         input: Option<&Bound<'_, PyAny>>,
         agent: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
+        priority: Option<&Bound<'_, PyAny>>,
         token: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ticket> {
         let inner = self.inner.here(py)?;
         let task = task(skill, input, agent, timeout)?;
-        let (id, ticket) = inner.submit(py, task, token)?;
+        let (id, ticket) = inner.submit(py, task, priority, token)?;
         Ok(Ticket::new(Some(id.0), inner.source(Source::Call(ticket))))
     }
 
@@ -767,16 +772,21 @@ impl Inner {
         &self,
         py: Python<'_>,
         task: Task,
+        priority: Option<&Bound<'_, PyAny>>,
         token: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(CallId, ticket::Ticket<Outcome>)> {
         let token = argument::some_text("token", token)?;
+        let priority = priority.map(|given| argument::priority("priority", given)).transpose()?;
         wait::interruptible(|| {
-            if self.strangers.load(Ordering::Relaxed) {
-                py.detach(|| self.core().submit(task, token))
-            } else {
-                self.core().submit(task, token)
-            }
-        })
+            work::present(py, || {
+                let task = task.priority(priority.unwrap_or_else(priority::current));
+                if self.strangers.load(Ordering::Relaxed) {
+                    py.detach(|| self.core().submit(task, token))
+                } else {
+                    self.core().submit(task, token)
+                }
+            })
+        })?
     }
 
     fn begin(
@@ -794,8 +804,8 @@ impl Inner {
             self.strangers.store(true, Ordering::Relaxed);
         }
         let request = request.to_string();
-        wait::interruptible(|| py.detach(|| self.surface.invoke(operation, &request)))
-            .map(Source::Operation)
+        let invoke = || py.detach(|| self.surface.invoke(operation, &request));
+        wait::interruptible(|| work::present(py, invoke))?.map(Source::Operation)
     }
 }
 

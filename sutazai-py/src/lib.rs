@@ -28,6 +28,7 @@ mod saga;
 mod task;
 mod ticket;
 mod wait;
+mod work;
 mod worker;
 
 use pyo3::prelude::*;
@@ -48,7 +49,7 @@ mod _sutazai {
     #[pymodule_export]
     use crate::fork::forked;
     #[pymodule_export]
-    use crate::guard::{Guard, Shared, Steps};
+    use crate::guard::{Guard, Shared, Steps, Timer};
     #[pymodule_export]
     use crate::inject::Scope;
     #[pymodule_export]
@@ -59,6 +60,8 @@ mod _sutazai {
     use crate::task::Task;
     #[pymodule_export]
     use crate::ticket::Ticket;
+    #[pymodule_export]
+    use crate::work::{carry, enter, present_of, uncarry, until};
     #[pymodule_export]
     use crate::worker::Life;
 

@@ -59,6 +59,9 @@ static void options_name_the_agent(void) {
     options.size = 3;
     FAILS(sutazai_call_with(kernel, S("echo"), S("1"), &options, &ticket), SUTAZAI_BASE_INVALID);
     FAILS(sutazai_call_with(kernel, S("echo"), S("1"), NULL, &ticket), SUTAZAI_BASE_INVALID);
+    options.size = sizeof options;
+    options.priority = 256;
+    FAILS(sutazai_call_with(kernel, S("echo"), S("1"), &options, &ticket), SUTAZAI_BASE_INVALID);
     sutazai_kernel_free(kernel);
 }
 

@@ -140,6 +140,84 @@ static void threads_share_a_guard(void) {
     sutazai_guard_free(guard);
 }
 
+static sutazai_error *guarded(void *user) {
+    return sutazai_guard_run(((void **)user)[0], work, ((void **)user)[1]);
+}
+
+static void what_is_called_has_no_more_time_than_its_caller(void) {
+    sutazai_guard *guard = guard_of(NULL, "{\"timeout_ms\": 600000, \"retry\": {\"base_ms\": 60000,"
+                                          " \"max_ms\": 60000, \"jitter\": \"none\"}}");
+    job j = {0, 9, SUTAZAI_BASE_OVERLOADED, 0, 0};
+    void *both[] = {guard, &j};
+    /* The wait before another try would end after the deadline. */
+    FAILS(sutazai_within(30000, 0, guarded, both), SUTAZAI_BASE_OVERLOADED);
+    CHECK(j.calls == 1 && j.left_ms <= 30000);
+    j.fail_first = 0;
+    OK(sutazai_within(SUTAZAI_FOREVER, 255, guarded, both));
+    CHECK(j.left_ms > 30000);
+    FAILS(sutazai_within(1, 256, guarded, both), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_within(1, 1, NULL, both), SUTAZAI_BASE_INVALID);
+    sutazai_guard_free(guard);
+}
+
+static pthread_mutex_t order_lock = PTHREAD_MUTEX_INITIALIZER;
+static int order[4], ordered;
+
+typedef struct {
+    sutazai_guard *guard;
+    uint32_t priority;
+    pthread_mutex_t *holds;
+} caller;
+
+static sutazai_error *note(void *user, const sutazai_attempt *attempt) {
+    (void)attempt;
+    caller *c = user;
+    if (c->holds != NULL) {
+        pthread_mutex_lock(c->holds);
+        pthread_mutex_unlock(c->holds);
+    }
+    pthread_mutex_lock(&order_lock);
+    order[ordered++] = (int)c->priority;
+    pthread_mutex_unlock(&order_lock);
+    return NULL;
+}
+
+static sutazai_error *queue(void *user) {
+    return sutazai_guard_run(((caller *)user)->guard, note, user);
+}
+
+static void *urgent(void *user) {
+    caller *c = user;
+    OK(sutazai_within(SUTAZAI_FOREVER, c->priority, queue, c));
+    return NULL;
+}
+
+static void wait_for(sutazai_guard *guard, const char *part) {
+    for (int there = 0; !there;) {
+        sutazai_buffer status = {0};
+        OK(sutazai_guard_status(guard, &status));
+        there = strstr(status.data, part) != NULL;
+        sutazai_buffer_free(&status);
+    }
+}
+
+static void the_urgent_go_first(void) {
+    sutazai_guard *guard = guard_of(NULL, "{\"bulkhead\": {\"concurrency\": 1}}");
+    pthread_mutex_t holds = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&holds);
+    caller callers[] = {{guard, 1, &holds}, {guard, 5, NULL}, {guard, 99, NULL}, {guard, 50, NULL}};
+    pthread_t threads[4];
+    const char *states[] = {"\"running\":1", "\"waiting\":1", "\"waiting\":2", "\"waiting\":3"};
+    for (int n = 0; n < 4; n++) {
+        pthread_create(&threads[n], NULL, urgent, &callers[n]);
+        wait_for(guard, states[n]);
+    }
+    pthread_mutex_unlock(&holds);
+    for (int n = 0; n < 4; n++) pthread_join(threads[n], NULL);
+    CHECK(order[0] == 1 && order[1] == 99 && order[2] == 50 && order[3] == 5);
+    sutazai_guard_free(guard);
+}
+
 static void mistakes_are_errors(void) {
     sutazai_guard *guard = NULL;
     FAILS(sutazai_guard_new(NULL, S("g"), S("{\"retry\": {\"atempts\": 1}}"), &guard),
@@ -165,6 +243,8 @@ int main(void) {
     RUN(guards_of_a_kernel_share_by_name);
     RUN(the_function_may_use_the_guard);
     RUN(threads_share_a_guard);
+    RUN(what_is_called_has_no_more_time_than_its_caller);
+    RUN(the_urgent_go_first);
     RUN(mistakes_are_errors);
     return check_failed;
 }

@@ -72,9 +72,31 @@ void a_rejection_is_an_error() {
     assert(guard.status().find("breaker") == std::string::npos);
 }
 
+void what_is_called_has_no_more_time_than_its_caller() {
+    sutazai::Guard guard("test", R"({"timeout_ms": 600000})");
+    auto left = [&] { return guard.run([](const sutazai_attempt &attempt) { return attempt.left_ms; }); };
+    assert(sutazai::within(sutazai::milliseconds(30000), 200, left) <= 30000);
+    assert(sutazai::within(std::nullopt, 0, left) > 30000);
+    int done = 0;
+    sutazai::within(std::nullopt, 0, [&] { done++; });
+    try {
+        sutazai::within(std::nullopt, 0, [] { throw std::runtime_error("mine"); });
+        assert(false);
+    } catch (const std::runtime_error &error) {
+        assert(std::string(error.what()) == "mine" && done == 1);
+    }
+    try {
+        sutazai::within(std::nullopt, 999, left);
+        assert(false);
+    } catch (const sutazai::Error &error) {
+        assert(error.code() == SUTAZAI_BASE_INVALID);
+    }
+}
+
 }  // namespace
 
 int main() {
+    what_is_called_has_no_more_time_than_its_caller();
     gives_what_the_lambda_gives();
     throws_what_the_lambda_threw();
     a_rejection_is_an_error();

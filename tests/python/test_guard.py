@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -425,9 +425,25 @@ def test_no_two_guards_pause_alike() -> None:
     assert pauses(make()) != pauses(make())
 
 
-def test_calls_are_not_hedged_and_that_is_said() -> None:
-    with pytest.raises(sutazai.SutazaiError, match="not hedged"):
-        sutazai.Guard("h", hedge={"min_ms": 1})
+def test_a_call_that_blocks_is_not_hedged_and_that_is_said() -> None:
+    guard = sutazai.Guard("h", hedge={"min_ms": 1})
+    with pytest.raises(sutazai.Unsupported, match="not hedged"):
+        guard.run(print)
+    with pytest.raises(TypeError, match="not hedged"):
+        guard(print)
+
+
+@pytest.mark.parametrize("kind", ["class", "generator", "async generator"])
+def test_what_works_after_its_call_is_not_guarded(kind: str) -> None:
+    def generator() -> Iterator[int]:
+        yield 1
+
+    async def async_generator() -> AsyncIterator[int]:
+        yield 1
+
+    what: Any = {"class": dict, "generator": generator, "async generator": async_generator}[kind]
+    with pytest.raises(TypeError, match=f"not an? {kind}"):
+        sutazai.guard(retry=True)(what)
 
 
 def test_without_parentheses_the_decorator_says_so() -> None:

@@ -1,5 +1,6 @@
 //! Rows of the agents: who there is, calling them, cancelling.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -108,6 +109,9 @@ struct Call {
     agent: Option<String>,
     /// Gives up after this many milliseconds; the agent's or the kernel's default without it.
     timeout_ms: Option<u64>,
+    /// Where it has to wait for a place, it goes before those of a lower number. Without it it is as
+    /// urgent as the work that calls, or else 128.
+    priority: Option<NonZeroU8>,
     /// On behalf of whoever this token belongs to; the local session without it.
     token: Option<String>,
 }
@@ -127,6 +131,9 @@ fn call(surface: &Surface, request: Call) -> Result<Ticket<Called>> {
     }
     if let Some(ms) = request.timeout_ms {
         task = task.timeout(Duration::from_millis(ms));
+    }
+    if let Some(priority) = request.priority {
+        task = task.priority(priority.get());
     }
     let (call, ticket) = surface.kernel().submit(task, request.token.as_deref());
     Ok(ticket.map(Some(surface.hook()), move |answer: Result<Outcome>| {

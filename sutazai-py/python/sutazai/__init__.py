@@ -129,6 +129,8 @@ from sutazai._sutazai import (
     __version__,
 )
 
+from sutazai._within import priority, time_left, within
+
 # Registers what has to run after a fork and at the interpreter's exit.
 from sutazai import _process as _process  # isort: skip
 
@@ -238,4 +240,7 @@ __all__ = [
     "__version__",
     "guard",
     "plugins",
+    "priority",
+    "time_left",
+    "within",
 ]

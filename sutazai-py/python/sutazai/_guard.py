@@ -15,11 +15,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import json
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Mapping,
+)
 from datetime import timedelta
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, cast
 
@@ -120,8 +128,8 @@ class RatePolicy(TypedDict, total=False):
 
 
 class HedgePolicy(TypedDict, total=False):
-    """A second try beside a first one that is slow. In the policy as Rust has it; a guard of Python's refuses
-    it (`base.unsupported`)."""
+    """A second try beside a first one that is slow; the first answer counts, and the other try is cancelled.
+    For what is awaited, and may be done twice."""
 
     quantile: float
     """When the first has taken longer than this share of recent calls. Default 0.95."""
@@ -236,6 +244,16 @@ class Guard:
         """Guards `function`, a coroutine function or a plain one."""
         if inspect.iscoroutinefunction(function):
             return cast(Callable[P, R], self._guard_async(function))
+        for kind, is_kind in _NOT_GUARDED.items():
+            if is_kind(function):
+                raise TypeError(
+                    f"a guard goes around a function or a coroutine function, not {kind}, whose work comes "
+                    "after its call: guard its methods, or what uses it"
+                )
+        if self._native.hedged:
+            raise TypeError(
+                "a call that blocks is not hedged: leave `hedge` out, or guard a coroutine function"
+            )
         run = self._native.run
 
         @functools.wraps(function)
@@ -280,6 +298,12 @@ class Guard:
         return f"<sutazai.Guard {self.name!r}>"
 
 
+_NOT_GUARDED: dict[str, Callable[[Any], bool]] = {
+    "a class": inspect.isclass,
+    "a generator function": inspect.isgeneratorfunction,
+    "an async generator function": inspect.isasyncgenfunction,
+}
+
 #: `inspect.markcoroutinefunction` came with Python 3.12.
 _MARK: Callable[[Any], Any] | None = getattr(inspect, "markcoroutinefunction", None)
 
@@ -301,6 +325,10 @@ def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]],
     return decorate
 
 
+#: How a try goes on, as `_GuardSteps.way` has it.
+_WAITS, _HEDGED = 1, 2
+
+
 async def _arun(
     native: _sutazai._Guard,
     function: Callable[..., Awaitable[R]],
@@ -310,20 +338,22 @@ async def _arun(
     steps = native.begin()
     try:
         while True:
-            if steps.waiting:
+            way = steps.way
+            if way == _WAITS:
                 await _place(native, steps)
+                way = steps.way
             try:
-                awaitable = function(*args, **kwargs)
-                if type(awaitable) is types.CoroutineType:
-                    # Most answers that are there at once need no deadline and no task.
-                    try:
-                        first = awaitable.send(None)
-                    except StopIteration as stop:
-                        answer = stop.value
-                    else:
-                        answer = await _rest(_resume(awaitable, first), native.left(steps))
+                if way == _HEDGED:
+                    answer = await _hedged(native, steps, function, args, kwargs)
                 else:
-                    answer = await _rest(awaitable, native.left(steps))
+                    awaitable = function(*args, **kwargs)
+                    if type(awaitable) is types.CoroutineType:
+                        # Most answers that are there at once need no timer and no task.
+                        done, answer = native.first(steps, awaitable)
+                        if not done:
+                            answer = await _rest(native, steps, _resume(awaitable, answer))
+                    else:
+                        answer = await _rest(native, steps, awaitable)
             except BaseException as error:
                 pause = native.raised(steps, error)
                 if pause is None:
@@ -331,8 +361,8 @@ async def _arun(
                 failed = error
             else:
                 steps.succeeded()
-                return cast(R, answer)
-            await asyncio.sleep(pause)
+                return answer
+            await _sleep(native, pause)
             if not steps.again():
                 raise failed
     except BaseException:
@@ -341,43 +371,180 @@ async def _arun(
         raise
 
 
+class _Alarm:
+    """A future that is done after a time: of the loop's clock, or of a kernel's virtual time."""
+
+    __slots__ = ("_timer", "future")
+
+    def __init__(self, native: _sutazai._Guard, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = loop.create_future()
+        ring, future = _ring, self.future
+
+        def tell() -> None:
+            try:
+                loop.call_soon_threadsafe(ring, future)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits
+
+        self._timer: asyncio.TimerHandle | _sutazai._Timer = native.after(
+            seconds, tell
+        ) or loop.call_later(seconds, ring, future)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+
+def _ring(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def _sleep(native: _sutazai._Guard, seconds: float) -> None:
+    if not native.virtual:
+        await asyncio.sleep(seconds)
+        return
+    alarm = _Alarm(native, seconds)
+    try:
+        await alarm.future
+    finally:
+        alarm.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _no_longer(
+    native: _sutazai._Guard, left: float | None, message: str
+) -> AsyncGenerator[None]:
+    """Cancels what is awaited in the block when its time is up."""
+    if left is None:
+        yield
+        return
+    scope = asyncio.timeout(None if native.virtual else left)
+    alarm = None
+    try:
+        async with scope:
+            if native.virtual:
+                alarm = _Alarm(native, left)
+                alarm.future.add_done_callback(lambda _: _expire(scope))
+            yield
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded(message) from None
+    finally:
+        if alarm is not None:
+            alarm.cancel()
+
+
+def _expire(scope: asyncio.Timeout) -> None:
+    try:
+        scope.reschedule(asyncio.get_running_loop().time())
+    except RuntimeError:
+        pass  # it was over already
+
+
+_LATE = "the call did not answer before the deadline of its guard"
+
+
 async def _place(native: _sutazai._Guard, steps: _sutazai._GuardSteps) -> None:
     """Waits for a place in the bulkhead, as long as the call has time."""
     loop = asyncio.get_running_loop()
     there: asyncio.Future[None] = loop.create_future()
 
-    def tell() -> None:
-        if not there.done():
-            there.set_result(None)
-
     def told() -> None:
         try:
-            loop.call_soon_threadsafe(tell)
+            loop.call_soon_threadsafe(_ring, there)
         except RuntimeError:
             pass  # the loop is closed: nobody waits
 
     left = native.left(steps)
     steps.on_place(told)
-    try:
-        async with asyncio.timeout(left):
-            await there
-    except TimeoutError:
-        raise DeadlineExceeded("the bulkhead had no place before the deadline") from None
+    async with _no_longer(native, left, "the bulkhead had no place before the deadline"):
+        await there
     steps.enter()
 
 
-async def _rest(awaitable: Awaitable[R], left: float | None) -> R:
-    """Awaits something until the deadline."""
-    if left is None:
+async def _rest(
+    native: _sutazai._Guard, steps: _sutazai._GuardSteps, awaitable: Awaitable[R]
+) -> R:
+    """Awaits something until the deadline, which is in force for what it awaits in turn."""
+    until = native.until(steps)
+    if until is None:
         return await awaitable
-    scope = asyncio.timeout(left)
+    token = _sutazai._carry(until, None)
     try:
-        async with scope:
+        async with _no_longer(native, native.left(steps), _LATE):
             return await awaitable
-    except TimeoutError:
-        if not scope.expired():
-            raise
-        raise DeadlineExceeded("the call did not answer before the deadline of its guard") from None
+    finally:
+        _sutazai._uncarry(token)
+
+
+async def _hedged(
+    native: _sutazai._Guard,
+    steps: _sutazai._GuardSteps,
+    function: Callable[..., Awaitable[R]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> R:
+    """Makes a try and, when it takes longer than most and the budget pays, a second one beside it. The
+    first answer counts, and the other try is cancelled; one that fails leaves the other its time."""
+    loop = asyncio.get_running_loop()
+    until, left, due = native.until(steps), native.left(steps), native.hedge_in(steps)
+
+    async def one() -> R:
+        _sutazai._carry(until, None)  # into the context of its own task
+        return await function(*args, **kwargs)
+
+    tries = [loop.create_task(one())]
+    late = None if left is None else _Alarm(native, left)
+    hedge = None if due is None else _Alarm(native, due)
+    try:
+        while True:
+            waits_for: list[asyncio.Future[Any]] = [*tries]
+            waits_for.extend(alarm.future for alarm in (late, hedge) if alarm is not None)
+            await asyncio.wait(waits_for, return_when=asyncio.FIRST_COMPLETED)
+            for which, this in enumerate(tries):
+                if this.done() and not this.cancelled() and this.exception() is None:
+                    steps.won(which == 1)
+                    return this.result()
+            for this in [this for this in tries if this.done()]:
+                if len(tries) == 1:
+                    return this.result()  # raises
+                error = asyncio.CancelledError() if this.cancelled() else this.exception()
+                assert error is not None
+                native.lost(steps, tries.index(this) == 1, error)
+                tries.remove(this)
+            if late is not None and late.future.done():
+                raise DeadlineExceeded(_LATE)
+            if hedge is not None and hedge.future.done():
+                hedge = None
+                if len(tries) == 1 and steps.hedge():
+                    tries.append(loop.create_task(one()))
+    except asyncio.CancelledError:
+        # Whoever cancels this waits until all of it has ended.
+        for this in tries:
+            this.cancel()
+        await asyncio.gather(*tries, return_exceptions=True)
+        raise
+    finally:
+        for alarm in (late, hedge):
+            if alarm is not None:
+                alarm.cancel()
+        for this in tries:
+            if not this.done():
+                this.cancel()
+                _leaving.add(this)
+                this.add_done_callback(_gone)
+
+
+#: Tries that were cancelled because another one was quicker; asyncio holds its tasks weakly.
+_leaving: set[asyncio.Task[Any]] = set()
+
+
+def _gone(task: asyncio.Task[Any]) -> None:
+    _leaving.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody wants it
 
 
 @types.coroutine

@@ -280,10 +280,13 @@ class Kernel(_sutazai.Kernel):
         *,
         agent: str | None = None,
         timeout: float | timedelta | None = None,
+        priority: int | None = None,
         token: str | None = None,
     ) -> Any:
         """As `call`, awaited; cancelling the task cancels the call."""
-        return await self.submit(skill, input, agent=agent, timeout=timeout, token=token)
+        return await self.submit(
+            skill, input, agent=agent, timeout=timeout, priority=priority, token=token
+        )
 
     async def ainvoke(self, operation: str, /, **request: object) -> Any:
         """As `invoke`, awaited."""

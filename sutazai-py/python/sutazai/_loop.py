@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sutazai._sutazai import Event, Reply, Subscription, Ticket, _Bridge
+from sutazai._sutazai import Event, Reply, Subscription, Ticket, _Bridge, _enter
 
 _bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = (
     weakref.WeakKeyDictionary()
@@ -85,18 +85,26 @@ async def _next_event(subscription: Subscription) -> Event:
 
 
 def _spawn(
-    function: Callable[..., Awaitable[object]], args: tuple[Any, ...], reply: Reply
+    function: Callable[..., Awaitable[object]],
+    args: tuple[Any, ...],
+    reply: Reply,
+    work: tuple[int, int] | None,
 ) -> asyncio.Task[None]:
     """Starts a coroutine agent's task on the running loop."""
-    task = asyncio.get_running_loop().create_task(_run(function, args, reply))
+    task = asyncio.get_running_loop().create_task(_run(function, args, reply, work))
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
 
 
 async def _run(
-    function: Callable[..., Awaitable[object]], args: tuple[Any, ...], reply: Reply
+    function: Callable[..., Awaitable[object]],
+    args: tuple[Any, ...],
+    reply: Reply,
+    work: tuple[int, int] | None,
 ) -> None:
+    if work is not None:
+        _enter(*work)
     try:
         value = await function(*args)
     except asyncio.CancelledError as error:

@@ -196,6 +196,12 @@ impl Guard {
         &self.0.name
     }
 
+    /// Whether it makes second tries beside slow ones.
+    #[inline]
+    pub fn hedges(&self) -> bool {
+        self.0.parts.flags().has(Flags::HEDGE)
+    }
+
     /// Its policy.
     pub fn policy(&self) -> GuardPolicy {
         GuardPolicy::clone(&self.0.parts.policy.load())

@@ -1,0 +1,110 @@
+//! The deadline and the priority of the present work, where Python runs it.
+//!
+//! In the core they belong to a thread. A coroutine changes threads with nobody, but shares its own with
+//! others: for it they stand in a `contextvars.ContextVar`, and are put in force whenever it calls into
+//! the core.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use sutazai_core::base::time::Moment;
+use sutazai_core::base::{deadline, priority};
+use sutazai_core::port::Task;
+
+use crate::argument;
+
+/// Whether anything was ever put into the variable: programs without coroutines pay for one load.
+static USED: AtomicBool = AtomicBool::new(false);
+
+/// Holds None or `(deadline, priority)`: nanoseconds of the core's clock, and 1 to 255.
+fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let variable = VARIABLE.get_or_try_init(py, || {
+        let class = py.import("contextvars")?.getattr("ContextVar")?;
+        let default = pyo3::types::PyDict::new(py);
+        default.set_item("default", py.None())?;
+        class.call(("sutazai_work",), Some(&default)).map(Bound::unbind)
+    })?;
+    Ok(variable.bind(py))
+}
+
+/// Runs `f` with the deadline and the priority of the present context.
+#[inline]
+pub(crate) fn present<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
+    if USED.load(Ordering::Relaxed) { carried(py, f) } else { Ok(f()) }
+}
+
+fn carried<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
+    let held: Option<(u64, u8)> = variable(py)?.call_method0("get")?.extract()?;
+    let Some((until, urgency)) = held else { return Ok(f()) };
+    // What an agent was called with on this very thread is closer than what its caller's context says.
+    let urgency = match priority::current() {
+        priority::NORMAL => urgency,
+        closer => closer,
+    };
+    Ok(priority::within(urgency, || deadline::within(Moment::from_nanos(until), f)))
+}
+
+/// Puts a deadline and a priority into the present context, until `_uncarry`; what is None stays as it is.
+/// A deadline can only become earlier.
+#[pyfunction]
+#[pyo3(name = "_carry", signature = (until, priority))]
+pub(crate) fn carry(
+    py: Python<'_>,
+    until: Option<u64>,
+    priority: Option<u8>,
+) -> PyResult<Bound<'_, PyAny>> {
+    USED.store(true, Ordering::Relaxed);
+    let carried = present(py, || {
+        let until = until.map_or(Moment::FAR, Moment::from_nanos).min(deadline::current());
+        (until.as_nanos(), priority.unwrap_or_else(priority::current))
+    })?;
+    variable(py)?.call_method1("set", (carried,))
+}
+
+/// The deadline and the priority of a task, for `_enter`; None where there is nothing to say.
+pub(crate) fn of(task: &Task) -> Option<(u64, u8)> {
+    let plain = task.deadline() == Moment::FAR && task.given_priority() == priority::NORMAL;
+    let says = !plain || USED.load(Ordering::Relaxed);
+    says.then(|| (task.deadline().as_nanos(), task.given_priority()))
+}
+
+/// Puts a task's deadline and priority into the context that its coroutine runs in, in the place of
+/// whatever that context came with.
+#[pyfunction]
+#[pyo3(name = "_enter")]
+pub(crate) fn enter(py: Python<'_>, until: u64, priority: u8) -> PyResult<()> {
+    USED.store(true, Ordering::Relaxed);
+    variable(py)?.call_method1("set", ((until, priority),)).map(drop)
+}
+
+/// Ends what `_carry` began. In another context, where a coroutine that nobody wants is closed, there is
+/// nothing to end.
+#[pyfunction]
+#[pyo3(name = "_uncarry")]
+pub(crate) fn uncarry(token: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = token.py();
+    match variable(py)?.call_method1("reset", (token,)) {
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyValueError>(py) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Nanoseconds of the system's clock at the end of a time from now, for `_carry`.
+#[pyfunction]
+#[pyo3(name = "_until")]
+pub(crate) fn until(timeout: &Bound<'_, PyAny>) -> PyResult<u64> {
+    Ok((Moment::now() + argument::duration("timeout", timeout)?).as_nanos())
+}
+
+/// The deadline and the priority of the present work: seconds that are left, or None, and 1 to 255.
+#[pyfunction]
+#[pyo3(name = "_present")]
+pub(crate) fn present_of(py: Python<'_>) -> PyResult<(Option<f64>, u8)> {
+    present(py, || {
+        let until = deadline::current();
+        let left = (until != Moment::FAR).then(|| until.since(Moment::now()).as_secs_f64());
+        (left, priority::current())
+    })
+}
