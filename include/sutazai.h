@@ -353,6 +353,11 @@ typedef struct sutazai_saga_answer sutazai_saga_answer;
 typedef struct sutazai_scope sutazai_scope;
 
 /**
+ * Where a `save` puts the state; the callback's until it returns.
+ */
+typedef struct sutazai_state sutazai_state;
+
+/**
  * Events that match a pattern.
  */
 typedef struct sutazai_subscription sutazai_subscription;
@@ -821,6 +826,36 @@ typedef struct sutazai_stage_table {
      */
     struct sutazai_error *(*run)(void *user, const struct sutazai_safe_call *call);
 } sutazai_stage_table;
+
+/**
+ * State that is saved and put back. Callbacks must not throw or longjmp; they may block, and run on any
+ * thread, one at a time.
+ */
+typedef struct sutazai_checkpointed_table {
+    /**
+     * `sizeof(sutazai_checkpointed_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Puts the whole state into `state` with `sutazai_state_give`. Answers NULL, or an error, which the
+     * library frees; the checkpoint is not taken then. Required.
+     */
+    struct sutazai_error *(*save)(void *user, struct sutazai_state *state);
+    /**
+     * Takes on a state that `save` gave, now or in an earlier process, as JSON. Called with the state
+     * that it has already, it succeeds. Answers NULL, or an error, which the library frees; what was
+     * restored before it is put back then. Required.
+     */
+    struct sutazai_error *(*restore)(void *user, const char *state, size_t state_len);
+} sutazai_checkpointed_table;
 
 /**
  * A message that a child has in hand. Everything is valid until the callback returns.
@@ -1828,6 +1863,37 @@ struct sutazai_error *sutazai_failsafe_stage_add(struct sutazai_kernel *kernel,
                                                  const char *description,
                                                  size_t description_len,
                                                  const struct sutazai_stage_table *table);
+
+/**
+ * Has state of the host's saved in checkpoints and restored from them, beside the kernel's own.
+ * `description` is JSON: `name`, and optionally `needs`, the names of what is restored before it.
+ * `recovery.checkpoint_create` takes a checkpoint, `recovery.checkpoint_restore` restores one. The
+ * table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`, `SUTAZAI_BASE_ALREADY_EXISTS`.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size`
+ * says.
+ */
+struct sutazai_error *sutazai_checkpointed_add(struct sutazai_kernel *kernel,
+                                               const char *description,
+                                               size_t description_len,
+                                               const struct sutazai_checkpointed_table *table);
+
+/**
+ * Puts the state, as JSON, where the checkpoint has it; the last one counts.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for what is not JSON.
+ *
+ * Pointers:
+ * `state` is NULL, or what the callback that runs was given; `given` is good for reading.
+ */
+struct sutazai_error *sutazai_state_give(struct sutazai_state *state,
+                                         const char *given,
+                                         size_t given_len);
 
 /**
  * Registers what children of trees can do. `description` is JSON: `name`, by which children name it

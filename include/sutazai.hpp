@@ -795,6 +795,43 @@ class Kernel {
                                          &table));
     }
 
+    /// Has state of the host's saved in checkpoints and restored from them: `save()` gives it as JSON text,
+    /// `restore(std::string_view)` takes it on; both fail by throwing. See sutazai_checkpointed_add for the
+    /// description.
+    template <typename Save, typename Restore>
+    void checkpointed(std::string_view description, Save save, Restore restore) {
+        static_assert(std::is_invocable_r_v<std::string, Save &>, "save is std::string()");
+        static_assert(std::is_invocable_v<Restore &, std::string_view>,
+                      "restore is f(std::string_view)");
+        struct State {
+            Save save;
+            Restore restore;
+        };
+        auto state = std::make_unique<State>(State{std::move(save), std::move(restore)});
+        sutazai_checkpointed_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<State>;
+        table.save = [](void *user, sutazai_state *kept) -> sutazai_error * {
+            try {
+                const std::string given = static_cast<State *>(user)->save();
+                return sutazai_state_give(kept, given.data(), given.size());
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        table.restore = [](void *user, const char *kept, size_t len) -> sutazai_error * {
+            try {
+                static_cast<State *>(user)->restore(std::string_view(kept, len));
+                return nullptr;
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_checkpointed_add(kernel_.get(), description.data(), description.size(),
+                                       &table));
+    }
+
     /// Registers a loop for children of trees of supervisors: `run(const WorkerLife &)` works until it
     /// is done or told to stop. See sutazai_worker_add for the description.
     template <typename F>

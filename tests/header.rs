@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 21] = [
     "version",
     "error",
     "buffer",
@@ -32,6 +32,7 @@ const SECTIONS: [&str; 20] = [
     "within",
     "playbook",
     "failsafe",
+    "checkpointed",
     "worker",
     "log",
 ];

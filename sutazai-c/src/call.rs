@@ -1,6 +1,7 @@
 //! Calling: agents by skill, operations by name.
 
 use std::ffi::c_char;
+use std::mem::{MaybeUninit, offset_of};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -251,14 +252,21 @@ unsafe fn call_with(
     }
     // SAFETY: options begin with their size.
     let size = unsafe { options.cast::<usize>().read() };
-    if size != size_of::<sutazai_call_options>() {
+    let known = size_of::<sutazai_call_options>();
+    // A program that was compiled with an older header passes fewer fields.
+    if !(offset_of!(sutazai_call_options, priority)..=known).contains(&size) {
         return Err(Error::new(Code::INVALID, "the size of the call's options is not possible")
             .with("size", size)
-            .with("known", size_of::<sutazai_call_options>())
+            .with("known", known)
             .advice("set `size` to sizeof(sutazai_call_options)"));
     }
-    // SAFETY: the caller's promise; the size is right.
-    let options = unsafe { &*options };
+    let mut whole = MaybeUninit::<sutazai_call_options>::zeroed();
+    // SAFETY: the caller's promise: so many bytes are there, and there is room for them. All zeros is a
+    // valid value.
+    let options = unsafe {
+        whole.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(options.cast(), size);
+        whole.assume_init()
+    };
     // SAFETY: the caller's promise.
     let mut task = unsafe { task(skill.0, skill.1, input.0, input.1, options.timeout_ms) }?;
     if !options.agent.is_null() {

@@ -22,6 +22,7 @@ mod agent;
 mod boundary;
 mod buffer;
 mod call;
+mod checkpointed;
 mod component;
 mod config;
 mod error;

@@ -131,6 +131,6 @@ impl FailsafeStage for PythonStage {
     }
 }
 
-fn stopped() -> Error {
+pub(crate) fn stopped() -> Error {
     Error::new(Code::NOT_RUNNING, "the kernel has been stopped, or the interpreter is exiting")
 }

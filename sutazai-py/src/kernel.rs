@@ -32,6 +32,7 @@ use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
 use crate::agent::{Coroutine, Echo, Form, PythonAgent};
+use crate::checkpointed::PythonState;
 use crate::component::PythonComponent;
 use crate::event::{self, Subscription};
 use crate::fork::Owned;
@@ -505,6 +506,46 @@ impl Kernel {
         inner.hold(&action);
         py.detach(|| inner.core().recovery().add_action(action))
             .map_err(|error| error::raise(py, &error))
+    }
+
+    /// Has state saved in checkpoints and restored from them.
+    fn _add_checkpointed(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        needs: &Bound<'_, PyAny>,
+        save: Py<PyAny>,
+        restore: Py<PyAny>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?.to_owned();
+        let needs = argument::texts("needs", needs)?;
+        let state = Arc::new(PythonState::new(name, needs, save, restore));
+        inner.hold(&state);
+        py.detach(|| inner.core().checkpoints().register(state))
+            .map_err(|error| error::raise(py, &error))
+    }
+
+    /// What an exception is, by the kernel's rules or by these, as JSON.
+    fn _classify(
+        &self,
+        py: Python<'_>,
+        exception: &Bound<'_, PyAny>,
+        rules: Option<&str>,
+    ) -> PyResult<String> {
+        let core = self.inner.here(py)?.core();
+        let failure = error::from_exception(exception);
+        let now = core.runtime().timestamp();
+        let verdict = match rules {
+            None => core.classifier().classify_error(&failure, now),
+            Some(rules) => {
+                let rules = serde_json::from_str(rules)
+                    .map_err(|error| PyValueError::new_err(format!("not rules: {error}")))?;
+                let classifier = Classifier::with_rules(rules);
+                classifier.map_err(|error| error::raise(py, &error))?.classify_error(&failure, now)
+            }
+        };
+        serde_json::to_string(&verdict).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// Adds a tree, also to a kernel that was not started.

@@ -10,6 +10,7 @@
 mod agent;
 mod argument;
 mod bridge;
+mod checkpointed;
 mod component;
 mod convert;
 mod error;

@@ -69,9 +69,35 @@ void the_safe_state_calls_lambdas() {
     assert(held.use_count() == 1);
 }
 
+void checkpoints_call_lambdas() {
+    auto state = std::make_shared<std::string>(R"("a")");
+    {
+        sutazai::Kernel kernel;
+        kernel.checkpointed(
+            R"({"name": "model"})", [state] { return *state; },
+            [state](std::string_view saved) { *state = std::string(saved); });
+        kernel.checkpointed(
+            R"({"name": "stuck"})", []() -> std::string { throw std::runtime_error("it is stuck"); },
+            [](std::string_view) {});
+        kernel.start();
+        kernel.invoke_wait("recovery.checkpoint_create", R"({"only": ["model"]})");
+        *state = R"("b")";
+        kernel.invoke_wait("recovery.checkpoint_restore", R"({"checkpoint": 1})");
+        assert(*state == R"("a")");
+        try {
+            kernel.invoke_wait("recovery.checkpoint_create", "{}");
+            assert(false);
+        } catch (const sutazai::Error &error) {
+            assert(has(error.what(), "it is stuck"));
+        }
+    }
+    assert(state.use_count() == 1);
+}
+
 }  // namespace
 
 int main() {
+    checkpoints_call_lambdas();
     playbooks_call_lambdas();
     the_safe_state_calls_lambdas();
     std::puts("ok heal_hpp");

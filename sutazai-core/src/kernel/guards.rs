@@ -278,6 +278,11 @@ impl Kernel {
         self.shared.guards.all()
     }
 
+    /// The policies in force, sorted by what they are for.
+    pub fn guard_policies(&self) -> Vec<(CallsTo, GuardPolicy)> {
+        self.shared.guards.policies()
+    }
+
     /// The guard of an agent: to ask, or to force its breaker. `None` when no guard is for it, or it
     /// was not called yet.
     pub fn guard_of(&self, agent: &str) -> Option<Guard> {

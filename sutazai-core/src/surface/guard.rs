@@ -19,7 +19,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         ),
         Operation::now(
             "recovery.guard_list",
-            "The guards of calls and of the agents that were called, with their figures.",
+            "The guards of calls and of the agents that were called, with their figures, and the policies.",
             &[Code::REQUEST_INVALID],
             list,
         ),
@@ -56,10 +56,23 @@ fn set(surface: &Surface, request: Set) -> Result<Done> {
 struct Listed {
     /// Sorted by what they are for.
     guards: Vec<GuardView>,
+    /// What was set, sorted by what it is for.
+    policies: Vec<Given>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Given {
+    /// Which calls it is for.
+    calls: CallsTo,
+    /// The policy.
+    policy: GuardPolicy,
 }
 
 fn list(surface: &Surface, _: Nothing) -> Result<Listed> {
-    Ok(Listed { guards: surface.kernel().guards() })
+    let kernel = surface.kernel();
+    let policies = kernel.guard_policies().into_iter();
+    let policies = policies.map(|(calls, policy)| Given { calls, policy }).collect();
+    Ok(Listed { guards: kernel.guards(), policies })
 }
 
 #[derive(Deserialize, JsonSchema)]

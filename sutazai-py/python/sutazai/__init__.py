@@ -9,6 +9,21 @@
 'HELLO'
 """
 
+from sutazai._checkpoint import (
+    Checkpoint,
+    CheckpointDetail,
+    CheckpointDiff,
+    CheckpointPart,
+    Checkpoints,
+)
+from sutazai._classify import (
+    Classification,
+    ClassifyPolicy,
+    FailureFacts,
+    HistoryPolicy,
+    Rule,
+    Verdict,
+)
 from sutazai._degrade import (
     Degradation,
     DegradePolicy,
@@ -77,6 +92,14 @@ from sutazai._guard import (
     Share,
     guard,
 )
+from sutazai._guards import (
+    BreakerStatus,
+    BudgetStatus,
+    BulkheadStatus,
+    Guards,
+    GuardStatus,
+    GuardView,
+)
 from sutazai._isolate import (
     CrashLoop,
     ErrorStorm,
@@ -143,12 +166,22 @@ __all__ = [
     "BadAnswer",
     "BreakerOpen",
     "BreakerPolicy",
+    "BreakerStatus",
     "BudgetPolicy",
+    "BudgetStatus",
     "BulkheadFull",
     "BulkheadPolicy",
+    "BulkheadStatus",
     "CallCancelled",
+    "Checkpoint",
+    "CheckpointDetail",
+    "CheckpointDiff",
+    "CheckpointPart",
+    "Checkpoints",
     "ChildSpec",
     "ChildStatus",
+    "Classification",
+    "ClassifyPolicy",
     "Comparison",
     "Condition",
     "ConfigError",
@@ -171,10 +204,15 @@ __all__ = [
     "Failsafe",
     "FailsafePolicy",
     "FailsafeStatus",
+    "FailureFacts",
     "FeatureMode",
     "Forked",
     "Guard",
+    "GuardStatus",
+    "GuardView",
+    "Guards",
     "HedgePolicy",
+    "HistoryPolicy",
     "HostError",
     "Invalid",
     "IsolatePolicy",
@@ -209,6 +247,7 @@ __all__ = [
     "Reply",
     "RequestInvalid",
     "RetryPolicy",
+    "Rule",
     "SafeContext",
     "SafeState",
     "SagaContext",
@@ -234,6 +273,7 @@ __all__ = [
     "TooLate",
     "TreeView",
     "Unsupported",
+    "Verdict",
     "WaitTimeout",
     "WorkerLife",
     "WouldDeadlock",

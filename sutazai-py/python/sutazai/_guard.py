@@ -176,9 +176,19 @@ def _milliseconds(name: str, given: float | timedelta | None) -> int | None:
     return max(1, round(seconds * 1000)) if seconds < _LONGEST else None
 
 
-def _policy(**parts: Any) -> str:
-    given = {name: value for name, value in parts.items() if value is not None}
-    return json.dumps(given)
+def policy_of(
+    *,
+    timeout: float | timedelta | None = None,
+    attempt_timeout: float | timedelta | None = None,
+    **parts: Any,
+) -> dict[str, Any]:
+    """A policy in the form of the operations."""
+    policy: dict[str, Any] = {
+        "timeout_ms": _milliseconds("timeout", timeout),
+        "attempt_timeout_ms": _milliseconds("attempt_timeout", attempt_timeout),
+        **{name: _part(name, given) for name, given in parts.items()},
+    }
+    return {name: value for name, value in policy.items() if value is not None}
 
 
 class Guard:
@@ -213,22 +223,22 @@ class Guard:
         kernel: _sutazai.Kernel | None = None,
         seed: int | None = None,
     ) -> None:
-        policy = _policy(
-            timeout_ms=_milliseconds("timeout", timeout),
-            attempt_timeout_ms=_milliseconds("attempt_timeout", attempt_timeout),
-            retry=_part("retry", retry),
-            budget=_part("budget", budget),
-            breaker=_part("breaker", breaker),
-            bulkhead=_part("bulkhead", bulkhead),
-            rate=_part("rate", rate),
-            hedge=_part("hedge", hedge),
-            share=_part("share", share),
+        policy = policy_of(
+            timeout=timeout,
+            attempt_timeout=attempt_timeout,
+            retry=retry,
+            budget=budget,
+            breaker=breaker,
+            bulkhead=bulkhead,
+            rate=rate,
+            hedge=hedge,
+            share=share,
         )
         if on is not None:
             isinstance(None, on)  # what is no class raises here, and not at the first failure
         shared = _PROGRAM if kernel is None else kernel._shared_parts()
         self.name = name
-        self._native = _sutazai._Guard(name, policy, shared, kernel, on, seed)
+        self._native = _sutazai._Guard(name, json.dumps(policy), shared, kernel, on, seed)
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls `function`, as often as it takes, and blocks meanwhile."""

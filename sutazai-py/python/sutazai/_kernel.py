@@ -17,9 +17,12 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, overload
 
 from sutazai import _sutazai
+from sutazai._checkpoint import Checkpoints
+from sutazai._classify import Classification
 from sutazai._degrade import Degradation
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
+from sutazai._guards import Guards
 from sutazai._heal import now
 from sutazai._isolate import Isolation
 from sutazai._logging import relay
@@ -386,7 +389,22 @@ class Kernel(_sutazai.Kernel):
         """As `run_saga`, awaited; cancelling the task gives the saga up."""
         return (await self.ainvoke("recovery.saga_run", name=name, input=input))["output"]
 
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """State that is saved under a number, and put back."""
+        return Checkpoints(self)
+
     # ---- healing ----
+
+    @property
+    def guards(self) -> Guards:
+        """What stands between calls and trouble."""
+        return Guards(self)
+
+    @property
+    def classification(self) -> Classification:
+        """Which failures may go away by themselves."""
+        return Classification(self)
 
     @property
     def degradation(self) -> Degradation:
