@@ -26,6 +26,7 @@ mod log;
 mod pending;
 mod reply;
 mod saga;
+mod steps;
 mod task;
 mod ticket;
 mod wait;
@@ -50,13 +51,15 @@ mod _sutazai {
     #[pymodule_export]
     use crate::fork::forked;
     #[pymodule_export]
-    use crate::guard::{Guard, Shared, Steps, Timer};
+    use crate::guard::{Guard, Shared};
     #[pymodule_export]
     use crate::inject::Scope;
     #[pymodule_export]
     use crate::kernel::Kernel;
     #[pymodule_export]
     use crate::reply::{Context, Reply};
+    #[pymodule_export]
+    use crate::steps::{Steps, Timer};
     #[pymodule_export]
     use crate::task::Task;
     #[pymodule_export]

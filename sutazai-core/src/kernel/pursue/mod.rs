@@ -1,0 +1,121 @@
+//! A call that goes through guards: tried, and tried again, on the agents that can do it.
+//!
+//! The caller has one ticket; each try has a ticket of its own, and the books of a call besides, so that
+//! every agent's figures say how its tries went. Whoever calls is looked at once.
+//!
+//! At most two tries are under way at a time: where the call's guard hedges, a second one beside a first
+//! that is slow, with another agent where there is one. The first answer counts, and the other try is
+//! cancelled.
+
+mod outcome;
+mod state;
+mod tries;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use state::State;
+
+use super::call::Refusal;
+use super::shared::Shared;
+use crate::base::deadline;
+use crate::base::id::CallId;
+use crate::base::ticket::{self, Hook, Settled, Settler, Ticket};
+use crate::base::time::Moment;
+use crate::port::{Outcome, Session, Task};
+use crate::recovery::{Guard, Verdict};
+use crate::{Error, Result};
+
+/// One call and its tries.
+struct Pursuit {
+    shared: Arc<Shared>,
+    task: Task,
+    session: Session,
+    /// When the whole call is given up.
+    deadline: Moment,
+    /// The caller's end, for partial results.
+    caller: Option<Settler<Outcome>>,
+    state: Mutex<State>,
+}
+
+/// Takes the call out of the table of calls in flight when it has its answer.
+struct Entered {
+    id: CallId,
+    shared: Arc<Shared>,
+}
+
+impl Hook<Outcome> for Entered {
+    fn settled(&self, _: &Result<Outcome>, _: Settled) {
+        self.shared.in_flight.leave(self.id);
+    }
+
+    fn finished(&self) {}
+
+    fn may_block(&self) -> bool {
+        self.shared.runtime.may_block()
+    }
+}
+
+impl Shared {
+    /// Takes a task all the way, through the guards of its call and of its agents.
+    pub(super) fn call_guarded(
+        self: &Arc<Self>,
+        task: Task,
+        token: Option<&str>,
+    ) -> (CallId, Ticket<Outcome>) {
+        let now = self.runtime.now();
+        let id = CallId(self.ids.next());
+        let entered = super::caught(|| Ok(self.identify(&task, token, now)))
+            .unwrap_or_else(|error| Err(Refusal::early(error)))
+            .and_then(|session| {
+                let steps = self.guards.of_call(task.skill()).map(|guard: Guard| guard.begin());
+                match steps.transpose() {
+                    Ok(steps) => Ok((session, steps)),
+                    Err(error) => Err(Refusal { error, session: Some(session), entry: None }),
+                }
+            });
+        let (session, steps) = match entered {
+            Ok(entered) => entered,
+            Err(refusal) => {
+                let error = refusal.error.clone();
+                self.refused(&task, id, now, refusal);
+                return (id, ticket::ready(Err(error)));
+            }
+        };
+        let own = task.given_timeout().map_or(Moment::FAR, |timeout| now + timeout);
+        let own = own.min(deadline::current());
+        let deadline = steps.as_ref().map_or(own, |steps| own.min(steps.deadline()));
+        let (ticket, reply) = ticket::pair_with(Box::new(Entered { id, shared: Arc::clone(self) }));
+        let settler = ticket.settler();
+        let pursuit = Arc::new(Pursuit {
+            shared: Arc::clone(self),
+            task,
+            session,
+            deadline,
+            caller: settler.clone(),
+            state: Mutex::new(State { steps, ..State::default() }),
+        });
+        let weak = Arc::downgrade(&pursuit);
+        reply.on_cancel(move || Pursuit::cancelled(&weak));
+        pursuit.state.lock().reply = Some(reply);
+        Arc::clone(&pursuit).first(now);
+        if !ticket.is_done()
+            && let Some(settler) = settler
+        {
+            self.enter_call(id, deadline, settler, now);
+            pursuit.watch();
+        }
+        (id, ticket)
+    }
+
+    /// The error as the class that it was found to be of, and by which rule. One that is critical by
+    /// this alone has not been told of yet.
+    fn reclassed(&self, error: Error, verdict: Verdict) -> Error {
+        if verdict.class == error.class() {
+            return error;
+        }
+        let error = error.classed(verdict.class).with("rule", verdict.rule);
+        self.heal.failed(&error);
+        error
+    }
+}

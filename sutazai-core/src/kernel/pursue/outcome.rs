@@ -1,0 +1,191 @@
+//! What comes of a try, and of the call.
+
+use std::sync::{Arc, Weak};
+
+use super::Pursuit;
+use crate::base::id::CallId;
+use crate::port::Outcome;
+use crate::recovery::{GAVE_UP, GaveUp, Judgement, Next, Steps, Which};
+use crate::{Code, Error, Result};
+
+impl Pursuit {
+    /// A try has its answer.
+    pub(super) fn ended(self: Arc<Self>, id: CallId, answer: Result<Outcome>) {
+        match answer {
+            Ok(outcome) => self.succeeded(id, outcome),
+            Err(error) => self.failed(id, error),
+        }
+    }
+
+    fn succeeded(&self, id: CallId, outcome: Outcome) {
+        let (which, mine, other, steps, timer) = {
+            let mut state = self.state.lock();
+            // The other one may have been quicker.
+            let Some(which) = state.which(id) else { return };
+            let (first, second) = (state.first.take(), state.second.take());
+            let (mine, other) =
+                if which == Which::First { (first, second) } else { (second, first) };
+            (which, mine, other, state.steps.take(), state.timer.take())
+        };
+        if let Some(timer) = timer {
+            self.shared.runtime.cancel(timer);
+        }
+        if let Some(mine) = mine {
+            if let Some(agent) = &mine.agent {
+                self.shared.judge.succeeded(agent);
+            }
+            if let Some(guard) = mine.guard {
+                guard.succeeded();
+            }
+        }
+        if let Some(steps) = steps {
+            steps.won(which);
+        }
+        if let Some(other) = other {
+            other.end();
+        }
+        self.answer(Ok(outcome));
+    }
+
+    fn failed(self: Arc<Self>, id: CallId, error: Error) {
+        let (agent, guard) = {
+            let mut state = self.state.lock();
+            let Some(running) = state.of(id) else { return };
+            (running.agent.clone(), running.guard.take())
+        };
+        let verdict = self.shared.judge.judge(agent.as_deref(), &error, &*self.shared.runtime);
+        let judged = Judgement { class: verdict.class, retry_after: verdict.retry_after };
+        if let Some(mut guard) = guard {
+            let _ = guard.failed_as(&error, judged);
+        }
+        let error = self.shared.reclassed(error, verdict);
+        let (steps, timer) = {
+            let mut state = self.state.lock();
+            if state.take(id, Some(&error)).is_none() {
+                return;
+            }
+            if state.speaks == Some(id) {
+                state.speaks = None;
+            }
+            if state.first.is_some() {
+                // The other one still has its time.
+                return;
+            }
+            (state.steps.take(), state.timer.take())
+        };
+        if let Some(timer) = timer {
+            self.shared.runtime.cancel(timer);
+        }
+        self.decide(steps, agent, error, judged);
+    }
+
+    /// The last try that was under way has failed.
+    fn decide(
+        self: Arc<Self>,
+        steps: Option<Steps>,
+        agent: Option<Arc<str>>,
+        error: Error,
+        judged: Judgement,
+    ) {
+        let Some(mut steps) = steps else { return self.answer(Err(error)) };
+        let next = match error.code() {
+            // All agents are left alone: to knock again within moments would change nothing.
+            Code::BREAKER_OPEN | Code::QUARANTINED | Code::DRAINING | Code::NOT_RUNNING => {
+                let before = self.state.lock().failed_with.take();
+                let error = match before {
+                    Some(before) => before.with(GAVE_UP, GaveUp::Rejected.name()),
+                    None => steps.finish(error, GaveUp::Rejected),
+                };
+                drop(steps);
+                return self.answer(Err(error));
+            }
+            _ => steps.failed_as(&error, judged),
+        };
+        match next {
+            Next::GiveUp(why) => {
+                let error = steps.finish(error, why);
+                drop(steps);
+                self.answer(Err(error));
+            }
+            Next::Retry(wait) => {
+                self.shared.kept.retried();
+                {
+                    let mut state = self.state.lock();
+                    state.steps = Some(steps);
+                    state.failed_on = agent;
+                    state.failed_with = Some(error.clone());
+                    state.between = Some(self.shared.load.between());
+                }
+                let at = self.shared.runtime.now() + wait;
+                // A timer must not block, and an agent may.
+                let pursuit = Arc::clone(&self);
+                self.set_timer(at, move || pursuit.again(error));
+            }
+        }
+    }
+
+    /// The wait is over.
+    fn again(self: Arc<Self>, last: Error) {
+        let runtime = Arc::clone(&self.shared.runtime);
+        let pursuit = Arc::clone(&self);
+        let failed = last.clone();
+        let job = Box::new(move || {
+            let now = pursuit.shared.runtime.now();
+            let entered = {
+                let mut state = pursuit.state.lock();
+                state.timer = None;
+                match &mut state.steps {
+                    Some(steps) => steps.again(),
+                    None => return,
+                }
+            };
+            match entered {
+                Ok(()) => {
+                    Arc::clone(&pursuit).first(now);
+                    pursuit.watch();
+                }
+                Err(_) => pursuit.answer(Err(last)),
+            }
+        });
+        if runtime.spawn_blocking(job).is_err() {
+            // There is no room to try again: what the call failed with says more than that.
+            self.answer(Err(failed.with(GAVE_UP, GaveUp::Rejected.name())));
+        }
+    }
+
+    fn answer(&self, answer: Result<Outcome>) {
+        let (reply, between) = {
+            let mut state = self.state.lock();
+            (state.reply.take(), state.between.take())
+        };
+        if let Some(reply) = reply {
+            let _ = reply.answer(answer);
+        }
+        drop(between);
+    }
+
+    /// Nobody wants the answer any more: cancelled, or past its deadline.
+    pub(super) fn cancelled(weak: &Weak<Self>) {
+        let Some(pursuit) = weak.upgrade() else { return };
+        let (tries, steps, timer, between) = {
+            let mut state = pursuit.state.lock();
+            let tries = [state.first.take(), state.second.take()];
+            (tries, state.steps.take(), state.timer.take(), state.between.take())
+        };
+        if let Some(timer) = timer {
+            pursuit.shared.runtime.cancel(timer);
+        }
+        drop(steps);
+        let late = pursuit.shared.runtime.now() >= pursuit.deadline;
+        for mut running in tries.into_iter().flatten() {
+            if let (true, Some(mut guard)) = (late, running.guard.take()) {
+                // An agent that hangs fails its guard, whoever notices first that time is up. A caller
+                // who goes away says nothing about it.
+                let late = Error::new(Code::DEADLINE_EXCEEDED, "the call ran out of time");
+                let _ = guard.failed(&late);
+            }
+            running.end();
+        }
+        drop(between);
+    }
+}

@@ -1,0 +1,106 @@
+//! Where a call stands: the tries that are under way, and what is waited for.
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::base::id::{CallId, TimerId};
+use crate::base::ticket::{Reply, Settler};
+use crate::kernel::load::Between;
+use crate::port::Outcome;
+use crate::recovery::{Place, Steps, Which};
+
+#[derive(Default)]
+pub(super) struct State {
+    /// None once the call has its answer.
+    pub(super) reply: Option<Reply<Outcome>>,
+    /// The call's guard, when it has one.
+    pub(super) steps: Option<Steps>,
+    /// The tries that are under way.
+    pub(super) first: Option<Running>,
+    pub(super) second: Option<Running>,
+    /// The try whose partial results the caller gets; the other is of no use any more.
+    pub(super) speaks: Option<CallId>,
+    /// The agent that the last try failed on: the next goes to another, if there is one.
+    pub(super) failed_on: Option<Arc<str>>,
+    /// What it failed with: says more than that no other could be made.
+    pub(super) failed_with: Option<Error>,
+    /// The wait for the next try, or for a second one beside the first. It holds this call, which holds
+    /// the kernel: whoever ends the call takes it back.
+    pub(super) timer: Option<TimerId>,
+    /// While no agent has the call.
+    pub(super) between: Option<Between>,
+}
+
+/// A try that is under way.
+pub(super) struct Running {
+    pub(super) id: CallId,
+    /// Its agent, and the agent's guard, when it has one.
+    pub(super) agent: Option<Arc<str>>,
+    pub(super) guard: Option<Steps>,
+    /// How to end it.
+    pub(super) ends: Option<Settler<Outcome>>,
+    /// How to leave the queue that it waits in.
+    pub(super) leaves: Option<Settler<Place>>,
+}
+
+impl State {
+    /// Which of the tries under way it is.
+    pub(super) fn which(&self, id: CallId) -> Option<Which> {
+        let is = |running: &Option<Running>| running.as_ref().is_some_and(|it| it.id == id);
+        match (is(&self.first), is(&self.second)) {
+            (true, _) => Some(Which::First),
+            (_, true) => Some(Which::Second),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_second(&self, id: CallId) -> bool {
+        self.which(id) == Some(Which::Second)
+    }
+
+    /// The try, if it is still under way.
+    pub(super) fn of(&mut self, id: CallId) -> Option<&mut Running> {
+        match self.which(id)? {
+            Which::First => self.first.as_mut(),
+            Which::Second => self.second.as_mut(),
+        }
+    }
+
+    /// Takes a try from those under way. Where another one goes on, that is the first then, and the
+    /// call's guard is told what this one failed with; `None` when nothing was learnt.
+    pub(super) fn take(&mut self, id: CallId, error: Option<&Error>) -> Option<Running> {
+        let which = self.which(id)?;
+        if self.first.is_some()
+            && self.second.is_some()
+            && let Some(steps) = &mut self.steps
+        {
+            steps.lost(which, error);
+        }
+        match which {
+            Which::First => std::mem::replace(&mut self.first, self.second.take()),
+            Which::Second => self.second.take(),
+        }
+    }
+
+    /// Whether nobody wants an answer any more.
+    pub(super) fn unwanted(&self) -> bool {
+        self.reply.as_ref().is_none_or(Reply::cancelled)
+    }
+}
+
+impl Running {
+    pub(super) fn new(id: CallId) -> Self {
+        Self { id, agent: None, guard: None, ends: None, leaves: None }
+    }
+
+    /// Ends it: its answer is of no use.
+    pub(super) fn end(self) {
+        drop(self.guard);
+        if let Some(leaves) = self.leaves {
+            leaves.cancel();
+        }
+        if let Some(ends) = self.ends {
+            ends.cancel();
+        }
+    }
+}

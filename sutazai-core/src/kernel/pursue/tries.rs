@@ -1,0 +1,249 @@
+//! A try on its way to an agent, and the second one beside a first that is slow.
+
+use std::sync::Arc;
+
+use super::Pursuit;
+use super::state::{Running, State};
+use crate::Result;
+use crate::agent::Entry;
+use crate::base::id::CallId;
+use crate::base::priority;
+use crate::base::ticket::Ticket;
+use crate::base::time::Moment;
+use crate::kernel::call::{Admitted, Refusal};
+use crate::kernel::caught;
+use crate::kernel::placing::{Placed, Try};
+use crate::port::Outcome;
+use crate::recovery::{Place, Steps};
+
+impl Pursuit {
+    /// Makes a try, on this thread up to where the agent gets it.
+    pub(super) fn first(self: Arc<Self>, now: Moment) {
+        let id = CallId(self.shared.ids.next());
+        let not = {
+            let mut state = self.state.lock();
+            state.first = Some(Running::new(id));
+            state.failed_on.take()
+        };
+        self.go(id, now, not.as_deref());
+    }
+
+    /// Takes a try, which is among those under way, to an agent; to another than `not`, if there is one.
+    fn go(self: Arc<Self>, id: CallId, now: Moment, not: Option<&str>) {
+        let place = || {
+            let this = self.this(id, now);
+            Ok(priority::within(self.task.given_priority(), || {
+                self.shared.place_guarded(this, not)
+            }))
+        };
+        match caught(place).unwrap_or_else(|error| Err(Refusal::early(error))) {
+            Ok(Placed::In(admitted, guard)) => self.hand_over(id, admitted, guard, now),
+            Ok(Placed::Waits(entry, steps)) => self.wait_for_place(id, entry, steps),
+            Err(refusal) => self.refused(id, now, refusal),
+        }
+    }
+
+    fn this(&self, id: CallId, now: Moment) -> Try<'_> {
+        let session = self.session.clone();
+        Try { task: &self.task, session, id, now, most: self.deadline }
+    }
+
+    /// Gives the try to its agent.
+    fn hand_over(
+        self: Arc<Self>,
+        id: CallId,
+        admitted: Admitted,
+        guard: Option<Steps>,
+        now: Moment,
+    ) {
+        let between = {
+            let mut state = self.state.lock();
+            if let Some(running) = state.of(id) {
+                running.agent = Some(Arc::clone(admitted.agent()));
+                running.guard = guard;
+                running.leaves = None;
+            }
+            state.between.take()
+        };
+        let ticket = self.shared.dispatch(self.task.clone(), admitted, id, now);
+        drop(between);
+        self.follow(id, ticket);
+    }
+
+    fn refused(self: Arc<Self>, id: CallId, now: Moment, refusal: Refusal) {
+        if self.state.lock().is_second(id) {
+            return self.unmade(id);
+        }
+        let error = refusal.error.clone();
+        self.shared.refused(&self.task, id, now, refusal);
+        self.ended(id, Err(error));
+    }
+
+    /// A second try that could not be made: the first one goes on alone.
+    fn unmade(&self, id: CallId) {
+        let mut state = self.state.lock();
+        state.take(id, None);
+    }
+
+    /// Waits in the queue of an agent's bulkhead.
+    fn wait_for_place(self: Arc<Self>, id: CallId, entry: Arc<Entry>, mut steps: Steps) {
+        let Some(ticket) = steps.take_waiting() else { return };
+        {
+            let mut state = self.state.lock();
+            if state.is_second(id) {
+                // It is to be quicker than the first one.
+                state.take(id, None);
+                return;
+            }
+            let Some(running) = state.of(id) else { return };
+            running.leaves = ticket.settler();
+            state.between = Some(self.shared.load.between());
+        }
+        ticket.on_done(move |place| {
+            let shared = Arc::clone(&self.shared);
+            let pursuit = Arc::clone(&self);
+            // Whoever gives the place has something else to do.
+            let job = Box::new(move || pursuit.placed(id, &entry, steps, place));
+            if let Err(refused) = shared.runtime.spawn_blocking(job) {
+                self.ended(id, Err(refused.error.operation("kernel.call")));
+            }
+        });
+    }
+
+    /// The wait for a place is over.
+    fn placed(
+        self: Arc<Self>,
+        id: CallId,
+        entry: &Arc<Entry>,
+        mut steps: Steps,
+        place: Result<Place>,
+    ) {
+        if self.state.lock().of(id).is_none() {
+            return;
+        }
+        let now = self.shared.runtime.now();
+        let entered = place.and_then(|place| steps.placed(place)).map_err(|error| Refusal {
+            error: error.operation("kernel.call").with("agent", entry.name()),
+            session: Some(self.session.clone()),
+            entry: Some(Arc::clone(entry)),
+        });
+        let admitted = entered.and_then(|()| {
+            let place = || Ok(self.shared.place_waited(self.this(id, now), entry, steps));
+            caught(place).unwrap_or_else(|error| Err(Refusal::early(error)))
+        });
+        match admitted {
+            Ok((admitted, guard)) => {
+                Arc::clone(&self).hand_over(id, admitted, guard, now);
+                self.watch();
+            }
+            Err(refusal) => self.refused(id, now, refusal),
+        }
+    }
+
+    /// Hears what comes of a try that an agent has.
+    fn follow(self: Arc<Self>, id: CallId, ticket: Ticket<Outcome>) {
+        let ends = ticket.settler();
+        let unwanted = {
+            let mut state = self.state.lock();
+            match state.of(id) {
+                Some(running) => {
+                    running.ends.clone_from(&ends);
+                    false
+                }
+                None => true,
+            }
+        };
+        if unwanted && let Some(ends) = ends {
+            // It was ended before it could be told of this.
+            ends.cancel();
+        }
+        let parts = Arc::downgrade(&self);
+        ticket.on_part(move |part| {
+            if let Some(pursuit) = parts.upgrade()
+                && pursuit.speaks(id)
+                && let Some(caller) = &pursuit.caller
+            {
+                caller.progress(part);
+            }
+        });
+        ticket.on_done(move |answer| self.ended(id, answer));
+    }
+
+    /// Whether the caller gets the partial results of this try: those of the one that begins first. The
+    /// other is of no use then.
+    fn speaks(&self, id: CallId) -> bool {
+        let silent = {
+            let mut state = self.state.lock();
+            if state.of(id).is_none() {
+                return false;
+            }
+            if *state.speaks.get_or_insert(id) != id {
+                return false;
+            }
+            let tries = [&state.first, &state.second];
+            let other = tries.into_iter().flatten().map(|running| running.id).find(|it| *it != id);
+            other.and_then(|other| state.take(other, None))
+        };
+        if let Some(silent) = silent {
+            silent.end();
+        }
+        true
+    }
+}
+
+/// The second try beside a first one that is slow.
+impl Pursuit {
+    /// Sees to it that a second try is made when the first takes longer than most.
+    pub(super) fn watch(self: &Arc<Self>) {
+        let at = {
+            let state = self.state.lock();
+            match (&state.first, &state.steps) {
+                (Some(_), Some(steps)) if state.timer.is_none() => steps.hedge_at(),
+                _ => None,
+            }
+        };
+        if let Some(at) = at.filter(|at| *at < self.deadline) {
+            let pursuit = Arc::clone(self);
+            self.set_timer(at, move || {
+                let second = Arc::clone(&pursuit);
+                // There being no room for it, the first one goes on alone.
+                let job = Box::new(move || second.hedge());
+                let _ = pursuit.shared.runtime.spawn_blocking(job);
+            });
+        }
+    }
+
+    fn hedge(self: Arc<Self>) {
+        let id = CallId(self.shared.ids.next());
+        let not = {
+            let mut state = self.state.lock();
+            state.timer = None;
+            let State { first: Some(first), steps: Some(steps), speaks, .. } = &mut *state else {
+                return;
+            };
+            let agent = first.agent.clone();
+            // What has begun to answer is not slow.
+            if speaks.is_some() || !steps.hedge() {
+                return;
+            }
+            state.second = Some(Running::new(id));
+            agent
+        };
+        let now = self.shared.runtime.now();
+        self.go(id, now, not.as_deref());
+    }
+
+    pub(super) fn set_timer(self: &Arc<Self>, at: Moment, job: impl FnOnce() + Send + 'static) {
+        let runtime = &self.shared.runtime;
+        let timer = runtime.spawn_at(at, Box::new(job));
+        let unwanted = {
+            let mut state = self.state.lock();
+            state.timer = Some(timer);
+            state.unwanted()
+        };
+        if unwanted {
+            // It was cancelled before it could be told of the timer.
+            runtime.cancel(timer);
+        }
+    }
+}

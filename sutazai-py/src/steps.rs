@@ -1,0 +1,197 @@
+//! A guarded call that Python makes in steps: what is awaited.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use sutazai_core::base::error::Fixed;
+use sutazai_core::base::id::TimerId;
+use sutazai_core::base::runtime::Runtime;
+use sutazai_core::base::ticket::Settler;
+use sutazai_core::base::time::Moment;
+use sutazai_core::recovery::{self as core, Which};
+use sutazai_core::{Code, Error};
+
+use crate::fork::Owned;
+use crate::{error, exit, work};
+
+/// A guarded call that is made in steps.
+#[pyclass(frozen, module = "sutazai._sutazai", name = "_GuardSteps")]
+pub(crate) struct Steps {
+    inner: Mutex<Option<Owned<core::Steps>>>,
+    place: Mutex<Option<Owned<Waiting>>>,
+}
+
+impl Steps {
+    pub(crate) fn new(steps: core::Steps) -> Self {
+        Self { inner: Mutex::new(Some(Owned::new(steps))), place: Mutex::default() }
+    }
+
+    pub(crate) fn with<T>(
+        &self,
+        py: Python<'_>,
+        f: impl FnOnce(&mut core::Steps) -> T,
+    ) -> PyResult<T> {
+        // Taken out meanwhile: no lock is held while Python runs.
+        let taken = self.inner.lock().take();
+        let Some(owned) = taken else {
+            return Err(PyValueError::new_err("the call has ended, or another thread is at it"));
+        };
+        let mut steps = owned.take(py)?;
+        let answer = f(&mut steps);
+        *self.inner.lock() = Some(Owned::new(steps));
+        Ok(answer)
+    }
+}
+
+#[pymethods]
+impl Steps {
+    /// How the try goes on: 0, it is made; 1, it waits for a place in the bulkhead; 2, it is made, and may
+    /// be hedged.
+    #[getter]
+    fn way(&self, py: Python<'_>) -> PyResult<u8> {
+        self.with(py, |steps| {
+            if steps.waiting().is_some() {
+                1
+            } else if steps.hedge_at().is_some() {
+                2
+            } else {
+                0
+            }
+        })
+    }
+
+    /// Lets a second try in beside the present one, if it can be paid for and there is room.
+    fn hedge(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, core::Steps::hedge)
+    }
+
+    /// This of two tries has succeeded, and with it the call.
+    fn won(&self, py: Python<'_>, second: bool) -> PyResult<()> {
+        let taken = self.inner.lock().take();
+        if let Some(owned) = taken {
+            owned.take(py)?.won(which(second));
+        }
+        Ok(())
+    }
+
+    /// Calls `callback` when there is a place, on the thread that gives it, or here when there is one
+    /// already. Then comes `enter`.
+    fn on_place(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<()> {
+        let Some(ticket) = self.with(py, |steps| steps.take_waiting())? else { return Ok(()) };
+        let place = Arc::new(Mutex::new(None));
+        let (slot, leave) = (Arc::downgrade(&place), ticket.settler());
+        *self.place.lock() = Some(Owned::new(Waiting { place, leave }));
+        ticket.on_done(move |answer| {
+            // Who has stopped waiting has taken the slot along, and the place goes to the next one.
+            let Some(slot) = slot.upgrade() else { return };
+            *slot.lock() = Some(answer);
+            let told = exit::attach(|py| callback.call0(py).map(drop));
+            if let Some(Err(error)) = told {
+                exit::attach(|py| error.write_unraisable(py, None));
+            }
+        });
+        Ok(())
+    }
+
+    /// Goes in, with the place that it was told of.
+    fn enter(&self, py: Python<'_>) -> PyResult<()> {
+        let waiting = self.place.lock().take();
+        let place = match waiting {
+            Some(waiting) => waiting.take(py)?.place.lock().take(),
+            None => None,
+        };
+        let entered = self.with(py, |steps| placed(steps, place))?;
+        entered.map_err(|error| error::raise(py, &error))
+    }
+
+    /// The try has succeeded, and with it the call.
+    fn succeeded(&self, py: Python<'_>) -> PyResult<()> {
+        let taken = self.inner.lock().take();
+        if let Some(owned) = taken {
+            owned.take(py)?.succeeded();
+        }
+        Ok(())
+    }
+
+    /// Goes in again after the wait; False when the guard does not let it in.
+    fn again(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with(py, |steps| work::present(py, || steps.again().is_ok()))?
+    }
+
+    /// Ends it: a try that is under way counts as nothing.
+    fn close(&self) {
+        let waiting = self.place.lock().take();
+        let taken = self.inner.lock().take();
+        drop((waiting, taken));
+    }
+}
+
+/// A place that is waited for; dropped, it is waited for no longer.
+struct Waiting {
+    place: Arc<Mutex<Option<sutazai_core::Result<core::Place>>>>,
+    leave: Option<Settler<core::Place>>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(leave) = &self.leave {
+            leave.cancel();
+        }
+    }
+}
+/// Goes on with a coroutine: whether it has ended, and its answer or what it waits for.
+pub(crate) fn send<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<(bool, Bound<'py, PyAny>)> {
+    let py = coroutine.py();
+    let mut value = std::ptr::null_mut();
+    // SAFETY: live objects, an attached thread, and a place for what comes back: a new reference.
+    let sent = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), py.None().as_ptr(), &raw mut value) };
+    // SAFETY: as it says, except that for an error it is null and the exception is set.
+    let value = unsafe { Bound::from_owned_ptr_or_err(py, value) };
+    Ok((sent == ffi::PySendResult::PYGEN_RETURN, value?))
+}
+
+/// Virtual time that a guard waits for.
+#[pyclass(frozen, module = "sutazai._sutazai", name = "_Timer")]
+pub(crate) struct Timer {
+    id: TimerId,
+    runtime: Arc<dyn Runtime>,
+}
+
+impl Timer {
+    /// Calls `callback` at that moment, on the thread that moves the clock.
+    pub(crate) fn at(runtime: &Arc<dyn Runtime>, at: Moment, callback: Py<PyAny>) -> Self {
+        let tell = Box::new(move || {
+            let told = exit::attach(|py| callback.call0(py).map(drop));
+            if let Some(Err(error)) = told {
+                exit::attach(|py| error.write_unraisable(py, None));
+            }
+        });
+        Self { id: runtime.spawn_at(at, tell), runtime: Arc::clone(runtime) }
+    }
+}
+
+#[pymethods]
+impl Timer {
+    /// Takes it back.
+    fn cancel(&self, py: Python<'_>) {
+        py.detach(|| self.runtime.cancel(self.id));
+    }
+}
+
+pub(crate) fn which(second: bool) -> Which {
+    if second { Which::Second } else { Which::First }
+}
+
+pub(crate) fn placed(
+    steps: &mut core::Steps,
+    place: Option<sutazai_core::Result<core::Place>>,
+) -> sutazai_core::Result<()> {
+    static LATE: Fixed = Fixed {
+        code: Code::DEADLINE_EXCEEDED,
+        message: "the bulkhead had no place before the deadline",
+    };
+    steps.placed(place.unwrap_or_else(|| Err(Error::from(&LATE)))?)
+}
