@@ -484,3 +484,33 @@ fn stopping_waits_for_calls_that_no_agent_has_yet() {
         stops.join().unwrap().unwrap();
     });
 }
+
+#[test]
+fn a_part_that_policies_share_is_changed_by_either_and_for_both() {
+    let (_time, kernel) = kernel();
+    add(&kernel, "a", |_| Ok(Payload::NULL));
+    let skill = |name: &str| CallsTo::Skill(name.to_owned());
+    let shares = |capacity: u32| {
+        policy(&format!(
+            r#"{{"bulkhead": {{"concurrency": {capacity}}}, "share": {{"bulkhead": "db"}}}}"#
+        ))
+    };
+    kernel.guard(skill("work"), shares(3)).unwrap();
+    kernel.guard(skill("other"), policy(r#"{"share": {"bulkhead": "db"}}"#)).unwrap();
+    let error = kernel.guard(skill("third"), shares(4)).unwrap_err();
+    assert!(error.context().any(|pair| pair == ("shared", "db")), "{error:?}");
+    kernel.call(Task::new("work", 1)).try_take().unwrap().unwrap();
+    let concurrency = || kernel.guard_of("a").unwrap().bulkhead().unwrap().status().concurrency;
+    assert_eq!(concurrency(), 3);
+    kernel.guard(skill("work"), shares(8)).unwrap();
+    assert_eq!(concurrency(), 8);
+    // One that says nothing of it leaves it as it is.
+    kernel
+        .guard(skill("other"), policy(r#"{"bulkhead": {}, "share": {"bulkhead": "db"}}"#))
+        .unwrap();
+    assert_eq!(concurrency(), 8);
+    // With its last policy it is gone, and may be another one.
+    kernel.guard(skill("work"), None).unwrap();
+    kernel.guard(skill("other"), None).unwrap();
+    kernel.guard(skill("third"), shares(4)).unwrap();
+}

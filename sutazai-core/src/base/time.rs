@@ -26,16 +26,16 @@ impl Moment {
         Self(nanos.saturating_sub(origin()))
     }
 
-    /// As [`now`](Self::now), as of the system's last tick (about 5 ns): at most a [tick](Self::tick) behind
-    /// it, and never ahead. Elsewhere than on Linux the same as `now`.
+    /// As [`now`](Self::now), as of the system's last tick (about 5 ns): some [ticks](Self::tick) behind it,
+    /// and never ahead. Elsewhere than on Linux the same as `now`.
     #[inline]
     pub fn coarse() -> Self {
         let nanos = os::coarse_nanos();
         Self(nanos.saturating_sub(origin()))
     }
 
-    /// How far [`coarse`](Self::coarse) may be behind [`now`](Self::now): 1 to 10 ms on Linux
-    /// (`CLOCK_MONOTONIC_COARSE`). The system may be late with a tick; a virtual machine that was set aside
+    /// How far [`coarse`](Self::coarse) is behind [`now`](Self::now) where ticks are in time: 1 to 10 ms on
+    /// Linux (`CLOCK_MONOTONIC_COARSE`). On virtual machines it is often twice that; one that was set aside
     /// may be very late.
     #[inline]
     pub fn tick() -> Duration {

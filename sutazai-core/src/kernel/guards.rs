@@ -59,13 +59,20 @@ pub(super) struct Guards {
 
 #[derive(Default)]
 struct Tables {
-    policies: HashMap<CallsTo, GuardPolicy>,
+    policies: HashMap<CallsTo, InForce>,
     /// The guard of calls that have none of their skill's.
     all: Option<Guard>,
     /// The guards of calls, by skill.
     skills: HashMap<String, Guard>,
     /// The agents that were called, by name.
     agents: HashMap<Arc<str>, Known>,
+}
+
+/// A policy that was set.
+struct InForce {
+    policy: GuardPolicy,
+    /// What the guards of agents are made like; it holds the parts that they share.
+    agents: Guard,
 }
 
 /// An agent that was called.
@@ -118,9 +125,16 @@ impl Guards {
             }
             Some(policy) => {
                 check(&calls, &policy)?;
+                tables.agree(&calls, &policy)?;
                 // The guards of agents are made when they are called. One is made here, so that what is
                 // wrong with their parts is said now.
-                self.make(&name(&calls), of_agent(&policy))?;
+                let agents = match tables.policies.get(&calls) {
+                    Some(had) if had.policy.share == policy.share => {
+                        had.agents.set_policy(of_agent(&policy))?;
+                        had.agents.clone()
+                    }
+                    _ => self.make(&name(&calls), of_agent(&policy))?,
+                };
                 match (&calls, tables.of(&calls)) {
                     (CallsTo::Agent(_), _) => {}
                     (_, Some(guard)) => guard.set_policy(of_call(&policy))?,
@@ -129,7 +143,7 @@ impl Guards {
                         tables.put(&calls, Some(guard));
                     }
                 }
-                tables.policies.insert(calls, policy);
+                tables.policies.insert(calls, InForce { policy, agents });
             }
         }
         // What fits an agent best may be another policy now. A guard that cannot take it, because it
@@ -147,7 +161,8 @@ impl Guards {
     /// The policies in force, sorted.
     pub(super) fn policies(&self) -> Vec<(CallsTo, GuardPolicy)> {
         let policies = &self.tables.read().policies;
-        let mut all: Vec<_> = policies.iter().map(|(c, p)| (c.clone(), p.clone())).collect();
+        let each = policies.iter().map(|(calls, given)| (calls.clone(), given.policy.clone()));
+        let mut all: Vec<_> = each.collect();
         all.sort_by_key(|(calls, _)| name(calls));
         all
     }
@@ -313,8 +328,50 @@ impl Tables {
     fn best(&self, agent: &str, skills: &[String]) -> Option<&GuardPolicy> {
         let own = self.policies.get(&CallsTo::Agent(agent.to_owned()));
         let by_skill = || skills.iter().find_map(|s| self.policies.get(&CallsTo::Skill(s.clone())));
-        own.or_else(by_skill).or_else(|| self.policies.get(&CallsTo::All))
+        let best = own.or_else(by_skill).or_else(|| self.policies.get(&CallsTo::All));
+        best.map(|given| &given.policy)
     }
+
+    /// Whether those that share a part say the same of it.
+    fn agree(&self, calls: &CallsTo, policy: &GuardPolicy) -> Result<()> {
+        for (other, given) in self.policies.iter().filter(|(other, _)| *other != calls) {
+            let (ours, theirs) = (&policy.share, &given.policy.share);
+            let shared = [
+                disagree(&ours.budget, &theirs.budget, &policy.budget, &given.policy.budget),
+                disagree(&ours.breaker, &theirs.breaker, &policy.breaker, &given.policy.breaker),
+                disagree(
+                    &ours.bulkhead,
+                    &theirs.bulkhead,
+                    &policy.bulkhead,
+                    &given.policy.bulkhead,
+                ),
+                disagree(&ours.rate, &theirs.rate, &policy.rate, &given.policy.rate),
+            ];
+            if let Some(name) = shared.into_iter().flatten().next() {
+                let what = "guards that share a part disagree about its policy";
+                return Err(Error::new(Code::INVALID, what)
+                    .operation("kernel.guard")
+                    .with("guard", self::name(calls))
+                    .with("other", self::name(other))
+                    .with("shared", name)
+                    .advice("give the policy in one of them only, or the same in all"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name under which two guards share a part that they say different things of.
+fn disagree<'n, P: PartialEq + Default>(
+    ours: &'n Option<String>,
+    theirs: &Option<String>,
+    our: &Option<P>,
+    their: &Option<P>,
+) -> Option<&'n str> {
+    let (our, their) = (our.as_ref()?, their.as_ref()?);
+    let plain = P::default();
+    let differ = our != their && *our != plain && *their != plain;
+    ours.as_deref().filter(|_| ours == theirs && differ)
 }
 
 /// Guards of one kernel are not to pause alike.

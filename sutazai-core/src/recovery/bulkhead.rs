@@ -216,6 +216,11 @@ impl Bulkhead {
         }
     }
 
+    /// Whether anybody has it beside whoever asks.
+    pub(super) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Takes a place without a handle on it; to be given back by [`leave`](Self::leave).
     #[inline]
     pub(super) fn enter(&self) -> bool {

@@ -14,6 +14,9 @@ pub(super) enum Clock {
     Of(Arc<dyn Runtime>),
 }
 
+/// Ticks that the cheap clock may be behind. Two are common on virtual machines.
+const LATE: u32 = 8;
+
 impl Clock {
     #[inline]
     pub(super) fn now(&self) -> Moment {
@@ -36,10 +39,10 @@ impl Clock {
     }
 
     /// A bound on the time since a moment, by the cheap clock; `None` when that has stood still for longer
-    /// than it should.
+    /// than it should. Nothing is said of less than some ticks: virtual machines are late with them.
     #[inline]
     pub(super) fn at_most_since(&self, began: Moment) -> Option<Duration> {
-        let latest = self.coarse() + Moment::tick();
+        let latest = self.coarse() + Moment::tick() * LATE;
         (latest >= began).then(|| latest.since(began))
     }
 

@@ -71,6 +71,7 @@ pub struct Guard(Arc<Inner>);
 struct Inner {
     name: Arc<str>,
     parts: Parts,
+    shared: SharedParts,
     deadlines: Option<Deadlines>,
     judge: Option<Judge>,
     classifier: Arc<Classifier>,
@@ -156,8 +157,8 @@ impl Guard {
     ///
     /// The call's deadline is its caller's ([`deadline::current`]) or the policy's, whichever is
     /// earlier, and is in force for what it calls in turn. A call that blocks is not interrupted; the
-    /// deadline ends retries and waits. Where nobody needs the clock precisely, deadlines are good to
-    /// the system's tick (4 ms at most on Linux).
+    /// deadline ends retries and waits. Where nobody needs the clock precisely, deadlines of 200 ms and
+    /// more are good to some of the system's ticks: they may be 10 ms early on Linux.
     ///
     /// # Errors
     /// The call's own error, with the reason why nothing more was tried; what the guard rejected
@@ -229,10 +230,13 @@ impl Guard {
         if policy.hedge != had.hedge {
             parts.hedge.store(policy.hedge.as_ref().map(Hedge::new).transpose()?.map(Arc::new));
         }
-        policy.breaker.clone().map_or(Ok(()), |policy| parts.breaker.set_policy(policy))?;
-        policy.budget.clone().map_or(Ok(()), |policy| parts.budget.set_policy(policy))?;
-        policy.bulkhead.clone().map_or(Ok(()), |policy| parts.bulkhead.set_policy(policy))?;
-        policy.rate.clone().map_or(Ok(()), |policy| parts.rate.set_policy(policy))?;
+        let share = &policy.share;
+        of_part(&policy.breaker, &share.breaker).map_or(Ok(()), |p| parts.breaker.set_policy(p))?;
+        of_part(&policy.budget, &share.budget).map_or(Ok(()), |p| parts.budget.set_policy(p))?;
+        of_part(&policy.bulkhead, &share.bulkhead)
+            .map_or(Ok(()), |p| parts.bulkhead.set_policy(p))?;
+        of_part(&policy.rate, &share.rate).map_or(Ok(()), |p| parts.rate.set_policy(p))?;
+        self.0.shared.changed(&policy);
         parts.publish(policy);
         Ok(())
     }
@@ -317,6 +321,7 @@ impl GuardBuilder {
         Ok(Guard(Arc::new(Inner {
             name: self.name,
             parts: Parts::new(self.policy, chosen, hedge, clock),
+            shared: self.shared,
             deadlines,
             judge: self.judge,
             classifier: self.classifier.unwrap_or_default(),
@@ -407,6 +412,14 @@ impl Inner {
         };
         parts.enter_with_place(place)
     }
+}
+
+/// What a part is told: a shared one of which nothing is said stays as the others have it.
+fn of_part<P: Clone + PartialEq + Default>(
+    policy: &Option<P>,
+    shared: &Option<String>,
+) -> Option<P> {
+    policy.clone().filter(|policy| shared.is_none() || *policy != P::default())
 }
 
 /// The standard library's hasher keys are random enough for jitter.

@@ -19,6 +19,9 @@ use crate::base::time::Moment;
 use crate::recovery::{Breaker, Budget, Bulkhead, Outcome, Place, RateLimit, RetryPolicy};
 use crate::{Class, Code, Error, Result};
 
+/// A deadline that is shorter is measured with the precise clock.
+const SHORT: Duration = Duration::from_millis(200);
+
 /// What a policy was made into.
 #[derive(Debug)]
 pub(super) struct Parts {
@@ -46,10 +49,12 @@ impl Flags {
     pub(super) const RATE: Self = Self(1 << 2);
     pub(super) const BUDGET: Self = Self(1 << 3);
     pub(super) const HEDGE: Self = Self(1 << 4);
-    /// A deadline of the guard's own: the time at the beginning matters, to the system's tick.
+    /// A deadline of the guard's own: the time at the beginning matters, to a few of the system's ticks.
     const DEADLINE: Self = Self(1 << 5);
     /// How long a try takes matters.
     const TIMED: Self = Self(1 << 6);
+    /// A deadline so short that the system's ticks are too coarse for it.
+    const SHORT: Self = Self(1 << 7);
 
     #[inline]
     pub(super) const fn has(self, flag: Self) -> bool {
@@ -91,6 +96,8 @@ impl Parts {
         self.attempt_timeout.store(nanos(policy.attempt_timeout()), Ordering::Relaxed);
         self.retry.store(policy.retry.clone().map(Arc::new));
         let slow = policy.has_breaker() && self.breaker.wants_time();
+        let shortest = policy.timeout().into_iter().chain(policy.attempt_timeout()).min();
+        let short = shortest.is_some_and(|timeout| timeout < SHORT);
         let flags = [
             (policy.has_breaker(), Flags::BREAKER),
             (policy.has_bulkhead(), Flags::BULKHEAD),
@@ -99,6 +106,7 @@ impl Parts {
             (policy.hedge.is_some(), Flags::HEDGE),
             (policy.timeout_ms.is_some() || policy.attempt_timeout_ms.is_some(), Flags::DEADLINE),
             (slow || policy.hedge.is_some(), Flags::TIMED),
+            (short, Flags::SHORT),
         ];
         let word = flags.iter().filter(|(on, _)| *on).fold(0, |word, (_, flag)| word | flag.0);
         self.policy.store(Arc::new(policy));
@@ -156,7 +164,7 @@ impl Parts {
     #[inline]
     fn let_in(&self, flags: Flags, gate: u64) -> Result<Pass<'_>> {
         // The time as precisely as anybody here needs it: reading the clock costs more than the rest.
-        let began = if flags.has(Flags(Flags::RATE.0 | Flags::TIMED.0)) {
+        let began = if flags.has(Flags(Flags::RATE.0 | Flags::TIMED.0 | Flags::SHORT.0)) {
             self.clock.now()
         } else if flags.has(Flags::DEADLINE) {
             self.clock.coarse()
@@ -206,7 +214,7 @@ impl Parts {
 
     #[inline]
     fn succeeded_in(&self, entry: Entry) {
-        // Most calls are over so soon that the cheap clock can tell that they were not slow.
+        // Where only long calls are slow, the cheap clock can tell that most are not.
         if !entry.flags.has(Flags::HEDGE)
             && let Some(at_most) = self.clock.at_most_since(entry.began)
             && self.breaker.is_unmoved(entry.gate, at_most)

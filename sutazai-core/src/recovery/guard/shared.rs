@@ -12,7 +12,7 @@ use crate::recovery::{
 use crate::{Code, Error, Result};
 
 /// Budgets, breakers, bulkheads and rate limits by name; see [`Share`](super::Share). Cheap to clone;
-/// clones are the same.
+/// clones are the same. A part that no guard has any more is let go of when the next one is made.
 #[derive(Clone, Debug, Default)]
 pub struct SharedParts(Arc<Mutex<Named>>);
 
@@ -49,9 +49,23 @@ impl SharedParts {
         self.0.lock().breakers.get(name).map(|(_, part)| Arc::clone(part))
     }
 
+    /// A guard has taken another policy, which its shared parts have now.
+    pub(super) fn changed(&self, policy: &GuardPolicy) {
+        let mut named = self.0.lock();
+        let share = &policy.share;
+        keep(&mut named.budgets, share.budget.as_deref(), policy.budget.as_ref());
+        keep(&mut named.breakers, share.breaker.as_deref(), policy.breaker.as_ref());
+        keep(&mut named.bulkheads, share.bulkhead.as_deref(), policy.bulkhead.as_ref());
+        keep(&mut named.rates, share.rate.as_deref(), policy.rate.as_ref());
+    }
+
     /// What a guard of this name and policy gets: the shared parts that it names, and its own.
     pub(super) fn choose(&self, name: &str, policy: &GuardPolicy) -> Result<Chosen> {
         let mut named = self.0.lock();
+        named.budgets.retain(|_, (_, part)| Arc::strong_count(part) > 1);
+        named.breakers.retain(|_, (_, part)| Arc::strong_count(part) > 1);
+        named.bulkheads.retain(|_, (_, part)| part.is_held());
+        named.rates.retain(|_, (_, part)| Arc::strong_count(part) > 1);
         let share = &policy.share;
         Ok(Chosen {
             budget: pick(
@@ -83,6 +97,12 @@ impl SharedParts {
                 |name, policy| RateLimit::new(name, policy).map(Arc::new),
             )?,
         })
+    }
+}
+
+fn keep<P: Clone, T>(named: &mut HashMap<String, (P, T)>, name: Option<&str>, policy: Option<&P>) {
+    if let (Some((kept, _)), Some(policy)) = (name.and_then(|name| named.get_mut(name)), policy) {
+        kept.clone_from(policy);
     }
 }
 

@@ -95,7 +95,8 @@ fn its_breaker_opens_on_slow_calls_and_on_no_others() {
     }
 }
 
-/// On the system's clock: nothing is waited for, the calls themselves take their time.
+/// On the system's clock: nothing is waited for, the calls themselves take their time, and a call that
+/// takes longer than that by chance is slow as well.
 #[test]
 fn the_systems_cheap_clock_hides_no_slow_call() {
     let guard = Guard::new("test", policy(SLOW)).unwrap();
@@ -110,6 +111,17 @@ fn the_systems_cheap_clock_hides_no_slow_call() {
         });
     }
     assert!(guard.status().breaker.unwrap().opened > 0);
+}
+
+/// The cheap clock may be behind by more than this.
+#[test]
+fn a_short_deadline_is_not_over_before_it_began() {
+    let guard =
+        Guard::new("test", policy(r#"{"timeout_ms": 150, "attempt_timeout_ms": 100}"#)).unwrap();
+    for _ in 0..1_000 {
+        let before = Moment::now();
+        guard.run(|attempt| Ok(assert!(attempt.deadline >= before + ms(100)))).unwrap();
+    }
 }
 
 #[test]
@@ -187,6 +199,29 @@ fn a_budget_is_shared_by_name_and_counts_those_that_wait() {
     let disagrees = policy(r#"{"budget": {"capacity": 6}, "share": {"budget": "llm"}}"#);
     let error = Guard::builder("d", disagrees).shared(&shared).build().unwrap_err();
     assert_eq!(context(&error, "shared").as_deref(), Some("llm"));
+}
+
+#[test]
+fn a_shared_part_has_the_policy_in_force_and_goes_with_its_last_guard() {
+    let shared = SharedParts::new();
+    let make = |capacity: u32| {
+        let json = format!(
+            r#"{{"budget": {{"capacity": {capacity}}}, "bulkhead": {{}},
+            "share": {{"budget": "llm", "bulkhead": "llm"}}}}"#
+        );
+        Guard::builder("g", policy(&json)).shared(&shared).build()
+    };
+    let first = make(5).unwrap();
+    let mut wider = first.policy();
+    wider.budget.as_mut().unwrap().capacity = 9.0;
+    first.set_policy(wider).unwrap();
+    assert!(make(5).is_err(), "it is not what it was made with any more");
+    let second = make(9).unwrap();
+    drop(first);
+    assert!(make(7).is_err());
+    assert_eq!(second.budget().unwrap().status().capacity, 9.0);
+    drop(second);
+    assert_eq!(make(7).unwrap().budget().unwrap().status().capacity, 7.0);
 }
 
 /// A target that refuses until a moment and says how long to wait, always no longer than `most`.
