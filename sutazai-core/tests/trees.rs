@@ -112,10 +112,7 @@ fn a_tree_that_gave_up_says_why_and_starts_again_with_its_messages() {
     kernel.start().unwrap();
     let lives = kernel.start_tree("main").unwrap_err();
     assert_eq!(lives.code(), Code::INVALID);
-    assert!(
-        lives.context().any(|(key, value)| (key, &*value) == ("state", "running")),
-        "{lives:#}"
-    );
+    assert!(lives.context().any(|(key, value)| (key, value) == ("state", "running")), "{lives:#}");
     assert_eq!(kernel.start_tree("mian").unwrap_err().remedy(), Some("did you mean 'main'?"));
     assert_eq!(kernel.trees()[0].why, None);
 
@@ -132,7 +129,10 @@ fn a_tree_that_gave_up_says_why_and_starts_again_with_its_messages() {
     let json = serde_json::to_value(&why).unwrap();
     assert_eq!(json["error"]["message"], "on purpose");
 
+    let health = || format!("{:?}", kernel.lifecycle().health());
+    assert!(health().contains("its root is stopped"), "{}", health());
     kernel.start_tree("main").unwrap();
+    assert!(health().contains("Healthy"), "{}", health());
     assert_eq!(kernel.trees()[0].why, None);
     time.run();
     assert_eq!(done.load(Ordering::SeqCst), 2);
