@@ -115,6 +115,7 @@ from sutazai._supervise import (
     Supervision,
     SupervisorSpec,
     SupervisorStatus,
+    TreeEnd,
     TreeView,
 )
 from sutazai._sutazai import (
@@ -230,6 +231,7 @@ __all__ = [
     "Task",
     "Ticket",
     "TooLate",
+    "TreeEnd",
     "TreeView",
     "Unsupported",
     "WaitTimeout",
