@@ -225,7 +225,7 @@ def test_a_worker_asks_for_its_own_restart_without_waiting() -> None:
 
         kernel.supervision.add("main", [{"id": "loop"}])
         assert again.wait(30)
-        assert lives[0].result() == {"done": True}
+        assert lives[0].wait(30.0) == {"done": True}
 
 
 def test_a_stop_under_virtual_time_is_refused_in_a_worker() -> None:
