@@ -881,7 +881,9 @@ typedef struct sutazai_worker_message {
 
 /**
  * What children of trees of supervisors do: one of `run` and `handle`. Callbacks must not throw or
- * longjmp, and may run at the same time for several children.
+ * longjmp, and may run at the same time for several children. What would wait for the end of the child
+ * whose callback waits (its restart, the removal of its tree, the stop of its kernel) answers
+ * `SUTAZAI_BASE_WOULD_DEADLOCK`.
  */
 typedef struct sutazai_worker_table {
     /**
@@ -1076,7 +1078,8 @@ struct sutazai_error *sutazai_kernel_start(struct sutazai_kernel *kernel);
  * stay good: what needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
  *
  * Errors:
- * `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+ * `SUTAZAI_BASE_WOULD_DEADLOCK`, and nothing is stopped, in a worker's callback: have another thread stop it,
+ * and return. `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
  * `SUTAZAI_STORE_HANGS` when a write of the store has not returned after `grace_ms`, or 5 s when that
  * is less: the data directory stays locked until it does.
  *
@@ -1190,7 +1193,8 @@ struct sutazai_error *sutazai_invoke(struct sutazai_kernel *kernel,
  *
  * Errors:
  * The operation's own; `SUTAZAI_BASE_WOULD_DEADLOCK` under virtual time, unless the operation
- * answers at once, and on threads that must not block.
+ * answers at once, on threads that must not block, and in a worker's callback for what would have to end
+ * its own child first.
  *
  * Pointers:
  * As `sutazai_invoke`.

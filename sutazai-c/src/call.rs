@@ -159,7 +159,8 @@ pub unsafe extern "C" fn sutazai_invoke(
         // SAFETY: the caller's promise.
         let out = unsafe { output(out, "out") }?;
         // SAFETY: the caller's promise.
-        let ticket = unsafe { invoke(kernel, (operation, operation_len), (request, request_len)) }?;
+        let ticket =
+            unsafe { invoke(kernel, (operation, operation_len), (request, request_len), false) }?;
         out.write(sutazai_ticket::of_operation(ticket));
         Ok(())
     })
@@ -169,7 +170,8 @@ pub unsafe extern "C" fn sutazai_invoke(
 ///
 /// # Errors
 /// The operation's own; `SUTAZAI_BASE_WOULD_DEADLOCK` under virtual time, unless the operation
-/// answers at once, and on threads that must not block.
+/// answers at once, on threads that must not block, and in a worker's callback for what would have to end
+/// its own child first.
 ///
 /// # Safety
 /// As `sutazai_invoke`.
@@ -189,7 +191,7 @@ pub unsafe extern "C" fn sutazai_invoke_wait(
         let out = unsafe { output(out, "out") }?;
         // SAFETY: the caller's promise.
         let mut ticket =
-            unsafe { invoke(kernel, (operation, operation_len), (request, request_len)) }?;
+            unsafe { invoke(kernel, (operation, operation_len), (request, request_len), true) }?;
         out.write(sutazai_buffer::of_json(&ticket.wait()?));
         Ok(())
     })
@@ -203,12 +205,17 @@ unsafe fn invoke(
     kernel: &sutazai_kernel,
     operation: Span,
     request: Span,
+    waits: bool,
 ) -> Result<Ticket<Payload>> {
     // SAFETY: the caller's promise.
     let operation = unsafe { text(operation.0, operation.1, "operation") }?;
     // SAFETY: the caller's promise.
     let request = unsafe { text(request.0, request.1, "request") }?;
-    Ok(kernel.surface.invoke(operation, request))
+    Ok(if waits {
+        kernel.surface.invoke_waiting(operation, request)
+    } else {
+        kernel.surface.invoke(operation, request)
+    })
 }
 
 /// # Safety

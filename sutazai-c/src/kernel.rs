@@ -100,7 +100,8 @@ pub unsafe extern "C" fn sutazai_kernel_start(kernel: *mut sutazai_kernel) -> *m
 /// stay good: what needs a running kernel answers `SUTAZAI_BASE_NOT_RUNNING`.
 ///
 /// # Errors
-/// `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
+/// `SUTAZAI_BASE_WOULD_DEADLOCK`, and nothing is stopped, in a worker's callback: have another thread stop it,
+/// and return. `SUTAZAI_KERNEL_COMPONENT_STOP` when a component did not stop in time; all the others have.
 /// `SUTAZAI_STORE_HANGS` when a write of the store has not returned after `grace_ms`, or 5 s when that
 /// is less: the data directory stays locked until it does.
 ///

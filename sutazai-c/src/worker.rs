@@ -34,7 +34,9 @@ pub struct sutazai_worker_message {
 }
 
 /// What children of trees of supervisors do: one of `run` and `handle`. Callbacks must not throw or
-/// longjmp, and may run at the same time for several children.
+/// longjmp, and may run at the same time for several children. What would wait for the end of the child
+/// whose callback waits (its restart, the removal of its tree, the stop of its kernel) answers
+/// `SUTAZAI_BASE_WOULD_DEADLOCK`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sutazai_worker_table {

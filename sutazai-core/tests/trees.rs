@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::time::Moment;
 use sutazai_core::event::Subscription;
 use sutazai_core::kernel::Kernel;
-use sutazai_core::port::{WorkerLife, WorkerMessage};
+use sutazai_core::port::{Child, ChildLife, ChildReport, ChildStart, WorkerLife, WorkerMessage};
 use sutazai_core::recovery::supervise::mailbox::MailboxPolicy;
-use sutazai_core::recovery::supervise::{ChildSpec, State, Strategy, SupervisorSpec};
+use sutazai_core::recovery::supervise::{
+    AutoShutdown, Cause, ChildSpec, Restart, State, Strategy, Supervisor, SupervisorSpec,
+};
 use sutazai_core::{Code, Error, Result};
 
 fn virtual_kernel() -> (Manual, Kernel) {
@@ -98,6 +101,123 @@ fn changes_and_poison_are_told_of() {
     assert_eq!((&last["path"], &last["cause"]), (&"main".into(), &"intensity".into()));
     let health = kernel.lifecycle().health();
     assert!(format!("{health:?}").contains("its root is stopped"), "{health:?}");
+}
+
+#[test]
+fn a_tree_that_gave_up_says_why_and_starts_again_with_its_messages() {
+    let (time, kernel) = virtual_kernel();
+    let done = note(&kernel);
+    kernel.supervise("main", spec().intensity(1, Duration::from_secs(5))).unwrap();
+    assert_eq!(kernel.start_tree("main").unwrap_err().code(), Code::NOT_RUNNING);
+    kernel.start().unwrap();
+    let lives = kernel.start_tree("main").unwrap_err();
+    assert_eq!(lives.code(), Code::INVALID);
+    assert!(lives.context().any(|(key, value)| (key, value) == ("state", "running")), "{lives:#}");
+    assert_eq!(kernel.start_tree("mian").unwrap_err().remedy(), Some("did you mean 'main'?"));
+    assert_eq!(kernel.trees()[0].why, None);
+
+    for text in ["crash", "a", "b"] {
+        kernel.push_message("main>one", text.into()).unwrap();
+    }
+    time.run();
+    let tree = kernel.trees().remove(0);
+    assert_eq!(tree.state, State::Stopped);
+    let why = tree.why.unwrap();
+    assert_eq!((&why.cause, why.child.as_deref()), (&Cause::Intensity, Some("main>one")));
+    assert_eq!(why.error.as_ref().unwrap().message(), "on purpose");
+    assert_eq!(why.at, kernel.runtime().timestamp());
+    let json = serde_json::to_value(&why).unwrap();
+    assert_eq!(json["error"]["message"], "on purpose");
+
+    let health = || format!("{:?}", kernel.lifecycle().health());
+    assert!(health().contains("its root is stopped"), "{}", health());
+    kernel.start_tree("main").unwrap();
+    assert!(health().contains("Healthy"), "{}", health());
+    assert_eq!(kernel.trees()[0].why, None);
+    time.run();
+    assert_eq!(done.load(Ordering::SeqCst), 2);
+    let mailbox = kernel.workers().mailbox("main>one").unwrap().status();
+    assert_eq!((mailbox.accepted, mailbox.done, mailbox.set_aside), (3, 2, 1));
+
+    kernel.stop(Duration::ZERO).unwrap();
+    assert_eq!(kernel.trees()[0].why.as_ref().unwrap().cause, Cause::Asked);
+    assert_eq!(kernel.start_tree("main").unwrap_err().code(), Code::NOT_RUNNING);
+}
+
+#[test]
+fn why_names_the_lowest_child_that_led_to_it() {
+    let (time, kernel) = virtual_kernel();
+    note(&kernel);
+    kernel.start().unwrap();
+    let why = |kernel: &Kernel| kernel.trees().remove(0).why.unwrap();
+    let none = Duration::from_secs(5);
+    let one_for_one = || SupervisorSpec::new(Strategy::OneForOne);
+    let below = spec().intensity(0, none).child(ChildSpec::worker("two").does("note"));
+    let spec = one_for_one().intensity(0, none).child(ChildSpec::supervisor("below", below));
+    kernel.supervise("main", spec).unwrap();
+    kernel.push_message("main>below>two", "crash".into()).unwrap();
+    time.run();
+    let end = why(&kernel);
+    assert_eq!((&end.cause, end.child.as_deref()), (&Cause::Intensity, Some("main>below>two")));
+    assert_eq!(end.error.unwrap().message(), "on purpose");
+    kernel.remove_tree("main").unwrap();
+
+    let significant = ChildSpec::worker("one").does("note").restart(Restart::Temporary);
+    let spec = one_for_one().auto_shutdown(AutoShutdown::AnySignificant);
+    kernel.supervise("main", spec.child(significant.significant())).unwrap();
+    kernel.push_message("main>one", "crash".into()).unwrap();
+    time.run();
+    let end = why(&kernel);
+    assert_eq!((&end.cause, end.child.as_deref()), (&Cause::AutoShutdown, Some("main>one")));
+    assert_eq!(end.error.unwrap().message(), "on purpose");
+}
+
+#[test]
+fn a_tree_that_did_not_start_can_be_tried_again() {
+    let (_, kernel) = virtual_kernel();
+    note(&kernel);
+    kernel.start().unwrap();
+    let spec =
+        SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::worker("one").does("nota"));
+    assert_eq!(kernel.supervise("main", spec).unwrap_err().code(), Code::NOT_FOUND);
+    let fails = Arc::new(AtomicUsize::new(1));
+    let left = Arc::clone(&fails);
+    // Whatever a child is made of, its start fails as often as said.
+    let children = move |life: &ChildLife| -> Result<Arc<dyn Child>> {
+        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
+            Ok(_) => Err(Error::new(Code::IO, format!("{} has no disk", life.id))),
+            Err(_) => Ok(Arc::new(Idle)),
+        }
+    };
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::worker("one"));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::supervisor("low", spec));
+    let (runtime, observer) = (Arc::clone(kernel.runtime()), Arc::new(|_: &_| ()));
+    let tree = Supervisor::new(runtime, "main", spec, Arc::new(children), observer, 0).unwrap();
+    assert_eq!(tree.start().unwrap_err().code(), Code::CHILD_START);
+    let end = tree.end().unwrap();
+    assert!(matches!(end.cause, Cause::StartFailed { .. }), "{end:?}");
+    assert_eq!((end.child.as_deref(), &end.error), (Some("main>low>one"), &None));
+    let json = serde_json::to_string(&end).unwrap();
+    assert_eq!(json.matches("\"error\":").count(), 1, "{json}");
+    tree.start().unwrap();
+    assert_eq!(tree.end(), None);
+}
+
+/// A child that does nothing.
+struct Idle;
+
+impl Child for Idle {
+    fn start(&self, report: ChildReport, _: Moment) -> Result<ChildStart> {
+        // It lives without one; without it it would count as ended.
+        std::mem::forget(report);
+        Ok(ChildStart::Running)
+    }
+
+    fn stop(&self, _: Moment) -> Result<()> {
+        Ok(())
+    }
+
+    fn kill(&self) {}
 }
 
 #[test]

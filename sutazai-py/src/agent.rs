@@ -157,7 +157,7 @@ impl PythonAgent {
         if self.card.run == RunMode::Inline && raised.is_instance_of::<PyKeyboardInterrupt>(py) {
             wait::interrupt_here();
         }
-        error::from_raised(py, raised)
+        error::from_raised(py, raised, "agent")
     }
 }
 

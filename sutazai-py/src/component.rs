@@ -29,9 +29,9 @@ impl PythonComponent {
                 Some((start, _)) => start.clone_ref(py),
                 None => return Err(Error::new(Code::NOT_RUNNING, "the kernel has been stopped")),
             };
-            exit::call(function.bind(py), &PyTuple::empty(py))
-                .map(drop)
-                .map_err(|raised| Error::new(code, what).because(error::from_raised(py, &raised)))
+            exit::call(function.bind(py), &PyTuple::empty(py)).map(drop).map_err(|raised| {
+                Error::new(code, what).because(error::from_raised(py, &raised, "component"))
+            })
         });
         ran.unwrap_or_else(|| {
             Err(Error::new(Code::NOT_RUNNING, "the Python interpreter is exiting"))

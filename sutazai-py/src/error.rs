@@ -1,4 +1,4 @@
-//! The core's errors as Python exceptions, and an agent's exceptions as errors of the core.
+//! The core's errors as Python exceptions, and exceptions of agents, workers and the like as errors of the core.
 //!
 //! The classes are written in Python (`sutazai/_errors.py`); two functions there make an exception
 //! of an error's fields and take one apart.
@@ -45,25 +45,27 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
     ))
 }
 
-/// What an agent raised, as its answer.
-pub(crate) fn from_raised(py: Python<'_>, raised: &PyErr) -> Error {
+/// What a function of the host's raised, as its answer. `who` is what the function is to the kernel: an
+/// agent, a worker, a step, …
+pub(crate) fn from_raised(py: Python<'_>, raised: &PyErr, who: &'static str) -> Error {
     // With its traceback, which the value alone may lack.
-    from_exception(raised.clone_ref(py).into_value(py).bind(py))
+    from_exception(raised.clone_ref(py).into_value(py).bind(py), who)
 }
 
 /// As [`from_raised`], of an exception that nobody raised.
-pub(crate) fn from_exception(exception: &Bound<'_, PyAny>) -> Error {
-    take_apart(exception).unwrap_or_else(|_| {
-        Error::new(Code::AGENT_FAILED, "the agent raised something that cannot be shown")
+pub(crate) fn from_exception(exception: &Bound<'_, PyAny>, who: &'static str) -> Error {
+    take_apart(exception, who).unwrap_or_else(|_| {
+        let message = format!("the {who} raised something that cannot be shown");
+        Error::new(Code::AGENT_FAILED, message)
     })
 }
 
 type Fields = (u32, Option<String>, String, Option<String>, Vec<(String, String)>, Option<String>);
 
-fn take_apart(exception: &Bound<'_, PyAny>) -> PyResult<Error> {
+fn take_apart(exception: &Bound<'_, PyAny>, who: &str) -> PyResult<Error> {
     static TAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = exception.py();
-    let fields = TAKE.import(py, "sutazai._errors", "_to_native")?.call1((exception,))?;
+    let fields = TAKE.import(py, "sutazai._errors", "_to_native")?.call1((exception, who))?;
     let (code, class, message, operation, context, advice): Fields = fields.extract()?;
     let code = Code::from_number(code).unwrap_or(Code::AGENT_FAILED);
     let mut error = Error::new(code, message);

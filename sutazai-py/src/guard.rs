@@ -335,7 +335,7 @@ impl Guard {
             // Ctrl-C, an exit, a cancelled task: says nothing about what was called.
             return Ok(Error::new(Code::CANCELLED, "the call was interrupted"));
         }
-        let failure = error::from_exception(exception);
+        let failure = error::from_exception(exception, "guarded function");
         let Some(on) = &self.on else { return Ok(failure) };
         let class =
             if exception.is_instance(on.bind(py))? { Class::Transient } else { Class::Persistent };

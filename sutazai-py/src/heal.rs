@@ -66,7 +66,7 @@ impl PlaybookAction for PythonAction {
                 None => return Err(stopped()),
             };
             let Some(function) = function else { return Ok(would(&self.name, params)) };
-            let raised = |raised: PyErr| error::from_raised(py, &raised);
+            let raised = |raised: PyErr| error::from_raised(py, &raised, "action");
             let args = (
                 &self.name,
                 convert::to_python(py, params).map_err(raised)?,
@@ -121,7 +121,7 @@ impl FailsafeStage for PythonStage {
                 Some(function) => function.clone_ref(py),
                 None => return Err(stopped()),
             };
-            let raised = |raised: PyErr| error::from_raised(py, &raised);
+            let raised = |raised: PyErr| error::from_raised(py, &raised, "stage");
             let within = context.within.as_secs_f64();
             let args = (&self.name, context.trigger, context.reason, within);
             let args = args.into_pyobject(py).map_err(raised)?;

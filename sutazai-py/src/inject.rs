@@ -48,7 +48,7 @@ fn build(factory: &Py<PyAny>, needs: &[Arc<Any>]) -> Result<Arc<Any>> {
             .map(|object| object.0.bind(py))
             .collect();
         let made = PyTuple::new(py, args).and_then(|args| exit::call(factory.bind(py), &args));
-        made.map(Bound::unbind).map_err(|raised| error::from_raised(py, &raised))
+        made.map(Bound::unbind).map_err(|raised| error::from_raised(py, &raised, "factory"))
     });
     match built {
         Some(built) => Ok(Arc::new(Object(built?))),

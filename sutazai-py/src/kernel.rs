@@ -236,6 +236,8 @@ impl Kernel {
         let inner = self.inner.here(py)?;
         let core = inner.core().clone();
         let grace = argument::some_duration("grace", grace)?.unwrap_or(core.limits().drain);
+        // Here: the stop itself may run on another thread.
+        core.may_stop_here().map_err(|error| error::raise(py, &error))?;
         let stopped = wait::hurried_aside(
             py,
             move || core.stop(grace),
@@ -348,7 +350,7 @@ impl Kernel {
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
         wait::check_here(py, "await kernel.ainvoke(…) instead of kernel.invoke(…)")?;
-        let mut source = inner.begin(py, operation, request)?;
+        let mut source = inner.begin(py, operation, request, true)?;
         let answer = match source.try_take() {
             Some(answer) => answer,
             None => block(py, &mut source)?,
@@ -365,7 +367,7 @@ impl Kernel {
         request: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ticket> {
         let inner = self.inner.here(py)?;
-        let source = inner.begin(py, operation, request)?;
+        let source = inner.begin(py, operation, request, false)?;
         Ok(Ticket::new(None, inner.source(source)))
     }
 
@@ -558,6 +560,9 @@ impl Kernel {
         let core = self.inner.here(py)?.core().clone();
         let name = argument::text("name", name)?.to_owned();
         let spec: SupervisorSpec = read_policy(py, spec)?;
+        if core.phase() == Phase::Running {
+            wait::check_here(py, "await kernel.supervision.aadd(…) instead of add(…)")?;
+        }
         wait::aside(py, move || core.supervise(&name, spec))?
             .map_err(|error| error::raise(py, &error))
     }
@@ -631,7 +636,7 @@ impl Kernel {
     /// Takes the safe state if the exception is a reason to by the policy; says whether it did.
     fn _report(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> PyResult<bool> {
         let recovery = self.inner.here(py)?.core().recovery();
-        let error = error::from_exception(exception);
+        let error = error::from_exception(exception, "program");
         Ok(py.detach(|| recovery.report(&error)))
     }
 
@@ -835,6 +840,7 @@ impl Inner {
         py: Python<'_>,
         operation: &Bound<'_, PyAny>,
         request: Option<&Bound<'_, PyDict>>,
+        waits: bool,
     ) -> PyResult<Source> {
         let operation = argument::text("operation", operation)?;
         let request = match request {
@@ -845,8 +851,12 @@ impl Inner {
             self.strangers.store(true, Ordering::Relaxed);
         }
         let request = request.to_string();
-        let invoke = || py.detach(|| self.surface.invoke(operation, &request));
-        wait::interruptible(|| work::present(py, invoke))?.map(Source::Operation)
+        let begin = || match waits {
+            true => self.surface.invoke_waiting(operation, &request),
+            false => self.surface.invoke(operation, &request),
+        };
+        let invoke = || work::present(py, || py.detach(begin));
+        wait::interruptible(invoke)?.map(Source::Operation)
     }
 }
 

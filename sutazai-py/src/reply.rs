@@ -117,7 +117,7 @@ impl Reply {
     /// Fails the call with what was raised.
     pub(crate) fn fail_with(&self, py: Python<'_>, raised: &PyErr) {
         if let Ok(answerer) = self.answerer.get() {
-            let _ = answerer.answer(Err(error::from_raised(py, raised)));
+            let _ = answerer.answer(Err(error::from_raised(py, raised, "agent")));
         }
     }
 
@@ -139,7 +139,7 @@ impl Reply {
     fn fail(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
         let failure = match error.extract::<String>() {
             Ok(message) => Error::new(Code::AGENT_FAILED, message),
-            Err(_) => error::from_exception(error),
+            Err(_) => error::from_exception(error, "agent"),
         };
         self.answer(error.py(), Err(failure))
     }
@@ -180,7 +180,7 @@ impl Reply {
 
     /// Answers with what a coroutine raised.
     fn _fail(&self, error: &Bound<'_, PyAny>) -> PyResult<()> {
-        let failure = error::from_exception(error);
+        let failure = error::from_exception(error, "agent");
         let _ = self.answerer.here(error.py())?.answer(Err(failure));
         Ok(())
     }

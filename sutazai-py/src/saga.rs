@@ -29,7 +29,7 @@ impl PythonStep {
                 (Some((_, undo)), true) => undo.clone_ref(py),
                 (None, _) => return Err(stopped()),
             };
-            let raised = |raised: PyErr| error::from_raised(py, &raised);
+            let raised = |raised: PyErr| error::from_raised(py, &raised, "step");
             let args = args(py, ctx, undone).map_err(raised)?;
             let value = exit::call(function.bind(py), &args).map_err(raised)?;
             if undone.is_some() {

@@ -28,7 +28,7 @@ impl PythonWorker {
             let Some(function) = self.function.lock().as_ref().map(|f| f.clone_ref(py)) else {
                 return Err(stopped());
             };
-            let raised = |raised: PyErr| error::from_raised(py, &raised);
+            let raised = |raised: PyErr| error::from_raised(py, &raised, "worker");
             let args = args(py).map_err(raised)?;
             exit::call(function.bind(py), &args).map(drop).map_err(raised)
         });

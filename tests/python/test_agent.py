@@ -52,7 +52,8 @@ def test_any_exception_fails_the_call_with_type_and_traceback(kernel: Kernel) ->
     assert error.context["exception"] == "ValueError"
     assert "in deep" in error.context["traceback"]
     assert "seven" in error.message and "\n" not in str(error)
-    assert any("in deep" in note for note in error.__notes__)
+    assert error.message == "the agent raised ValueError: seven"
+    assert any("In the agent:" in note and "in deep" in note for note in error.__notes__)
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -465,3 +465,19 @@ def test_the_rules_of_a_kernel_count_for_its_guards(virtual: sutazai.Kernel) -> 
     with pytest.raises(KeyError):
         call()
     assert made == 3
+
+
+def test_what_a_guarded_function_raises_is_told_as_its_own(virtual: sutazai.Kernel) -> None:
+    rules = [{"name": "mine", "class": "transient", "text": "the guarded function raised"}]
+    virtual.invoke("recovery.classify_set_policy", policy={"rules": rules})
+    made = 0
+
+    @sutazai.guard(kernel=virtual, retry={"attempts": 2, **FAST})
+    def call() -> None:
+        nonlocal made
+        made += 1
+        raise LookupError("x")
+
+    with pytest.raises(LookupError):
+        call()
+    assert made == 2

@@ -163,7 +163,8 @@ def test_what_an_action_raises_stands_in_the_record_and_escalates(virtual: Kerne
     )
     play(virtual, "t")
     failed, escalated = virtual.playbooks.record()
-    assert failed["state"] == "failed" and "no way in" in failed["error"]["message"]
+    assert failed["state"] == "failed"
+    assert failed["error"]["message"] == "the action raised PermissionError: no way in"
     assert escalated["escalation_of"] == failed["id"]
     assert virtual.degradation.level == "reduced"
     virtual.playbooks.set_policy(on("u", "garbage"))

@@ -46,7 +46,7 @@ def test_what_was_done_is_undone_the_last_first(kernel: Kernel) -> None:
     kernel.saga("s", steps)
     with pytest.raises(sutazai.SagaUndone, match="undone") as caught:
         kernel.run_saga("s")
-    assert any("no room left" in cause for cause in caught.value.causes)
+    assert any("the step raised ValueError: no room left" in cause for cause in caught.value.causes)
     assert calls == [("c", None), ("b", 2), ("a", 1)]
     calls.clear()
     kernel.saga("t", [steps[0], SagaStep(fails, undo, name="c", atomic=True)])

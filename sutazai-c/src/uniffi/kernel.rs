@@ -48,10 +48,12 @@ impl Kernel {
 
     /// Stops the kernel: no new calls; those under way may finish within `grace_ms` milliseconds, the
     /// rest are answered `base.cancelled`; agents, components, subscriptions and threads end. Takes at
-    /// most about twice as long. Does nothing when it is stopped already.
+    /// most about twice as long. Does nothing when it is stopped already. Throws `base.would_deadlock` in a
+    /// worker's `run` or `handle`: have another thread stop it, and return.
     #[uniffi::method(default(grace_ms = 2000))]
     pub async fn stop(&self, grace_ms: u64) -> Result<(), KernelError> {
         let kernel = self.here()?.kernel().clone();
+        kernel.may_stop_here()?;
         let stop = move || kernel.stop(Duration::from_millis(grace_ms));
         let stopped = self.aside("sutazai-stop", stop).await;
         let listening = std::mem::take(&mut *self.listening.lock());
@@ -71,7 +73,7 @@ impl Kernel {
     /// `agent.call` calls an agent.
     #[uniffi::method(default(request = ""))]
     pub async fn invoke(&self, operation: String, request: String) -> Result<String, KernelError> {
-        let ticket = self.here()?.invoke(&operation, &request);
+        let ticket = self.here()?.invoke_waiting(&operation, &request);
         Ok(text(&ticket.await?))
     }
 
@@ -79,7 +81,7 @@ impl Kernel {
     /// operation answers at once.
     #[uniffi::method(default(request = ""))]
     pub fn invoke_wait(&self, operation: String, request: String) -> Result<String, KernelError> {
-        let mut ticket = self.here()?.invoke(&operation, &request);
+        let mut ticket = self.here()?.invoke_waiting(&operation, &request);
         Ok(text(&ticket.wait()?))
     }
 

@@ -227,11 +227,26 @@ impl Kernel {
     /// way no longer than the new `grace`: zero ends the waiting. On a stopped kernel it does nothing.
     ///
     /// # Errors
+    /// [`Code::WOULD_DEADLOCK`], and nothing is stopped, on the thread of a child of one of its trees;
     /// [`Code::COMPONENT_STOP`] when a component did not stop in time, or failed to;
     /// [`Code::STORE_HANGS`], after `grace` or 5 s, when a write of the store does not return: the
     /// data directory stays locked until it does. Everything else is stopped all the same.
     pub fn stop(&self, grace: Duration) -> Result<()> {
+        self.may_stop_here()?;
         self.owner.stop(grace)
+    }
+
+    /// Whether this thread may wait for its stop.
+    ///
+    /// # Errors
+    /// [`Code::WOULD_DEADLOCK`] while it runs, on the thread of a child of one of its trees: the stop would
+    /// wait for the child, and the child for the stop.
+    pub fn may_stop_here(&self) -> Result<()> {
+        #[cfg(feature = "recovery")]
+        if self.phase() == Phase::Running {
+            return self.shared.trees.may_stop_here();
+        }
+        Ok(())
     }
 
     /// Does what dropping the last handle does: stops the kernel, if it runs, with two seconds of
@@ -419,8 +434,12 @@ impl Owner {
             return;
         }
         // Where the runtime may not be waited for (virtual time, a host's only thread) stopping waits
-        // for nothing; on a thread that drives futures it goes to one of our own.
-        if self.in_place || may_block_here() {
+        // for nothing; on a thread that drives futures, and on a child's, it goes to one of our own.
+        #[cfg(feature = "recovery")]
+        let child = self.shared.trees.may_stop_here().is_err();
+        #[cfg(not(feature = "recovery"))]
+        let child = false;
+        if self.in_place || (may_block_here() && !child) {
             let _ = self.stop(DROP_GRACE);
             return;
         }

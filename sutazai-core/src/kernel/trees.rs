@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::handle::Kernel;
-use super::shared::Shared;
+use super::shared::{Phase, Shared};
 use crate::base::nearest::nearest;
 use crate::base::payload::Payload;
 use crate::base::runtime::Runtime;
@@ -25,6 +25,7 @@ use crate::recovery::supervise::mailbox::{MessageId, Poison};
 use crate::recovery::supervise::workers::Workers;
 use crate::recovery::supervise::{
     Cause, ChildSpec, Counts, State, Supervisor, SupervisorSpec, SupervisorStatus, Transition,
+    TreeEnd,
 };
 use crate::{Class, Code, Error, Result};
 
@@ -39,7 +40,13 @@ pub struct TreeView {
     /// The children of its root, counted; none while it does not live.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// Why it ended; none before its first end, and while it lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<TreeEnd>,
 }
+
+/// A tree that was started while its kernel stopped has so long to stop again.
+const START_UNDONE: Duration = Duration::from_secs(2);
 
 /// The trees of a kernel, by the names of their roots.
 pub(super) struct Trees {
@@ -57,9 +64,26 @@ impl Trees {
         Self { workers, trees: Mutex::default(), seed }
     }
 
+    /// Whether this thread may wait for the stop of all: not when it runs a child of one of them.
+    pub(super) fn may_stop_here(&self) -> Result<()> {
+        match self.trees.lock().values().find_map(Supervisor::child_here) {
+            None => Ok(()),
+            Some(child) => {
+                let message = "a child cannot wait for the stop of its kernel";
+                Err(Error::new(Code::WOULD_DEADLOCK, message)
+                    .operation("kernel.stop")
+                    .with("child", child)
+                    .advice("have another thread stop it, and return"))
+            }
+        }
+    }
+
     /// The tree that a path leads into.
     fn of(&self, path: &str) -> Result<Supervisor> {
-        let root = path.split('>').next().unwrap_or_default();
+        self.named(path.split('>').next().unwrap_or_default())
+    }
+
+    fn named(&self, root: &str) -> Result<Supervisor> {
         let trees = self.trees.lock();
         trees.get(root).cloned().ok_or_else(|| {
             let error = Error::new(Code::NOT_FOUND, "there is no tree of this name")
@@ -154,13 +178,77 @@ impl Kernel {
         self.shared.supervise(name, spec)
     }
 
+    /// Starts a tree again that has ended: because it gave up, with its significant children, or because it
+    /// was stopped. It begins with what its specification says; what its children had in their mailboxes is
+    /// still there.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use sutazai_core::base::time::Moment;
+    /// use sutazai_core::kernel::Kernel;
+    /// use sutazai_core::port::WorkerLife;
+    /// use sutazai_core::recovery::supervise::{ChildSpec, State, Strategy, SupervisorSpec};
+    /// use sutazai_core::{Code, Error, Result};
+    ///
+    /// let kernel = Kernel::builder().build()?;
+    /// let wait = |life: &WorkerLife| -> Result<()> {
+    ///     while !life.wait(Duration::from_secs(60)) {}
+    ///     Ok(())
+    /// };
+    /// kernel.workers().add("wait", Arc::new(wait))?;
+    /// kernel.start()?;
+    /// let spec = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::worker("wait"));
+    /// kernel.supervise("main", spec)?;
+    /// assert_eq!(kernel.start_tree("main").unwrap_err().code(), Code::INVALID);
+    ///
+    /// kernel.tree("main")?.stop(Moment::FAR)?;
+    /// kernel.start_tree("main")?;
+    /// assert_eq!(kernel.trees()[0].state, State::Running);
+    /// # kernel.stop(Duration::from_secs(1))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`]; [`Code::NOT_RUNNING`] when the kernel does not run; [`Code::INVALID`] when the tree
+    /// has not ended, with its state in the context; [`Code::CHILD_START`] when a child does not start: the
+    /// tree has ended again then.
+    pub fn start_tree(&self, name: &str) -> Result<()> {
+        let shared = &self.shared;
+        let tree = shared.trees.named(name)?;
+        let not_running = || {
+            Err(Error::new(Code::NOT_RUNNING, "a tree starts on a kernel that runs")
+                .operation("kernel.supervise")
+                .with("tree", name))
+        };
+        if shared.phase() != Phase::Running {
+            return not_running();
+        }
+        tree.start()?;
+        if shared.phase() == Phase::Running {
+            return Ok(());
+        }
+        // The kernel's stop may have come to the tree before it lived again.
+        tree.stop(shared.runtime.now() + START_UNDONE)?;
+        not_running()
+    }
+
     /// Stops a tree and forgets it, with the messages of its children.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`].
+    /// [`Code::NOT_FOUND`]; [`Code::WOULD_DEADLOCK`] on the thread of one of its children.
     pub fn remove_tree(&self, name: &str) -> Result<()> {
         let shared = &self.shared;
-        shared.trees.of(name)?;
+        let tree = shared.trees.named(name)?;
+        if let Some(child) = tree.child_here() {
+            return Err(Error::new(
+                Code::WOULD_DEADLOCK,
+                "a child cannot wait for the end of its tree",
+            )
+            .operation("kernel.supervise")
+            .with("child", child)
+            .advice("remove the tree from another thread, and return"));
+        }
         let removed = shared.lifecycle.remove(&component_of(name));
         let gone = shared.trees.trees.lock().remove(name);
         drop(gone);
@@ -180,6 +268,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Code::NOT_FOUND`] for the supervisor or for what the child does; and as [`Supervisor::ask`].
+    /// [`Code::WOULD_DEADLOCK`] when it is a child that asks, and it is told to stop meanwhile.
     pub fn start_child(&self, supervisor: &str, child: ChildSpec) -> Result<()> {
         let tree = self.shared.trees.of(supervisor)?;
         self.shared.trees.workers.check_child(&child)?;
@@ -189,7 +278,7 @@ impl Kernel {
     /// Stops a child and starts it again.
     ///
     /// # Errors
-    /// As [`Supervisor::ask`].
+    /// As [`Supervisor::terminate_child`].
     pub fn restart_child(&self, path: &str) -> Result<()> {
         self.shared.restart_child(path)
     }
@@ -221,7 +310,7 @@ impl Kernel {
             return Err(Error::new(Code::NOT_RUNNING, "the child's tree has ended")
                 .operation("kernel.supervise")
                 .with("child", child)
-                .advice("recovery.tree.changed told why; remove the tree and add it again"));
+                .advice("recovery.tree_list says why; recovery.tree_start starts it again"));
         }
         workers.push(child, message)
     }
@@ -232,6 +321,7 @@ impl Kernel {
         let view = |(name, tree): (String, Supervisor)| TreeView {
             state: tree.state(),
             counts: tree.counts(&name),
+            why: tree.end(),
             name,
         };
         trees.into_iter().map(view).collect()
@@ -258,9 +348,15 @@ impl Shared {
             }
             trees.insert(name.to_owned(), tree.clone());
         }
-        let component = TreeComponent { name: component_of(name), tree };
-        let added = self.lifecycle.add(Arc::new(component));
-        if added.is_err() {
+        let component = TreeComponent { name: component_of(name), tree: tree.clone() };
+        let mut added = self.lifecycle.add(Arc::new(component));
+        if let Err(error) = &added {
+            if error.code() == Code::COMPONENT_START {
+                let _ = self.lifecycle.remove(&component_of(name));
+            }
+            if let Some(TreeEnd { cause: Cause::StartFailed { error }, .. }) = tree.end() {
+                added = Err(error);
+            }
             let gone = self.trees.trees.lock().remove(name);
             drop(gone);
             self.trees.workers.forget(name);
@@ -327,4 +423,25 @@ fn publish(bus: &Bus, log: &Log, level: Level, subject: &'static str, what: &imp
     log.record(level, "sutazai.recovery", subject, fields);
     // The subjects are well-formed.
     let _ = bus.publish(subject, event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::runtime::Manual;
+    use crate::recovery::supervise::Strategy;
+
+    #[test]
+    fn a_tree_that_does_not_start_leaves_nothing_behind() {
+        let kernel = Kernel::builder().runtime(Arc::new(Manual::new())).build().unwrap();
+        kernel.start().unwrap();
+        let spec = || SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::worker("a"));
+        // What the child does is not looked for here, and is missing when it starts.
+        for _ in 0..2 {
+            let error = kernel.shared.supervise("main", spec()).unwrap_err();
+            assert_eq!(error.code(), Code::CHILD_START);
+        }
+        assert!(kernel.trees().is_empty());
+        assert!(kernel.lifecycle().states().is_empty());
+    }
 }

@@ -62,6 +62,16 @@ impl Surface {
         }
     }
 
+    /// As [`invoke`](Self::invoke), for a thread that does nothing else until it has the answer. Where that is
+    /// a thread of a supervised child, what would wait for the child's own end is refused
+    /// ([`Code::WOULD_DEADLOCK`]).
+    pub fn invoke_waiting(&self, operation: &str, request: &str) -> Ticket<Payload> {
+        #[cfg(feature = "recovery")]
+        return crate::recovery::supervise::inside::waiting(|| self.invoke(operation, request));
+        #[cfg(not(feature = "recovery"))]
+        self.invoke(operation, request)
+    }
+
     /// Runs what may block on the runtime's blocking pool.
     pub(super) fn aside<T: Send + 'static>(
         &self,
@@ -69,10 +79,16 @@ impl Surface {
     ) -> Ticket<T> {
         let (ticket, reply) = ticket::pair_with(self.hook());
         let settler = ticket.settler();
+        #[cfg(feature = "recovery")]
+        let carried = crate::recovery::supervise::inside::carried();
         let job: Job = Box::new(move || {
-            if !reply.cancelled() {
-                f(reply);
+            if reply.cancelled() {
+                return;
             }
+            #[cfg(feature = "recovery")]
+            carried.run(|| f(reply));
+            #[cfg(not(feature = "recovery"))]
+            f(reply);
         });
         if let Err(refused) = self.kernel.runtime().spawn_blocking(job) {
             if let Some(settler) = settler {

@@ -26,6 +26,12 @@ fn tree_rows(table: &mut Vec<Operation>) {
             add,
         ),
         Operation::blocking(
+            "recovery.tree_start",
+            "Starts a tree again that has ended; what its children had in their mailboxes is still there.",
+            &[Code::NOT_FOUND, Code::INVALID, Code::CHILD_START],
+            start_tree,
+        ),
+        Operation::blocking(
             "recovery.tree_remove",
             "Stops a tree and forgets it, with the messages of its children.",
             &[Code::NOT_FOUND],
@@ -129,6 +135,11 @@ fn add(surface: &Surface, request: Add) -> Result<Done> {
 struct Named {
     /// The name of the tree.
     name: String,
+}
+
+fn start_tree(surface: &Surface, request: Named) -> Result<Done> {
+    surface.kernel().start_tree(&request.name)?;
+    Ok(Done { done: true })
 }
 
 fn remove(surface: &Surface, request: Named) -> Result<Done> {

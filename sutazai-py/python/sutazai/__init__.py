@@ -138,6 +138,7 @@ from sutazai._supervise import (
     Supervision,
     SupervisorSpec,
     SupervisorStatus,
+    TreeEnd,
     TreeView,
 )
 from sutazai._sutazai import (
@@ -271,6 +272,7 @@ __all__ = [
     "Task",
     "Ticket",
     "TooLate",
+    "TreeEnd",
     "TreeView",
     "Unsupported",
     "Verdict",

@@ -8,6 +8,7 @@ that one says that the awaiting task itself was cancelled, and asyncio relies on
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -433,6 +434,8 @@ _BY_NAME: dict[str, type[SutazaiError]] = {
 # The traceback that travels with an agent's error: its end, where the mistake usually is.
 _TRACEBACK = 4_000
 _MESSAGE = 2_000
+# How such a message begins.
+_RAISED = re.compile(r"the (\w+(?: \w+)?) raised ")
 _SHORT = 200
 
 
@@ -469,7 +472,9 @@ def _from_native(
     error.causes = list(causes)
     error._problems = list(problems)
     if "traceback" in error.context:
-        error.add_note(f"In the agent:\n{error.context['traceback'].rstrip()}")
+        who = _RAISED.match(message)
+        where = who.group(1) if who else "agent"
+        error.add_note(f"In the {where}:\n{error.context['traceback'].rstrip()}")
     else:
         error._text = text
     return error
@@ -477,8 +482,10 @@ def _from_native(
 
 def _to_native(
     error: BaseException,
+    who: str,
 ) -> tuple[int, str | None, str, str | None, list[tuple[str, str]], str | None]:
-    """What an agent raised, for the core: code, class, message, operation, context, advice."""
+    """What an agent, a worker or the like raised, for the core: code, class, message, operation,
+    context, advice."""
     gave_up = getattr(error, "__sutazai_gave_up__", None)
     given_up = [("gave_up", gave_up)] if isinstance(gave_up, str) else []
     if isinstance(error, SutazaiError):
@@ -496,7 +503,7 @@ def _to_native(
         said = str(error)
     except Exception:
         said = "its message cannot be shown"
-    message = f"the agent raised {name}: {said}" if said else f"the agent raised {name}"
+    message = f"the {who} raised {name}: {said}" if said else f"the {who} raised {name}"
     try:
         trace = "".join(traceback.format_exception(error))
     except Exception:

@@ -125,6 +125,7 @@ class Kernel(_sutazai.Kernel):
         """Takes no more calls, lets those under way finish within `grace` (the kernel's own drain
         time without it), answers the rest with `CallCancelled`, stops everything.
 
+        In a worker it is refused with `WouldDeadlock`: have another thread stop it, and return.
         While another thread is in it, it only leaves the calls no longer than its own `grace`.
         Ctrl-C does so with none, and is raised when the kernel has stopped. A stop that Ctrl-C led
         to, as the end of a `with` block or in a `finally`, says on the logger `sutazai` what it
@@ -140,7 +141,9 @@ class Kernel(_sutazai.Kernel):
             try:
                 self._stop(grace)
             finally:
-                self._loop.stop(min(seconds, 1.0))
+                # A stop that was refused leaves everything as it was.
+                if self.phase != "running":
+                    self._loop.stop(min(seconds, 1.0))
                 # Otherwise it is stopped at the interpreter's exit.
                 if self.phase == "stopped":
                     closed(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Literal, NotRequired, TypedDict, TypeVar, cast, overload
@@ -21,6 +22,7 @@ __all__ = [
     "Supervision",
     "SupervisorSpec",
     "SupervisorStatus",
+    "TreeEnd",
     "TreeView",
 ]
 
@@ -95,12 +97,28 @@ class Counts(TypedDict):
     workers: int
 
 
+class TreeEnd(TypedDict):
+    """Why a tree does not live any more."""
+
+    cause: str
+    """As in the event `recovery.tree.changed`: asked, intensity, auto_shutdown, start_failed or killed."""
+    child: NotRequired[str]
+    """The path of the child whose end led to it."""
+    error: NotRequired[dict[str, Any]]
+    """What that child had said, or why the start failed."""
+    at: str
+    """When, as RFC 3339 has it."""
+
+
 class TreeView(TypedDict):
     """A tree."""
 
     name: str
     state: str
     counts: NotRequired[Counts]
+    """The children of its root; not there while it does not live."""
+    why: NotRequired[TreeEnd]
+    """Why it ended; not there before its first end, and while it lives."""
 
 
 class ChildStatus(TypedDict):
@@ -172,6 +190,10 @@ class Supervision:
         kernel.supervision.add("main", [{"id": "poll"}, {"id": "first", "does": "note"}])
         kernel.supervision.push("main>first", "hello")
     ```
+
+    What waits has a form that is awaited: `aadd` is `add`, `astart` is `start`, and so on. A worker that
+    would wait for the end of its own child (its restart, the removal of its tree, the stop of its kernel)
+    is refused with `WouldDeadlock`: it returns, or raises to be started again.
     """
 
     __slots__ = ("_kernel",)
@@ -246,19 +268,40 @@ class Supervision:
     ) -> None:
         """Adds a tree of supervisors, which starts and stops with the kernel; on a running one it is
         started here. `period` is seconds."""
-        spec: dict[str, object] = {
-            "strategy": strategy,
-            "intensity": intensity,
-            "period_ms": round(min(_sutazai._seconds("period", period), 1e12) * 1e3),
-            "auto_shutdown": auto_shutdown,
-            "backoff": backoff,
-            "children": list(children),
-        }
+        spec = _spec(children, strategy, intensity, period, auto_shutdown, backoff)
         self._kernel._supervise(name, spec)
+
+    async def aadd(
+        self,
+        name: str,
+        children: Sequence[ChildSpec],
+        *,
+        strategy: Literal["one_for_one", "one_for_all", "rest_for_one"] = "one_for_one",
+        intensity: int = 1,
+        period: float | timedelta = 5.0,
+        auto_shutdown: Literal["never", "any_significant", "all_significant"] = "never",
+        backoff: Backoff | None = None,
+    ) -> None:
+        """As `add`, awaited; cancelling the task leaves the tree to start."""
+        spec = _spec(children, strategy, intensity, period, auto_shutdown, backoff)
+        await asyncio.to_thread(self._kernel._supervise, name, spec)
+
+    def start(self, name: str) -> None:
+        """Starts a tree again that has ended (`trees` says why it did); what its children had in their
+        mailboxes is still there."""
+        self._kernel.invoke("recovery.tree_start", name=name)
+
+    async def astart(self, name: str) -> None:
+        """As `start`, awaited."""
+        await self._kernel.begin("recovery.tree_start", name=name)
 
     def remove(self, name: str) -> None:
         """Stops a tree and forgets it, with the messages of its children."""
         self._kernel.invoke("recovery.tree_remove", name=name)
+
+    async def aremove(self, name: str) -> None:
+        """As `remove`, awaited."""
+        await self._kernel.begin("recovery.tree_remove", name=name)
 
     def trees(self) -> list[TreeView]:
         """The trees, sorted by name."""
@@ -274,17 +317,33 @@ class Supervision:
         """Adds a child behind the others of a supervisor, and starts it."""
         self._kernel.invoke("recovery.child_start", supervisor=supervisor, child=child)
 
+    async def astart_child(self, supervisor: str, child: ChildSpec) -> None:
+        """As `start_child`, awaited."""
+        await self._kernel.begin("recovery.child_start", supervisor=supervisor, child=child)
+
     def terminate_child(self, path: str) -> None:
         """Stops a child; it stays known, and can be restarted."""
         self._kernel.invoke("recovery.child_terminate", path=path)
+
+    async def aterminate_child(self, path: str) -> None:
+        """As `terminate_child`, awaited."""
+        await self._kernel.begin("recovery.child_terminate", path=path)
 
     def restart_child(self, path: str) -> None:
         """Stops a child, if it lives, and starts it again."""
         self._kernel.invoke("recovery.child_restart", path=path)
 
+    async def arestart_child(self, path: str) -> None:
+        """As `restart_child`, awaited."""
+        await self._kernel.begin("recovery.child_restart", path=path)
+
     def delete_child(self, path: str) -> None:
         """Forgets a child that does not live, and its messages."""
         self._kernel.invoke("recovery.child_delete", path=path)
+
+    async def adelete_child(self, path: str) -> None:
+        """As `delete_child`, awaited."""
+        await self._kernel.begin("recovery.child_delete", path=path)
 
     # ---- messages ----
 
@@ -304,3 +363,21 @@ class Supervision:
     def discard(self, child: str, message: int) -> Any:
         """Forgets a message that was set aside, and gives it out."""
         return now(self._kernel, "recovery.mailbox_discard", child=child, message=message)["message"]
+
+
+def _spec(
+    children: Sequence[ChildSpec],
+    strategy: str,
+    intensity: int,
+    period: float | timedelta,
+    auto_shutdown: str,
+    backoff: Backoff | None,
+) -> dict[str, object]:
+    return {
+        "strategy": strategy,
+        "intensity": intensity,
+        "period_ms": round(min(_sutazai._seconds("period", period), 1e12) * 1e3),
+        "auto_shutdown": auto_shutdown,
+        "backoff": backoff,
+        "children": list(children),
+    }

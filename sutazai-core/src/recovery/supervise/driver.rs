@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::inside::{self, Inside};
 use super::job::{Slot, caught};
 use super::spec::{ChildSpec, SupervisorSpec};
-use super::state::{Counts, State, SupervisorStatus, Transition};
+use super::state::{Counts, State, SupervisorStatus, Transition, TreeEnd};
 use super::tree::{Action, Request, Token, Tree};
 use crate::base::id::TimerId;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::{self, Reply, Ticket};
-use crate::base::time::Moment;
+use crate::base::time::{Moment, Timestamp};
 use crate::port::{Children, Generation};
 use crate::{Code, Error, Result};
 
@@ -47,13 +48,22 @@ pub(super) struct Inner {
     pub(super) slots: HashMap<Generation, Slot>,
     start: Option<Reply<()>>,
     stop: Vec<Reply<()>>,
-    asked: HashMap<Token, Reply<()>>,
+    asked: HashMap<Token, Asked>,
+    /// When the tree last ended.
+    ended_at: Timestamp,
     last_token: Token,
     timer: Option<Armed>,
     timers: u64,
     /// A thread is carrying out actions; another leaves its own to that one, so that they stay in
     /// order.
     busy: bool,
+}
+
+/// Somebody waits for an answer.
+struct Asked {
+    reply: Reply<()>,
+    /// The life that waits for it, below the supervisor that is asked.
+    by: Option<Generation>,
 }
 
 /// The timer for the tree's next tick.
@@ -84,6 +94,7 @@ impl Supervisor {
             start: None,
             stop: Vec::new(),
             asked: HashMap::new(),
+            ended_at: runtime.timestamp(),
             last_token: 0,
             timer: None,
             timers: 0,
@@ -100,7 +111,7 @@ impl Supervisor {
     /// # Errors
     /// [`Code::CHILD_START`] with the child's own error as its source, after everything that had started
     /// was stopped again; [`Code::CANCELLED`] when it was stopped and killed meanwhile;
-    /// [`Code::NOT_RUNNING`] when it runs.
+    /// [`Code::INVALID`] unless it is to start for the first time or has ended.
     pub fn start(&self) -> Result<()> {
         self.wait_for(Self::begin_start)
     }
@@ -127,8 +138,12 @@ impl Supervisor {
     /// way goes on to its end or to `deadline` before it is undone, as in OTP.
     ///
     /// # Errors
-    /// None of the tree's; [`Code::WOULD_DEADLOCK`] when the thread can neither wait nor do it itself.
+    /// None of the tree's; [`Code::WOULD_DEADLOCK`] when the thread can neither wait nor do it itself, and on
+    /// that of a child of this tree, which would wait for its own end.
     pub fn stop(&self, deadline: Moment) -> Result<()> {
+        if let Some(inside) = self.inside().first() {
+            return Err(inside.own_end());
+        }
         self.wait_for(|this| this.begin_stop(deadline))
     }
 
@@ -146,14 +161,22 @@ impl Supervisor {
     /// [`Code::ALREADY_EXISTS`], [`Code::CHILD_START`], [`Code::INVALID`] (the specification, or the
     /// child's state, which is in the context then).
     pub fn ask(&self, request: Request) -> Ticket<()> {
+        self.ask_for(request, None)
+    }
+
+    fn ask_for(&self, request: Request, by: Option<Generation>) -> Ticket<()> {
         let shared = &self.0.0;
         let now = shared.runtime.now();
         let (ticket, reply) = ticket::pair();
         {
             let mut state = shared.state.lock();
+            if by.and_then(|life| state.slots.get(&life)).is_some_and(Slot::is_told_to_stop) {
+                drop(state);
+                return ticket::ready(Err(inside::told_to_stop()));
+            }
             state.last_token += 1;
             let token = state.last_token;
-            state.asked.insert(token, reply);
+            state.asked.insert(token, Asked { reply, by });
             state.tree.ask(token, request, now);
         }
         shared.pump();
@@ -166,17 +189,16 @@ impl Supervisor {
     /// As [`ask`](Self::ask).
     pub fn start_child(&self, supervisor: &str, spec: ChildSpec) -> Result<()> {
         let supervisor = supervisor.to_owned();
-        let request = Request::StartChild { supervisor, spec: Box::new(spec) };
-        self.wait_for(|this| this.ask(request))
+        self.ask_and_wait(Request::StartChild { supervisor, spec: Box::new(spec) })
     }
 
     /// Stops a child, and waits for it, as `start` does.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// As [`ask`](Self::ask); [`Code::WOULD_DEADLOCK`] on the thread of that child, or of one below it.
     pub fn terminate_child(&self, path: &str) -> Result<()> {
         let path = path.to_owned();
-        self.wait_for(|this| this.ask(Request::TerminateChild { path }))
+        self.ask_and_wait(Request::TerminateChild { path })
     }
 
     /// Starts a child that does not live, and waits for it, as `start` does.
@@ -185,7 +207,7 @@ impl Supervisor {
     /// As [`ask`](Self::ask).
     pub fn restart_child(&self, path: &str) -> Result<()> {
         let path = path.to_owned();
-        self.wait_for(|this| this.ask(Request::RestartChild { path }))
+        self.ask_and_wait(Request::RestartChild { path })
     }
 
     /// Forgets a child that does not live, and waits for it, as `start` does.
@@ -194,7 +216,7 @@ impl Supervisor {
     /// As [`ask`](Self::ask).
     pub fn delete_child(&self, path: &str) -> Result<()> {
         let path = path.to_owned();
-        self.wait_for(|this| this.ask(Request::DeleteChild { path }))
+        self.ask_and_wait(Request::DeleteChild { path })
     }
 
     /// The state of the root.
@@ -217,6 +239,45 @@ impl Supervisor {
     /// How many children a supervisor has; none while it does not live.
     pub fn counts(&self, path: &str) -> Option<Counts> {
         self.0.0.state.lock().tree.counts(path)
+    }
+
+    /// Why it lives no longer: its last end. None before its first, and while it lives.
+    pub fn end(&self) -> Option<TreeEnd> {
+        let state = self.0.0.state.lock();
+        let (cause, blame) = state.tree.over()?.clone();
+        let error = blame.as_ref().and_then(|blame| blame.error.clone());
+        let error = error.filter(|_| cause.error().is_none());
+        let child = blame.map(|blame| blame.child);
+        Some(TreeEnd { cause, child, error, at: state.ended_at })
+    }
+
+    /// The path of the child of this tree whose code runs on this thread, if one's does: it must not wait
+    /// for its own end. Threads that it has started do not count.
+    pub fn child_here(&self) -> Option<Arc<str>> {
+        self.inside().first().map(|inside| Arc::clone(inside.path()))
+    }
+
+    /// The children of this tree that live and whose code runs on this thread.
+    fn inside(&self) -> Vec<Inside> {
+        let mut inside = Inside::of(&self.0.0);
+        if !inside.is_empty() {
+            let state = self.0.0.state.lock();
+            inside.retain(|inside| state.tree.has(inside.generation()));
+        }
+        inside
+    }
+
+    fn ask_and_wait(&self, request: Request) -> Result<()> {
+        let mut by = None;
+        for child in self.inside() {
+            if let Request::TerminateChild { path } = &request {
+                child.may_end(path)?;
+            }
+            let supervisor = request.supervisor().unwrap_or_default();
+            child.may_ask(supervisor)?;
+            by = by.or(child.is_below(supervisor).then(|| child.generation()));
+        }
+        self.wait_for(|this| this.ask_for(request, by))
     }
 
     fn wait_for(&self, begin: impl FnOnce(&Self) -> Ticket<()>) -> Result<()> {
@@ -291,13 +352,18 @@ impl Shared {
     fn act(self: &Arc<Self>, mut state: MutexGuard<'_, Inner>, action: Action, here: bool) {
         match action {
             Action::Start { life, deadline, .. } => {
-                state.slots.insert(life.generation, Slot::default());
+                let slot = Slot::new(Inside::busy(self, &life));
+                state.slots.insert(life.generation, slot);
                 drop(state);
                 self.call_start(life, deadline, here);
             }
             Action::Stop { generation, deadline } => {
-                let child = state.slots.get(&generation).and_then(Slot::child);
+                let child = state.slots.get_mut(&generation).and_then(Slot::stop);
+                let mine = |_: &Token, asked: &mut Asked| asked.by == Some(generation);
+                let waits: Vec<_> = state.asked.extract_if(mine).collect();
                 drop(state);
+                let waits = waits.into_iter().map(|(_, asked)| asked.reply);
+                answer(waits, &Err(inside::told_to_stop()));
                 self.call_stop(generation, child, deadline, here);
             }
             Action::Kill { generation } => {
@@ -306,6 +372,9 @@ impl Shared {
                 self.call_kill(generation, child, here);
             }
             Action::Changed(transition) => {
+                if transition.to == State::Stopped && *transition.path == *state.tree.name() {
+                    state.ended_at = self.runtime.timestamp();
+                }
                 drop(state);
                 let _ = caught(|| (self.observer)(&transition));
             }
@@ -320,9 +389,9 @@ impl Shared {
                 answer(replies, &Ok(()));
             }
             Action::Answer(token, result) => {
-                let reply = state.asked.remove(&token);
+                let asked = state.asked.remove(&token);
                 drop(state);
-                answer(reply, &result);
+                answer(asked.map(|asked| asked.reply), &result);
             }
         }
     }

@@ -3,32 +3,52 @@
 use std::sync::Arc;
 
 use super::driver::Shared;
+use super::inside::{self, Inside};
 use crate::base::contain;
 use crate::base::time::Moment;
 use crate::port::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Generation};
 use crate::{Code, Error, Result};
 
 /// What is kept of a life until it is over.
-#[derive(Default)]
 pub(super) struct Slot {
     /// None until it is made.
     child: Option<Arc<dyn Child>>,
+    inside: Inside,
     /// Its `start` has returned.
     started: bool,
     /// It has said how it ended.
     ended: bool,
+    told_to_stop: bool,
     killed: bool,
 }
 
 impl Slot {
-    pub(super) fn child(&self) -> Option<Arc<dyn Child>> {
-        self.child.clone()
+    /// For a life that begins; `inside` marks what its start and stop do.
+    pub(super) fn new(inside: Inside) -> Self {
+        Self {
+            child: None,
+            inside,
+            started: false,
+            ended: false,
+            told_to_stop: false,
+            killed: false,
+        }
+    }
+
+    /// The child to be stopped, which is told so.
+    pub(super) fn stop(&mut self) -> Option<(Arc<dyn Child>, Inside)> {
+        self.told_to_stop = true;
+        Some((self.child.clone()?, self.inside.clone()))
+    }
+
+    pub(super) fn is_told_to_stop(&self) -> bool {
+        self.told_to_stop
     }
 
     /// The child to be killed; one that is not made yet will not be started.
     pub(super) fn kill(&mut self) -> Option<Arc<dyn Child>> {
         self.killed = true;
-        self.child()
+        self.child.clone()
     }
 }
 
@@ -51,15 +71,16 @@ impl Shared {
     pub(super) fn call_stop(
         self: &Arc<Self>,
         generation: Generation,
-        child: Option<Arc<dyn Child>>,
+        child: Option<(Arc<dyn Child>, Inside)>,
         deadline: Moment,
         here: bool,
     ) {
         // Without a child it has ended by itself meanwhile, which the tree knows or is about to hear.
-        let Some(child) = child else { return };
+        let Some((child, inside)) = child else { return };
         let shared = Arc::clone(self);
         let job = Box::new(move || {
-            let exit = match caught(|| child.stop(deadline)).and_then(|result| result) {
+            let stop = || inside::within([inside], || child.stop(deadline));
+            let exit = match caught(stop).and_then(|result| result) {
                 Ok(()) => ChildExit::Shutdown,
                 Err(error) => ChildExit::Failed(error),
             };
@@ -123,25 +144,26 @@ impl Shared {
                 return;
             }
         };
-        let wanted = match self.state.lock().slots.get_mut(&generation) {
+        let inside = match self.state.lock().slots.get_mut(&generation) {
             Some(slot) if !slot.killed => {
                 slot.child = Some(Arc::clone(&child));
-                true
+                Some(slot.inside.clone())
             }
-            _ => false,
+            _ => None,
         };
-        if !wanted {
+        let Some(inside) = inside else {
             let error = Error::new(Code::CANCELLED, "it was killed before it started");
             self.started(generation, Err(error));
             return;
-        }
+        };
         let shared = Arc::downgrade(self);
         let report = ChildReport::new(generation, move |exit| {
             if let Some(shared) = shared.upgrade() {
                 shared.exited(generation, exit);
             }
         });
-        let result = caught(|| child.start(report, deadline)).and_then(|result| result);
+        let start = || inside::within([inside], || child.start(report, deadline));
+        let result = caught(start).and_then(|result| result);
         let runs = matches!(result, Ok(ChildStart::Running));
         if !self.started(generation, result) && runs {
             // Too late: nobody counts on it any more, and its kill came before there was anything to

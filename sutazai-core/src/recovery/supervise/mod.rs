@@ -24,6 +24,8 @@
 //!   end then is abandoned, and whatever its life, known by its [`Generation`](crate::port::Generation), has
 //!   still to say is ignored.
 //! - Every change of a child's state is reported, with its cause, in order.
+//! - A child that waits for its own end, on its own thread, is refused ([`Code::WOULD_DEADLOCK`](crate::Code));
+//!   so is one whose start waits for a supervisor above it.
 //! - No lock is held while children, the host's callbacks or the runtime are called. A child that panics
 //!   has failed, and nothing else has.
 //!
@@ -95,6 +97,7 @@
 mod backoff;
 mod check;
 mod driver;
+pub(crate) mod inside;
 mod intensity;
 mod job;
 pub mod mailbox;
@@ -109,5 +112,5 @@ pub use backoff::Backoff;
 pub use check::{MAX_DEPTH, MAX_ID_BYTES};
 pub use driver::{Observer, Supervisor};
 pub use spec::{AutoShutdown, ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec};
-pub use state::{Cause, ChildStatus, Counts, Kind, State, SupervisorStatus, Transition};
+pub use state::{Cause, ChildStatus, Counts, Kind, State, SupervisorStatus, Transition, TreeEnd};
 pub use tree::Request;

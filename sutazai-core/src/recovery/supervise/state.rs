@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::spec::{AutoShutdown, Restart, Strategy};
 use crate::Error;
-use crate::base::time::Moment;
+use crate::base::time::{Moment, Timestamp};
 use crate::port::{ChildExit, Generation};
 
 /// Where a child is. A supervisor is a child too, of the one above it; the root of nobody.
@@ -104,6 +104,35 @@ impl Cause {
             | Self::AutoShutdown => false,
         }
     }
+
+    /// What it says went wrong, if it says that.
+    pub const fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Exited(ChildExit::Failed(error))
+            | Self::StopFailed { error }
+            | Self::StartFailed { error } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Why a tree does not live any more.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct TreeEnd {
+    /// Why its root ended.
+    #[serde(flatten)]
+    pub cause: Cause,
+    /// The path of the child whose end led to it: where supervisors gave up one after the other, that below
+    /// the lowest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub child: Option<Arc<str>>,
+    /// What that child had said, where the cause does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub error: Option<Error>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A change of a child's state. Its JSON form is what a kernel publishes.

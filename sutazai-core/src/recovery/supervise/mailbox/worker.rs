@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::super::inside::{self, Inside};
 use super::super::job::caught;
 use super::{Ending, Mailbox, Message};
 use crate::base::runtime::Runtime;
@@ -43,6 +44,8 @@ struct Shared<T> {
 #[derive(Default)]
 struct State {
     report: Option<ChildReport>,
+    /// Which child's code a turn is.
+    inside: Option<Inside>,
     /// A turn is under way, or is about to be.
     turn: bool,
     /// A message is being done.
@@ -90,7 +93,11 @@ impl<T: Send + Sync + 'static> MailboxWorker<T> {
 
 impl<T: Send + Sync + 'static> Child for MailboxWorker<T> {
     fn start(&self, report: ChildReport, _deadline: Moment) -> Result<ChildStart> {
-        self.0.state.lock().report = Some(report);
+        {
+            let mut state = self.0.state.lock();
+            state.report = Some(report);
+            state.inside = Inside::here();
+        }
         let shared = Arc::downgrade(&self.0);
         let wake = move || {
             if let Some(shared) = shared.upgrade() {
@@ -157,6 +164,11 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 
     fn turn(self: &Arc<Self>) {
+        let inside = self.state.lock().inside.clone();
+        inside::within(inside, || self.messages());
+    }
+
+    fn messages(self: &Arc<Self>) {
         let messages = if self.apart { usize::MAX } else { TURN };
         for _ in 0..messages {
             if !self.begin_message() {

@@ -117,7 +117,7 @@ fn under_virtual_time_the_blocking_forms_run_in_place() {
     let (main, log) = supervisor(Arc::new(runtime.clone()), spec(&["a"]).child(inner), &zoo);
     assert_eq!(main.state(), State::Waiting);
     main.start().unwrap();
-    assert_eq!(main.start().unwrap_err().code(), Code::NOT_RUNNING);
+    assert_eq!(main.start().unwrap_err().code(), Code::INVALID);
     main.start_child("main>in", ChildSpec::worker("c")).unwrap();
     main.terminate_child("main>in>b").unwrap();
     main.delete_child("main>in>b").unwrap();

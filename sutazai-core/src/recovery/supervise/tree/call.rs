@@ -14,7 +14,7 @@ const MAX_CALLS: usize = 1024;
 
 impl Request {
     /// The path of the supervisor that it is for.
-    fn supervisor(&self) -> Option<&str> {
+    pub(in super::super) fn supervisor(&self) -> Option<&str> {
         match self {
             Self::StartChild { supervisor, .. } | Self::Change { supervisor, .. } => {
                 Some(supervisor)

@@ -170,7 +170,7 @@ impl Tree {
     /// Starts the root and, in order, everything below it; [`Action::Up`] follows.
     ///
     /// # Errors
-    /// [`Code::NOT_RUNNING`] unless it has not started yet, or is down again.
+    /// [`Code::INVALID`] unless it has not started yet, or is down again; the state is in the context.
     pub fn start(&mut self, now: Moment) -> Result<()> {
         self.at(now);
         self.begin_root()?;
@@ -303,6 +303,7 @@ impl Tree {
         if cause.is_failure() {
             entry.last_failure = Some(cause.clone());
         }
+        entry.note_end(to, &cause);
         self.actions.push_back(Action::Changed(Transition {
             path: Arc::clone(&entry.path),
             kind: entry.kind(),

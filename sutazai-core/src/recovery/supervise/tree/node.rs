@@ -126,8 +126,17 @@ pub(super) struct Entry {
     /// Restarts since it was last calm.
     pub(super) row: u32,
     pub(super) last_failure: Option<Cause>,
+    /// Why it lived no longer, when it last ended by itself or failed to start.
+    pub(super) blame: Option<Blame>,
     /// The timer of its pause.
     pub(super) pause: Option<Key>,
+}
+
+/// The child that led to an end, and what it said.
+#[derive(Clone, Debug)]
+pub(crate) struct Blame {
+    pub(crate) child: Arc<str>,
+    pub(crate) error: Option<Error>,
 }
 
 /// What OTP keeps as a child's pid.
@@ -176,6 +185,18 @@ impl Sup {
 }
 
 impl Entry {
+    /// Notes what a change of its state says about why it ended. A supervisor that gave up or failed to
+    /// start has named a child of its own before that.
+    pub(super) fn note_end(&mut self, to: State, cause: &Cause) {
+        let own = || Some(Blame { child: Arc::clone(&self.path), error: cause.error().cloned() });
+        match (to, cause) {
+            (State::Starting, _) => self.blame = None,
+            (State::Exited, _) if self.blame.is_none() => self.blame = own(),
+            (_, Cause::StartFailed { .. }) if self.blame.is_none() => self.blame = own(),
+            _ => {}
+        }
+    }
+
     pub(super) fn kind(&self) -> Kind {
         if self.spec.supervisor.is_some() { Kind::Supervisor } else { Kind::Worker }
     }
@@ -212,6 +233,7 @@ impl Siblings {
             restarts: 0,
             row: 0,
             last_failure: None,
+            blame: None,
             pause: None,
         };
         self.order.insert(place, entry);

@@ -3,7 +3,7 @@
 use super::super::spec::{AutoShutdown, Restart, Strategy};
 use super::super::state::{Cause, State};
 use super::Tree;
-use super::node::{AfterStart, AfterStop, Job, Life, Message, Place};
+use super::node::{AfterStart, AfterStop, Blame, Job, Life, Message, Place};
 use super::timers::Due;
 use crate::base::time::Moment;
 use crate::port::{ChildExit, Generation};
@@ -56,12 +56,14 @@ impl Tree {
             restart => {
                 entry.life = Life::None;
                 let significant = entry.spec.significant;
+                let blame = entry.blame.clone();
                 let to = match restart {
                     Restart::Temporary => State::Removed,
                     Restart::Permanent | Restart::Transient => State::Stopped,
                 };
                 self.set(supervisor, place, to, Cause::Exited(exit));
                 if significant && self.is_over(supervisor) {
+                    self.blame_on(supervisor, blame);
                     self.end(supervisor, Cause::AutoShutdown);
                 } else {
                     self.idle(supervisor);
@@ -92,6 +94,8 @@ impl Tree {
                 entry.life = Life::None;
             }
             self.set(supervisor, place, State::Stopped, Cause::Supervisor);
+            let blame = self.blame(supervisor, place);
+            self.blame_on(supervisor, blame);
             return self.end(supervisor, Cause::Intensity);
         }
         let Some(entry) = sup.children.get_mut(place) else { return self.idle(supervisor) };
@@ -157,6 +161,22 @@ impl Tree {
         let lived = self.now.since(entry.lives_since);
         if sup.spec.backoff.as_ref().is_some_and(|backoff| backoff.is_calm(lived)) {
             entry.row = 0;
+        }
+    }
+
+    /// Who led to the last end of the child at this place.
+    pub(super) fn blame(&self, supervisor: Generation, place: Place) -> Option<Blame> {
+        self.sups.get(&supervisor)?.children.get(place)?.blame.clone()
+    }
+
+    /// Keeps who leads to the end of a supervisor, for whoever is above it.
+    pub(super) fn blame_on(&mut self, supervisor: Generation, blame: Option<Blame>) {
+        let Some(being) = self.beings.get(&supervisor) else { return };
+        let (owner, place) = (being.owner, being.place);
+        let Some(owner) = owner else { return self.root.blame = blame };
+        let owner = self.sups.get_mut(&owner);
+        if let Some(entry) = owner.and_then(|owner| owner.children.get_mut(place)) {
+            entry.blame = blame;
         }
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::super::spec::SupervisorSpec;
 use super::super::state::{Cause, Kind, State, Transition};
-use super::node::{Being, Message, Sup};
+use super::node::{Being, Blame, Message, Sup};
 use super::timers::{Due, Key};
 use super::{Action, KILL_WITHIN, Signal, Tree};
 use crate::base::time::Moment;
 use crate::port::{ChildStart, Generation};
-use crate::{Code, Error, Result};
+use crate::{Class, Code, Error, Result};
 
 pub(super) struct Root {
     pub(super) name: Arc<str>,
@@ -19,6 +19,10 @@ pub(super) struct Root {
     pub(super) generation: Option<Generation>,
     /// Why it ends, once it does by itself.
     pub(super) ending: Option<Cause>,
+    /// The child that leads to its end, once it ends by itself or does not start.
+    pub(super) blame: Option<Blame>,
+    /// Why it lives no longer, and the child that led to it.
+    pub(super) over: Option<(Cause, Option<Blame>)>,
     /// Somebody asked for its end; by when.
     end: Option<Moment>,
     timer: Option<Key>,
@@ -36,6 +40,8 @@ impl Root {
             state: State::Waiting,
             generation: None,
             ending: None,
+            blame: None,
+            over: None,
             end: None,
             timer: None,
             killing: false,
@@ -47,9 +53,12 @@ impl Root {
 impl Tree {
     pub(super) fn begin_root(&mut self) -> Result<()> {
         if self.root.generation.is_some() {
-            return Err(Error::new(Code::NOT_RUNNING, "the tree has started already")
+            let ends = self.root.state == State::Stopping;
+            return Err(Error::new(Code::INVALID, "the tree has not ended")
+                .classed(if ends { Class::Transient } else { Class::Persistent })
                 .operation("supervise.start")
                 .with("supervisor", &self.root.name)
+                .with("state", self.root.state.name())
                 .advice("stop it first"));
         }
         let generation = self.new_generation();
@@ -61,6 +70,8 @@ impl Tree {
         self.sups.insert(generation, Sup::new(name, 0, None, spec, self.now));
         self.root.generation = Some(generation);
         self.root.ending = None;
+        self.root.blame = None;
+        self.root.over = None;
         self.root.end = None;
         self.root.killing = false;
         self.set_root(State::Starting, Cause::Asked);
@@ -149,6 +160,10 @@ impl Tree {
             self.beings.remove(&generation);
         }
         self.timers.clear(self.root.timer.take());
+        let by_itself =
+            matches!(cause, Cause::Intensity | Cause::AutoShutdown | Cause::StartFailed { .. });
+        let blame = self.root.blame.take().filter(|_| by_itself);
+        self.root.over = Some((cause.clone(), blame));
         self.set_root(State::Stopped, cause);
         self.root.generation = None;
     }

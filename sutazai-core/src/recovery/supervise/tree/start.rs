@@ -167,6 +167,8 @@ impl Tree {
             AfterStart::Init => {
                 entry.life = Life::None;
                 self.set(supervisor, place, State::Stopped, cause);
+                let blame = self.blame(supervisor, place);
+                self.blame_on(supervisor, blame);
                 self.stop_all(supervisor, 0, None, AfterStop::InitFailed(worded));
             }
             AfterStart::Group { .. } | AfterStart::Alone => {

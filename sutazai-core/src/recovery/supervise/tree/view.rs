@@ -1,8 +1,8 @@
 //! How the tree looks from outside.
 
-use super::super::state::{ChildStatus, Counts, State, SupervisorStatus};
+use super::super::state::{Cause, ChildStatus, Counts, State, SupervisorStatus};
 use super::Tree;
-use super::node::{Entry, Life, Sup};
+use super::node::{Blame, Entry, Life, Sup};
 use crate::base::time::Moment;
 use crate::port::Generation;
 
@@ -10,6 +10,17 @@ impl Tree {
     /// The state of the root: `waiting` before the start, `stopped` when the tree is down.
     pub fn state(&self) -> State {
         self.root.state
+    }
+
+    /// Why the tree lives no longer, with the child that led to it; none before its first end and while
+    /// it lives.
+    pub(crate) fn over(&self) -> Option<&(Cause, Option<Blame>)> {
+        self.root.over.as_ref()
+    }
+
+    /// Whether a life is one of those that live, or are being started or stopped.
+    pub(crate) fn has(&self, generation: Generation) -> bool {
+        self.beings.contains_key(&generation)
     }
 
     /// The name of the root.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::super::inside::{self, Inside};
 use super::super::job::caught;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
@@ -39,8 +40,9 @@ impl Child for Looped {
     fn start(&self, report: ChildReport, _deadline: Moment) -> Result<ChildStart> {
         let (worker, life, end) =
             (Arc::clone(&self.worker), self.life.clone(), Arc::clone(&self.end));
+        let inside = Inside::here();
         let body = move || {
-            let done = caught(|| worker.run(&life)).flatten();
+            let done = caught(|| inside::within(inside, || worker.run(&life))).flatten();
             // What the host gave is let go of before anybody is told.
             drop(worker);
             end.come();

@@ -24,7 +24,7 @@ fn often(spec: SupervisorSpec) -> SupervisorSpec {
 fn children_start_one_after_the_other_and_stop_in_reverse() {
     let mut world = World::new(workers(one_for_one(), ["a", "b", "c"]));
     world.tree.start(world.now).unwrap();
-    assert_eq!(world.tree.start(world.now).unwrap_err().code(), Code::NOT_RUNNING);
+    assert_eq!(world.tree.start(world.now).unwrap_err().code(), Code::INVALID);
     world.hear();
     assert_eq!(world.story(), ["main starting", "a starting"]);
     world.start_ends(world.life("main>a"), Ok(ChildStart::Running));
