@@ -11,6 +11,7 @@ pub mod id;
 pub(crate) mod nearest;
 pub mod os;
 pub mod payload;
+pub mod reading;
 pub mod runtime;
 pub mod stats;
 mod sync;
