@@ -15,6 +15,7 @@ use pyo3::types::PyDict;
 use serde_json::Value;
 use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
+use sutazai_core::base::reading::from_value;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket;
 use sutazai_core::event::Overflow;
@@ -475,12 +476,12 @@ impl Kernel {
         steps: Vec<Step<'_>>,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
-        let policy: SagaPolicy = read_policy(py, policy)?;
+        let policy: SagaPolicy = read_policy("saga.define", policy)?;
         let mut saga = Saga::new(argument::text("name", name)?).policy(policy);
         for (name, policy, act, undo) in steps {
             let step = Arc::new(PythonStep::new(act, undo));
             inner.hold(&step);
-            saga = saga.shared_step(name, read_policy::<StepPolicy>(py, &policy)?, step);
+            saga = saga.shared_step(name, read_policy::<StepPolicy>("saga.define", &policy)?, step);
         }
         py.detach(|| inner.core().define_saga(saga)).map_err(|error| error::raise(py, &error))
     }
@@ -511,7 +512,7 @@ impl Kernel {
     ) -> PyResult<()> {
         let core = self.inner.here(py)?.core().clone();
         let name = argument::text("name", name)?.to_owned();
-        let spec: SupervisorSpec = read_policy(py, spec)?;
+        let spec: SupervisorSpec = read_policy("kernel.supervise", spec)?;
         wait::aside(py, move || core.supervise(&name, spec))?
             .map_err(|error| error::raise(py, &error))
     }
@@ -527,7 +528,7 @@ impl Kernel {
         let inner = self.inner.here(py)?;
         let name = argument::text("name", name)?;
         let policy: Option<MailboxPolicy> =
-            mailbox.map(|policy| read_policy(py, &policy)).transpose()?;
+            mailbox.map(|policy| read_policy("worker.add", &policy)).transpose()?;
         let worker = Arc::new(PythonWorker::new(function));
         inner.hold(&worker);
         let workers = inner.core().workers();
@@ -830,10 +831,10 @@ fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<P
 type Step<'py> = (String, Bound<'py, PyAny>, Py<PyAny>, Py<PyAny>);
 
 /// A policy that came as a dict.
-fn read_policy<T: serde::de::DeserializeOwned>(
-    py: Python<'_>,
+fn read_policy<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+    operation: &'static str,
     given: &Bound<'_, PyAny>,
 ) -> PyResult<T> {
-    let given = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
-    Payload::from(given).to().map_err(|error| error::raise(py, &error))
+    let value = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
+    from_value(operation, "policy", &value).map_err(|error| error::raise(given.py(), &error))
 }

@@ -93,7 +93,8 @@ impl Section {
         let mut path = path.to_vec();
         for wanted in ["part", "field"] {
             if let Some((_, step)) = error.context().find(|(key, _)| *key == wanted) {
-                path.extend(step.split('.'));
+                let steps = step.split(['.', '[', ']']);
+                path.extend(steps.filter(|step| !step.is_empty()));
             }
         }
         let mut mistake = Error::new(Code::MANIFEST_INVALID, error.message().to_owned())

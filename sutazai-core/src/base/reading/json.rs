@@ -59,6 +59,25 @@ where
     Form { code: Code::INVALID, operation, what }.read(text)
 }
 
+/// As [`from_json`], of JSON that is parsed already.
+///
+/// # Errors
+/// [`Code::INVALID`], as [`from_json`] has it.
+pub fn from_value<T>(operation: &'static str, what: &'static str, value: &Value) -> Result<T>
+where
+    T: DeserializeOwned + JsonSchema,
+{
+    let form = Form { code: Code::INVALID, operation, what };
+    match T::deserialize(value) {
+        Ok(read) if !has_arrays(value) => return Ok(read),
+        _ => {}
+    }
+    match Error::join(form.hold(&schema_of::<T>(), value)) {
+        Some(error) => Err(error),
+        None => form.rest(value),
+    }
+}
+
 impl Form {
     /// As [`from_json`], with this form's code.
     ///
@@ -85,23 +104,30 @@ impl Form {
             Ok(value) => value,
             Err(error) => return Err(self.syntax(text, &error)),
         };
-        let found = self.hold(schema(), &value);
-        if let Some(error) = Error::join(found) {
-            return Err(error);
+        match Error::join(self.hold(schema(), &value)) {
+            Some(error) => Err(error),
+            // Of the value serde says more; but the text may have a key twice.
+            None => self
+                .rest::<T, _>(&value)
+                .and_then(|_| self.rest(&mut serde_json::Deserializer::from_str(text))),
         }
-        let mut reader = serde_json::Deserializer::from_str(text);
-        match serde_path_to_error::deserialize(&mut reader) {
-            Ok(read) => Ok(read),
-            Err(error) => {
-                let path = steps(error.path());
-                let said = bare(error.inner());
-                let message = match path.as_slice() {
-                    [] => said,
-                    path => format!("{}: {said}", quoted_path(path)),
-                };
-                Err(self.mistake(&path, message, None))
-            }
-        }
+    }
+
+    /// Reads what the schema finds nothing wrong with; serde may all the same.
+    fn rest<'de, T, D>(&self, deserializer: D) -> Result<T>
+    where
+        T: DeserializeOwned,
+        D: Deserializer<'de, Error = serde_json::Error>,
+    {
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let path = steps(error.path());
+            let said = bare(error.inner());
+            let message = match path.as_slice() {
+                [] => said,
+                path => format!("{}: {said}", quoted_path(path)),
+            };
+            self.mistake(&path, message, None)
+        })
     }
 
     /// What a schema finds wrong with the value.
@@ -135,6 +161,14 @@ impl Form {
             Some(advice) => error.advice(advice),
             None => error,
         }
+    }
+}
+
+fn has_arrays(value: &Value) -> bool {
+    match value {
+        Value::Array(_) => true,
+        Value::Object(map) => map.values().any(has_arrays),
+        _ => false,
     }
 }
 

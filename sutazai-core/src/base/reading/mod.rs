@@ -9,7 +9,7 @@ pub(crate) mod say;
 pub(crate) mod schema;
 pub(crate) mod shape;
 
-pub use json::{Form, from_json};
+pub use json::{Form, from_json, from_value};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Form, from_json};
+use super::{Form, from_json, from_value};
 use crate::base::payload::Payload;
 use crate::{Code, Error};
 
@@ -71,7 +71,10 @@ fn mistakes(text: &str) -> Vec<(String, String, String)> {
     error.problems().iter().map(one).collect()
 }
 
-const WRONG: &[(&str, &[(&str, &str, &str)])] = &[
+/// Where, what, and what to do.
+type Mistake = (&'static str, &'static str, &'static str);
+
+const WRONG: &[(&str, &[Mistake])] = &[
     (r#"{"retri": {}}"#, &[("retri", r#"unknown key "retri""#, r#"did you mean "retry"?"#)]),
     (
         r#"{"retry": {"colour": 1}}"#,
@@ -178,7 +181,11 @@ const WRONG: &[(&str, &[(&str, &str, &str)])] = &[
     ),
     (
         r#"{"retry": {"window": {"calls": 1, "time": {"ms": 1}}}}"#,
-        &[("retry.window", r#""retry.window": expected value"#, "")],
+        &[(
+            "retry.window",
+            r#""retry.window": invalid value: map, expected map with a single key"#,
+            "",
+        )],
     ),
     // All of a text at once.
     (
@@ -206,6 +213,20 @@ fn every_mistake_is_named_by_its_path() {
         expected.sort();
         assert_eq!(found, expected, "{text}");
     }
+}
+
+#[test]
+fn what_is_parsed_already_is_held_to_the_same() {
+    for (text, _) in WRONG {
+        let Ok(value) = serde_json::from_str(text) else { continue };
+        let found = from_value::<Policy>("test.read", "policy", &value);
+        // A key that was there twice is there once.
+        if !text.contains("\"retry\": {}, \"retry\"") {
+            assert_eq!(found.unwrap_err(), read(text).unwrap_err(), "{text}");
+        }
+    }
+    let value = serde_json::json!({"extra": [[1]], "pair": [1, "a"]});
+    assert!(from_value::<Policy>("test.read", "policy", &value).is_ok());
 }
 
 #[test]

@@ -121,16 +121,21 @@ impl DegradePolicy {
         if self.rules.len() > MOST_RULES {
             return Err(invalid("rules", self.rules.len(), "must be at most 64"));
         }
-        for rule in &self.rules {
+        for (index, rule) in self.rules.iter().enumerate() {
+            let field = |name| format!("rules[{index}].{name}");
             if self.position(&rule.level).is_none_or(|at| at == 0) {
-                return Err(invalid("rules.level", &rule.level, "must be a level below the best"));
+                return Err(invalid(
+                    &field("level"),
+                    &rule.level,
+                    "must be a level below the best",
+                ));
             }
             if rule.signal.is_empty() {
-                return Err(invalid("rules.signal", "", "must be a name"));
+                return Err(invalid(&field("signal"), "", "must be a name"));
             }
             if !rule.enter.is_finite() || !rule.leave.is_finite() || rule.enter == rule.leave {
                 let rule_is = "must be two numbers that differ: the gap keeps it from flapping";
-                return Err(invalid("rules.leave", rule.leave, rule_is));
+                return Err(invalid(&field("leave"), rule.leave, rule_is));
             }
         }
         if self.features.len() > MOST_FEATURES {
