@@ -40,7 +40,8 @@ pub struct DegradePolicy {
 pub struct DegradeRule {
     /// The level that it asks for; not the best one.
     pub level: String,
-    /// The name of the signal.
+    /// The name of the signal. Which there are is up to whoever feeds them in, who is told whether any
+    /// rule listens.
     pub signal: String,
     /// Begins to ask when the signal reaches this.
     pub enter: f64,
