@@ -82,7 +82,7 @@ impl<'n> Written<'n> for Toml<'_, '_> {
                 Seen::Number(number.and_then(serde_json::Number::from_f64))
             }
             What::Value(DeValue::Boolean(flag)) => Seen::Boolean(*flag),
-            What::Value(DeValue::Datetime(at)) => Seen::Time(at.to_string()),
+            What::Value(DeValue::Datetime(at)) => Seen::Text(Cow::Owned(at.to_string())),
         }
     }
 

@@ -76,8 +76,6 @@ pub(crate) enum Seen<'n, N> {
     /// `None` when it is not finite.
     Number(Option<serde_json::Number>),
     Boolean(bool),
-    /// A point in time, as text.
-    Time(String),
     Null,
 }
 
@@ -188,7 +186,6 @@ impl<'n, 's, W: Written<'n>> Walk<'_, 's, W> {
                 return self.wrong(node, message, None);
             }
             Seen::Boolean(flag) if fits("boolean") => return Value::Bool(flag),
-            Seen::Time(text) if fits("string") => return Value::String(text),
             Seen::Null if fits("null") => return Value::Null,
             _ => {}
         }
