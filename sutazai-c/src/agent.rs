@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwapOption;
 use sutazai_core::base::error::Fixed;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
@@ -107,11 +108,7 @@ pub unsafe extern "C" fn sutazai_agent_add(
 /// # Errors
 /// [`Code::INVALID`] for one that is not valid.
 pub(crate) fn card_of(text: &str) -> Result<AgentCard> {
-    serde_json::from_str(text).map_err(|e| {
-        Error::new(Code::INVALID, "the agent's card is not valid")
-            .operation("agent.add")
-            .with("reason", e)
-    })
+    from_json("agent.add", "card", text)
 }
 
 struct CAgent {

@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_void};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use sutazai_core::base::payload::Payload;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::port::Checkpointed;
 use sutazai_core::{Code, Error, Result};
 
@@ -83,11 +84,7 @@ pub unsafe extern "C" fn sutazai_checkpointed_add(
         let kernel = unsafe { borrow(kernel) }?;
         // SAFETY: the caller's promise.
         let description = unsafe { text(description, description_len, "description") }?;
-        let description = serde_json::from_str(description).map_err(|e| {
-            Error::new(Code::INVALID, "the description of what is checkpointed is not valid")
-                .operation("checkpointed.add")
-                .with("reason", e)
-        })?;
+        let description = from_json("checkpointed.add", "description", description)?;
         let (save, restore) = (required(table.save, "save")?, required(table.restore, "restore")?);
         let thing = CState { description, save, restore, user };
         kernel.kernel.checkpoints().register(std::sync::Arc::new(thing))
@@ -117,7 +114,7 @@ pub unsafe extern "C" fn sutazai_state_give(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,

@@ -4,11 +4,13 @@ use std::ffi::{c_char, c_void};
 use std::sync::Weak;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use sutazai_core::Result;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::time::Moment;
 use sutazai_core::port::Component;
-use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible};
 use crate::error::sutazai_error;
@@ -70,11 +72,7 @@ pub unsafe extern "C" fn sutazai_component_add(
         let kernel = unsafe { borrow(kernel) }?;
         // SAFETY: the caller's promise.
         let description = unsafe { text(description, description_len, "description") }?;
-        let description: Description = serde_json::from_str(description).map_err(|e| {
-            Error::new(Code::INVALID, "the component's description is not valid")
-                .operation("component.add")
-                .with("reason", e)
-        })?;
+        let description: Description = from_json("component.add", "description", description)?;
         let start = required(table.start, "start")?;
         let runtime = std::sync::Arc::downgrade(kernel.kernel.runtime());
         let component = CComponent { description, start, stop: table.stop, runtime, user };
@@ -82,7 +80,7 @@ pub unsafe extern "C" fn sutazai_component_add(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,

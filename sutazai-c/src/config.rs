@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::Manual;
 use sutazai_core::kernel::grammar;
 use sutazai_core::kernel::{Kernel, Limits, LogConfig};
 use sutazai_core::{Code, Error, Result};
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Config {
     manifest: Option<PathBuf>,
@@ -22,7 +24,7 @@ struct Config {
     log: LogChoice,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum ClockKind {
     #[default]
@@ -31,7 +33,7 @@ enum ClockKind {
 }
 
 /// What is left out stays as [`Limits::default`] has it.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Bounds {
     calls: Option<usize>,
@@ -43,7 +45,7 @@ struct Bounds {
     records: Option<usize>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct LogChoice {
     filter: Option<String>,
@@ -56,11 +58,7 @@ pub(crate) fn build(text: &str) -> Result<Kernel> {
     let config: Config = if text.trim().is_empty() {
         Config::default()
     } else {
-        serde_json::from_str(text).map_err(|e| {
-            Error::new(Code::INVALID, "the kernel's configuration is not valid")
-                .operation("kernel.new")
-                .with("reason", e)
-        })?
+        from_json("kernel.new", "configuration", text)?
     };
     let mut builder = Kernel::builder().limits(config.limits.applied()).log(config.log.applied());
     let manifest = match (&config.manifest, &config.manifest_text) {

@@ -4,8 +4,10 @@ use std::ffi::{c_char, c_void};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sutazai_core::base::error::Fixed;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::event::{CallbackGuard, Delivery, Overflow, SubscribeBuilder, Subscription};
 use sutazai_core::kernel::Kernel;
 use sutazai_core::{Code, Error, Result};
@@ -284,7 +286,7 @@ pub unsafe extern "C" fn sutazai_event_free(event: *mut sutazai_event) {
 /// A wait without end; a closed subscription ends it.
 const LONG: std::time::Duration = std::time::Duration::from_secs(u32::MAX as u64);
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
     queue_group: Option<String>,
@@ -297,11 +299,7 @@ impl Options {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_json::from_str(text).map_err(|e| {
-            Error::new(Code::INVALID, "the options of the subscription are not valid")
-                .operation("event.subscribe")
-                .with("reason", e)
-        })
+        from_json("event.subscribe", "options", text)
     }
 }
 

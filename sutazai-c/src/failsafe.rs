@@ -3,9 +3,11 @@
 use std::ffi::{c_char, c_void};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use sutazai_core::Result;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::port::{FailsafeStage, SafeContext};
-use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible};
 use crate::error::sutazai_error;
@@ -85,17 +87,13 @@ pub unsafe extern "C" fn sutazai_failsafe_stage_add(
         let kernel = unsafe { borrow(kernel) }?;
         // SAFETY: the caller's promise.
         let description = unsafe { text(description, description_len, "description") }?;
-        let description = serde_json::from_str(description).map_err(|e| {
-            Error::new(Code::INVALID, "the stage's description is not valid")
-                .operation("failsafe.stage_add")
-                .with("reason", e)
-        })?;
+        let description = from_json("failsafe.stage_add", "description", description)?;
         let run = required(table.run, "run")?;
         kernel.kernel.recovery().add_stage(std::sync::Arc::new(CStage { description, run, user }))
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use sutazai_core::base::payload::Payload;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::time::Moment;
 use sutazai_core::recovery::{Attempt, Forced, Guard, GuardPolicy};
@@ -237,11 +238,7 @@ fn read(policy: &str) -> Result<GuardPolicy> {
     if policy.trim().is_empty() {
         return Ok(GuardPolicy::default());
     }
-    serde_json::from_str(policy).map_err(|error| {
-        Error::new(Code::INVALID, "the guard's policy is not valid")
-            .operation("guard.policy")
-            .with("reason", error)
-    })
+    from_json("recovery.guard", "policy", policy)
 }
 
 /// Calls of C's are not hedged, and a policy that wants it is refused.

@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 
 use serde_json::{Map, Value};
+use sutazai_core::base::reading::from_json;
 use sutazai_core::observe::Level;
 use sutazai_core::{Code, Error, Result};
 
@@ -96,8 +97,5 @@ fn fields_of(text: &str) -> Result<Map<String, Value>> {
     if text.trim().is_empty() {
         return Ok(Map::new());
     }
-    serde_json::from_str(text).map_err(|e| {
-        Error::new(Code::INVALID, "the fields of a log record are not a JSON object")
-            .with("reason", e)
-    })
+    from_json("log.record", "fields", text)
 }

@@ -3,12 +3,14 @@
 use std::ffi::{c_char, c_void};
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use sutazai_core::Result;
 use sutazai_core::base::payload::Payload;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::port::playbook::would;
 use sutazai_core::port::{ActionContext, PlaybookAction};
-use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible, null};
 use crate::error::sutazai_error;
@@ -108,11 +110,7 @@ pub unsafe extern "C" fn sutazai_playbook_action_add(
         let kernel = unsafe { borrow(kernel) }?;
         // SAFETY: the caller's promise.
         let description = unsafe { text(description, description_len, "description") }?;
-        let description = serde_json::from_str(description).map_err(|e| {
-            Error::new(Code::INVALID, "the action's description is not valid")
-                .operation("playbook.action_add")
-                .with("reason", e)
-        })?;
+        let description = from_json("playbook.action_add", "description", description)?;
         let run = required(table.run, "run")?;
         let action = CAction { description, run, dry_run: table.dry_run, user };
         kernel.kernel.recovery().add_action(std::sync::Arc::new(action))
@@ -142,7 +140,7 @@ pub unsafe extern "C" fn sutazai_action_give(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,

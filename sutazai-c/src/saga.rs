@@ -4,11 +4,13 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
 use serde::Deserialize;
+use sutazai_core::Result;
 use sutazai_core::base::payload::Payload;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::port::{SagaContext, SagaStep};
 use sutazai_core::recovery::{Saga, SagaPolicy, StepPolicy};
-use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible, null};
 use crate::error::sutazai_error;
@@ -113,11 +115,7 @@ pub unsafe extern "C" fn sutazai_saga_define(
         let kernel = unsafe { borrow(kernel) }?;
         // SAFETY: the caller's promise.
         let description = unsafe { text(description, description_len, "description") }?;
-        let description: Description = serde_json::from_str(description).map_err(|e| {
-            Error::new(Code::INVALID, "the saga's description is not valid")
-                .operation("saga.define")
-                .with("reason", e)
-        })?;
+        let description: Description = from_json("saga.define", "description", description)?;
         let act = required(table.act, "act")?;
         let undo = required(table.undo, "undo")?;
         let calls = Arc::new(Calls { act, undo, user });
@@ -153,7 +151,7 @@ pub unsafe extern "C" fn sutazai_saga_give(
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,
@@ -162,7 +160,7 @@ struct Description {
     steps: Vec<StepDescription>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct StepDescription {
     name: String,

@@ -4,7 +4,9 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::port::{MessageWorker, Worker, WorkerLife, WorkerMessage};
 use sutazai_core::recovery::supervise::mailbox::MailboxPolicy;
 use sutazai_core::{Code, Error, Result};
@@ -101,11 +103,7 @@ pub unsafe extern "C" fn sutazai_worker_add(
         let kernel = unsafe { borrow(kernel) }?;
         // SAFETY: the caller's promise.
         let description = unsafe { text(description, description_len, "description") }?;
-        let description: Description = serde_json::from_str(description).map_err(|e| {
-            Error::new(Code::INVALID, "the worker's description is not valid")
-                .operation("worker.add")
-                .with("reason", e)
-        })?;
+        let description: Description = from_json("worker.add", "description", description)?;
         let workers = kernel.kernel.workers();
         match (table.run, table.handle, description.mailbox) {
             (Some(run), None, None) => {
@@ -149,7 +147,7 @@ pub unsafe extern "C" fn sutazai_worker_child(life: *const sutazai_worker_life) 
     life.map_or_else(sutazai_str::empty, |life| sutazai_str::lend(&life.life.life().path))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Description {
     name: String,

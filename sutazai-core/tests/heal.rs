@@ -12,6 +12,7 @@ use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Manual;
 use sutazai_core::event::Subscription;
 use sutazai_core::kernel::{Builder, Kernel};
+use sutazai_core::observe::{Level, LogQuery};
 use sutazai_core::port::{ActionContext, AgentCard, PlaybookAction, RunMode, Task};
 use sutazai_core::recovery::{
     DegradePolicy, EntryState, FeatureMode, IsolatePolicy, IsolateState, PlaybookPolicy,
@@ -180,6 +181,47 @@ fn an_action_may_come_while_the_kernel_runs() {
     kernel.bus().publish("a", Payload::NULL).unwrap();
     kernel.advance(Duration::ZERO).unwrap();
     assert_eq!(count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_action_that_is_not_there_is_told_of_at_once() {
+    let playbook = |name: &str, action: &str| {
+        json!({"name": name, "when": {"event": {"subject": "a"}},
+        "action": action, "escalate": {"action": "publsh"}})
+    };
+    let policy = json!({"playbooks": [playbook("b", "count"), playbook("c", "quarantin")]});
+    let kernel = started(Kernel::builder().playbooks(read(policy.clone())));
+    let warned = |kernel: &Kernel| -> Vec<String> {
+        let records = kernel.log().recent(&LogQuery { level: Level::Warn, ..LogQuery::default() });
+        let about = records.iter().filter(|record| record.message.starts_with("a playbook names"));
+        about.map(|record| format!("{record:?}")).collect()
+    };
+    let warnings = warned(&kernel);
+    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    assert!(warnings[0].contains("playbooks[0].action"), "{warnings:#?}");
+
+    let recovery = kernel.recovery();
+    let before = recovery.playbooks().policy();
+    let other = json!({"playbooks": [playbook("b", "count"), playbook("d", "quarantin")]});
+    let error = recovery.set_playbooks(read(other)).unwrap_err();
+    let told: Vec<_> = error
+        .problems()
+        .iter()
+        .map(|one| {
+            let field = one.context().find(|(key, _)| *key == "field").unwrap().1.to_owned();
+            (one.code(), field, one.remedy().unwrap_or_default().to_owned())
+        })
+        .collect();
+    let expected = [
+        ("playbooks[0].escalate.action", "did you mean 'publish'?"),
+        ("playbooks[1].action", "did you mean 'quarantine'?"),
+        ("playbooks[1].escalate.action", "did you mean 'publish'?"),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(field, advice)| (Code::NOT_FOUND, field.to_owned(), advice.to_owned()))
+    );
+    assert_eq!(recovery.playbooks().policy(), before, "the old ones stay");
 }
 
 #[test]

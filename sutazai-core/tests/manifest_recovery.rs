@@ -267,6 +267,16 @@ fn policies_are_checked_where_they_stand() {
     assert_eq!(line, 3);
     let (line, ..) = one("\n\n[recovery.degradation]\nlevels = []\n");
     assert_eq!(line, 4);
+    let told = mistakes(
+        "[recovery.failsafe]\ntotal = \"1s\"\ndrain = \"2s\"\nignore = [\"base.panic\",\n  \"base.panik\"]\n",
+    );
+    let told: Vec<_> = told.into_iter().map(|(line, _, remedy)| (line, remedy.unwrap())).collect();
+    assert_eq!(told[0].0, 3);
+    assert_eq!(told[1], (5, "did you mean \"base.panic\"?".to_owned()));
+    let (line, message, _) = one(
+        "[recovery.classification]\nrules = [\n  { name = 'a', class = 'transient', http_status = 700 },\n]\n",
+    );
+    assert_eq!((line, message.as_str()), (3, "700 is no status of HTTP"));
 }
 
 #[test]

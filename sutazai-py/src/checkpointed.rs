@@ -44,7 +44,7 @@ impl PythonState {
                 Some(functions) => which(functions).clone_ref(py),
                 None => return Err(stopped()),
             };
-            let raised = |raised: PyErr| error::from_raised(py, &raised);
+            let raised = |raised: PyErr| error::from_raised(py, &raised, "program");
             let state = state.map(|state| convert::to_python(py, state)).transpose();
             let args = PyTuple::new(py, state.map_err(raised)?).map_err(raised)?;
             read(&exit::call(function.bind(py), &args).map_err(raised)?)

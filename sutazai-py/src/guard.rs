@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use sutazai_core::base::deadline;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::time::Moment;
 use sutazai_core::recovery::{
@@ -111,7 +112,7 @@ impl Guard {
         seed: Option<u64>,
     ) -> PyResult<Self> {
         let runtime = kernel.map(|kernel| kernel.get().runtime(py)).transpose()?;
-        let policy = read(policy)?;
+        let policy = read(py, policy)?;
         let mut builder = core::Guard::builder(name, policy).shared(&shared.0);
         if let Some(seed) = seed {
             builder = builder.seed(seed);
@@ -249,7 +250,7 @@ impl Guard {
     /// Takes another policy, given as JSON.
     fn set_policy(&self, py: Python<'_>, policy: &str) -> PyResult<()> {
         let guard = &self.inner.here(py)?.guard;
-        guard.set_policy(read(policy)?).map_err(|error| error::raise(py, &error))
+        guard.set_policy(read(py, policy)?).map_err(|error| error::raise(py, &error))
     }
 
     /// Puts the breaker into a state that it does not leave by itself: "open", "closed", or None.
@@ -346,9 +347,8 @@ impl Guard {
 /// What `_errors._to_native` looks for.
 const GAVE_UP: &str = "__sutazai_gave_up__";
 
-fn read(policy: &str) -> PyResult<GuardPolicy> {
-    serde_json::from_str(policy)
-        .map_err(|error| PyValueError::new_err(format!("not a guard's policy: {error}")))
+fn read(py: Python<'_>, policy: &str) -> PyResult<GuardPolicy> {
+    from_json("recovery.guard", "policy", policy).map_err(|error| error::raise(py, &error))
 }
 
 fn to_json(value: &impl serde::Serialize) -> PyResult<String> {

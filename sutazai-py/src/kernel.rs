@@ -16,6 +16,7 @@ use serde_json::Value;
 use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::priority;
+use sutazai_core::base::reading::{from_json, from_value};
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket;
 use sutazai_core::event::Overflow;
@@ -483,12 +484,12 @@ impl Kernel {
         steps: Vec<Step<'_>>,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
-        let policy: SagaPolicy = read_policy(py, policy)?;
+        let policy: SagaPolicy = read_policy("saga.define", policy)?;
         let mut saga = Saga::new(argument::text("name", name)?).policy(policy);
         for (name, policy, act, undo) in steps {
             let step = Arc::new(PythonStep::new(act, undo));
             inner.hold(&step);
-            saga = saga.shared_step(name, read_policy::<StepPolicy>(py, &policy)?, step);
+            saga = saga.shared_step(name, read_policy::<StepPolicy>("saga.define", &policy)?, step);
         }
         py.detach(|| inner.core().define_saga(saga)).map_err(|error| error::raise(py, &error))
     }
@@ -536,13 +537,13 @@ impl Kernel {
         rules: Option<&str>,
     ) -> PyResult<String> {
         let core = self.inner.here(py)?.core();
-        let failure = error::from_exception(exception);
+        let failure = error::from_exception(exception, "program");
         let now = core.runtime().timestamp();
         let verdict = match rules {
             None => core.classifier().classify_error(&failure, now),
             Some(rules) => {
-                let rules = serde_json::from_str(rules)
-                    .map_err(|error| PyValueError::new_err(format!("not rules: {error}")))?;
+                let rules = from_json("recovery.classify", "rules", rules)
+                    .map_err(|error| error::raise(py, &error))?;
                 let classifier = Classifier::with_rules(rules);
                 classifier.map_err(|error| error::raise(py, &error))?.classify_error(&failure, now)
             }
@@ -559,7 +560,7 @@ impl Kernel {
     ) -> PyResult<()> {
         let core = self.inner.here(py)?.core().clone();
         let name = argument::text("name", name)?.to_owned();
-        let spec: SupervisorSpec = read_policy(py, spec)?;
+        let spec: SupervisorSpec = read_policy("kernel.supervise", spec)?;
         if core.phase() == Phase::Running {
             wait::check_here(py, "await kernel.supervision.aadd(…) instead of add(…)")?;
         }
@@ -578,7 +579,7 @@ impl Kernel {
         let inner = self.inner.here(py)?;
         let name = argument::text("name", name)?;
         let policy: Option<MailboxPolicy> =
-            mailbox.map(|policy| read_policy(py, &policy)).transpose()?;
+            mailbox.map(|policy| read_policy("worker.add", &policy)).transpose()?;
         let worker = Arc::new(PythonWorker::new(function));
         inner.hold(&worker);
         let workers = inner.core().workers();
@@ -891,10 +892,10 @@ fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<P
 type Step<'py> = (String, Bound<'py, PyAny>, Py<PyAny>, Py<PyAny>);
 
 /// A policy that came as a dict.
-fn read_policy<T: serde::de::DeserializeOwned>(
-    py: Python<'_>,
+fn read_policy<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+    operation: &'static str,
     given: &Bound<'_, PyAny>,
 ) -> PyResult<T> {
-    let given = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
-    Payload::from(given).to().map_err(|error| error::raise(py, &error))
+    let value = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
+    from_value(operation, "policy", &value).map_err(|error| error::raise(given.py(), &error))
 }

@@ -90,6 +90,36 @@ static void a_breaker_rejects_and_is_forced(void) {
     sutazai_guard_free(guard);
 }
 
+/* The whole of an error as JSON has this in it. */
+static void tells(sutazai_error *error, const char *part) {
+    sutazai_buffer json = {0};
+    CHECK(sutazai_error_code(error) == SUTAZAI_BASE_INVALID);
+    OK(sutazai_error_to_json(error, &json));
+    if (json.data == NULL || strstr(json.data, part) == NULL) {
+        fprintf(stderr, "%s not in %s\n", part, json.data == NULL ? "" : json.data);
+        CHECK(0);
+    }
+    sutazai_buffer_free(&json);
+    sutazai_error_free(error);
+}
+
+static void a_mistake_in_a_policy_is_named_by_its_path(void) {
+    sutazai_guard *guard = NULL;
+    sutazai_error *error = sutazai_guard_new(
+        NULL, S("test"), S("{\"retry\": {\"atempts\": 1}, \"breaker\": {\"open_ms\": \"5s\"}}"), &guard);
+    CHECK(guard == NULL);
+    CHECK(sutazai_error_problem_count(error) == 2);
+    tells(error, "\"field\":\"retry.atempts\"");
+    guard = guard_of(NULL, "{\"retry\": {}}");
+    tells(sutazai_guard_set_policy(guard, S("{\"retry\": {\"attempts\": \"four\"}}")),
+          "\\\"retry.attempts\\\" must be an integer, not \\\"four\\\"");
+    tells(sutazai_guard_set_policy(guard, S("{\"retri\": {}}")), "did you mean \\\"retry\\\"?");
+    tells(sutazai_guard_set_policy(guard, S("[]")), "the policy must be an object, not an array");
+    tells(sutazai_guard_set_policy(guard, S("{\"retry\": {}")), "not well-formed JSON");
+    CHECK(shows(guard, "retries"));
+    sutazai_guard_free(guard);
+}
+
 static void guards_of_a_kernel_share_by_name(void) {
     sutazai_kernel *kernel = NULL;
     OK(sutazai_kernel_new(S(""), &kernel));
@@ -240,6 +270,7 @@ int main(void) {
     RUN(the_error_says_why_nothing_more_was_tried);
     RUN(waits_and_deadlines_are_the_kernels);
     RUN(a_breaker_rejects_and_is_forced);
+    RUN(a_mistake_in_a_policy_is_named_by_its_path);
     RUN(guards_of_a_kernel_share_by_name);
     RUN(the_function_may_use_the_guard);
     RUN(threads_share_a_guard);

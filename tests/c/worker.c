@@ -188,12 +188,16 @@ static void what_is_wrong_is_refused(void) {
     FAILS(sutazai_worker_add(NULL, S("{\"name\": \"a\"}"), &table), SUTAZAI_BASE_INVALID);
     FAILS(sutazai_worker_add(kernel, S("{\"name\": \"a\"}"), NULL), SUTAZAI_BASE_INVALID);
     CHECK(dropped == 5);
+    sutazai_worker_table does = handling();
+    FAILS(sutazai_worker_add(kernel, S("{\"name\": \"b\", \"mailbox\": {\"capacity\": 0}}"), &does),
+          SUTAZAI_BASE_INVALID);
+    CHECK(dropped == 6);
     OK(sutazai_worker_add(kernel, S("{\"name\": \"a\"}"), &table));
     FAILS(sutazai_worker_add(kernel, S("{\"name\": \"a\"}"), &table), SUTAZAI_BASE_ALREADY_EXISTS);
     CHECK(sutazai_worker_wait(NULL, 1));
     CHECK(sutazai_worker_child(NULL).len == 0);
     sutazai_kernel_free(kernel);
-    CHECK(dropped == 7);
+    CHECK(dropped == 8);
 }
 
 int main(void) {

@@ -168,6 +168,33 @@ def test_what_is_no_policy_says_what_is_wrong(options: Any, error: type[Exceptio
         sutazai.Guard(**options)
 
 
+def test_a_mistake_in_a_policy_is_named_by_its_path() -> None:
+    options: dict[str, Any] = {
+        "retry": {"atempts": 1, "jitter": "ful"},
+        "breaker": {"open_ms": "5s"},
+    }
+    with pytest.raises(sutazai.Invalid) as raised:
+        sutazai.Guard(**options)
+    fields = {one.context["field"]: one.advice for one in raised.value.problems}
+    assert fields == {
+        "breaker.open_ms": None,
+        "retry.atempts": 'did you mean "attempts"?',
+        "retry.jitter": 'did you mean "full"?',
+    }
+    assert '"breaker.open_ms" must be an integer, not "5s"' in str(raised.value)
+    guard = sutazai.Guard(retry=True)
+    wrong: list[tuple[Any, str]] = [
+        ({"retry": [4]}, '"retry" must be an object, not an array'),
+        ([], "the policy must be an object, not an array"),
+        ({"timeout_ms": -1}, '"timeout_ms" is out of range'),
+    ]
+    for policy, said in wrong:
+        with pytest.raises(sutazai.Invalid) as refused:
+            guard.policy = policy
+        assert refused.value.message == said
+    assert "retry" in guard.policy
+
+
 def test_a_bulkhead_bounds_threads_and_gives_places_in_turn() -> None:
     guard = sutazai.Guard(bulkhead={"concurrency": 2, "queue": 20}, timeout=30)
     running, most = 0, 0

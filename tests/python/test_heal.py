@@ -233,6 +233,10 @@ def test_mistakes_are_told(kernel: Kernel) -> None:
         kernel.playbooks.action("")(print)
     with pytest.raises(sutazai.Invalid):
         kernel.failsafe.set_policy({"total_ms": 0})
+    with pytest.raises(sutazai.Invalid, match="drain_ms"):
+        kernel.failsafe.set_policy({"total_ms": 100})
+    with pytest.raises(sutazai.RequestInvalid, match=r"policy\.totl_ms.*did you mean \"total_ms\"\?"):
+        kernel.failsafe.set_policy({"totl_ms": 1})  # type: ignore[typeddict-unknown-key]
 
 
 async def _in_a_loop() -> None:

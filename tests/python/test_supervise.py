@@ -311,6 +311,8 @@ def test_what_is_wrong_is_said() -> None:
             kernel.supervision.add("main", [{"id": "a"}])
         with pytest.raises(sutazai.SutazaiError, match="bogus"):
             kernel.supervision.message_worker(print, mailbox={"bogus": 1})  # type: ignore[call-overload]
+        with pytest.raises(ValueError, match="field=capacity"):
+            kernel.supervision.message_worker(print, mailbox={"capacity": 0})
         with pytest.raises(sutazai.SutazaiError, match="no child of this path"):
             kernel.supervision.push("main>a", 1)
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use sutazai_core::Result;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::port;
-use sutazai_core::{Code, Error, Result};
 
 use super::error::KernelError;
 
@@ -79,9 +80,5 @@ pub(super) fn policy(
     if text.is_empty() {
         return Ok(Default::default());
     }
-    serde_json::from_str(text).map_err(|e| {
-        Error::new(Code::INVALID, "the mailbox's policy is not valid")
-            .operation("worker.add")
-            .with("reason", e)
-    })
+    from_json("worker.add", "policy", text)
 }

@@ -12,6 +12,7 @@ pub(crate) mod nearest;
 pub mod os;
 pub mod payload;
 pub mod priority;
+pub mod reading;
 pub mod runtime;
 pub mod stats;
 mod sync;

@@ -11,8 +11,9 @@ use super::manifest::{
     AgentEntry, AgentKind, LARGEST, Level, Limits, Log, MEMORY, Manifest, Restart, Terminal,
     near_file,
 };
-use super::read::{Mistakes, Table, quoted};
+use super::read::{Mistakes, Table};
 use super::section::Section;
+use crate::base::reading::say::quoted;
 use crate::port::RunMode;
 use crate::{Error, Result};
 

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::units;
 use crate::base::error::Location;
 use crate::base::nearest::nearest;
+use crate::base::reading::say::{article, between, quoted};
 use crate::{Code, Error};
 
 /// The mistakes found so far, each with its place.
@@ -334,23 +335,5 @@ impl<'a, 'm, 't> Table<'a, 'm, 't> {
     fn value(&mut self, key: &'static str) -> Option<&'a Value<'t>> {
         self.asked.push(key);
         self.table.get(key)
-    }
-}
-
-pub(super) fn between(least: &str, most: &str) -> String {
-    format!("it must be from {least} to {most}")
-}
-
-pub(super) fn article(kind: &str) -> String {
-    let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
-    format!("{} {kind}", if vowel { "an" } else { "a" })
-}
-
-/// In quotes, escaped, and not longer than people read.
-pub(super) fn quoted(text: impl AsRef<str>) -> String {
-    let text = text.as_ref();
-    match text.char_indices().nth(48) {
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
     }
 }

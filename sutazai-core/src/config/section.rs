@@ -14,7 +14,7 @@ use serde_path_to_error::Segment;
 use toml::de::DeTable;
 
 use super::read::Mistakes;
-use super::shape::{Shape, plain};
+use super::shape::{self, plain};
 use crate::base::error::Location;
 use crate::{Code, Error, Result};
 
@@ -70,8 +70,7 @@ impl Section {
     pub fn read<T: DeserializeOwned + JsonSchema>(&self) -> Result<T, Vec<Error>> {
         let mut mistakes = Mistakes::new(&self.file, &self.text);
         let schema = schema_for!(T).to_value();
-        let value =
-            self.within(|table, offset| Shape::of(&schema).read(table, offset, &mut mistakes));
+        let value = self.within(|table, offset| shape::read(&schema, table, offset, &mut mistakes));
         let found = mistakes.finish();
         if !found.is_empty() {
             return Err(found);
@@ -94,7 +93,8 @@ impl Section {
         let mut path = path.to_vec();
         for wanted in ["part", "field"] {
             if let Some((_, step)) = error.context().find(|(key, _)| *key == wanted) {
-                path.extend(step.split('.'));
+                let steps = step.split(['.', '[', ']']);
+                path.extend(steps.filter(|step| !step.is_empty()));
             }
         }
         let mut mistake = Error::new(Code::MANIFEST_INVALID, error.message().to_owned())
@@ -111,7 +111,7 @@ impl Section {
 
     /// Where the part at `path` stands; what is not there stands where its table begins.
     fn locate(&self, path: &[&str]) -> Location {
-        let offset = self.within(|table, offset| super::shape::offset(table, offset, path));
+        let offset = self.within(|table, offset| shape::offset(table, offset, path));
         Location::in_text(&*self.file, &self.text, offset)
     }
 

@@ -1,329 +1,128 @@
-//! What a JSON Schema says of a TOML table: its keys, their kinds, and what must be there.
+//! What a JSON Schema says of a TOML table. The walk along the schema is [`base::reading`](crate::base)'s.
 //!
-//! The schemas are those that `schemars` makes of serde types: objects, arrays, maps, words, and enums
-//! as alternatives. An integer property `…_ms` stands in the table under its name without the suffix, as
-//! a duration.
+//! An integer property `…_ms` stands in the table under its name without the suffix, as a duration.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 use toml::Spanned;
-use toml::de::{DeArray, DeInteger, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
-use super::read::{Mistakes, article, between, quoted};
+use super::read::Mistakes;
 use super::units;
-use crate::base::nearest::nearest;
+use crate::base::reading::say::{article, quoted};
+use crate::base::reading::schema::is;
+use crate::base::reading::shape::{At, Seen, Shape, Step, Written};
 
 const MILLISECONDS: &str = "_ms";
-/// Schemas within schemas, at most; ours have a few.
-const DEEPEST: usize = 64;
 
-/// A schema, and where its references lead.
-pub(super) struct Shape<'s> {
-    root: &'s Value,
-}
-
-/// The alternatives of what may stand in a place: schemas without references and alternatives.
-type Leaves<'s> = Vec<&'s Value>;
-
-impl<'s> Shape<'s> {
-    pub(super) fn of(root: &'s Value) -> Self {
-        Self { root }
-    }
-
-    /// The table as JSON, as the type of the schema is deserialised. What is wrong with it is among the
-    /// mistakes, and then the JSON is of no use.
-    pub(super) fn read(
-        &self,
-        table: &DeTable<'_>,
-        offset: usize,
-        mistakes: &mut Mistakes<'_>,
-    ) -> Value {
-        self.table(table, offset, &self.leaves(self.root), mistakes)
-    }
-
-    fn leaves(&self, schema: &'s Value) -> Leaves<'s> {
-        let mut leaves = Vec::new();
-        self.collect(schema, &mut leaves, 0);
-        leaves
-    }
-
-    fn collect(&self, schema: &'s Value, leaves: &mut Leaves<'s>, depth: usize) {
-        if depth > DEEPEST {
-            return;
-        }
-        let reference = schema.get("$ref").and_then(Value::as_str);
-        if let Some(target) = reference.and_then(|r| self.root.pointer(r.strip_prefix('#')?)) {
-            return self.collect(target, leaves, depth + 1);
-        }
-        for key in ["anyOf", "oneOf", "allOf"] {
-            if let Some(alternatives) = schema.get(key).and_then(Value::as_array) {
-                alternatives.iter().for_each(|one| self.collect(one, leaves, depth + 1));
-                return;
-            }
-        }
-        leaves.push(schema);
-    }
-
-    fn table(
-        &self,
-        table: &DeTable<'_>,
-        offset: usize,
-        leaves: &[&'s Value],
-        mistakes: &mut Mistakes<'_>,
-    ) -> Value {
-        let objects: Leaves<'s> =
-            leaves.iter().copied().filter(|leaf| is(leaf, "object")).collect();
-        let mut known = BTreeSet::new();
-        let mut meant = Vec::new();
-        let mut json = Map::new();
-        for leaf in &objects {
-            known.extend(properties(leaf).map(|(name, value)| written(name, value)));
-        }
-        for (key, value) in table {
-            let name = key.get_ref().as_ref();
-            match self.property(&objects, name) {
-                Some(Property::Duration(field)) => {
-                    json.insert(field.to_owned(), milliseconds(name, value, mistakes));
-                }
-                Some(Property::Schema(leaves)) => {
-                    json.insert(name.to_owned(), self.value(name, value, &leaves, mistakes));
-                }
-                None => {
-                    let near = nearest(name, known.iter().copied());
-                    meant.extend(near);
-                    let advice = match near {
-                        Some(near) => format!("did you mean \"{near}\"?"),
-                        None => format!(
-                            "valid here: {}",
-                            known.iter().copied().collect::<Vec<_>>().join(", ")
-                        ),
-                    };
-                    let message = format!("unknown key {}", quoted(name));
-                    mistakes.add(key.span().start, message, Some(advice));
-                }
-            }
-        }
-        if let [object] = objects.as_slice() {
-            for name in required(object) {
-                if !json.contains_key(name) && !meant.contains(&name) {
-                    let message = format!("\"{name}\" is missing");
-                    mistakes.add(offset, message, Some(format!("add {name} = …")));
-                }
-            }
-        } else if objects.len() > 1 && json.is_empty() && meant.is_empty() {
-            let all = known.iter().copied().collect::<Vec<_>>().join(", ");
-            mistakes.add(offset, "the table is empty", Some(format!("give one of {all}")));
-        }
-        Value::Object(json)
-    }
-
-    /// What stands under a key of one of these objects.
-    fn property(&self, objects: &[&'s Value], name: &str) -> Option<Property<'s>> {
-        let mut leaves = Vec::new();
-        for object in objects {
-            let mut own = properties(object);
-            if let Some((field, value)) = own.find(|(field, value)| written(field, value) == name) {
-                if field != name {
-                    return Some(Property::Duration(field));
-                }
-                leaves.extend(self.leaves(value));
-            } else if let Some(others) = object.get("additionalProperties") {
-                if *others != Value::Bool(false) {
-                    leaves.extend(self.leaves(others));
-                }
-            } else if is_anything(object) {
-                leaves.push(object);
-            }
-        }
-        (!leaves.is_empty()).then_some(Property::Schema(leaves))
-    }
-
-    fn value(
-        &self,
-        name: &str,
-        value: &Spanned<DeValue<'_>>,
-        leaves: &[&'s Value],
-        mistakes: &mut Mistakes<'_>,
-    ) -> Value {
-        let offset = value.span().start;
-        let of = |kind| leaves.iter().copied().filter(move |leaf| is(leaf, kind));
-        match value.get_ref() {
-            DeValue::Table(table) if of("object").next().is_some() => {
-                return self.table(table, offset, leaves, mistakes);
-            }
-            DeValue::Array(array) if of("array").next().is_some() => {
-                return self.array(name, array, &of("array").collect::<Vec<_>>(), mistakes);
-            }
-            DeValue::String(text) if of("string").next().is_some() => {
-                let words: Option<Vec<&str>> = of("string")
-                    .map(words)
-                    .collect::<Option<Vec<_>>>()
-                    .map(|lists| lists.into_iter().flatten().collect());
-                let Some(words) = words.filter(|words| !words.contains(&text.as_ref())) else {
-                    return Value::String(text.to_string());
-                };
-                let advice = match nearest(text, words.iter().copied()) {
-                    Some(near) => format!("did you mean \"{near}\"?"),
-                    None => format!("expected one of {}", words.join(", ")),
-                };
-                let message = format!("\"{name}\" cannot be {}", quoted(text));
-                mistakes.add(offset, message, Some(advice));
-                return Value::Null;
-            }
-            DeValue::Integer(number)
-                if of("number").next().is_some() || of("integer").next().is_some() =>
-            {
-                let numbers: Leaves<'s> = of("number").chain(of("integer")).collect();
-                return integer(name, offset, number, &numbers, mistakes);
-            }
-            DeValue::Float(number) if of("number").next().is_some() => {
-                let number = number.as_str().replace('_', "").parse().ok();
-                if let Some(number) = number.and_then(serde_json::Number::from_f64) {
-                    return Value::Number(number);
-                }
-                mistakes.add(offset, format!("\"{name}\" must be a finite number"), None);
-                return Value::Null;
-            }
-            DeValue::Boolean(flag) if of("boolean").next().is_some() => return Value::Bool(*flag),
-            DeValue::Datetime(at) if of("string").next().is_some() => {
-                return Value::String(at.to_string());
-            }
-            _ => {}
-        }
-        let found = match value.get_ref() {
-            DeValue::String(text) => quoted(text),
-            other => article(other.type_str()),
-        };
-        let message = format!("\"{name}\" must be {}, not {found}", expected(leaves));
-        mistakes.add(offset, message, None);
-        Value::Null
-    }
-
-    fn array(
-        &self,
-        name: &str,
-        array: &DeArray<'_>,
-        arrays: &[&'s Value],
-        mistakes: &mut Mistakes<'_>,
-    ) -> Value {
-        let items = arrays.iter().filter_map(|leaf| leaf.get("items"));
-        let mut leaves: Leaves<'s> = items.flat_map(|items| self.leaves(items)).collect();
-        leaves.extend(arrays.iter().filter(|leaf| is_anything(leaf)));
-        let item = |value| self.value(name, value, &leaves, mistakes);
-        Value::Array(array.iter().map(item).collect())
-    }
-}
-
-enum Property<'s> {
-    Schema(Leaves<'s>),
-    /// A duration, and the field that has its milliseconds.
-    Duration(&'s str),
-}
-
-fn milliseconds(name: &str, value: &Spanned<DeValue<'_>>, mistakes: &mut Mistakes<'_>) -> Value {
-    let offset = value.span().start;
-    let Some(duration) = value.get_ref().as_str().and_then(units::duration) else {
-        let (found, advice) = match value.get_ref() {
-            DeValue::String(text) => (quoted(text), "the units are ms, s, m and h".to_owned()),
-            DeValue::Integer(n) => {
-                (article("integer"), format!("say the unit: \"{n}s\" or \"{n}ms\""))
-            }
-            other => (article(other.type_str()), "the units are ms, s, m and h".to_owned()),
-        };
-        let message = format!("\"{name}\" must be {}, not {found}", units::DURATION);
-        mistakes.add(offset, message, Some(advice));
-        return Value::Null;
-    };
-    match u64::try_from(duration.as_millis()) {
-        Ok(ms) if duration.subsec_nanos().is_multiple_of(1_000_000) => ms.into(),
-        _ => {
-            let message = format!("\"{name}\" must be whole milliseconds");
-            mistakes.add(offset, message, None);
-            Value::Null
-        }
-    }
-}
-
-fn integer(
-    name: &str,
+/// The table as JSON, as the type of the schema is deserialised. What is wrong with it is among the
+/// mistakes, and then the JSON is of no use.
+pub(super) fn read(
+    schema: &Value,
+    table: &DeTable<'_>,
     offset: usize,
-    number: &DeInteger<'_>,
-    leaves: &[&Value],
     mistakes: &mut Mistakes<'_>,
 ) -> Value {
-    let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
-    // Alternatives have bounds of their own; serde tells them apart.
-    let (least, most) = match leaves {
-        [leaf] => bounds(leaf),
-        _ => (i128::from(i64::MIN), i128::from(u64::MAX)),
-    };
-    match parsed.filter(|n| (least..=most).contains(n)) {
-        Some(n) => u64::try_from(n)
-            .map_or_else(|_| i64::try_from(n).map_or(Value::Null, Value::from), Value::from),
-        None => {
-            let message = format!("\"{name}\" is out of range");
-            mistakes.add(offset, message, Some(between(&least.to_string(), &most.to_string())));
-            Value::Null
+    let root = Node { what: What::Table(table), key: offset, offset };
+    Shape::of(schema).read(root, &mut Toml { mistakes })
+}
+
+/// A value of a TOML document, and where it and its key stand.
+#[derive(Clone, Copy)]
+struct Node<'n> {
+    what: What<'n>,
+    key: usize,
+    offset: usize,
+}
+
+#[derive(Clone, Copy)]
+enum What<'n> {
+    /// The whole.
+    Table(&'n DeTable<'n>),
+    Value(&'n DeValue<'n>),
+}
+
+impl<'n> Node<'n> {
+    fn of(value: &'n Spanned<DeValue<'n>>, key: usize) -> Self {
+        Self { what: What::Value(value.get_ref()), key, offset: value.span().start }
+    }
+}
+
+struct Toml<'m, 'f> {
+    mistakes: &'m mut Mistakes<'f>,
+}
+
+impl<'n> Written<'n> for Toml<'_, '_> {
+    type Node = Node<'n>;
+    const OBJECT: &'static str = "a table";
+    const STRICT: bool = true;
+
+    fn seen(&self, node: Node<'n>) -> Seen<'n, Node<'n>> {
+        let table = |table: &'n DeTable<'n>| {
+            let entries = table.iter();
+            Seen::Object(
+                entries
+                    .map(|(key, value)| (key.get_ref().as_ref(), Node::of(value, key.span().start)))
+                    .collect(),
+            )
+        };
+        match node.what {
+            What::Table(whole) => table(whole),
+            What::Value(DeValue::Table(below)) => table(below),
+            What::Value(DeValue::Array(array)) => {
+                Seen::Array(array.iter().map(|item| Node::of(item, item.span().start)).collect())
+            }
+            What::Value(DeValue::String(text)) => Seen::Text(Cow::Borrowed(text.as_ref())),
+            What::Value(DeValue::Integer(n)) => {
+                Seen::Integer(i128::from_str_radix(n.as_str(), n.radix()).ok())
+            }
+            What::Value(DeValue::Float(n)) => {
+                let number = n.as_str().replace('_', "").parse().ok();
+                Seen::Number(number.and_then(serde_json::Number::from_f64))
+            }
+            What::Value(DeValue::Boolean(flag)) => Seen::Boolean(*flag),
+            What::Value(DeValue::Datetime(at)) => Seen::Text(Cow::Owned(at.to_string())),
         }
     }
-}
 
-/// What a number may be: by the schema's bounds, and by the type that its format names.
-fn bounds(leaf: &Value) -> (i128, i128) {
-    let (low, high) = match leaf.get("format").and_then(Value::as_str) {
-        Some("uint8") => (0, i128::from(u8::MAX)),
-        Some("uint16") => (0, i128::from(u16::MAX)),
-        Some("uint32") => (0, i128::from(u32::MAX)),
-        Some("uint64" | "uint") => (0, i128::from(u64::MAX)),
-        Some("int8") => (i128::from(i8::MIN), i128::from(i8::MAX)),
-        Some("int16") => (i128::from(i16::MIN), i128::from(i16::MAX)),
-        Some("int32") => (i128::from(i32::MIN), i128::from(i32::MAX)),
-        Some("int64" | "int") => (i128::from(i64::MIN), i128::from(i64::MAX)),
-        _ => (i128::from(i64::MIN), i128::from(u64::MAX)),
-    };
-    let bound = |key| leaf.get(key).and_then(Value::as_i64).map(i128::from);
-    (bound("minimum").map_or(low, |n| n.max(low)), bound("maximum").map_or(high, |n| n.min(high)))
-}
-
-/// Whether the schema allows a value of this kind.
-fn is(leaf: &Value, kind: &str) -> bool {
-    match leaf.get("type") {
-        Some(Value::String(only)) => only == kind,
-        Some(Value::Array(kinds)) => kinds.iter().any(|k| k.as_str() == Some(kind)),
-        _ => match words(leaf) {
-            Some(_) => kind == "string",
-            None => is_anything(leaf) || (kind == "object" && leaf.get("properties").is_some()),
-        },
+    fn found(&self, node: Node<'n>) -> String {
+        match node.what {
+            What::Value(DeValue::String(text)) => quoted(text),
+            What::Value(other) => article(other.type_str()),
+            What::Table(_) => article("table"),
+        }
     }
-}
 
-/// Whether it allows any value.
-fn is_anything(leaf: &Value) -> bool {
-    const SAYS: [&str; 5] = ["type", "properties", "enum", "const", "items"];
-    match leaf {
-        Value::Bool(any) => *any,
-        leaf => SAYS.iter().all(|key| leaf.get(key).is_none()),
+    fn name(&self, path: &[Step]) -> String {
+        let key = path.iter().rev().find_map(|step| match step {
+            Step::Key(key) => Some(quoted(key)),
+            Step::Index(_) => None,
+        });
+        key.unwrap_or_else(|| "the table".to_owned())
     }
-}
 
-/// The words that it allows, if it allows no other.
-fn words(leaf: &Value) -> Option<Vec<&str>> {
-    if let Some(word) = leaf.get("const").and_then(Value::as_str) {
-        return Some(vec![word]);
+    fn add_key(&self, name: &str, _: &str) -> String {
+        format!("add {name} = …")
     }
-    let words = leaf.get("enum")?.as_array()?;
-    Some(words.iter().filter_map(Value::as_str).collect())
-}
 
-fn properties(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let properties = object.get("properties").and_then(Value::as_object);
-    properties.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema))
-}
+    fn key<'f>(&self, field: &'f str, schema: &Value) -> &'f str {
+        written(field, schema)
+    }
 
-fn required(object: &Value) -> impl Iterator<Item = &str> {
-    let names = object.get("required").and_then(Value::as_array);
-    names.into_iter().flatten().filter_map(Value::as_str)
+    fn convert(&mut self, path: &[Step], node: Node<'n>) -> Value {
+        let name = self.name(path);
+        let What::Value(value) = node.what else { return Value::Null };
+        milliseconds(&name, value, node.offset, self.mistakes)
+    }
+
+    fn mistake(&mut self, at: At<Node<'n>>, _: &[Step], message: String, advice: Option<String>) {
+        let offset = match at {
+            At::Key(node) => node.key,
+            At::Value(node) => node.offset,
+        };
+        self.mistakes.add(offset, message, advice);
+    }
 }
 
 /// How a field stands in a manifest.
@@ -334,24 +133,38 @@ fn written<'n>(field: &'n str, schema: &Value) -> &'n str {
     }
 }
 
-fn expected(leaves: &[&Value]) -> String {
-    let kinds = [
-        ("string", "a string"),
-        ("integer", "an integer"),
-        ("number", "a number"),
-        ("boolean", "true or false"),
-        ("array", "an array"),
-        ("object", "a table"),
-    ];
-    let fits = |kind: &str| leaves.iter().any(|leaf| is(leaf, kind));
-    let fitting = kinds.iter().filter(|(kind, _)| fits(kind)).map(|(_, name)| *name);
-    fitting.collect::<Vec<_>>().join(" or ")
+fn milliseconds(
+    name: &str,
+    value: &DeValue<'_>,
+    offset: usize,
+    mistakes: &mut Mistakes<'_>,
+) -> Value {
+    let Some(duration) = value.as_str().and_then(units::duration) else {
+        let (found, advice) = match value {
+            DeValue::String(text) => (quoted(text), "the units are ms, s, m and h".to_owned()),
+            DeValue::Integer(n) => {
+                (article("integer"), format!("say the unit: \"{n}s\" or \"{n}ms\""))
+            }
+            other => (article(other.type_str()), "the units are ms, s, m and h".to_owned()),
+        };
+        let message = format!("{name} must be {}, not {found}", units::DURATION);
+        mistakes.add(offset, message, Some(advice));
+        return Value::Null;
+    };
+    match u64::try_from(duration.as_millis()) {
+        Ok(ms) if duration.subsec_nanos().is_multiple_of(1_000_000) => ms.into(),
+        _ => {
+            let message = format!("{name} must be whole milliseconds");
+            mistakes.add(offset, message, None);
+            Value::Null
+        }
+    }
 }
 
 /// A table as JSON, whatever it is.
 pub(super) fn plain(table: &DeTable<'_>) -> Value {
     let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
-        let key: &std::borrow::Cow<'_, str> = key.get_ref();
+        let key: &Cow<'_, str> = key.get_ref();
         (key.to_string(), plain_value(value.get_ref()))
     };
     Value::Object(table.iter().map(entry).collect())

@@ -195,7 +195,10 @@ impl Kernel {
                     log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
                 }
                 #[cfg(feature = "recovery")]
-                shared.resume_sagas();
+                {
+                    shared.warn_of_actions();
+                    shared.resume_sagas();
+                }
                 Ok(())
             }
             Err(error) => {

@@ -77,7 +77,7 @@ pub use isolate::{
 };
 pub use playbook::{
     ActionView, Comparison, Condition, EntryState, Escalation, EventMatch, OnEntry, Op, Playbook,
-    PlaybookEntry, PlaybookPolicy, PlaybookView, Playbooks, RefusedWhy, SignalMatch,
+    PlaybookEntry, PlaybookPolicy, PlaybookView, Playbooks, RefusedWhy, SignalMatch, UnknownAction,
 };
 pub use rate::{RateLimit, RatePolicy};
 pub use retry::{Budget, BudgetPolicy, BudgetStatus, Jitter, RetryPolicy};

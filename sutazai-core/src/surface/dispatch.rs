@@ -140,7 +140,7 @@ fn unknown(operation: &str) -> Error {
         Error::new(Code::OPERATION_UNKNOWN, "no operation has this name").with("operation", shown);
     match nearest(operation, super::operations().iter().map(|row| row.name())) {
         Some(near) => error.advice(format!("did you mean '{near}'?")),
-        None => error.advice("kernel.operations lists them"),
+        None => error.advice("invoke kernel.operations for those that there are"),
     }
 }
 

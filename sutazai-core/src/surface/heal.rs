@@ -137,8 +137,8 @@ fn playbook_rows(table: &mut Vec<Operation>) {
         ),
         Operation::now(
             "recovery.playbook_set_policy",
-            "Takes other playbooks and bounds from here on; what they did counts on.",
-            &[Code::INVALID, Code::SUBJECT_INVALID],
+            "Takes other playbooks and bounds from here on; what they did counts on, and a misspelt action is refused.",
+            &[Code::INVALID, Code::SUBJECT_INVALID, Code::NOT_FOUND],
             set_playbooks,
         ),
     ]);

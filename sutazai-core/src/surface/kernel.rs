@@ -73,7 +73,7 @@ fn schema(_: &Surface, request: Schema) -> Result<OperationView> {
             .with("operation", &request.operation);
         match nearest(&request.operation, super::operations().iter().map(Operation::name)) {
             Some(near) => error.advice(format!("did you mean '{near}'?")),
-            None => error.advice("kernel.operations lists them"),
+            None => error.advice("invoke kernel.operations for those that there are"),
         }
     })
 }

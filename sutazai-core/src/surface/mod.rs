@@ -106,4 +106,46 @@ mod tests {
             assert!(!view.errors.is_empty(), "{}: every operation can fail", view.name);
         }
     }
+
+    fn refused(operation: &str, request: &str) -> crate::Error {
+        let kernel = crate::kernel::Kernel::builder().build().unwrap();
+        let answer = Surface::new(&kernel).invoke(operation, request).try_take().unwrap();
+        answer.unwrap_err()
+    }
+
+    #[test]
+    fn a_request_that_does_not_fit_says_how_to_get_the_form() {
+        let error = refused("kernel.advance", r#"{"ms": "5", "mss": 1}"#);
+        assert_eq!(error.code(), crate::Code::REQUEST_INVALID);
+        assert_eq!(error.failed_operation(), Some("kernel.advance"));
+        let fields = error.problems().iter().filter_map(|one| one.context().next());
+        assert_eq!(fields.collect::<Vec<_>>(), [("field", "ms"), ("field", "mss")]);
+        let form = r#"for the form, invoke kernel.schema with {"operation": "kernel.advance"}"#;
+        assert_eq!(error.remedy(), Some(form));
+        let error = refused("kernel.advance", r#"{"mss": 1}"#);
+        assert_eq!(error.remedy(), Some(&*format!("did you mean \"ms\"?; {form}")));
+        let error = refused("kernel.status", "[]");
+        assert_eq!(error.message(), "the request must be an object, not an array");
+        assert_eq!(refused("kernel.status", "{").location().map(|at| at.line), Some(1));
+    }
+
+    #[cfg(feature = "recovery")]
+    #[test]
+    fn a_policy_in_a_request_is_named_by_its_path() {
+        let error = refused(
+            "recovery.guard_set",
+            r#"{"calls": "all", "policy": {"retry": {"attempts": "four", "jiter": "full"},
+                "breaker": [1], "bulkhead": {"concurrency": -1}}}"#,
+        );
+        let told: Vec<&str> = error.problems().iter().map(|one| one.message()).collect();
+        assert_eq!(
+            told,
+            [
+                r#""policy.breaker" must be an object, not an array"#,
+                r#""policy.bulkhead.concurrency" is out of range"#,
+                r#""policy.retry.attempts" must be an integer, not "four""#,
+                r#"unknown key "policy.retry.jiter""#,
+            ]
+        );
+    }
 }

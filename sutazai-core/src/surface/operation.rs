@@ -1,5 +1,7 @@
 //! A row of the table.
 
+use std::sync::OnceLock;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,8 +9,9 @@ use serde_json::Value;
 
 use super::dispatch::Surface;
 use crate::base::payload::Payload;
+use crate::base::reading::Form;
 use crate::base::ticket::{self, Ticket};
-use crate::{Code, Error, Result};
+use crate::{Code, Result};
 
 /// What any operation may answer with, whether or not its row says so: the request is not one, the
 /// kernel or its blocking pool cannot take it, waiting for it is refused, its caller gave up, or
@@ -69,8 +72,9 @@ impl Operation {
         Q: DeserializeOwned + JsonSchema + 'static,
         A: Serialize + JsonSchema + 'static,
     {
+        let schema = OnceLock::new();
         Self::row::<Q, A>(name, doc, errors, move |surface, text| {
-            let answer = request::<Q>(name, text).and_then(|request| f(surface, request));
+            let answer = request::<Q>(name, text, &schema).and_then(|request| f(surface, request));
             ticket::ready(answer.and_then(|answer| Payload::json(&answer)))
         })
     }
@@ -86,15 +90,18 @@ impl Operation {
         Q: DeserializeOwned + JsonSchema + Send + 'static,
         A: Serialize + JsonSchema + 'static,
     {
-        Self::row::<Q, A>(name, doc, errors, move |surface, text| match request::<Q>(name, text) {
-            Ok(request) => {
-                let inner = surface.clone();
-                surface.aside(move |reply| {
-                    let answer = f(&inner, request).and_then(|answer| Payload::json(&answer));
-                    let _ = reply.answer(answer);
-                })
+        let schema = OnceLock::new();
+        Self::row::<Q, A>(name, doc, errors, move |surface, text| {
+            match request::<Q>(name, text, &schema) {
+                Ok(request) => {
+                    let inner = surface.clone();
+                    surface.aside(move |reply| {
+                        let answer = f(&inner, request).and_then(|answer| Payload::json(&answer));
+                        let _ = reply.answer(answer);
+                    })
+                }
+                Err(error) => ticket::ready(Err(error)),
             }
-            Err(error) => ticket::ready(Err(error)),
         })
     }
 
@@ -109,8 +116,9 @@ impl Operation {
         Q: DeserializeOwned + JsonSchema + 'static,
         A: Serialize + JsonSchema + Send + 'static,
     {
+        let schema = OnceLock::new();
         Self::row::<Q, A>(name, doc, errors, move |surface, text| {
-            match request::<Q>(name, text).and_then(|request| f(surface, request)) {
+            match request::<Q>(name, text, &schema).and_then(|request| f(surface, request)) {
                 Ok(ticket) => ticket.map(Some(surface.hook()), |answer| Payload::json(&answer?)),
                 Err(error) => ticket::ready(Err(error)),
             }
@@ -152,19 +160,19 @@ fn schema<T: JsonSchema>() -> Value {
 }
 
 /// Reads a request. An empty text is an empty object, so that hosts need not write one.
-fn request<Q: DeserializeOwned>(name: &'static str, text: &str) -> Result<Q> {
+fn request<Q: DeserializeOwned + JsonSchema>(
+    name: &'static str,
+    text: &str,
+    schema: &OnceLock<Value>,
+) -> Result<Q> {
+    let form = Form { code: Code::REQUEST_INVALID, operation: name, what: "request" };
     let text = if text.trim().is_empty() { "{}" } else { text };
-    let mut reader = serde_json::Deserializer::from_str(text);
-    // serde reads a struct from an array as well; a request is an object.
-    let request = if text.trim_start().starts_with('[') {
-        Err(serde::de::Error::custom("a request is an object, not an array"))
-    } else {
-        Q::deserialize(&mut reader).and_then(|q| reader.end().map(|()| q))
-    };
-    request.map_err(|e| {
-        Error::new(Code::REQUEST_INVALID, "the request does not fit the operation")
-            .operation(name)
-            .with("reason", e)
-            .advice("see the operation's schema: kernel.schema")
+    form.read_by(text, schema).map_err(|error| {
+        let form = format!("for the form, invoke kernel.schema with {{\"operation\": \"{name}\"}}");
+        let advice = match error.remedy() {
+            Some(remedy) => format!("{remedy}; {form}"),
+            None => form,
+        };
+        error.advice(advice)
     })
 }

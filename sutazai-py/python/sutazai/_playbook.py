@@ -271,7 +271,11 @@ class Playbooks:
         return register
 
     def set_policy(self, policy: PlaybookPolicy) -> None:
-        """Takes other playbooks and bounds; what they did counts on."""
+        """Takes other playbooks and bounds; what they did counts on.
+
+        While the kernel runs, an action whose name is nearly that of a registered one is refused as misspelt
+        (`NotFound`). Any other may still be registered; until then `list` says that it is not known.
+        """
         now(self._kernel, "recovery.playbook_set_policy", policy=dict(policy))
 
     def list(self) -> _Views:

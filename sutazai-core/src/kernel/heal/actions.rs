@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::shared::Shared;
 use crate::base::payload::Payload;
+use crate::base::reading::from_value;
 use crate::port::{ActionContext, PlaybookAction};
 use crate::recovery::{CheckpointId, Trigger};
 use crate::{Code, Error, Result};
@@ -73,6 +75,11 @@ fn schema<T: JsonSchema>() -> Value {
     schemars::SchemaGenerator::default().into_root_schema_for::<T>().to_value()
 }
 
+/// The parameters, which somebody wrote into a playbook.
+fn read<T: DeserializeOwned + JsonSchema>(params: &Payload) -> Result<T> {
+    from_value("recovery.playbook", "params", &*params.value()?)
+}
+
 /// Who an action acts for, in reasons.
 fn by(context: &ActionContext<'_>) -> String {
     format!("playbook {}", context.playbook)
@@ -92,7 +99,7 @@ fn degrade(
     params: &Payload,
     dry: bool,
 ) -> Result<()> {
-    let Degrade { level } = params.to()?;
+    let Degrade { level } = read(params)?;
     let degradation = &shared.heal.degradation;
     if dry {
         let known = degradation.policy().levels;
@@ -123,7 +130,7 @@ fn quarantine(
     params: &Payload,
     dry: bool,
 ) -> Result<()> {
-    let Quarantine { target, for_ms } = params.to()?;
+    let Quarantine { target, for_ms } = read(params)?;
     if dry {
         return Ok(());
     }
@@ -145,7 +152,7 @@ fn release(
     params: &Payload,
     dry: bool,
 ) -> Result<()> {
-    let Release { target } = params.to()?;
+    let Release { target } = read(params)?;
     if dry {
         return Ok(());
     }
@@ -164,7 +171,7 @@ struct Publish {
 }
 
 fn publish(shared: &Arc<Shared>, _: &ActionContext<'_>, params: &Payload, dry: bool) -> Result<()> {
-    let Publish { subject, payload } = params.to()?;
+    let Publish { subject, payload } = read(params)?;
     if dry {
         return crate::event::Subject::new(&subject).map(drop);
     }
@@ -180,7 +187,7 @@ struct Restart {
 }
 
 fn restart(shared: &Arc<Shared>, _: &ActionContext<'_>, params: &Payload, dry: bool) -> Result<()> {
-    let Restart { child } = params.to()?;
+    let Restart { child } = read(params)?;
     if dry { shared.has_tree(&child) } else { shared.restart_child(&child) }
 }
 
@@ -201,7 +208,7 @@ fn roll_back(
     dry: bool,
 ) -> Result<()> {
     let RollBack { checkpoint, only } =
-        if params.is_null() { RollBack { checkpoint: None, only: None } } else { params.to()? };
+        if params.is_null() { RollBack { checkpoint: None, only: None } } else { read(params)? };
     let checkpoints = shared.rollback.checkpoints();
     let id = match checkpoint {
         Some(id) => id,
@@ -234,7 +241,7 @@ fn failsafe(
     params: &Payload,
     dry: bool,
 ) -> Result<()> {
-    let Failsafe { reason } = params.to()?;
+    let Failsafe { reason } = read(params)?;
     if !dry {
         shared.heal.failsafe.trigger(Trigger::host(format!("{}: {reason}", by(context))));
     }

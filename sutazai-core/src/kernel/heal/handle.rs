@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::super::handle::Kernel;
-use super::super::shared::Shared;
+use super::super::shared::{Phase, Shared};
 use super::stages;
 use crate::base::time::Moment;
 use crate::port::{FailsafeStage, PlaybookAction};
 use crate::recovery::{
     Degradation, DegradePolicy, DegradeStatus, Evidence, Failsafe, FailsafePolicy, FailsafeStatus,
     FeatureMode, IsolatePolicy, Isolation, PlaybookPolicy, Playbooks, TargetStatus, Trigger,
+    UnknownAction,
 };
 use crate::{Error, Result};
 
@@ -151,13 +152,28 @@ impl Recovery {
         &self.shared.heal.playbooks
     }
 
-    /// Takes other playbooks, and listens for their events.
+    /// Takes other playbooks, and listens for their events. In a kernel that runs, an action that is not
+    /// registered and is nearly the name of one is refused as misspelt; any other may still come, and is a
+    /// warning in the log. One that is built looks when it starts, and only warns.
     ///
     /// # Errors
-    /// What [`PlaybookPolicy::check`] says; the old ones stay.
+    /// What [`PlaybookPolicy::check`] says; [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) for each action that
+    /// is misspelt. The old ones stay.
     pub fn set_playbooks(&self, policy: PlaybookPolicy) -> Result<()> {
         let heal = &self.shared.heal;
+        let running = self.shared.phase() == Phase::Running;
+        if running {
+            policy.check()?;
+            let unknown = heal.playbooks.unknown(&policy);
+            let misspelt = unknown.iter().filter(|action| action.meant.is_some());
+            if let Some(error) = Error::join(misspelt.map(UnknownAction::error).collect()) {
+                return Err(error);
+            }
+        }
         heal.playbooks.set_policy(policy)?;
+        if running {
+            self.shared.warn_of_actions();
+        }
         heal.listen(&self.shared)?;
         self.shared.arm();
         Ok(())

@@ -32,6 +32,7 @@ use crate::base::id::TimerId;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::event::CallbackGuard;
+use crate::observe::Level;
 use crate::recovery::{Degradation, Failsafe, FailsafePolicy, Isolation, Playbooks};
 use crate::{Class, Code, Error, Result};
 
@@ -210,6 +211,20 @@ impl Heal {
 }
 
 impl Shared {
+    /// Says in the log which actions the playbooks name and nobody has registered.
+    pub(super) fn warn_of_actions(&self) {
+        let playbooks = &self.heal.playbooks;
+        for unknown in playbooks.unknown(&playbooks.policy()) {
+            let fields = [
+                ("playbook", unknown.playbook.clone()),
+                ("action", unknown.action.clone()),
+                ("error", unknown.error().to_string()),
+            ];
+            let what = "a playbook names an action that nobody has registered";
+            self.kept.log().record(Level::Warn, "sutazai.recovery", what, fields);
+        }
+    }
+
     /// Sets the timer for what is due next, if none is set for so soon.
     pub(super) fn arm(self: &Arc<Self>) {
         let Some(due) = self.heal.next_tick() else { return };

@@ -50,7 +50,7 @@ pub struct Rule {
     /// its ASCII letters; `*` in it stands for anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Statuses of an HTTP response: `429`, `"500-599"`, `"5xx"`, `"502, 503"`.
+    /// Statuses of an HTTP response, 100 to 599: `429`, `"500-599"`, `"5xx"`, `"502, 503"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<Numbers>,
     /// Statuses that a process exits with.
@@ -279,6 +279,12 @@ fn compile(rule: &Rule, problems: &mut Vec<Error>) -> Compiled {
     };
     let http_status = numbers("http_status", &rule.http_status);
     let exit_status = numbers("exit_status", &rule.exit_status);
+    let outside = |(from, to): &(i64, i64)| *from < 100 || *to > 599;
+    if let Some((from, to)) = http_status.iter().flatten().find(|range| outside(range)) {
+        let said = if from == to { from.to_string() } else { format!("{from}-{to}") };
+        let what = format!("{said} is no status of HTTP");
+        wrong("http_status", what, Some("they are from 100 to 599"));
+    }
     let signal = rule.signal.as_deref().and_then(|name| {
         let number = exit::signal_number(name);
         if number.is_none() {
@@ -442,6 +448,22 @@ mod tests {
         ];
         assert_eq!(found, expected.map(|(rule, field)| (rule.to_owned(), field.to_owned())));
         assert!(error.report().to_string().contains("did you mean 'store.failed'?"));
+    }
+
+    #[test]
+    fn statuses_are_those_of_http() {
+        let status = |status: Numbers| Rules::new(vec![rule(|r| r.http_status = Some(status))]);
+        for right in [Numbers::from(100), 599.into(), "1xx, 5xx, 404".into(), "100-599".into()] {
+            assert!(status(right.clone()).is_ok(), "{right:?}");
+        }
+        for wrong in [Numbers::from(99), 600.into(), 0.into(), (-1).into(), "6xx".into()] {
+            let error = status(wrong.clone()).unwrap_err();
+            assert!(error.to_string().contains("field=http_status"), "{wrong:?}: {error}");
+        }
+        let error = status("404, 500-700".into()).unwrap_err();
+        assert_eq!(error.message(), "500-700 is no status of HTTP");
+        assert_eq!(error.remedy(), Some("they are from 100 to 599"));
+        assert!(Rules::new(vec![rule(|r| r.exit_status = Some(7.into()))]).is_ok());
     }
 
     #[test]

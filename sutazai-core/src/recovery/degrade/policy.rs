@@ -40,7 +40,8 @@ pub struct DegradePolicy {
 pub struct DegradeRule {
     /// The level that it asks for; not the best one.
     pub level: String,
-    /// The name of the signal.
+    /// The name of the signal. Which there are is up to whoever feeds them in, who is told whether any
+    /// rule listens.
     pub signal: String,
     /// Begins to ask when the signal reaches this.
     pub enter: f64,
@@ -121,16 +122,21 @@ impl DegradePolicy {
         if self.rules.len() > MOST_RULES {
             return Err(invalid("rules", self.rules.len(), "must be at most 64"));
         }
-        for rule in &self.rules {
+        for (index, rule) in self.rules.iter().enumerate() {
+            let field = |name| format!("rules[{index}].{name}");
             if self.position(&rule.level).is_none_or(|at| at == 0) {
-                return Err(invalid("rules.level", &rule.level, "must be a level below the best"));
+                return Err(invalid(
+                    &field("level"),
+                    &rule.level,
+                    "must be a level below the best",
+                ));
             }
             if rule.signal.is_empty() {
-                return Err(invalid("rules.signal", "", "must be a name"));
+                return Err(invalid(&field("signal"), "", "must be a name"));
             }
             if !rule.enter.is_finite() || !rule.leave.is_finite() || rule.enter == rule.leave {
                 let rule_is = "must be two numbers that differ: the gap keeps it from flapping";
-                return Err(invalid("rules.leave", rule.leave, rule_is));
+                return Err(invalid(&field("leave"), rule.leave, rule_is));
             }
         }
         if self.features.len() > MOST_FEATURES {

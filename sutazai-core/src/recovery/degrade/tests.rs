@@ -129,9 +129,9 @@ fn policies_that_make_no_sense_name_their_field() {
     let bad = [
         (DegradePolicy { levels: vec![], ..DegradePolicy::default() }, "levels"),
         (DegradePolicy { levels: vec!["a".into(), "a".into()], ..policy() }, "levels"),
-        (rule("full", 1.0, 0.5), "rules.level"),
-        (rule("reduced", 1.0, 1.0), "rules.leave"),
-        (rule("reduced", f64::NAN, 1.0), "rules.leave"),
+        (rule("full", 1.0, 0.5), "rules[0].level"),
+        (rule("reduced", 1.0, 1.0), "rules[0].leave"),
+        (rule("reduced", f64::NAN, 1.0), "rules[0].leave"),
         (DegradePolicy { features, ..DegradePolicy::default() }, "features.f"),
         (DegradePolicy { down_dwell_ms: 0, ..DegradePolicy::default() }, "down_dwell_ms"),
     ];

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::nearest::nearest;
 use crate::{Class, Code, Error, Result};
 
 /// What takes the safe state, and how long it may take.
@@ -9,12 +10,13 @@ use crate::{Class, Code, Error, Result};
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct FailsafePolicy {
-    /// Milliseconds for all stages together, 1 or more. A stage whose turn has not come by then is left
-    /// out. Default 10,000.
+    /// Milliseconds for all stages together, 1 or more, and no less than `drain_ms`. A stage whose turn
+    /// has not come by then is left out. Default 10,000.
     pub total_ms: u64,
     /// Whether a critical error takes it. Default true.
     pub on_critical: bool,
-    /// The names of codes that do not, critical or not. Default `base.panic`: what an agent or a callback
+    /// The names of codes that do not, critical or not. One that looks like the library's has to be one.
+    /// Default `base.panic`: what an agent or a callback
     /// panics with ends where it is caught, and is that call's failure.
     pub ignore: Vec<String>,
     /// Whether a panic takes it that nobody catches: the kernel installs a panic hook, which runs the one
@@ -60,17 +62,38 @@ impl FailsafePolicy {
     /// Whether the figures make sense.
     ///
     /// # Errors
-    /// [`Code::INVALID`], naming the field.
+    /// [`Code::INVALID`] for each that does not, naming the field.
     pub fn check(&self) -> Result<()> {
+        let mut problems = Vec::new();
         for (field, value) in [("total_ms", self.total_ms), ("bundles", self.bundles.into())] {
             if value == 0 {
-                return Err(Error::new(Code::INVALID, "the failsafe policy is not valid")
-                    .operation("recovery.failsafe")
-                    .with("field", field)
-                    .with("rule", "must be at least 1"));
+                problems.push(invalid(field, "must be at least 1"));
             }
         }
-        Ok(())
+        if self.total_ms > 0 && self.total_ms < self.drain_ms {
+            let error = invalid("drain_ms", "must be at most total_ms, the bound of all stages")
+                .with("drain_ms", self.drain_ms)
+                .with("total_ms", self.total_ms);
+            problems.push(error.advice("give both, and leave time for what comes after the drain"));
+        }
+        for (index, name) in self.ignore.iter().enumerate() {
+            if Code::all().any(|code| code.name() == name) {
+                continue;
+            }
+            // A host may have words of its own; what begins as ours do, or is nearly one, is a mistake.
+            let near = nearest(name, Code::all().map(Code::name));
+            let family = name.split('.').next().unwrap_or_default();
+            if near.is_none() && !Code::all().any(|code| code.family() == family) {
+                continue;
+            }
+            let error = invalid(&format!("ignore[{index}]"), "must be the name of a code")
+                .with("value", name);
+            problems.push(match near {
+                Some(near) => error.advice(format!("did you mean \"{near}\"?")),
+                None => error.advice("invoke kernel.codes for those that there are"),
+            });
+        }
+        Error::join(problems).map_or(Ok(()), Err)
     }
 
     /// Whether this error takes the safe state.
@@ -79,4 +102,11 @@ impl FailsafePolicy {
             && error.class() == Class::Critical
             && !self.ignore.iter().any(|name| name == error.code().name())
     }
+}
+
+fn invalid(field: &str, rule: &'static str) -> Error {
+    Error::new(Code::INVALID, "the failsafe policy is not valid")
+        .operation("recovery.failsafe")
+        .with("field", field)
+        .with("rule", rule)
 }

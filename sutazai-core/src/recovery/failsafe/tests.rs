@@ -39,7 +39,9 @@ fn failsafe(
     stages: Vec<(&'static str, Duration, Work)>,
 ) -> (Failsafe, Receiver<(&'static str, String)>) {
     let total_ms = u64::try_from(total.as_millis()).unwrap();
-    let failsafe = Failsafe::new(FailsafePolicy { total_ms, ..FailsafePolicy::default() }).unwrap();
+    let drain_ms = total_ms.min(5_000);
+    let policy = FailsafePolicy { total_ms, drain_ms, ..FailsafePolicy::default() };
+    let failsafe = Failsafe::new(policy).unwrap();
     let (began, begins) = unbounded();
     for (name, within, work) in stages {
         let stage = Stage { name, within, began: began.clone(), work };
@@ -119,6 +121,34 @@ fn only_the_errors_that_the_policy_means_are_a_reason() {
 }
 
 #[test]
+fn a_policy_that_cannot_be_meant_is_refused_with_all_its_mistakes() {
+    let ignore =
+        ["base.panic", "base.pancic", "store.burning_down", "my.own", "stroe.failed", "host"];
+    let policy = FailsafePolicy {
+        total_ms: 4_000,
+        bundles: 0,
+        ignore: ignore.map(str::to_owned).into(),
+        ..FailsafePolicy::default()
+    };
+    let error = policy.check().unwrap_err();
+    let found: Vec<_> = error
+        .problems()
+        .iter()
+        .map(|one| (one.context().next().unwrap().1.to_owned(), one.remedy().unwrap_or_default()))
+        .collect();
+    let expected = [
+        ("bundles", ""),
+        ("drain_ms", "give both, and leave time for what comes after the drain"),
+        ("ignore[1]", "did you mean \"base.panic\"?"),
+        ("ignore[2]", "invoke kernel.codes for those that there are"),
+        ("ignore[4]", "did you mean \"store.failed\"?"),
+    ];
+    assert_eq!(found, expected.map(|(field, advice)| (field.to_owned(), advice)));
+    let tight = FailsafePolicy { total_ms: 5_000, ..FailsafePolicy::default() };
+    assert!(tight.check().is_ok());
+}
+
+#[test]
 fn two_stages_do_not_have_one_name() {
     let (failsafe, _) = failsafe(LONG, vec![("a", LONG, Box::new(|| Ok(())))]);
     let again = Stage { name: "a", within: LONG, began: unbounded().0, work: Box::new(|| Ok(())) };
@@ -157,6 +187,7 @@ fn the_policy_changes_until_it_is_taken() {
     let (failsafe, _) = failsafe(LONG, vec![]);
     let policy = |total_ms, on_critical| FailsafePolicy {
         total_ms,
+        drain_ms: 5,
         on_critical,
         ..FailsafePolicy::default()
     };

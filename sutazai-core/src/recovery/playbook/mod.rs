@@ -53,7 +53,7 @@ mod rim;
 pub use condition::{Comparison, Condition, EventMatch, Op, SignalMatch};
 pub use policy::{Escalation, Playbook, PlaybookPolicy};
 pub use record::{EntryState, PlaybookEntry, RefusedWhy};
-pub use rim::{ActionView, OnEntry, PlaybookView, Playbooks};
+pub use rim::{ActionView, OnEntry, PlaybookView, Playbooks, UnknownAction};
 
 #[cfg(test)]
 mod tests;

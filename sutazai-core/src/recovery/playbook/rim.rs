@@ -30,7 +30,7 @@ pub struct Playbooks(Arc<Inner>);
 struct Inner {
     runtime: Arc<dyn Runtime>,
     engine: Mutex<Engine>,
-    actions: Mutex<BTreeMap<Arc<str>, Arc<dyn PlaybookAction>>>,
+    actions: Mutex<Actions>,
     on_entry: ArcSwapOption<OnEntry>,
 }
 
@@ -61,6 +61,45 @@ pub struct PlaybookView {
     pub rests_ms: u64,
     /// Whether its actions are registered.
     pub known: bool,
+}
+
+/// An action that a playbook names and nobody has registered.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct UnknownAction {
+    /// The playbook.
+    pub playbook: String,
+    /// Where the policy names it: `playbooks[0].action`, `playbooks[0].escalate.action`.
+    pub field: String,
+    /// The name.
+    pub action: String,
+    /// The registered one that is so near that it is probably meant.
+    pub meant: Option<String>,
+}
+
+impl UnknownAction {
+    /// As an error: [`Code::NOT_FOUND`].
+    pub fn error(&self) -> Error {
+        unknown(&self.action, self.meant.as_deref())
+            .with("playbook", &self.playbook)
+            .with("field", &self.field)
+    }
+}
+
+fn unknown(action: &str, meant: Option<&str>) -> Error {
+    let error = Error::new(Code::NOT_FOUND, "no action of this name is registered")
+        .operation("recovery.playbook")
+        .with("action", action);
+    match meant {
+        Some(near) => error.advice(format!("did you mean '{near}'?")),
+        None => error.advice("register it; recovery.playbook_list has those that there are"),
+    }
+}
+
+type Actions = BTreeMap<Arc<str>, Arc<dyn PlaybookAction>>;
+
+fn near(actions: &Actions, action: &str) -> Option<String> {
+    nearest(action, actions.keys().map(|name| &**name)).map(str::to_owned)
 }
 
 impl Playbooks {
@@ -194,6 +233,28 @@ impl Playbooks {
         self.0.engine.lock().patterns()
     }
 
+    /// The actions that the playbooks of a policy name and nobody has registered, each with where the
+    /// policy names it. Not an error of [`set_policy`](Self::set_policy): an action may be registered
+    /// later, and what is set off before fails then.
+    pub fn unknown(&self, policy: &PlaybookPolicy) -> Vec<UnknownAction> {
+        let actions = self.0.actions.lock();
+        let mut unknown = Vec::new();
+        for (index, book) in policy.playbooks.iter().enumerate() {
+            let escalated = book.escalate.as_ref().map(|e| ("escalate.action", &e.action));
+            for (field, action) in std::iter::once(("action", &book.action)).chain(escalated) {
+                if !actions.contains_key(action.as_str()) {
+                    unknown.push(UnknownAction {
+                        playbook: book.name.clone(),
+                        field: format!("playbooks[{index}].{field}"),
+                        action: action.clone(),
+                        meant: near(&actions, action),
+                    });
+                }
+            }
+        }
+        unknown
+    }
+
     /// Takes another policy from here on. What playbooks of the same names have done counts on; what
     /// waits for the approval of one that is gone expires; what is under way goes on.
     ///
@@ -250,15 +311,9 @@ impl Inner {
     fn act(&self, order: &Order) -> Result<Payload> {
         let action = {
             let actions = self.actions.lock();
-            actions.get(&order.action).cloned().ok_or_else(|| {
-                let error = Error::new(Code::NOT_FOUND, "no action of this name is registered")
-                    .operation("recovery.playbook")
-                    .with("action", &order.action);
-                match nearest(&order.action, actions.keys().map(|name| &**name)) {
-                    Some(near) => error.advice(format!("did you mean '{near}'?")),
-                    None => error,
-                }
-            })?
+            let name: &str = &order.action;
+            let found = actions.get(name).cloned();
+            found.ok_or_else(|| unknown(name, near(&actions, name).as_deref()))?
         };
         let When { now, at } = self.when();
         let context = ActionContext::new(&order.playbook, order.id, &order.trigger, now, at);

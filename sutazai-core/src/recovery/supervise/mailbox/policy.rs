@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::MessageId;
-use crate::Error;
 use crate::base::time::Timestamp;
 use crate::port::Generation;
+use crate::{Code, Error, Result};
 
 /// The bounds of a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -54,6 +54,27 @@ impl MailboxPolicy {
     #[must_use]
     pub fn poison_capacity(self, poison_capacity: usize) -> Self {
         Self { poison_capacity, ..self }
+    }
+
+    /// Whether the figures make sense. A [`Mailbox`](super::Mailbox) that is made directly takes what is
+    /// below 1 as 1.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for each that does not, naming the field.
+    pub fn check(&self) -> Result<()> {
+        let least = [
+            ("capacity", self.capacity),
+            ("kills", usize::try_from(self.kills).unwrap_or(usize::MAX)),
+            ("poison_capacity", self.poison_capacity),
+        ];
+        let wrong = least.into_iter().filter(|(_, value)| *value == 0).map(|(field, _)| {
+            Error::new(Code::INVALID, "the mailbox's policy is not valid")
+                .operation("supervise.mailbox")
+                .with("field", field)
+                .with("rule", "must be at least 1")
+                .advice(format!("leave \"{field}\" out for the default"))
+        });
+        Error::join(wrong.collect()).map_or(Ok(()), Err)
     }
 }
 

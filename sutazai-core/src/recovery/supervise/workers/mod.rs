@@ -93,13 +93,14 @@ impl Workers {
     /// of its own while there is something to do.
     ///
     /// # Errors
-    /// As [`add`](Self::add).
+    /// As [`add`](Self::add); what [`MailboxPolicy::check`] says.
     pub fn add_messages(
         &self,
         name: &str,
         policy: MailboxPolicy,
         worker: Arc<dyn MessageWorker>,
     ) -> Result<()> {
+        policy.check().map_err(|error| error.with("worker", name))?;
         self.register(name, Kind::Messages(policy, worker))
     }
 

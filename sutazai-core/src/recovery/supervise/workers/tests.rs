@@ -122,6 +122,12 @@ fn messages_outlive_their_child_and_poison_is_set_aside() {
         Ok(())
     };
     workers.add_messages("note", MailboxPolicy::default(), Arc::new(work)).unwrap();
+    let none = MailboxPolicy::default().capacity(0).kills(0);
+    let refused = workers.add_messages("none", none, Arc::new(|_: &WorkerMessage<'_>| Ok(())));
+    let refused = refused.unwrap_err();
+    assert_eq!((refused.code(), refused.problems().len()), (Code::INVALID, 2));
+    assert!(refused.to_string().contains("field=capacity"), "{refused}");
+    assert_eq!(workers.names(), ["note"]);
     let main = tree(&workers, runtime.clone(), spec("note"));
     let missing = workers.push("main>one", "early".into()).unwrap_err();
     assert_eq!(missing.code(), Code::NOT_FOUND);
