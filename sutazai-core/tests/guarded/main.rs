@@ -2,6 +2,9 @@
 #![cfg(all(feature = "agent", feature = "recovery"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod hedge;
+mod queue;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,9 +13,8 @@ use parking_lot::Mutex;
 use sutazai_core::agent;
 use sutazai_core::base::deadline;
 use sutazai_core::base::payload::Payload;
-use sutazai_core::base::priority;
 use sutazai_core::base::runtime::Manual;
-use sutazai_core::base::ticket::{Reply, Ticket};
+use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
 use sutazai_core::kernel::{CallsTo, Kernel};
 use sutazai_core::port::{Agent, AgentCard, Outcome, RunMode, Task};
@@ -277,212 +279,6 @@ fn a_storm_of_guarded_calls_leaves_nothing_behind() {
     }
     assert_eq!(kernel.calls(), []);
     kernel.stop(Duration::from_secs(5)).unwrap();
-}
-
-#[test]
-fn calls_wait_for_a_place_the_urgent_first() {
-    let (time, kernel) = kernel();
-    let held = keeper(&kernel);
-    let one = r#"{"bulkhead": {"concurrency": 1, "queue": 3}, "timeout_ms": 1000}"#;
-    kernel.guard(CallsTo::All, policy(one)).unwrap();
-    let call = |n: u32, priority| kernel.call(Task::new("keep", n).priority(priority));
-    let mut tickets = vec![call(0, 1), call(1, 128), call(2, 128), call(3, 200)];
-    assert_eq!(held.lock().len(), 1, "the others wait");
-    let full = call(4, 255).try_take().unwrap().unwrap_err();
-    assert_eq!(full.code(), Code::BULKHEAD_FULL);
-    assert!(full.context().any(|pair| pair == ("agent", "keeper")), "{full:?}");
-    // One of those that wait goes away, and makes room.
-    drop(tickets.remove(2));
-    let late = call(5, 1);
-    let order: Vec<_> = (0..4)
-        .map(|_| {
-            let answered = answer_one(&held);
-            time.advance(ms(1));
-            answered
-        })
-        .collect();
-    assert_eq!(order, [0_u32, 3, 1, 5].map(Payload::from));
-    assert!(
-        tickets.iter_mut().chain([&mut { late }]).all(|ticket| ticket.try_take().unwrap().is_ok())
-    );
-    assert_eq!(kernel.calls(), []);
-    // Who waits has no more time than the call.
-    let (first, mut second) = (call(6, 1), call(7, 1));
-    time.advance(ms(1_100));
-    assert_eq!(second.try_take().unwrap().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
-    assert_eq!(held.lock().len(), 1, "it left the queue");
-    drop(first);
-    held.lock().clear();
-    assert!(!call(8, 1).is_done());
-    assert_eq!(held.lock().len(), 1, "the place was given back");
-}
-
-#[test]
-fn a_call_takes_a_free_place_elsewhere_before_it_waits() {
-    let (time, kernel) = kernel();
-    let (a, b) = (keeper_of(&kernel, "a"), keeper_of(&kernel, "b"));
-    let narrow = policy(r#"{"bulkhead": {"concurrency": 1, "queue": 10}}"#);
-    kernel.guard(CallsTo::All, narrow).unwrap();
-    let mut tickets: Vec<_> = (0..6).map(|n| kernel.call(Task::new("keep", n))).collect();
-    let waiting = || {
-        let guards = kernel.guards().into_iter();
-        guards.map(|guard| guard.status.bulkhead.map_or(0, |it| it.waiting)).collect::<Vec<_>>()
-    };
-    assert_eq!((a.lock().len(), b.lock().len()), (1, 1));
-    let queues = waiting();
-    assert_eq!(queues, [2, 2, 0], "the shorter queue is taken");
-    for _ in 0..3 {
-        answer_one(&a);
-        answer_one(&b);
-        time.advance(ms(1));
-    }
-    assert!(tickets.iter_mut().all(|ticket| ticket.try_take().unwrap().is_ok()));
-}
-
-#[test]
-fn what_a_call_calls_is_as_urgent_as_itself() {
-    let (_time, kernel) = kernel();
-    let held = keeper(&kernel);
-    let inner = kernel.clone();
-    let card = AgentCard::new("outer", ["outer"]).run(RunMode::Inline);
-    let outer = agent::from_fn(card, move |_: &Task| {
-        inner.call(Task::new("keep", 1)).detach();
-        Ok(Payload::NULL)
-    });
-    kernel.add_agent(outer).unwrap();
-    kernel.call(Task::new("outer", 1).priority(222)).try_take().unwrap().unwrap();
-    assert_eq!(held.lock()[0].0.given_priority(), 222);
-    assert_eq!(Task::new("keep", 1).given_priority(), priority::NORMAL);
-}
-
-/// Hedges after 20 ms, and pays for every second call.
-const HEDGED: &str = r#"{"hedge": {"min_ms": 20, "budget": 1.0}, "retry": {"attempts": 1},
-    "breaker": {"consecutive": 1, "counts": ["transient", "persistent"]}}"#;
-
-/// A call whose first try is slow, and what its two agents were given: the slow one's first.
-fn slow_call(time: &Manual, kernel: &Kernel) -> (Ticket<Outcome>, [Unanswered; 2]) {
-    let (a, b) = (keeper_of(kernel, "a"), keeper_of(kernel, "b"));
-    kernel.guard(CallsTo::All, policy(HEDGED)).unwrap();
-    let ticket = kernel.call(Task::new("keep", 1));
-    time.advance(ms(19));
-    assert_eq!(a.lock().len() + b.lock().len(), 1);
-    time.advance(ms(1));
-    assert_eq!((a.lock().len(), b.lock().len()), (1, 1), "the second goes to another agent");
-    let first_is_a = a.lock()[0].0.id() < b.lock()[0].0.id();
-    (ticket, if first_is_a { [a, b] } else { [b, a] })
-}
-
-#[test]
-fn a_slow_call_is_made_a_second_time_and_the_first_answer_counts() {
-    let (time, kernel) = kernel();
-    let (mut ticket, [slow, quick]) = slow_call(&time, &kernel);
-    answer_one(&quick);
-    assert!(ticket.try_take().unwrap().is_ok());
-    let (_, loser) = slow.lock().remove(0);
-    assert!(loser.cancelled(), "the other is cancelled");
-    drop(loser);
-    assert_eq!(kernel.calls(), []);
-    let open = kernel.guards().iter().any(|guard| {
-        guard.status.breaker.as_ref().is_some_and(|it| it.state != BreakerState::Closed)
-    });
-    assert!(!open, "who was slower has not failed");
-    let hedges: u64 = kernel.guards().iter().map(|guard| guard.status.hedges).sum();
-    assert_eq!(hedges, 1);
-    time.advance(ms(1_000));
-    assert!(slow.lock().is_empty() && quick.lock().is_empty());
-}
-
-#[test]
-fn of_two_tries_one_that_fails_leaves_the_other_its_time() {
-    for quicker_fails in [true, false] {
-        let (time, kernel) = kernel();
-        let (mut ticket, [first, second]) = slow_call(&time, &kernel);
-        let (fails, answers) = if quicker_fails { (second, first) } else { (first, second) };
-        let (_, reply) = fails.lock().remove(0);
-        let _ = reply.fail(busy());
-        assert!(!ticket.is_done());
-        answer_one(&answers);
-        assert!(ticket.try_take().unwrap().is_ok());
-        let opened: u64 = kernel
-            .guards()
-            .iter()
-            .filter_map(|guard| guard.status.breaker.as_ref().map(|breaker| breaker.opened))
-            .sum();
-        assert_eq!(opened, 1, "the agent that failed has");
-    }
-    // When both fail, so does the call: once.
-    let (time, kernel) = kernel();
-    let (mut ticket, both) = slow_call(&time, &kernel);
-    for held in both {
-        let (_, reply) = held.lock().remove(0);
-        let _ = reply.fail(busy());
-    }
-    assert_eq!(ticket.try_take().unwrap().unwrap_err().message(), "not now");
-    assert_eq!(kernel.calls(), []);
-}
-
-#[test]
-fn cancelling_a_hedged_call_cancels_both_tries() {
-    let (time, kernel) = kernel();
-    let (ticket, both) = slow_call(&time, &kernel);
-    drop(ticket);
-    assert!(both.iter().all(|held| held.lock()[0].1.cancelled()));
-    both.iter().for_each(|held| held.lock().clear());
-    assert_eq!(kernel.calls(), []);
-}
-
-#[test]
-fn what_has_begun_to_answer_is_not_hedged() {
-    let (time, kernel) = kernel();
-    let (a, b) = (keeper_of(&kernel, "a"), keeper_of(&kernel, "b"));
-    kernel.guard(CallsTo::All, policy(HEDGED)).unwrap();
-    let mut ticket = kernel.call(Task::new("keep", 1));
-    let first = if a.lock().is_empty() { &b } else { &a };
-    let _ = first.lock()[0].1.progress(Payload::from("word"));
-    assert_eq!(ticket.try_part(), Some(Payload::from("word")));
-    time.advance(ms(500));
-    assert_eq!(a.lock().len() + b.lock().len(), 1);
-    // And of two, the one that begins to answer is heard alone.
-    let (time, kernel) = self::kernel();
-    let (mut ticket, [slow, quick]) = slow_call(&time, &kernel);
-    let _ = quick.lock()[0].1.progress(Payload::from("one"));
-    assert!(slow.lock()[0].1.cancelled());
-    let _ = slow.lock()[0].1.progress(Payload::from("two"));
-    assert_eq!((ticket.try_part(), ticket.try_part()), (Some(Payload::from("one")), None));
-    answer_one(&quick);
-    assert!(ticket.try_take().unwrap().is_ok());
-}
-
-#[test]
-fn second_calls_are_paid_from_their_budget() {
-    let (time, kernel) = kernel();
-    let held = keeper(&kernel);
-    kernel.guard(CallsTo::All, policy(r#"{"hedge": {"min_ms": 20, "budget": 0.05}}"#)).unwrap();
-    let tickets: Vec<_> = (0..100).map(|n| kernel.call(Task::new("keep", n))).collect();
-    time.advance(ms(1_000));
-    // With one agent alone the second try is its own.
-    assert_eq!(held.lock().len(), 110, "ten at most before any has succeeded");
-    drop(tickets);
-}
-
-#[test]
-fn stopping_waits_for_calls_that_no_agent_has_yet() {
-    let kernel = Kernel::builder().seed(1).build().unwrap();
-    kernel.start().unwrap();
-    let held = keeper(&kernel);
-    kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 1}}"#)).unwrap();
-    let tickets: Vec<_> = (0..3).map(|n| kernel.call(Task::new("keep", n))).collect();
-    std::thread::scope(|scope| {
-        let stops = scope.spawn(|| kernel.stop(Duration::from_secs(60)));
-        for mut ticket in tickets {
-            while held.lock().is_empty() {
-                std::thread::yield_now();
-            }
-            answer_one(&held);
-            ticket.wait().unwrap();
-        }
-        stops.join().unwrap().unwrap();
-    });
 }
 
 #[test]

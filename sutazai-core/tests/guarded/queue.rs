@@ -1,0 +1,101 @@
+//! Calls that wait for a place.
+
+use sutazai_core::base::priority;
+
+use super::*;
+
+#[test]
+fn calls_wait_for_a_place_the_urgent_first() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    let one = r#"{"bulkhead": {"concurrency": 1, "queue": 3}, "timeout_ms": 1000}"#;
+    kernel.guard(CallsTo::All, policy(one)).unwrap();
+    let call = |n: u32, priority| kernel.call(Task::new("keep", n).priority(priority));
+    let mut tickets = vec![call(0, 1), call(1, 128), call(2, 128), call(3, 200)];
+    assert_eq!(held.lock().len(), 1, "the others wait");
+    let full = call(4, 255).try_take().unwrap().unwrap_err();
+    assert_eq!(full.code(), Code::BULKHEAD_FULL);
+    assert!(full.context().any(|pair| pair == ("agent", "keeper")), "{full:?}");
+    // One of those that wait goes away, and makes room.
+    drop(tickets.remove(2));
+    let late = call(5, 1);
+    let order: Vec<_> = (0..4)
+        .map(|_| {
+            let answered = answer_one(&held);
+            time.advance(ms(1));
+            answered
+        })
+        .collect();
+    assert_eq!(order, [0_u32, 3, 1, 5].map(Payload::from));
+    assert!(
+        tickets.iter_mut().chain([&mut { late }]).all(|ticket| ticket.try_take().unwrap().is_ok())
+    );
+    assert_eq!(kernel.calls(), []);
+    // Who waits has no more time than the call.
+    let (first, mut second) = (call(6, 1), call(7, 1));
+    time.advance(ms(1_100));
+    assert_eq!(second.try_take().unwrap().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+    assert_eq!(held.lock().len(), 1, "it left the queue");
+    drop(first);
+    held.lock().clear();
+    assert!(!call(8, 1).is_done());
+    assert_eq!(held.lock().len(), 1, "the place was given back");
+}
+
+#[test]
+fn a_call_takes_a_free_place_elsewhere_before_it_waits() {
+    let (time, kernel) = kernel();
+    let (a, b) = (keeper_of(&kernel, "a"), keeper_of(&kernel, "b"));
+    let narrow = policy(r#"{"bulkhead": {"concurrency": 1, "queue": 10}}"#);
+    kernel.guard(CallsTo::All, narrow).unwrap();
+    let mut tickets: Vec<_> = (0..6).map(|n| kernel.call(Task::new("keep", n))).collect();
+    let waiting = || {
+        let guards = kernel.guards().into_iter();
+        guards.map(|guard| guard.status.bulkhead.map_or(0, |it| it.waiting)).collect::<Vec<_>>()
+    };
+    assert_eq!((a.lock().len(), b.lock().len()), (1, 1));
+    let queues = waiting();
+    assert_eq!(queues, [2, 2, 0], "the shorter queue is taken");
+    for _ in 0..3 {
+        answer_one(&a);
+        answer_one(&b);
+        time.advance(ms(1));
+    }
+    assert!(tickets.iter_mut().all(|ticket| ticket.try_take().unwrap().is_ok()));
+}
+
+#[test]
+fn what_a_call_calls_is_as_urgent_as_itself() {
+    let (_time, kernel) = kernel();
+    let held = keeper(&kernel);
+    let inner = kernel.clone();
+    let card = AgentCard::new("outer", ["outer"]).run(RunMode::Inline);
+    let outer = agent::from_fn(card, move |_: &Task| {
+        inner.call(Task::new("keep", 1)).detach();
+        Ok(Payload::NULL)
+    });
+    kernel.add_agent(outer).unwrap();
+    kernel.call(Task::new("outer", 1).priority(222)).try_take().unwrap().unwrap();
+    assert_eq!(held.lock()[0].0.given_priority(), 222);
+    assert_eq!(Task::new("keep", 1).given_priority(), priority::NORMAL);
+}
+
+#[test]
+fn stopping_waits_for_calls_that_no_agent_has_yet() {
+    let kernel = Kernel::builder().seed(1).build().unwrap();
+    kernel.start().unwrap();
+    let held = keeper(&kernel);
+    kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 1}}"#)).unwrap();
+    let tickets: Vec<_> = (0..3).map(|n| kernel.call(Task::new("keep", n))).collect();
+    std::thread::scope(|scope| {
+        let stops = scope.spawn(|| kernel.stop(Duration::from_secs(60)));
+        for mut ticket in tickets {
+            while held.lock().is_empty() {
+                std::thread::yield_now();
+            }
+            answer_one(&held);
+            ticket.wait().unwrap();
+        }
+        stops.join().unwrap().unwrap();
+    });
+}

@@ -1,0 +1,46 @@
+//! The examples that show how it is done run, and show what they say. The big one has a test of its own
+//! (`operate.rs`), those of C and C++ are run by `tests/c/run`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::Command;
+
+/// What an example prints.
+fn output(name: &str) -> String {
+    let profile = std::env::current_exe().unwrap();
+    let profile = profile.parent().and_then(Path::parent).unwrap().to_owned();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--example", name, "--manifest-path"]);
+    cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    if profile.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success());
+    let ran = Command::new(profile.join("examples").join(name)).output().unwrap();
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{text}{}", String::from_utf8_lossy(&ran.stderr));
+    text
+}
+
+#[test]
+fn the_quick_start() {
+    assert!(output("quickstart").starts_with("\"HELLO\"\n"));
+}
+
+#[test]
+fn what_is_done_about_failures() {
+    let text = output("recovery");
+    for line in [
+        "guarded calls: breaker of first: Some(Open)",
+        "a guarded function: page after 3 tries",
+        "classified: transient by index is building",
+        "supervision: 2 done, 1 set aside",
+        "rollback: level 1, Some(Code(9007 recovery.saga_undone))",
+        "degradation: reduced",
+        "isolation: Some(Quarantined), then Some(Healthy)",
+        "3 caches dropped",
+        "failsafe: Safe [\"close_valve\", \"stop_admitting\", \"drain\", \"flush\", \"dump\"]",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}

@@ -1,0 +1,36 @@
+"""The examples that show how it is done run, and show what they say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+SHOWS = {
+    "quickstart.py": ["HELLO"],
+    "recovery.py": [
+        "guarded calls: {'hello'} breaker of first: open",
+        "a guarded function: page after 3 tries",
+        "classified: transient by http.retry_after, wait 7000",
+        "supervision: done ['a', 'b'] set aside after 2 kills",
+        "rollback: {'greeting': 'hello'} undone: ['seat 7']",
+        "degradation: reduced search: {'reduced': {'results': 10}}",
+        "isolation: quarantined because of crash_loop then healthy",
+        "playbooks: drop_caches answered: 3 caches dropped",
+        "failsafe: safe ['close_valve', 'stop_admitting', 'drain', 'flush', 'dump']",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SHOWS)
+def test_an_example_shows_what_it_says(name: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, EXAMPLES / name], capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for line in SHOWS[name]:
+        assert line in ran.stdout
