@@ -11,7 +11,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SHOWS = {
-    "quickstart.py": ["HELLO"],
+    "quickstart.py": ["fetched: 50", "agent: count 1 calls"],
     "recovery.py": [
         "guarded calls: {'hello'} breaker of first: open",
         "a guarded function: page after 3 tries",

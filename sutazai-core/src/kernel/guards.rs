@@ -154,6 +154,7 @@ impl Guards {
             _ => false,
         });
         tables.agents = agents;
+        self.parts.let_go();
         self.any.store(!tables.policies.is_empty(), Ordering::Release);
         Ok(())
     }

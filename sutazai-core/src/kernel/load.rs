@@ -15,8 +15,8 @@ pub(super) struct Load {
     now: AtomicUsize,
     /// Of these, the ones whose callers have an answer: nobody waits for them any more.
     settled: AtomicUsize,
-    /// Calls that no agent has at present: they wait for their next try, or for a place.
-    between: AtomicUsize,
+    /// Calls that are tried, as often as it takes, and have no answer yet; their tries are calls besides.
+    pursued: AtomicUsize,
     watched: AtomicBool,
     /// How much longer to wait for them, and until when, once somebody is in a hurry.
     gate: Mutex<Option<(Duration, Instant)>>,
@@ -26,9 +26,9 @@ pub(super) struct Load {
 /// One unfinished call; dropped when it is finished.
 pub(super) struct Place(Arc<Load>);
 
-/// One call that no agent has at present.
+/// One call that is tried, until it has its answer.
 #[cfg(feature = "recovery")]
-pub(super) struct Between(Arc<Load>);
+pub(super) struct Pursued(Arc<Load>);
 
 impl Load {
     pub(super) fn new(most: usize) -> Arc<Self> {
@@ -36,7 +36,7 @@ impl Load {
             most,
             now: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
-            between: AtomicUsize::new(0),
+            pursued: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
             gate: Mutex::new(None),
             idle: Condvar::new(),
@@ -76,11 +76,11 @@ impl Load {
         }
     }
 
-    /// Counts a call among those that are waited for, while no agent has it.
+    /// Counts a call among those that are waited for, whether an agent has it at present or not.
     #[cfg(feature = "recovery")]
-    pub(super) fn between(self: &Arc<Self>) -> Between {
-        self.between.fetch_add(1, Ordering::SeqCst);
-        Between(Arc::clone(self))
+    pub(super) fn pursued(self: &Arc<Self>) -> Pursued {
+        self.pursued.fetch_add(1, Ordering::SeqCst);
+        Pursued(Arc::clone(self))
     }
 
     /// A call was answered in its agent's stead, and the agent has not let go of it.
@@ -94,10 +94,10 @@ impl Load {
         self.settled.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Calls whose callers wait for an answer.
+    /// Calls whose callers wait for an answer; those that are tried twice over.
     pub(super) fn awaited(&self) -> usize {
         let with_agents = self.now().saturating_sub(self.settled.load(Ordering::SeqCst));
-        with_agents + self.between.load(Ordering::SeqCst)
+        with_agents + self.pursued.load(Ordering::SeqCst)
     }
 
     /// Blocks until no caller waits for an answer, for at most `timeout`; says whether that was
@@ -147,9 +147,9 @@ impl Drop for Place {
 }
 
 #[cfg(feature = "recovery")]
-impl Drop for Between {
+impl Drop for Pursued {
     fn drop(&mut self) {
-        self.0.between.fetch_sub(1, Ordering::SeqCst);
+        self.0.pursued.fetch_sub(1, Ordering::SeqCst);
         self.0.tell();
     }
 }

@@ -93,7 +93,11 @@ impl Shared {
             session,
             deadline,
             caller: settler.clone(),
-            state: Mutex::new(State { steps, ..State::default() }),
+            state: Mutex::new(State {
+                steps,
+                pursued: Some(self.load.pursued()),
+                ..State::default()
+            }),
         });
         let weak = Arc::downgrade(&pursuit);
         reply.on_cancel(move || Pursuit::cancelled(&weak));

@@ -114,7 +114,6 @@ impl Pursuit {
                     state.steps = Some(steps);
                     state.failed_on = agent;
                     state.failed_with = Some(error.clone());
-                    state.between = Some(self.shared.load.between());
                 }
                 let at = self.shared.runtime.now() + wait;
                 // A timer must not block, and an agent may.
@@ -154,23 +153,23 @@ impl Pursuit {
     }
 
     fn answer(&self, answer: Result<Outcome>) {
-        let (reply, between) = {
+        let (reply, pursued) = {
             let mut state = self.state.lock();
-            (state.reply.take(), state.between.take())
+            (state.reply.take(), state.pursued.take())
         };
         if let Some(reply) = reply {
             let _ = reply.answer(answer);
         }
-        drop(between);
+        drop(pursued);
     }
 
     /// Nobody wants the answer any more: cancelled, or past its deadline.
     pub(super) fn cancelled(weak: &Weak<Self>) {
         let Some(pursuit) = weak.upgrade() else { return };
-        let (tries, steps, timer, between) = {
+        let (tries, steps, timer, pursued) = {
             let mut state = pursuit.state.lock();
             let tries = [state.first.take(), state.second.take()];
-            (tries, state.steps.take(), state.timer.take(), state.between.take())
+            (tries, state.steps.take(), state.timer.take(), state.pursued.take())
         };
         if let Some(timer) = timer {
             pursuit.shared.runtime.cancel(timer);
@@ -186,6 +185,6 @@ impl Pursuit {
             }
             running.end();
         }
-        drop(between);
+        drop(pursued);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::Error;
 use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::{Reply, Settler};
-use crate::kernel::load::Between;
+use crate::kernel::load::Pursued;
 use crate::port::Outcome;
 use crate::recovery::{Place, Steps, Which};
 
@@ -27,8 +27,8 @@ pub(super) struct State {
     /// The wait for the next try, or for a second one beside the first. It holds this call, which holds
     /// the kernel: whoever ends the call takes it back.
     pub(super) timer: Option<TimerId>,
-    /// While no agent has the call.
-    pub(super) between: Option<Between>,
+    /// Until it has its answer.
+    pub(super) pursued: Option<Pursued>,
 }
 
 /// A try that is under way.

@@ -56,17 +56,15 @@ impl Pursuit {
         guard: Option<Steps>,
         now: Moment,
     ) {
-        let between = {
+        {
             let mut state = self.state.lock();
             if let Some(running) = state.of(id) {
                 running.agent = Some(Arc::clone(admitted.agent()));
                 running.guard = guard;
                 running.leaves = None;
             }
-            state.between.take()
-        };
+        }
         let ticket = self.shared.dispatch(self.task.clone(), admitted, id, now);
-        drop(between);
         self.follow(id, ticket);
     }
 
@@ -97,7 +95,6 @@ impl Pursuit {
             }
             let Some(running) = state.of(id) else { return };
             running.leaves = ticket.settler();
-            state.between = Some(self.shared.load.between());
         }
         ticket.on_done(move |place| {
             let shared = Arc::clone(&self.shared);

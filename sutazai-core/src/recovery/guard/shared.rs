@@ -12,7 +12,8 @@ use crate::recovery::{
 use crate::{Code, Error, Result};
 
 /// Budgets, breakers, bulkheads and rate limits by name; see [`Share`](super::Share). Cheap to clone;
-/// clones are the same. A part that no guard has any more is let go of when the next one is made.
+/// clones are the same. A part stays when its last guard is gone: the next one of that name finds it as it
+/// was.
 #[derive(Clone, Debug, Default)]
 pub struct SharedParts(Arc<Mutex<Named>>);
 
@@ -49,6 +50,15 @@ impl SharedParts {
         self.0.lock().breakers.get(name).map(|(_, part)| Arc::clone(part))
     }
 
+    /// Lets go of the parts that no guard has any more.
+    pub fn let_go(&self) {
+        let mut named = self.0.lock();
+        named.budgets.retain(|_, (_, part)| Arc::strong_count(part) > 1);
+        named.breakers.retain(|_, (_, part)| Arc::strong_count(part) > 1);
+        named.bulkheads.retain(|_, (_, part)| part.is_held());
+        named.rates.retain(|_, (_, part)| Arc::strong_count(part) > 1);
+    }
+
     /// A guard has taken another policy, which its shared parts have now.
     pub(super) fn changed(&self, policy: &GuardPolicy) {
         let mut named = self.0.lock();
@@ -62,10 +72,6 @@ impl SharedParts {
     /// What a guard of this name and policy gets: the shared parts that it names, and its own.
     pub(super) fn choose(&self, name: &str, policy: &GuardPolicy) -> Result<Chosen> {
         let mut named = self.0.lock();
-        named.budgets.retain(|_, (_, part)| Arc::strong_count(part) > 1);
-        named.breakers.retain(|_, (_, part)| Arc::strong_count(part) > 1);
-        named.bulkheads.retain(|_, (_, part)| part.is_held());
-        named.rates.retain(|_, (_, part)| Arc::strong_count(part) > 1);
         let share = &policy.share;
         Ok(Chosen {
             budget: pick(

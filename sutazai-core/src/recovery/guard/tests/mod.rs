@@ -203,7 +203,7 @@ fn a_budget_is_shared_by_name_and_counts_those_that_wait() {
 }
 
 #[test]
-fn a_shared_part_has_the_policy_in_force_and_goes_with_its_last_guard() {
+fn a_shared_part_has_the_policy_in_force_and_outlives_its_guards() {
     let shared = SharedParts::new();
     let make = |capacity: u32| {
         let json = format!(
@@ -222,6 +222,8 @@ fn a_shared_part_has_the_policy_in_force_and_goes_with_its_last_guard() {
     assert!(make(7).is_err());
     assert_eq!(second.budget().unwrap().status().capacity, 9.0);
     drop(second);
+    assert!(make(7).is_err(), "it is still there");
+    shared.let_go();
     assert_eq!(make(7).unwrap().budget().unwrap().status().capacity, 7.0);
 }
 
