@@ -14,9 +14,6 @@ pub(super) enum Clock {
     Of(Arc<dyn Runtime>),
 }
 
-/// Ticks that the cheap clock may be behind. Two are common on virtual machines.
-const LATE: u32 = 8;
-
 impl Clock {
     #[inline]
     pub(super) fn now(&self) -> Moment {
@@ -38,12 +35,11 @@ impl Clock {
         }
     }
 
-    /// A bound on the time since a moment, by the cheap clock; `None` when that has stood still for longer
-    /// than it should. Nothing is said of less than some ticks: virtual machines are late with them.
+    /// How long it was at most between two looks at the cheap clock that saw the same: a tick, and a little
+    /// for one that is late.
     #[inline]
-    pub(super) fn at_most_since(&self, began: Moment) -> Option<Duration> {
-        let latest = self.coarse() + Moment::tick() * LATE;
-        (latest >= began).then(|| latest.since(began))
+    pub(super) fn at_most() -> Duration {
+        Moment::tick() * 5 / 4
     }
 
     pub(super) fn timestamp(&self) -> Timestamp {

@@ -171,7 +171,8 @@ impl Parts {
         } else {
             Moment::ZERO
         };
-        let pass = Pass { parts: self, entry: Entry { flags, gate, began } };
+        let ticked = if flags.has(Flags::TIMED) { self.clock.coarse() } else { Moment::ZERO };
+        let pass = Pass { parts: self, entry: Entry { flags, gate, began, ticked } };
         if flags.has(Flags::RATE)
             && let Err(error) = self.rate.admit(began)
         {
@@ -195,6 +196,8 @@ pub(super) struct Entry {
     gate: u64,
     /// When it was let in, as precisely as somebody needs it; [`Moment::ZERO`] when nobody does.
     pub(super) began: Moment,
+    /// What the cheap clock said then, where it matters how long the try takes.
+    ticked: Moment,
 }
 
 /// The ways out. Each try that came in takes one of them, once.
@@ -214,10 +217,10 @@ impl Parts {
 
     #[inline]
     fn succeeded_in(&self, entry: Entry) {
-        // Where only long calls are slow, the cheap clock can tell that most are not.
+        // Most calls are over before the cheap clock moves, which is enough to tell that they were not slow.
         if !entry.flags.has(Flags::HEDGE)
-            && let Some(at_most) = self.clock.at_most_since(entry.began)
-            && self.breaker.is_unmoved(entry.gate, at_most)
+            && self.clock.coarse() == entry.ticked
+            && self.breaker.is_unmoved(entry.gate, Clock::at_most())
         {
             return;
         }
