@@ -86,6 +86,37 @@ fn an_agent_that_is_off_is_passed_over_for_one_that_is_on() {
 }
 
 #[test]
+fn where_an_agent_has_a_fallback_its_calls_go_there() {
+    let policy: DegradePolicy = read(json!({"features": {
+        "costly": {"reduced": {"fallback": "middling"}},
+        "middling": {"essential": {"fallback": "cheap"}},
+        "round": {"reduced": {"fallback": "about"}}, "about": {"reduced": {"fallback": "round"}},
+    }}));
+    let agent = |name: &'static str| from_fn(inline(name, "work"), move |_: &Task| Ok(name));
+    let builder = Kernel::builder().degradation(policy);
+    let builder = builder.agent(agent("costly")).agent(agent("middling")).agent(agent("cheap"));
+    let kernel = started(builder.agent(from_fn(inline("round", "turn"), |_: &Task| Ok("round"))));
+    let asked = |name: &str| {
+        let mut ticket = kernel.call(Task::new("work", "x").to_agent(name));
+        kernel.advance(Duration::ZERO).unwrap();
+        ticket.try_take().unwrap().map(|outcome| outcome.output.to::<String>().unwrap())
+    };
+    for (level, stands_in) in [("full", "costly"), ("reduced", "middling"), ("essential", "cheap")] {
+        kernel.recovery().force_level(Some(level), "test").unwrap();
+        assert_eq!(asked("costly").unwrap(), stands_in, "{level}");
+        let gets: Vec<_> = (0..12).map(|_| call(&kernel, "work").unwrap()).collect();
+        assert_eq!(gets.iter().any(|got| got == "costly"), level == "full", "{level}: {gets:?}");
+        assert!(gets.iter().any(|got| got == stands_in), "{level}: {gets:?}");
+    }
+    // What leads to nobody says so, and a circle ends.
+    kernel.recovery().force_level(Some("reduced"), "test").unwrap();
+    let error = call(&kernel, "turn").unwrap_err();
+    assert_eq!(error.code(), Code::DEGRADED);
+    assert!(error.context().any(|pair| pair == ("fallback", "about")), "{error:?}");
+    assert!(asked("round").is_err());
+}
+
+#[test]
 fn an_agent_that_keeps_failing_is_passed_over_probed_and_let_in() {
     let broken = Arc::new(AtomicBool::new(true));
     let calls = Arc::new(AtomicUsize::new(0));

@@ -125,6 +125,10 @@ impl Shared {
 
     pub(super) fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
         if let Some(name) = task.wanted_agent() {
+            #[cfg(feature = "recovery")]
+            let stands_in = self.heal.stands_in(name);
+            #[cfg(feature = "recovery")]
+            let name = stands_in.as_deref().unwrap_or(name);
             let entry = self.agents.get(name).ok_or_else(|| no_agent(name))?;
             if !entry.card().skills.iter().any(|skill| skill == task.skill()) {
                 return Err(Error::new(Code::AGENT_NO_SKILL, "the agent does not have the skill")

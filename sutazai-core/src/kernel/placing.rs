@@ -134,7 +134,7 @@ impl Shared {
         let mut others: Vec<_> = (0..candidates.len())
             .filter_map(|index| candidates.entry(index))
             .filter(|entry| !Arc::ptr_eq(entry, not) && entry.available())
-            .filter(|entry| self.heal.degradation.check(entry.name()).is_ok())
+            .filter(|entry| self.heal.takes_calls(entry.name()))
             .filter(|entry| self.heal.isolation.is_open(entry.name(), now))
             .collect();
         others.sort_by_key(|entry| entry.in_flight());

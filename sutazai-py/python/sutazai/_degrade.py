@@ -37,7 +37,8 @@ class ReducedMode(TypedDict):
 
 
 class FallbackMode(TypedDict):
-    """Something else does it."""
+    """Something else does it. Where the feature is one of the kernel's agents, its calls go to the others with
+    the skill, and those that ask for it by name to the agent that is named here."""
 
     fallback: str
 

@@ -8,6 +8,8 @@ use super::Heal;
 #[cfg(feature = "agent")]
 use crate::base::time::Moment;
 use crate::port::{Admission, CallInfo, Guard};
+#[cfg(feature = "agent")]
+use crate::recovery::FeatureMode;
 use crate::recovery::{Degradation, Evidence, Isolation};
 use crate::{Class, Code, Error, Result};
 
@@ -52,6 +54,25 @@ impl Guard for Guarded {
 }
 
 impl Heal {
+    /// The agent that does an agent's work at the present level; `None` when it does it itself.
+    #[cfg(feature = "agent")]
+    pub(in crate::kernel) fn stands_in(&self, agent: &str) -> Option<Arc<str>> {
+        let mut found: Option<Arc<str>> = None;
+        for _ in 0..LONGEST {
+            match self.degradation.check(found.as_deref().unwrap_or(agent)) {
+                Ok(FeatureMode::Fallback(next)) => found = Some(next),
+                _ => break,
+            }
+        }
+        found
+    }
+
+    /// Whether an agent gets the calls for its skills at the present level.
+    #[cfg(feature = "agent")]
+    pub(in crate::kernel) fn takes_calls(&self, agent: &str) -> bool {
+        takes_calls(&self.degradation, agent)
+    }
+
     /// Why none of these agents may be called, when that is so for each of them; the last one's reason.
     #[cfg(feature = "agent")]
     pub(in crate::kernel) fn refuses_all<'a>(
@@ -64,12 +85,33 @@ impl Heal {
         }
         let mut last = None;
         for agent in agents {
-            let off = self.degradation.check(agent).err();
+            let off = match self.degradation.check(agent) {
+                Err(off) => Some(off),
+                Ok(FeatureMode::Fallback(other)) => Some(elsewhere(agent, &other)),
+                Ok(_) => None,
+            };
             let apart = || (!self.isolation.is_open(agent, now)).then(|| quarantined(agent));
             last = Some(off.or_else(apart)?);
         }
         last
     }
+}
+
+/// Fallbacks that lead to others, at most: they may go in a circle.
+#[cfg(feature = "agent")]
+const LONGEST: usize = 16;
+
+#[cfg(feature = "agent")]
+fn takes_calls(degradation: &Degradation, agent: &str) -> bool {
+    !matches!(degradation.check(agent), Err(_) | Ok(FeatureMode::Fallback(_)))
+}
+
+#[cfg(feature = "agent")]
+fn elsewhere(agent: &str, other: &str) -> Error {
+    Error::new(Code::DEGRADED, "at the present level another agent does its work, and cannot now")
+        .operation("kernel.call")
+        .with("agent", agent)
+        .with("fallback", other)
 }
 
 #[cfg(feature = "agent")]
@@ -102,7 +144,7 @@ pub(in crate::kernel) struct Around {
 
 #[cfg(feature = "agent")]
 mod around {
-    use super::{Arc, Around, Heal};
+    use super::{Arc, Around, Heal, takes_calls};
     use crate::base::time::Moment;
     use crate::port::{AgentCard, Candidate, Candidates, Router, Task};
 
@@ -138,7 +180,7 @@ mod around {
         fn new(candidates: &'a dyn Candidates, around: &Around, now: Moment) -> Self {
             let one = |candidate: &'a dyn Candidate| {
                 let name = &candidate.card().name;
-                let on = around.degradation.check(name).is_ok();
+                let on = takes_calls(&around.degradation, name);
                 One { candidate, open: on && around.isolation.is_open(name, now) }
             };
             Self((0..candidates.len()).map(|index| candidates.get(index).map(one)).collect())

@@ -60,7 +60,9 @@ pub enum FeatureMode {
     Off,
     /// Less, as this parameter says; it means something to the feature only.
     Reduced(Payload),
-    /// Something else does it: another feature, an agent, a cached answer, by this name.
+    /// Something else does it: another feature, an agent, a cached answer, by this name. Where the feature
+    /// is one of a kernel's agents, its calls go to the others with the skill, and those that ask for it by
+    /// name to the agent of this name.
     Fallback(Arc<str>),
 }
 
