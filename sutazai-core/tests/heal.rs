@@ -101,7 +101,8 @@ fn where_an_agent_has_a_fallback_its_calls_go_there() {
         kernel.advance(Duration::ZERO).unwrap();
         ticket.try_take().unwrap().map(|outcome| outcome.output.to::<String>().unwrap())
     };
-    for (level, stands_in) in [("full", "costly"), ("reduced", "middling"), ("essential", "cheap")] {
+    for (level, stands_in) in [("full", "costly"), ("reduced", "middling"), ("essential", "cheap")]
+    {
         kernel.recovery().force_level(Some(level), "test").unwrap();
         assert_eq!(asked("costly").unwrap(), stands_in, "{level}");
         let gets: Vec<_> = (0..12).map(|_| call(&kernel, "work").unwrap()).collect();

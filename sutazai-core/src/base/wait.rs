@@ -5,7 +5,7 @@
 //! kernel that the child makes would come upon them. Who waits for moments only may use that.
 
 use std::sync::{self, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A lock without poison.
 #[derive(Debug, Default)]
@@ -44,6 +44,19 @@ impl Condvar {
         let (guard, waited) =
             self.0.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner);
         (guard, waited.timed_out())
+    }
+
+    /// As [`wait`](Self::wait), until then at most (`None`: without an end); says whether that has come.
+    pub(crate) fn wait_until<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        end: Option<Instant>,
+    ) -> (MutexGuard<'a, T>, bool) {
+        match end.map(|end| end.saturating_duration_since(Instant::now())) {
+            None => (self.wait(guard), false),
+            Some(Duration::ZERO) => (guard, true),
+            Some(left) => self.wait_for(guard, left),
+        }
     }
 
     pub(crate) fn notify_one(&self) {

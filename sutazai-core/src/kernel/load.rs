@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::base::error::Fixed;
+use crate::base::wait::{Condvar, Mutex};
 use crate::{Code, Result};
 
 /// Counts unfinished calls. A call is unfinished until its agent lets go of the reply.
@@ -108,13 +107,9 @@ impl Load {
         let mut gate = self.gate.lock();
         while self.awaited() > 0 {
             let hurried = gate.map(|(_, end)| end);
-            let timed_out = match end.into_iter().chain(hurried).min() {
-                Some(end) => self.idle.wait_until(&mut gate, end).timed_out(),
-                None => {
-                    self.idle.wait(&mut gate);
-                    false
-                }
-            };
+            let (waited, timed_out) =
+                self.idle.wait_until(gate, end.into_iter().chain(hurried).min());
+            gate = waited;
             if timed_out {
                 break;
             }

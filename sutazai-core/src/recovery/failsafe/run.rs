@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam_channel::{RecvTimeoutError, bounded};
-use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 
 use super::policy::FailsafePolicy;
@@ -14,6 +13,7 @@ use super::sequence::{Sequence, StageOutcome, StageReport};
 use crate::base::contain;
 use crate::base::payload::Payload;
 use crate::base::time::{Moment, Timestamp};
+use crate::base::wait::{Condvar, Mutex};
 use crate::port::{FailsafeStage, SafeContext};
 use crate::{Code, Error, Result};
 
@@ -265,13 +265,8 @@ impl Failsafe {
         let end = Instant::now().checked_add(timeout);
         let mut status = self.0.status.lock();
         while status.state != SafeState::Safe {
-            let timed_out = match end {
-                Some(end) => self.0.safe.wait_until(&mut status, end).timed_out(),
-                None => {
-                    self.0.safe.wait(&mut status);
-                    false
-                }
-            };
+            let (waited, timed_out) = self.0.safe.wait_until(status, end);
+            status = waited;
             if timed_out {
                 break;
             }

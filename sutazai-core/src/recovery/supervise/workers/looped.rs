@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::super::inside::{self, Inside};
 use super::super::job::caught;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
+use crate::base::wait::{Condvar, Mutex};
 use crate::port::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Worker, WorkerLife};
 use crate::{Code, Error, Result};
 
@@ -90,10 +89,10 @@ impl End {
         let mut over = self.over.lock();
         let until = left.and_then(|left| std::time::Instant::now().checked_add(left));
         while !*over {
-            match until {
-                Some(until) if self.came.wait_until(&mut over, until).timed_out() => break,
-                Some(_) => {}
-                None => self.came.wait(&mut over),
+            let (waited, timed_out) = self.came.wait_until(over, until);
+            over = waited;
+            if timed_out {
+                break;
             }
         }
         *over
