@@ -113,3 +113,59 @@ fn second_calls_are_paid_from_their_budget() {
     assert_eq!(held.lock().len(), 110, "ten at most before any has succeeded");
     drop(tickets);
 }
+
+/// Agents that are slow by turns, fail, panic and hang, few places, a second try after a millisecond, and
+/// callers who go away: each call has one answer, and everything is given back.
+#[test]
+fn a_storm_with_every_part_leaves_nothing_behind() {
+    let runtime = Arc::new(sutazai_core::base::runtime::Threads::default());
+    let kernel = Kernel::builder().runtime(runtime).seed(3).build().unwrap();
+    kernel.start().unwrap();
+    for name in ["a", "b", "c"] {
+        let made = AtomicUsize::new(0);
+        let card = AgentCard::new(name, ["work"]).concurrency(4);
+        let agent = agent::from_fn(card, move |task: &Task| {
+            match made.fetch_add(1, Ordering::Relaxed) % 23 {
+                3 => Err(busy()),
+                7 => panic!("on purpose"),
+                n if n % 5 == 0 => {
+                    std::thread::sleep(ms(4));
+                    Ok(task.input().clone())
+                }
+                _ => Ok(task.input().clone()),
+            }
+        });
+        kernel.add_agent(agent).unwrap();
+    }
+    let json = r#"{"timeout_ms": 30000, "retry": {"attempts": 20, "base_ms": 0, "max_ms": 1},
+        "budget": {"capacity": 100000}, "breaker": {"failure_rate": 0.95},
+        "bulkhead": {"concurrency": 2, "queue": 100}, "hedge": {"min_ms": 1, "budget": 1.0}}"#;
+    kernel.guard(CallsTo::All, policy(json)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8_u32 {
+            let kernel = &kernel;
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let input = thread * 1_000 + n;
+                    let mut ticket = kernel.call(Task::new("work", input).priority(n as u8));
+                    if n % 9 == 0 {
+                        continue; // goes away
+                    }
+                    match ticket.wait() {
+                        Ok(outcome) => assert_eq!(outcome.output, Payload::from(input)),
+                        // A panic is critical, and not tried again.
+                        Err(error) => assert_eq!(error.code(), Code::PANIC, "{error:#}"),
+                    }
+                }
+            });
+        }
+    });
+    let hedges: u64 = kernel.guards().iter().map(|guard| guard.status.hedges).sum();
+    assert!(hedges > 0);
+    assert_eq!(kernel.calls(), []);
+    kernel.stop(Duration::from_secs(30)).unwrap();
+    for guard in kernel.guards() {
+        let busy = guard.status.bulkhead.map(|bulkhead| (bulkhead.running, bulkhead.waiting));
+        assert_eq!(busy.unwrap_or_default(), (0, 0), "{}", guard.calls);
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::Pursuit;
-use crate::base::id::CallId;
+use crate::base::id::{CallId, TimerId};
 use crate::port::Outcome;
 use crate::recovery::{GAVE_UP, GaveUp, Judgement, Next, Steps, Which};
 use crate::{Code, Error, Result};
@@ -18,18 +18,16 @@ impl Pursuit {
     }
 
     fn succeeded(&self, id: CallId, outcome: Outcome) {
-        let (which, mine, other, steps, timer) = {
+        let (which, mine, other, steps, timers) = {
             let mut state = self.state.lock();
             // The other one may have been quicker.
             let Some(which) = state.which(id) else { return };
             let (first, second) = (state.first.take(), state.second.take());
             let (mine, other) =
                 if which == Which::First { (first, second) } else { (second, first) };
-            (which, mine, other, state.steps.take(), state.timer.take())
+            (which, mine, other, state.steps.take(), state.timers())
         };
-        if let Some(timer) = timer {
-            self.shared.runtime.cancel(timer);
-        }
+        self.take_back(timers);
         if let Some(mine) = mine {
             if let Some(agent) = &mine.agent {
                 self.shared.judge.succeeded(agent);
@@ -59,7 +57,7 @@ impl Pursuit {
             let _ = guard.failed_as(&error, judged);
         }
         let error = self.shared.reclassed(error, verdict);
-        let (steps, timer) = {
+        let (steps, timers) = {
             let mut state = self.state.lock();
             if state.take(id, Some(&error)).is_none() {
                 return;
@@ -71,11 +69,9 @@ impl Pursuit {
                 // The other one still has its time.
                 return;
             }
-            (state.steps.take(), state.timer.take())
+            (state.steps.take(), state.timers())
         };
-        if let Some(timer) = timer {
-            self.shared.runtime.cancel(timer);
-        }
+        self.take_back(timers);
         self.decide(steps, agent, error, judged);
     }
 
@@ -115,11 +111,27 @@ impl Pursuit {
                     state.failed_on = agent;
                     state.failed_with = Some(error.clone());
                 }
-                let at = self.shared.runtime.now() + wait;
-                // A timer must not block, and an agent may.
+                let runtime = &self.shared.runtime;
                 let pursuit = Arc::clone(&self);
-                self.set_timer(at, move || pursuit.again(error));
+                // A timer must not block, and an agent may.
+                let again = Box::new(move || pursuit.again(error));
+                let timer = runtime.spawn_at(runtime.now() + wait, again);
+                let unwanted = {
+                    let mut state = self.state.lock();
+                    state.timer = Some(timer);
+                    state.unwanted()
+                };
+                if unwanted {
+                    // It was cancelled before it could be told of the timer.
+                    runtime.cancel(timer);
+                }
             }
+        }
+    }
+
+    fn take_back(&self, timers: [Option<TimerId>; 2]) {
+        for timer in timers.into_iter().flatten() {
+            self.shared.runtime.cancel(timer);
         }
     }
 
@@ -166,14 +178,12 @@ impl Pursuit {
     /// Nobody wants the answer any more: cancelled, or past its deadline.
     pub(super) fn cancelled(weak: &Weak<Self>) {
         let Some(pursuit) = weak.upgrade() else { return };
-        let (tries, steps, timer, pursued) = {
+        let (tries, steps, timers, pursued) = {
             let mut state = pursuit.state.lock();
             let tries = [state.first.take(), state.second.take()];
-            (tries, state.steps.take(), state.timer.take(), state.pursued.take())
+            (tries, state.steps.take(), state.timers(), state.pursued.take())
         };
-        if let Some(timer) = timer {
-            pursuit.shared.runtime.cancel(timer);
-        }
+        pursuit.take_back(timers);
         drop(steps);
         let late = pursuit.shared.runtime.now() >= pursuit.deadline;
         for mut running in tries.into_iter().flatten() {

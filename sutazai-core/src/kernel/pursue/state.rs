@@ -24,9 +24,10 @@ pub(super) struct State {
     pub(super) failed_on: Option<Arc<str>>,
     /// What it failed with: says more than that no other could be made.
     pub(super) failed_with: Option<Error>,
-    /// The wait for the next try, or for a second one beside the first. It holds this call, which holds
-    /// the kernel: whoever ends the call takes it back.
+    /// The waits for the next try, and for a second one beside the first. They hold this call, which holds
+    /// the kernel: whoever ends the call takes them back.
     pub(super) timer: Option<TimerId>,
+    pub(super) hedges: Option<TimerId>,
     /// Until it has its answer.
     pub(super) pursued: Option<Pursued>,
 }
@@ -80,6 +81,11 @@ impl State {
             Which::First => std::mem::replace(&mut self.first, self.second.take()),
             Which::Second => self.second.take(),
         }
+    }
+
+    /// The timers, to be taken back.
+    pub(super) fn timers(&mut self) -> [Option<TimerId>; 2] {
+        [self.timer.take(), self.hedges.take()]
     }
 
     /// Whether nobody wants an answer any more.

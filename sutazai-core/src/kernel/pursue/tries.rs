@@ -14,7 +14,7 @@ use crate::kernel::call::{Admitted, Refusal};
 use crate::kernel::caught;
 use crate::kernel::placing::{Placed, Try};
 use crate::port::Outcome;
-use crate::recovery::{Place, Steps};
+use crate::recovery::{Place, Steps, Which};
 
 impl Pursuit {
     /// Makes a try, on this thread up to where the agent gets it.
@@ -192,29 +192,45 @@ impl Pursuit {
 impl Pursuit {
     /// Sees to it that a second try is made when the first takes longer than most.
     pub(super) fn watch(self: &Arc<Self>) {
-        let at = {
+        let due = {
             let state = self.state.lock();
             match (&state.first, &state.steps) {
-                (Some(_), Some(steps)) if state.timer.is_none() => steps.hedge_at(),
+                (Some(first), Some(steps)) => steps.hedge_at().map(|at| (first.id, at)),
                 _ => None,
             }
         };
-        if let Some(at) = at.filter(|at| *at < self.deadline) {
-            let pursuit = Arc::clone(self);
-            self.set_timer(at, move || {
+        let Some((first, at)) = due.filter(|(_, at)| *at < self.deadline) else { return };
+        let runtime = &self.shared.runtime;
+        let pursuit = Arc::clone(self);
+        let timer = runtime.spawn_at(
+            at,
+            Box::new(move || {
                 let second = Arc::clone(&pursuit);
                 // There being no room for it, the first one goes on alone.
-                let job = Box::new(move || second.hedge());
+                let job = Box::new(move || second.hedge(first));
                 let _ = pursuit.shared.runtime.spawn_blocking(job);
-            });
+            }),
+        );
+        let gone = {
+            let mut state = self.state.lock();
+            let gone = state.unwanted() || state.of(first).is_none();
+            if gone { Some(timer) } else { state.hedges.replace(timer) }
+        };
+        if let Some(gone) = gone {
+            // It ended before it could be told of the timer.
+            runtime.cancel(gone);
         }
     }
 
-    fn hedge(self: Arc<Self>) {
+    /// The try is slow.
+    fn hedge(self: Arc<Self>, slow: CallId) {
         let id = CallId(self.shared.ids.next());
         let not = {
             let mut state = self.state.lock();
-            state.timer = None;
+            if state.which(slow) != Some(Which::First) {
+                return;
+            }
+            state.hedges = None;
             let State { first: Some(first), steps: Some(steps), speaks, .. } = &mut *state else {
                 return;
             };
@@ -228,19 +244,5 @@ impl Pursuit {
         };
         let now = self.shared.runtime.now();
         self.go(id, now, not.as_deref());
-    }
-
-    pub(super) fn set_timer(self: &Arc<Self>, at: Moment, job: impl FnOnce() + Send + 'static) {
-        let runtime = &self.shared.runtime;
-        let timer = runtime.spawn_at(at, Box::new(job));
-        let unwanted = {
-            let mut state = self.state.lock();
-            state.timer = Some(timer);
-            state.unwanted()
-        };
-        if unwanted {
-            // It was cancelled before it could be told of the timer.
-            runtime.cancel(timer);
-        }
     }
 }
