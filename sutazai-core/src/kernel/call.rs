@@ -115,12 +115,27 @@ impl Shared {
                 return Err(Refusal { error, session: Some(session), entry });
             }
         };
+        if deadline <= now {
+            // Nobody would wait for the answer.
+            let error =
+                Error::new(Code::DEADLINE_EXCEEDED, "the call's time was up before it was made")
+                    .operation("kernel.call")
+                    .with("skill", task.skill());
+            let entry = Some(Arc::clone(entry));
+            return Err(Refusal { error, session: Some(session), entry });
+        }
         let place = self.load.enter().map_err(|error| Refusal {
             error,
             session: Some(session.clone()),
             entry: Some(Arc::clone(reservation.entry())),
         })?;
-        Ok(Admitted { session, reservation, deadline, place })
+        let held = Held {
+            reservation,
+            _place: place,
+            #[cfg(feature = "recovery")]
+            bulkhead: None,
+        };
+        Ok(Admitted { session, deadline, held })
     }
 
     pub(super) fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
@@ -164,13 +179,13 @@ impl Shared {
         id: CallId,
         now: Moment,
     ) -> Ticket<Outcome> {
-        let Admitted { session, reservation, deadline, place } = admitted;
+        let Admitted { session, deadline, held } = admitted;
         let parent = task.parent();
         let trace = Trace {
             trace: parent.map_or_else(|| self.ids.trace(id.0), |parent| parent.trace),
             span: self.ids.span(id.0),
         };
-        let entry = Arc::clone(reservation.entry());
+        let entry = Arc::clone(held.reservation.entry());
         let book = Book {
             id,
             skill: Arc::clone(task.shared_skill()),
@@ -180,7 +195,7 @@ impl Shared {
             began: now,
             entry: Arc::clone(&entry),
             shared: Arc::clone(self),
-            held: parking_lot::Mutex::new(Some((reservation, place))),
+            held: parking_lot::Mutex::new(Some(held)),
             ends: AtomicU8::new(0),
         };
         let (ticket, reply) = ticket::pair_with(Box::new(book));
@@ -261,9 +276,17 @@ impl Shared {
 /// What a call has been given by the time its agent gets it.
 pub(super) struct Admitted {
     session: Session,
-    reservation: Reservation,
     deadline: Moment,
-    place: super::load::Place,
+    held: Held,
+}
+
+/// The places that a call has until its agent is done with it: the agent's, the kernel's, and that in the
+/// bulkhead of the agent's guard.
+struct Held {
+    reservation: Reservation,
+    _place: super::load::Place,
+    #[cfg(feature = "recovery")]
+    bulkhead: Option<crate::recovery::Place>,
 }
 
 pub(super) struct Refusal {
@@ -276,7 +299,13 @@ pub(super) struct Refusal {
 impl Admitted {
     /// The name of the agent that is to get the call.
     pub(super) fn agent(&self) -> &Arc<str> {
-        self.reservation.entry().name()
+        self.held.reservation.entry().name()
+    }
+
+    /// Keeps a place in a bulkhead for as long as the agent works.
+    pub(super) fn holding(mut self, place: Option<crate::recovery::Place>) -> Self {
+        self.held.bulkhead = place;
+        self
     }
 
     /// Gives it no longer than this.
@@ -318,8 +347,8 @@ struct Book {
     began: Moment,
     entry: Arc<Entry>,
     shared: Arc<Shared>,
-    /// The agent's place and the kernel's, given back when the agent lets go of its reply.
-    held: parking_lot::Mutex<Option<(Reservation, super::load::Place)>>,
+    /// Given back when the agent lets go of its reply.
+    held: parking_lot::Mutex<Option<Held>>,
     /// [`ABANDONED`] and [`FINISHED`].
     ends: AtomicU8,
 }

@@ -9,7 +9,7 @@ use crate::agent::{Entry, Reservation};
 use crate::base::id::CallId;
 use crate::base::time::Moment;
 use crate::port::{Candidate as _, Candidates as _, Session, Task};
-use crate::recovery::Steps;
+use crate::recovery::{Steps, Which};
 
 /// One try on its way to an agent.
 pub(super) struct Try<'t> {
@@ -83,18 +83,22 @@ impl Shared {
         }
     }
 
-    /// A try that has waited, and is let in at its agent's guard.
+    /// A try that has waited, and is let in at its agent's guard. An agent that takes no tasks any more
+    /// is passed over for another one, as if the try came now.
     pub(super) fn place_waited(
         &self,
         this: Try<'_>,
         entry: &Arc<Entry>,
         steps: Steps,
-    ) -> Result<(Admitted, Option<Steps>), Refusal> {
+    ) -> Result<Placed, Refusal> {
         match entry.reserve() {
-            Some(reservation) => self.admit_guarded(this, reservation, Some(steps)),
+            Some(reservation) => {
+                let (admitted, steps) = self.admit_guarded(this, reservation, Some(steps))?;
+                Ok(Placed::In(admitted, steps))
+            }
             None => {
-                let (error, entry) = (busy(this.task), Some(Arc::clone(entry)));
-                Err(Refusal { error, session: Some(this.session), entry })
+                drop(steps);
+                self.place_guarded(this, Some(entry.name()))
             }
         }
     }
@@ -107,8 +111,11 @@ impl Shared {
     ) -> Result<(Admitted, Option<Steps>), Refusal> {
         let Try { task, session, id, now, most } = this;
         let admitted = self.place(task, session, reservation, id, now)?;
-        let guards = steps.as_ref().map_or(Moment::FAR, |steps| steps.attempt().deadline);
-        Ok((admitted.until(guards.min(most)), steps))
+        let Some(mut steps) = steps else { return Ok((admitted.until(most), None)) };
+        let until = steps.attempt().deadline.min(most);
+        // Cancelled or late, the agent may work on, and has its place until it is done.
+        let place = steps.take_place(Which::First);
+        Ok((admitted.until(until).holding(place), Some(steps)))
     }
 
     /// Asks an agent's guard. While it waits it has no place with the agent itself: others may have it.

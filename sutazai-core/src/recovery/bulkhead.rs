@@ -227,6 +227,11 @@ impl Bulkhead {
         self.0.take()
     }
 
+    /// A handle on what [`enter`](Self::enter) took.
+    pub(super) fn held(&self) -> Place {
+        place(&self.0)
+    }
+
     /// Gives back what [`enter`](Self::enter) took.
     #[inline]
     pub(super) fn leave(&self) {

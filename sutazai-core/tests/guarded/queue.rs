@@ -1,6 +1,7 @@
 //! Calls that wait for a place.
 
 use sutazai_core::base::priority;
+use sutazai_core::base::ticket::Ticket;
 
 use super::*;
 
@@ -98,4 +99,61 @@ fn stopping_waits_for_calls_that_no_agent_has_yet() {
         }
         stops.join().unwrap().unwrap();
     });
+}
+
+#[test]
+fn an_agent_has_its_place_until_it_is_done() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    let one = r#"{"bulkhead": {"concurrency": 1}, "timeout_ms": 1000}"#;
+    kernel.guard(CallsTo::All, policy(one)).unwrap();
+    let (mut first, second) =
+        (kernel.call(Task::new("keep", 1)), kernel.call(Task::new("keep", 2)));
+    time.advance(ms(500));
+    let third = kernel.call(Task::new("keep", 3));
+    time.advance(ms(600));
+    // Its caller has an answer, and it works on.
+    assert_eq!(first.try_take().unwrap().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+    assert!(second.is_done());
+    assert_eq!(held.lock().len(), 1);
+    held.lock().clear();
+    time.advance(ms(1));
+    assert_eq!(held.lock().len(), 1, "now the next one has the place");
+    drop(third);
+}
+
+#[test]
+fn where_the_agent_is_gone_whoever_waited_for_it_is_placed_anew() {
+    let (time, kernel) = kernel();
+    let (a, b) = (keeper_of(&kernel, "a"), keeper_of(&kernel, "b"));
+    kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 1}}"#)).unwrap();
+    let mut tickets: Vec<_> = (0..4).map(|n| kernel.call(Task::new("keep", n))).collect();
+    assert_eq!((a.lock().len(), b.lock().len()), (1, 1));
+    kernel.remove_agent("a", ms(0)).unwrap();
+    a.lock().clear();
+    for _ in 0..3 {
+        time.advance(ms(1));
+        answer_one(&b);
+    }
+    time.advance(ms(1));
+    let answered = tickets.iter_mut().filter_map(Ticket::try_take).filter(Result::is_ok).count();
+    assert_eq!(answered, 3, "all but the one that the agent had");
+}
+
+#[test]
+fn a_call_whose_time_is_up_is_not_made() {
+    let (_time, kernel) = kernel();
+    let held = keeper(&kernel);
+    for guarded in [false, true] {
+        if guarded {
+            kernel.guard(CallsTo::All, policy(r#"{"retry": {}}"#)).unwrap();
+        }
+        let mut ticket = kernel.call(Task::new("keep", 1).timeout(Duration::ZERO));
+        assert_eq!(ticket.try_take().unwrap().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+        deadline::within(Moment::ZERO, || {
+            let mut ticket = kernel.call(Task::new("keep", 1));
+            assert_eq!(ticket.try_take().unwrap().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
+        });
+    }
+    assert!(held.lock().is_empty());
 }

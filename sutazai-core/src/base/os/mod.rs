@@ -7,4 +7,7 @@ pub(crate) mod pipe;
 #[cfg(all(unix, feature = "agent"))]
 pub(crate) mod process;
 
+#[cfg(all(unix, feature = "recovery"))]
+pub(crate) mod signal;
+
 pub(crate) use clock::{coarse_nanos, fine_nanos, tick_nanos};

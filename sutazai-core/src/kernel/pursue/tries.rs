@@ -36,7 +36,12 @@ impl Pursuit {
                 self.shared.place_guarded(this, not)
             }))
         };
-        match caught(place).unwrap_or_else(|error| Err(Refusal::early(error))) {
+        let placed = caught(place).unwrap_or_else(|error| Err(Refusal::early(error)));
+        self.follow_up(id, now, placed);
+    }
+
+    fn follow_up(self: Arc<Self>, id: CallId, now: Moment, placed: Result<Placed, Refusal>) {
+        match placed {
             Ok(Placed::In(admitted, guard)) => self.hand_over(id, admitted, guard, now),
             Ok(Placed::Waits(entry, steps)) => self.wait_for_place(id, entry, steps),
             Err(refusal) => self.refused(id, now, refusal),
@@ -125,16 +130,14 @@ impl Pursuit {
             entry: Some(Arc::clone(entry)),
         });
         let admitted = entered.and_then(|()| {
-            let place = || Ok(self.shared.place_waited(self.this(id, now), entry, steps));
+            let urgency = self.task.given_priority();
+            let this = self.this(id, now);
+            let place =
+                || Ok(priority::within(urgency, || self.shared.place_waited(this, entry, steps)));
             caught(place).unwrap_or_else(|error| Err(Refusal::early(error)))
         });
-        match admitted {
-            Ok((admitted, guard)) => {
-                Arc::clone(&self).hand_over(id, admitted, guard, now);
-                self.watch();
-            }
-            Err(refusal) => self.refused(id, now, refusal),
-        }
+        Arc::clone(&self).follow_up(id, now, admitted);
+        self.watch();
     }
 
     /// Hears what comes of a try that an agent has.

@@ -18,12 +18,15 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use super::run::{Failsafe, Inner, Trigger, TriggerKind};
+use crate::base::os::signal::is_default;
 use crate::{Code, Error, Result};
 
 static WATCHING: Mutex<Watch> = Mutex::new(Watch { runs: false, failsafes: Vec::new() });
 
 /// Whether the handler is installed: by this process, or by one that it was forked from.
 static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// Whether the signal had its default effect before the handler was installed.
+static DEFAULT: AtomicBool = AtomicBool::new(true);
 /// Whether it was installed before a fork that this process is the child of.
 static ORPHANED: AtomicBool = AtomicBool::new(false);
 
@@ -38,8 +41,11 @@ struct Watch {
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Failsafe {
-    /// From here on SIGTERM takes the safe state, and ends the process afterwards if the policy says so.
-    /// A second SIGTERM ends it at once.
+    /// From here on SIGTERM takes the safe state, and ends the process afterwards if the policy says so;
+    /// then a second SIGTERM ends it at once.
+    ///
+    /// A handler that the host has set before is called as well; one that it sets later takes the signal
+    /// away from here.
     ///
     /// # Errors
     /// [`Code::IO`] when the handler or its thread cannot be had; [`Code::FORKED`] in a child that was
@@ -59,8 +65,8 @@ impl Failsafe {
         Ok(())
     }
 
-    /// From here on SIGTERM is no reason any more. Where nobody else watches it, it has its default
-    /// effect again.
+    /// From here on SIGTERM is no reason any more. Where nobody else watches it, it has the effect again
+    /// that it had before anybody did.
     pub fn ignore_sigterm(&self) {
         if !ORPHANED.load(Ordering::Acquire) {
             WATCHING.lock().forget(&self.0);
@@ -102,32 +108,44 @@ pub fn forked() {
 fn start() -> io::Result<()> {
     // Before the one that writes to the pipe.
     if !INSTALLED.load(Ordering::Acquire) {
+        DEFAULT.store(is_default(SIGTERM), Ordering::Release);
+    }
+    if !INSTALLED.load(Ordering::Acquire) {
         register_conditional_default(SIGTERM, &ORPHANED)?;
         INSTALLED.store(true, Ordering::Release);
     }
     let mut signals = Signals::new([SIGTERM])?;
     let watch = move || {
-        let mut seen = false;
         for _ in signals.forever() {
-            if std::mem::replace(&mut seen, true) {
-                end();
-            }
             received();
         }
     };
     std::thread::Builder::new().name("sutazai-signal".to_owned()).spawn(watch).map(drop)
 }
 
-/// The first SIGTERM.
+/// A SIGTERM.
 fn received() {
     let failsafes: Vec<_> = {
         let watch = WATCHING.lock();
         watch.failsafes.iter().filter_map(Weak::upgrade).map(Failsafe).collect()
     };
+    if failsafes.is_empty() {
+        // Nobody wants it any more. A handler of the host's was called already.
+        if DEFAULT.load(Ordering::Acquire) {
+            end();
+        }
+        return;
+    }
+    let mut first = false;
     for failsafe in &failsafes {
-        failsafe.trigger(Trigger::new(TriggerKind::Signal, "SIGTERM"));
+        first |= failsafe.trigger(Trigger::new(TriggerKind::Signal, "SIGTERM"));
     }
     if !failsafes.iter().all(|failsafe| failsafe.policy().terminate) {
+        return;
+    }
+    if !first {
+        // All are on their way, or there: whoever sends it again does not want to wait.
+        end();
         return;
     }
     // Beside the thread that waits for the second one.

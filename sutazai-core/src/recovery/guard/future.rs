@@ -49,6 +49,7 @@ impl Guard {
     {
         let inner = &*self.0;
         let parts = &inner.parts;
+        parts.check_time()?;
         let (mut pass, deadline) = match parts.enter()? {
             Some(pass) => {
                 let deadline = parts.deadline(pass.entry.began);

@@ -163,11 +163,13 @@ impl Guard {
     /// # Errors
     /// The call's own error, with the reason why nothing more was tried; what the guard rejected
     /// ([`Code::BREAKER_OPEN`], [`Code::BULKHEAD_FULL`], [`Code::RATE_LIMITED`]);
-    /// [`Code::DEADLINE_EXCEEDED`] when there was no place in time; [`Code::WOULD_DEADLOCK`] where it
+    /// [`Code::DEADLINE_EXCEEDED`] when there was no place in time, or its caller has none left;
+    /// [`Code::WOULD_DEADLOCK`] where it
     /// would have to wait on a thread that must not.
     #[inline]
     pub fn run<T>(&self, mut call: impl FnMut(Attempt) -> Result<T>) -> Result<T> {
         let inner = &*self.0;
+        inner.parts.check_time()?;
         let (pass, deadline) = match inner.parts.enter()? {
             Some(pass) => {
                 let deadline = inner.parts.deadline(pass.entry.began);

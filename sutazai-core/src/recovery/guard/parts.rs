@@ -15,6 +15,7 @@ use super::hedge::Hedge;
 use super::policy::GuardPolicy;
 use super::shared::Chosen;
 use crate::base::deadline;
+use crate::base::error::Fixed;
 use crate::base::time::Moment;
 use crate::recovery::{Breaker, Budget, Bulkhead, Outcome, Place, RateLimit, RetryPolicy};
 use crate::{Class, Code, Error, Result};
@@ -130,6 +131,19 @@ impl Parts {
         sooner(call, began, &self.attempt_timeout)
     }
 
+    /// Whether the caller has any time left, by the cheap clock.
+    ///
+    /// # Errors
+    /// [`Code::DEADLINE_EXCEEDED`].
+    #[inline]
+    pub(super) fn check_time(&self) -> Result<()> {
+        let deadline = deadline::current();
+        if deadline == Moment::FAR || self.clock.coarse() < deadline {
+            return Ok(());
+        }
+        Err(no_time())
+    }
+
     /// Lets a try in, if there is room for it at once. `None` when it would have to wait for a place.
     #[inline]
     pub(super) fn enter(&self) -> Result<Option<Pass<'_>>> {
@@ -183,6 +197,15 @@ impl Parts {
     }
 }
 
+#[cold]
+fn no_time() -> Error {
+    static NONE: Fixed = Fixed {
+        code: Code::DEADLINE_EXCEEDED,
+        message: "the caller's time was up before the call was made",
+    };
+    Error::from(&NONE)
+}
+
 #[inline]
 fn sooner(deadline: Moment, began: Moment, timeout: &AtomicU64) -> Moment {
     let own = began.as_nanos().saturating_add(timeout.load(Ordering::Relaxed));
@@ -198,6 +221,15 @@ pub(super) struct Entry {
     pub(super) began: Moment,
     /// What the cheap clock said then, where it matters how long the try takes.
     ticked: Moment,
+}
+
+impl Entry {
+    /// Whether it has a place in the bulkhead, which is from here on somebody else's to give back.
+    pub(super) fn take_place(&mut self) -> bool {
+        let had = self.flags.has(Flags::BULKHEAD);
+        self.flags = Flags(self.flags.0 & !Flags::BULKHEAD.0);
+        had
+    }
 }
 
 /// The ways out. Each try that came in takes one of them, once.

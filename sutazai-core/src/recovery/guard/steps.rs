@@ -68,9 +68,11 @@ impl Guard {
     /// # Errors
     /// What the guard rejected: [`Code::BREAKER_OPEN`](crate::Code::BREAKER_OPEN),
     /// [`Code::BULKHEAD_FULL`](crate::Code::BULKHEAD_FULL),
-    /// [`Code::RATE_LIMITED`](crate::Code::RATE_LIMITED).
+    /// [`Code::RATE_LIMITED`](crate::Code::RATE_LIMITED);
+    /// [`Code::DEADLINE_EXCEEDED`](crate::Code::DEADLINE_EXCEEDED) when its caller has no time left.
     pub fn begin(&self) -> Result<Steps> {
         let parts = &self.0.parts;
+        parts.check_time()?;
         let (state, began) = match parts.enter()? {
             Some(pass) => {
                 let entry = pass.keep();
@@ -145,6 +147,19 @@ impl Steps {
         if let State::In(entry) = replace(&mut self.state, State::Out) {
             self.guard.0.parts.succeeded(entry);
         }
+    }
+
+    /// The place in the bulkhead that this try has, to be given back by whoever knows when its work is
+    /// over, which may be after its answer; `None` without a bulkhead.
+    pub fn take_place(&mut self, which: Which) -> Option<Place> {
+        let entry = match which {
+            Which::First => match &mut self.state {
+                State::In(entry) => entry,
+                State::Waiting(_) | State::Out => return None,
+            },
+            Which::Second => self.second.as_mut()?,
+        };
+        entry.take_place().then(|| self.guard.0.parts.bulkhead.held())
     }
 
     /// When a second try is due beside the present one; `None` where the guard does not hedge, or there

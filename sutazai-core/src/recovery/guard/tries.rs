@@ -71,6 +71,35 @@ pub struct Judgement {
     pub retry_after: Option<Duration>,
 }
 
+/// Whether a guard has given up on this failure, or on one that led to it.
+fn given_up(error: &Error) -> bool {
+    let mut next = Some(error);
+    // Whoever wraps errors in a circle is not followed for ever.
+    for _ in 0..MOST_CAUSES {
+        let Some(error) = next else { return false };
+        if error.context().any(|(key, _)| key == GAVE_UP) {
+            return true;
+        }
+        next = cause(error);
+    }
+    false
+}
+
+/// The nearest of the library's errors that led to this one.
+fn cause(error: &Error) -> Option<&Error> {
+    let mut source = std::error::Error::source(error);
+    for _ in 0..MOST_CAUSES {
+        match source?.downcast_ref::<Error>() {
+            Some(cause) => return Some(cause),
+            None => source = source?.source(),
+        }
+    }
+    None
+}
+
+/// Causes that are looked through, at most.
+const MOST_CAUSES: usize = 32;
+
 /// The tries of one call so far.
 #[derive(Debug)]
 pub(super) struct Tries {
@@ -103,7 +132,7 @@ impl Tries {
         if judged.class != Class::Transient {
             return Next::GiveUp(GaveUp::NotTransient);
         }
-        if error.context().any(|(key, _)| key == GAVE_UP) {
+        if given_up(error) {
             return Next::GiveUp(GaveUp::GivenUpBelow);
         }
         // A wait that the target has asked for says when it will work, which a backoff only guesses.
