@@ -250,10 +250,9 @@ impl Entry {
         if self.state.load(Ordering::Acquire) != AgentState::Ready as u8 {
             return None;
         }
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= most {
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
+        // Never more than there are, not even for a moment: a place that is free is not refused.
+        let one_more = |tasks| (tasks < most).then_some(tasks + 1);
+        self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
         Some(Reservation(Arc::clone(self)))
     }
 

@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::handle::Kernel;
 use crate::base::payload::Payload;
 use crate::base::runtime::Runtime;
 use crate::event::Bus;
+use crate::port::AgentCard;
 use crate::recovery::{
     Change, Classifier, ClassifyPolicy, Guard, GuardPolicy, GuardStatus, Share, SharedParts,
 };
@@ -49,6 +50,8 @@ pub struct GuardView {
 pub(super) struct Guards {
     /// Whether there is any: a kernel without guards pays for one load.
     any: AtomicBool,
+    /// Held while policies are changed.
+    changing: Mutex<()>,
     tables: RwLock<Tables>,
     parts: SharedParts,
     runtime: Arc<dyn Runtime>,
@@ -78,6 +81,8 @@ struct InForce {
 /// An agent that was called.
 struct Known {
     skills: Vec<String>,
+    /// Tasks that it takes at once.
+    most: Option<u32>,
     /// Its guard, if a policy has parts for it.
     guard: Option<Guard>,
 }
@@ -91,6 +96,7 @@ impl Guards {
     ) -> Self {
         Self {
             any: AtomicBool::new(false),
+            changing: Mutex::new(()),
             tables: RwLock::default(),
             parts: SharedParts::new(),
             runtime,
@@ -117,46 +123,72 @@ impl Guards {
     /// [`Code::INVALID`] for a policy that is not valid, that is for an agent and says what belongs to
     /// calls, or that disagrees with others about a part they share. What was in force stays.
     pub(super) fn set(&self, calls: CallsTo, policy: Option<GuardPolicy>) -> Result<()> {
-        let mut tables = self.tables.write();
-        match policy {
-            None => {
-                tables.policies.remove(&calls);
-                tables.put(&calls, None);
-            }
-            Some(policy) => {
-                check(&calls, &policy)?;
-                tables.agree(&calls, &policy)?;
-                // The guards of agents are made when they are called. One is made here, so that what is
-                // wrong with their parts is said now.
-                let agents = match tables.policies.get(&calls) {
-                    Some(had) if had.policy.share == policy.share => {
-                        had.agents.set_policy(of_agent(&policy))?;
-                        had.agents.clone()
-                    }
-                    _ => self.make(&name(&calls), of_agent(&policy))?,
-                };
-                match (&calls, tables.of(&calls)) {
-                    (CallsTo::Agent(_), _) => {}
-                    (_, Some(guard)) => guard.set_policy(of_call(&policy))?,
-                    (_, None) => {
-                        let guard = self.make(&name(&calls), of_call(&policy))?;
-                        tables.put(&calls, Some(guard));
-                    }
+        // Whoever waits in a bulkhead may be let in by this, and told so here: without the tables' lock.
+        let _alone = self.changing.lock();
+        let given = policy.map(|policy| self.prepare(&calls, policy)).transpose()?;
+        let (gone, agents) = {
+            let mut tables = self.tables.write();
+            let gone = match given {
+                Some((given, call)) => {
+                    let gone = call.map(|call| tables.put(&calls, Some(call)));
+                    tables.policies.insert(calls, given);
+                    gone.flatten()
                 }
-                tables.policies.insert(calls, InForce { policy, agents });
-            }
-        }
+                None => {
+                    tables.policies.remove(&calls);
+                    tables.put(&calls, None)
+                }
+            };
+            self.any.store(!tables.policies.is_empty(), Ordering::Release);
+            (gone, tables.guarded_agents())
+        };
+        drop(gone);
         // What fits an agent best may be another policy now. A guard that cannot take it, because it
-        // shares other parts, is made anew.
-        let mut agents = std::mem::take(&mut tables.agents);
-        agents.retain(|agent, known| match (&known.guard, tables.best(agent, &known.skills)) {
-            (Some(guard), Some(policy)) => guard.set_policy(of_agent(policy)).is_ok(),
-            _ => false,
-        });
-        tables.agents = agents;
+        // shares other parts, is made anew when the agent is called next.
+        for (agent, guard, policy) in agents {
+            let policy = policy.unwrap_or_default();
+            let share = policy.share.clone();
+            if guard.policy().share == share && guard.set_policy(policy).is_ok() {
+                continue;
+            }
+            self.forget(&agent);
+            // Those that wait in it for their place wait no more.
+            let _ = guard
+                .set_policy(GuardPolicy { share: guard.policy().share, ..GuardPolicy::default() });
+        }
         self.parts.let_go();
-        self.any.store(!tables.policies.is_empty(), Ordering::Release);
         Ok(())
+    }
+
+    /// Makes what a policy needs, or changes what there is; nothing is changed by one that is not valid.
+    fn prepare(&self, calls: &CallsTo, policy: GuardPolicy) -> Result<(InForce, Option<Guard>)> {
+        check(calls, &policy)?;
+        let (had, call) = {
+            let tables = self.tables.read();
+            tables.agree(calls, &policy)?;
+            let had = tables.policies.get(calls);
+            let had = had.map(|had| (had.policy.share.clone(), had.agents.clone()));
+            (had, tables.of(calls).cloned())
+        };
+        // The guards of agents are made when they are called. One is made here, so that what is wrong
+        // with their parts is said now.
+        let agents = match had {
+            Some((share, agents)) if share == policy.share => {
+                agents.set_policy(of_agent(&policy, None))?;
+                agents
+            }
+            _ => self.make(&name(calls), of_agent(&policy, None))?,
+        };
+        let own = of_call(&policy);
+        let call = match (calls, call) {
+            (CallsTo::Agent(_), _) => None,
+            (_, Some(guard)) if guard.policy().share == own.share => {
+                guard.set_policy(own)?;
+                None
+            }
+            (_, _) => Some(self.make(&name(calls), own)?),
+        };
+        Ok((InForce { policy, agents }, call))
     }
 
     /// The policies in force, sorted.
@@ -175,26 +207,29 @@ impl Guards {
     }
 
     /// The guard of an agent, if it has one; made when it is first asked for.
-    pub(super) fn of_agent(&self, agent: &Arc<str>, skills: &[String]) -> Result<Option<Guard>> {
-        if let Some(known) = self.tables.read().agents.get(agent) {
+    pub(super) fn of_agent(&self, card: &AgentCard) -> Result<Option<Guard>> {
+        if let Some(known) = self.tables.read().agents.get(&card.name) {
             return Ok(known.guard.clone());
         }
         let mut tables = self.tables.write();
-        if let Some(known) = tables.agents.get(agent) {
+        if let Some(known) = tables.agents.get(&card.name) {
             return Ok(known.guard.clone());
         }
-        let policy = tables.best(agent, skills).map(of_agent);
+        let policy = tables.best(&card.name, &card.skills);
+        let policy = policy.map(|policy| of_agent(policy, card.concurrency));
         let policy = policy.filter(|policy| *policy != GuardPolicy::default());
         let guard = match policy {
             Some(policy) => {
-                let guard = self.make(&format!("agent:{agent}"), policy)?;
-                self.announce(agent, &guard);
+                let shares = policy.share.breaker.is_some();
+                let guard = self.make(&format!("agent:{}", card.name), policy)?;
+                self.announce((!shares).then_some(&card.name), &guard);
                 Some(guard)
             }
             None => None,
         };
-        let known = Known { skills: skills.to_vec(), guard: guard.clone() };
-        tables.agents.insert(Arc::clone(agent), known);
+        let known =
+            Known { skills: card.skills.clone(), most: card.concurrency, guard: guard.clone() };
+        tables.agents.insert(Arc::clone(&card.name), known);
         Ok(guard)
     }
 
@@ -236,18 +271,19 @@ impl Guards {
             .build()
     }
 
-    /// Makes events of the changes of an agent's breaker.
-    fn announce(&self, agent: &Arc<str>, guard: &Guard) {
-        let Some(breaker) = guard.breaker() else { return };
-        let (bus, agent) = (self.bus.clone(), Arc::clone(agent));
-        breaker.on_change(Arc::new(move |breaker: &str, change: &Change| {
-            let event = serde_json::json!({
-                "agent": &*agent,
+    /// Makes events of the changes of an agent's breaker, or of one that several share.
+    fn announce(&self, agent: Option<&Arc<str>>, guard: &Guard) {
+        let (bus, agent) = (self.bus.clone(), agent.cloned());
+        guard.on_breaker_change(Arc::new(move |breaker: &str, change: &Change| {
+            let mut event = serde_json::json!({
                 "breaker": breaker,
                 "from": change.from,
                 "to": change.to,
                 "why": change.why,
             });
+            if let (Some(agent), Some(event)) = (&agent, event.as_object_mut()) {
+                event.insert("agent".to_owned(), (&**agent).into());
+            }
             // The subject is well-formed.
             let _ =
                 bus.publish("recovery.breaker.changed", Payload::json(&event).unwrap_or_default());
@@ -316,14 +352,27 @@ impl Tables {
         }
     }
 
-    fn put(&mut self, calls: &CallsTo, guard: Option<Guard>) {
+    /// Puts the guard of calls in its place; gives back the one before.
+    fn put(&mut self, calls: &CallsTo, guard: Option<Guard>) -> Option<Guard> {
         match (calls, guard) {
-            (CallsTo::All, guard) => self.all = guard,
-            (CallsTo::Skill(skill), Some(guard)) => drop(self.skills.insert(skill.clone(), guard)),
-            (CallsTo::Skill(skill), None) => drop(self.skills.remove(skill)),
+            (CallsTo::All, guard) => std::mem::replace(&mut self.all, guard),
+            (CallsTo::Skill(skill), Some(guard)) => self.skills.insert(skill.clone(), guard),
+            (CallsTo::Skill(skill), None) => self.skills.remove(skill),
             // What concerns an agent is in the agent's own guard.
-            (CallsTo::Agent(_), _) => {}
+            (CallsTo::Agent(_), _) => None,
         }
+    }
+
+    /// The agents that have guards, and the policies that these ought to have.
+    fn guarded_agents(&mut self) -> Vec<(Arc<str>, Guard, Option<GuardPolicy>)> {
+        // Those that had none may have one now: they are looked at when they are called next.
+        self.agents.retain(|_, known| known.guard.is_some());
+        let guarded = self.agents.iter().filter_map(|(agent, known)| {
+            let policy = self.best(agent, &known.skills);
+            let policy = policy.map(|policy| of_agent(policy, known.most));
+            Some((Arc::clone(agent), known.guard.clone()?, policy))
+        });
+        guarded.collect()
     }
 
     fn best(&self, agent: &str, skills: &[String]) -> Option<&GuardPolicy> {
@@ -417,12 +466,17 @@ fn of_call(policy: &GuardPolicy) -> GuardPolicy {
     }
 }
 
-/// The parts of a policy that belong to the agent.
-fn of_agent(policy: &GuardPolicy) -> GuardPolicy {
+/// The parts of a policy that belong to the agent, which takes so many tasks at once: no more are let in,
+/// so that the others wait.
+fn of_agent(policy: &GuardPolicy, most: Option<u32>) -> GuardPolicy {
+    let mut bulkhead = policy.bulkhead.clone();
+    if let (Some(bulkhead), Some(most), None) = (&mut bulkhead, most, &policy.share.bulkhead) {
+        bulkhead.concurrency = bulkhead.concurrency.min(most.max(1));
+    }
     GuardPolicy {
         attempt_timeout_ms: policy.attempt_timeout_ms,
         breaker: policy.breaker.clone(),
-        bulkhead: policy.bulkhead.clone(),
+        bulkhead,
         rate: policy.rate.clone(),
         share: Share { budget: None, ..policy.share.clone() },
         ..GuardPolicy::default()

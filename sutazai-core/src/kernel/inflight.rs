@@ -119,23 +119,23 @@ impl InFlight {
         self.shards.iter().map(|s| s.len.load(Ordering::Relaxed)).sum()
     }
 
-    /// Notes the timer that was set for `at`; gives back one that is not needed any more.
+    /// Notes the timer that was set for `at`; gives back one that is not needed any more: this one, when
+    /// it has fired already or another moment is wanted by now, else the one before.
     pub(super) fn armed(&self, at: Moment, timer: TimerId) -> Option<TimerId> {
         let mut armed = self.timer.lock();
-        match *armed {
-            Some((earlier, _)) if earlier < at => Some(timer),
-            _ => armed.replace((at, timer)).map(|(_, old)| old),
+        if self.next_sweep.load(Ordering::SeqCst) != at.as_nanos() {
+            return Some(timer);
         }
+        armed.replace((at, timer)).map(|(_, old)| old)
     }
 
     /// The timer that was set for `at` fires: whether it is the one that counts. One that was
     /// replaced by an earlier one does nothing, so that there is one chain of timers.
     pub(super) fn fires(&self, at: Moment) -> bool {
-        {
-            let mut armed = self.timer.lock();
-            if armed.is_some_and(|(when, _)| when == at) {
-                *armed = None;
-            }
+        // Under the lock: whoever set this timer may not have noted it yet.
+        let mut armed = self.timer.lock();
+        if armed.is_some_and(|(when, _)| when == at) {
+            *armed = None;
         }
         self.next_sweep
             .compare_exchange(at.as_nanos(), u64::MAX, Ordering::SeqCst, Ordering::SeqCst)
@@ -229,9 +229,24 @@ mod tests {
     #[test]
     fn an_earlier_timer_takes_the_place_of_a_later_one() {
         let table = InFlight::new();
+        assert_eq!(table.wants_sweep(at(30)), Some(at(30)));
         assert_eq!(table.armed(at(30), TimerId(1)), None);
+        assert_eq!(table.wants_sweep(at(10)), Some(at(10)));
         assert_eq!(table.armed(at(10), TimerId(2)), Some(TimerId(1)));
-        assert_eq!(table.armed(at(20), TimerId(3)), Some(TimerId(3)), "itself: not needed");
+        assert_eq!(table.wants_sweep(at(20)), None);
+        assert_eq!(table.armed(at(30), TimerId(3)), Some(TimerId(3)), "itself: not needed");
+    }
+
+    #[test]
+    fn a_timer_that_fires_before_it_is_noted_does_not_take_the_next_ones_place() {
+        let table = InFlight::new();
+        assert_eq!(table.wants_sweep(at(50)), Some(at(50)));
+        // Whoever wants it is set aside; meanwhile the timer fires, and the sweep sets the next.
+        assert!(table.fires(at(50)));
+        assert_eq!(table.wants_sweep(at(55)), Some(at(55)));
+        assert_eq!(table.armed(at(55), TimerId(2)), None);
+        assert_eq!(table.armed(at(50), TimerId(1)), Some(TimerId(1)));
+        assert!(table.fires(at(55)), "the one that counts is still there");
     }
 
     #[test]

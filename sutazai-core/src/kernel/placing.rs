@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::call::{Admitted, Refusal, busy};
 use super::shared::Shared;
-use crate::Result;
-use crate::agent::{Entry, Reservation};
+use crate::agent::{AgentState, Entry, Reservation};
 use crate::base::id::CallId;
 use crate::base::time::Moment;
 use crate::port::{Candidate as _, Candidates as _, Session, Task};
 use crate::recovery::{Steps, Which};
+use crate::{Code, Result};
 
 /// One try on its way to an agent.
 pub(super) struct Try<'t> {
@@ -47,6 +47,14 @@ impl Shared {
     ) -> Result<Placed, Refusal> {
         let first = match self.route(this.task, this.now) {
             Ok(reservation) => reservation,
+            // All are at their concurrency, and there may be room to wait.
+            Err(error) if error.code() == Code::OVERLOADED => {
+                return match self.another(this.task, None, this.now) {
+                    Some(Answer::In(reservation, steps)) => self.let_in(this, reservation, steps),
+                    Some(Answer::Waits(entry, steps)) => Ok(Placed::Waits(entry, steps)),
+                    None => Err(Refusal { error, session: Some(this.session), entry: None }),
+                };
+            }
             Err(error) => {
                 return Err(Refusal { error, session: Some(this.session), entry: None });
             }
@@ -57,7 +65,7 @@ impl Shared {
         let mut first = Some(first);
         let mut own = if again { None } else { first.take().map(|first| self.ask(first)) };
         if !matches!(own, Some(Ok(Answer::In(..)))) {
-            let other = self.another(this.task, &entry, this.now);
+            let other = self.another(this.task, Some(&entry), this.now);
             if !matches!(other, Some(Answer::In(..))) {
                 own = own.or_else(|| first.take().map(|first| self.ask(first)));
             }
@@ -68,10 +76,7 @@ impl Shared {
             };
         }
         match own.unwrap_or_else(|| Err(busy(this.task))) {
-            Ok(Answer::In(reservation, steps)) => {
-                let (admitted, steps) = self.admit_guarded(this, reservation, steps)?;
-                Ok(Placed::In(admitted, steps))
-            }
+            Ok(Answer::In(reservation, steps)) => self.let_in(this, reservation, steps),
             Ok(Answer::Waits(entry, steps)) => Ok(Placed::Waits(entry, steps)),
             Err(error) => {
                 let error = error
@@ -92,10 +97,7 @@ impl Shared {
         steps: Steps,
     ) -> Result<Placed, Refusal> {
         match entry.reserve() {
-            Some(reservation) => {
-                let (admitted, steps) = self.admit_guarded(this, reservation, Some(steps))?;
-                Ok(Placed::In(admitted, steps))
-            }
+            Some(reservation) => self.let_in(this, reservation, Some(steps)),
             None => {
                 drop(steps);
                 self.place_guarded(this, Some(entry.name()))
@@ -103,52 +105,72 @@ impl Shared {
         }
     }
 
-    fn admit_guarded(
+    fn let_in(
         &self,
         this: Try<'_>,
         reservation: Reservation,
         steps: Option<Steps>,
-    ) -> Result<(Admitted, Option<Steps>), Refusal> {
+    ) -> Result<Placed, Refusal> {
         let Try { task, session, id, now, most } = this;
         let admitted = self.place(task, session, reservation, id, now)?;
-        let Some(mut steps) = steps else { return Ok((admitted.until(most), None)) };
+        let Some(mut steps) = steps else { return Ok(Placed::In(admitted.until(most), None)) };
         let until = steps.attempt().deadline.min(most);
         // Cancelled or late, the agent may work on, and has its place until it is done.
         let place = steps.take_place(Which::First);
-        Ok((admitted.until(until).holding(place), Some(steps)))
+        Ok(Placed::In(admitted.until(until).holding(place), Some(steps)))
     }
 
-    /// Asks an agent's guard. While it waits it has no place with the agent itself: others may have it.
+    /// Asks the guard of an agent where there is room. While a try waits it has no place with the agent
+    /// itself: others may have it.
     fn ask(&self, reservation: Reservation) -> Result<Answer> {
-        let entry = reservation.entry();
-        let guard = self.guards.of_agent(entry.name(), &entry.card().skills)?;
+        let entry = Arc::clone(reservation.entry());
+        let guard = self.guards.of_agent(entry.card())?;
         let Some(mut steps) = guard.map(|guard| guard.begin()).transpose()? else {
             return Ok(Answer::In(reservation, None));
         };
-        if steps.waiting().is_some() {
-            return Ok(Answer::Waits(Arc::clone(entry), steps));
+        match steps.waiting() {
+            Some(_) => Ok(Answer::Waits(entry, steps)),
+            None => Ok(Answer::In(reservation, Some(steps))),
         }
-        Ok(Answer::In(reservation, Some(steps)))
     }
 
-    /// Another agent with the skill that lets a try in: of those that do so at once the one with the
-    /// fewest tasks, else the one with the shortest queue.
-    fn another(&self, task: &Task, not: &Arc<Entry>, now: Moment) -> Option<Answer> {
-        if task.wanted_agent().is_some() {
-            return None;
+    /// As [`ask`](Self::ask), of an agent that may be at its concurrency: there one can only wait.
+    fn ask_full(&self, entry: &Arc<Entry>) -> Option<Answer> {
+        if let Some(reservation) = entry.reserve() {
+            return self.ask(reservation).ok();
         }
-        let candidates = self.agents.with_skill(task.skill())?;
-        let mut others: Vec<_> = (0..candidates.len())
-            .filter_map(|index| candidates.entry(index))
-            .filter(|entry| !Arc::ptr_eq(entry, not) && entry.available())
-            .filter(|entry| self.heal.takes_calls(entry.name()))
-            .filter(|entry| self.heal.isolation.is_open(entry.name(), now))
-            .collect();
-        others.sort_by_key(|entry| entry.in_flight());
+        let mut steps = self.guards.of_agent(entry.card()).ok()??.begin().ok()?;
+        steps.waiting()?;
+        Some(Answer::Waits(Arc::clone(entry), steps))
+    }
+
+    /// Another agent that lets a try in: of those that do so at once the one with the fewest tasks, else
+    /// the one with the shortest queue. Where one is asked for by name there is no other.
+    fn another(&self, task: &Task, not: Option<&Arc<Entry>>, now: Moment) -> Option<Answer> {
+        let mut entries: Vec<Arc<Entry>> = match task.wanted_agent() {
+            Some(_) if not.is_some() => return None,
+            Some(wanted) => {
+                let stands_in = self.heal.stands_in(wanted);
+                let entry = self.agents.get(stands_in.as_deref().unwrap_or(wanted))?;
+                let skilled = entry.card().skills.iter().any(|skill| skill == task.skill());
+                vec![skilled.then_some(entry)?]
+            }
+            None => {
+                let candidates = self.agents.with_skill(task.skill())?;
+                let entries = (0..candidates.len()).filter_map(|index| candidates.entry(index));
+                entries.filter(|entry| self.heal.takes_calls(entry.name())).cloned().collect()
+            }
+        };
+        entries.retain(|entry| {
+            let other = not.is_none_or(|not| !Arc::ptr_eq(entry, not));
+            other
+                && entry.state() == AgentState::Ready
+                && self.heal.isolation.is_open(entry.name(), now)
+        });
+        entries.sort_by_key(|entry| entry.in_flight());
         let mut best: Option<Answer> = None;
-        for entry in others {
-            let Some(reservation) = entry.reserve() else { continue };
-            let Ok(answer) = self.ask(reservation) else { continue };
+        for entry in &entries {
+            let Some(answer) = self.ask_full(entry) else { continue };
             if best.as_ref().is_none_or(|best| answer.queue() < best.queue()) {
                 best = Some(answer);
             }

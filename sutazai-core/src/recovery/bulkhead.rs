@@ -160,6 +160,12 @@ impl Bulkhead {
         Ok(())
     }
 
+    /// Lets everybody in, those that wait too.
+    pub(super) fn open(&self) {
+        self.0.concurrency.store(u64::from(u32::MAX), Ordering::Relaxed);
+        admit_waiting(&self.0);
+    }
+
     /// A place if one is free and nobody waits for it.
     #[inline]
     pub fn try_acquire(&self) -> Option<Place> {
@@ -167,12 +173,14 @@ impl Bulkhead {
     }
 
     /// A place, now or when it is this call's turn: `priority` from 0 to 255, higher ones first. Dropping
-    /// the ticket leaves the queue. Answers [`Code::BULKHEAD_FULL`] when the queue is full.
+    /// the ticket leaves the queue. Where the queue is full, the least urgent of all, and of several the one
+    /// that came last, is answered [`Code::BULKHEAD_FULL`].
     pub fn acquire(&self, priority: u8) -> Ticket<Place> {
         if let Some(place) = self.try_acquire() {
             return ticket::ready(Ok(place));
         }
         let (waiter, reply) = ticket::pair();
+        let mut rejected = None;
         let mut queue = self.0.queue.lock();
         if queue.waiting.len() >= queue.most {
             // Those that stopped waiting make room first.
@@ -183,12 +191,16 @@ impl Bulkhead {
                 .map(|(key, _)| *key)
                 .collect();
             let gone: Vec<_> = gone.iter().filter_map(|key| queue.waiting.remove(key)).collect();
-            let full = queue.waiting.len() >= queue.most;
-            if full {
-                drop(queue);
-                drop(gone);
-                drop(reply);
-                return ticket::ready(Err(self.0.reject()));
+            if queue.waiting.len() >= queue.most {
+                let last = queue.waiting.last_key_value().map(|(key, _)| *key);
+                let less = last.filter(|(std::cmp::Reverse(theirs), _)| *theirs < priority);
+                let Some(displaced) = less.and_then(|key| queue.waiting.remove(&key)) else {
+                    drop(queue);
+                    drop(gone);
+                    drop(reply);
+                    return ticket::ready(Err(self.0.reject()));
+                };
+                rejected = Some(displaced);
             }
             // Dropping a reply runs what is registered for it, which is nothing here.
             drop(gone);
@@ -198,6 +210,9 @@ impl Bulkhead {
         queue.waiting.insert((std::cmp::Reverse(priority), came), reply);
         self.0.running.fetch_or(WAITING, Ordering::SeqCst);
         drop(queue);
+        if let Some(rejected) = rejected {
+            let _ = rejected.answer(Err(self.0.reject()));
+        }
         // A place may have been given back before the bit was set.
         admit_waiting(&self.0);
         waiter
@@ -356,6 +371,20 @@ mod tests {
     }
 
     #[test]
+    fn a_full_queue_keeps_the_more_urgent() {
+        let bulkhead = bulkhead(1, 2);
+        let running = bulkhead.acquire(0).wait().unwrap();
+        let (mut low, mut high) = (bulkhead.acquire(5), bulkhead.acquire(200));
+        assert!(bulkhead.acquire(5).wait().is_err(), "no more urgent than the least");
+        let mut urgent = bulkhead.acquire(100);
+        assert_eq!(low.try_take().unwrap().unwrap_err().code(), Code::BULKHEAD_FULL);
+        drop(running);
+        drop(high.try_take().unwrap().unwrap());
+        assert!(urgent.try_take().unwrap().is_ok());
+        assert_eq!(bulkhead.status().rejected, 2);
+    }
+
+    #[test]
     fn who_stops_waiting_takes_no_place() {
         let bulkhead = bulkhead(1, 2);
         let running = bulkhead.acquire(0).wait().unwrap();
@@ -443,7 +472,13 @@ mod tests {
                     _ => {}
                 }
                 let (done, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(Ticket::is_done);
-                running.extend(done.into_iter().map(|mut ticket| ticket.wait().unwrap()));
+                for mut ticket in done {
+                    match ticket.wait() {
+                        Ok(place) => running.push(place),
+                        // A more urgent one has taken its place in the queue.
+                        Err(error) => prop_assert_eq!(error.code(), Code::BULKHEAD_FULL),
+                    }
+                }
                 waiting = rest;
                 prop_assert!(running.len() <= concurrency as usize);
                 prop_assert!(waiting.is_empty() || running.len() == concurrency as usize);

@@ -310,3 +310,73 @@ fn a_part_that_policies_share_is_changed_by_either_and_for_both() {
     kernel.guard(skill("other"), None).unwrap();
     kernel.guard(skill("third"), shares(4)).unwrap();
 }
+
+#[test]
+fn what_is_shared_may_change_and_is_rolled_back() {
+    let (_time, kernel) = kernel();
+    add(&kernel, "a", |_| Ok(Payload::NULL));
+    kernel.guard(CallsTo::All, policy(r#"{"retry": {}, "breaker": {}}"#)).unwrap();
+    kernel.call(Task::new("work", 1)).try_take().unwrap().unwrap();
+    let before = kernel.checkpoints().create("before", None).unwrap();
+    let shares = r#"{"retry": {}, "breaker": {}, "share": {"budget": "b", "breaker": "c"}}"#;
+    kernel.guard(CallsTo::All, policy(shares)).unwrap();
+    kernel.call(Task::new("work", 1)).try_take().unwrap().unwrap();
+    assert_eq!(kernel.guard_of("a").unwrap().breaker().unwrap().status(Moment::ZERO).name, "c");
+    kernel.checkpoints().restore(before.id, None).unwrap();
+    kernel.call(Task::new("work", 1)).try_take().unwrap().unwrap();
+    assert_eq!(
+        kernel.guard_of("a").unwrap().breaker().unwrap().status(Moment::ZERO).name,
+        "agent:a"
+    );
+}
+
+#[test]
+fn a_breaker_that_comes_later_is_told_of_too() {
+    let (time, kernel) = kernel();
+    add(&kernel, "a", |_| Err(busy()));
+    kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {}}"#)).unwrap();
+    let _ = kernel.call(Task::new("work", 1)).try_take();
+    let mut changes = kernel.bus().subscribe("recovery.breaker.changed").pull().unwrap();
+    kernel
+        .guard(CallsTo::All, policy(r#"{"bulkhead": {}, "breaker": {"consecutive": 2}}"#))
+        .unwrap();
+    for _ in 0..2 {
+        let _ = kernel.call(Task::new("work", 1)).try_take();
+    }
+    time.advance(ms(1));
+    let told = changes.try_next().unwrap().unwrap().event.payload.to_text().to_string();
+    assert!(told.contains(r#""agent":"a""#) && told.contains(r#""to":"open""#), "{told}");
+}
+
+#[test]
+fn what_an_awaited_agent_calls_has_its_time_and_its_urgency() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    let inner = kernel.clone();
+    let outer = agent::from_async(AgentCard::new("outer", ["outer"]), move |_: Task| {
+        let inner = inner.clone();
+        async move { inner.call(Task::new("keep", 1)).await }
+    });
+    kernel.add_agent(outer).unwrap();
+    let ticket = kernel.call(Task::new("outer", 1).timeout(ms(400)).priority(33));
+    time.advance(ms(1));
+    let (task, _) = held.lock().pop().unwrap();
+    assert_eq!((task.deadline(), task.given_priority()), (Moment::ZERO + ms(400), 33));
+    drop(ticket);
+}
+
+#[test]
+fn what_has_begun_to_answer_is_not_tried_again() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    kernel.guard(CallsTo::All, policy(r#"{"retry": {"base_ms": 1}}"#)).unwrap();
+    let mut ticket = kernel.call(Task::new("keep", 1));
+    let (_, reply) = held.lock().remove(0);
+    let _ = reply.progress(Payload::from("half"));
+    let _ = reply.fail(busy());
+    time.advance(ms(100));
+    assert_eq!(ticket.try_part(), Some(Payload::from("half")));
+    let error = ticket.try_take().unwrap().unwrap_err();
+    assert!(error.context().any(|pair| pair == ("gave_up", "begun")), "{error:?}");
+    assert!(held.lock().is_empty());
+}

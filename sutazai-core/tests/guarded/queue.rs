@@ -14,7 +14,7 @@ fn calls_wait_for_a_place_the_urgent_first() {
     let call = |n: u32, priority| kernel.call(Task::new("keep", n).priority(priority));
     let mut tickets = vec![call(0, 1), call(1, 128), call(2, 128), call(3, 200)];
     assert_eq!(held.lock().len(), 1, "the others wait");
-    let full = call(4, 255).try_take().unwrap().unwrap_err();
+    let full = call(4, 1).try_take().unwrap().unwrap_err();
     assert_eq!(full.code(), Code::BULKHEAD_FULL);
     assert!(full.context().any(|pair| pair == ("agent", "keeper")), "{full:?}");
     // One of those that wait goes away, and makes room.
@@ -156,4 +156,85 @@ fn a_call_whose_time_is_up_is_not_made() {
         });
     }
     assert!(held.lock().is_empty());
+}
+
+#[test]
+fn where_the_agent_is_left_alone_whoever_waited_for_it_is_placed_anew() {
+    let (time, kernel) = kernel();
+    let (a, b) = (keeper_of(&kernel, "a"), keeper_of(&kernel, "b"));
+    kernel
+        .guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 1}, "breaker": {}}"#))
+        .unwrap();
+    let mut tickets: Vec<_> = (0..6).map(|n| kernel.call(Task::new("keep", n))).collect();
+    kernel.recovery().quarantine("a", None, "test").unwrap();
+    for _ in 0..6 {
+        time.advance(ms(1));
+        if !a.lock().is_empty() {
+            answer_one(&a);
+        }
+        if !b.lock().is_empty() {
+            answer_one(&b);
+        }
+    }
+    assert!(tickets.iter_mut().all(|ticket| ticket.try_take().unwrap().is_ok()));
+}
+
+#[test]
+fn an_agents_own_concurrency_leads_to_the_queue_too() {
+    let (time, kernel) = kernel();
+    let held: Unanswered = Arc::default();
+    struct Narrow(Unanswered);
+    impl Agent for Narrow {
+        fn card(&self) -> AgentCard {
+            AgentCard::new("narrow", ["keep"]).run(RunMode::Inline).concurrency(2)
+        }
+        fn handle(&self, task: Task, reply: Reply<Outcome>) {
+            self.0.lock().push((task, reply));
+        }
+    }
+    kernel.add_agent(Narrow(Arc::clone(&held))).unwrap();
+    kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 8, "queue": 5}}"#)).unwrap();
+    let mut tickets: Vec<_> = (0..7).map(|n| kernel.call(Task::new("keep", n))).collect();
+    assert_eq!(held.lock().len(), 2);
+    let full = kernel.call(Task::new("keep", 8)).try_take().unwrap().unwrap_err();
+    assert_eq!(full.code(), Code::OVERLOADED);
+    for _ in 0..7 {
+        answer_one(&held);
+        time.advance(ms(1));
+    }
+    assert!(tickets.iter_mut().all(|ticket| ticket.try_take().unwrap().is_ok()));
+}
+
+#[test]
+fn without_a_bulkhead_nobody_waits_any_more() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    for without in [Some(policy(r#"{"retry": {}}"#)), None] {
+        kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 1}}"#)).unwrap();
+        let tickets: Vec<_> = (0..4).map(|n| kernel.call(Task::new("keep", n))).collect();
+        assert_eq!(held.lock().len(), 1);
+        kernel.guard(CallsTo::All, without).unwrap();
+        time.advance(ms(1));
+        assert_eq!(held.lock().len(), 4);
+        drop(tickets);
+        held.lock().clear();
+    }
+}
+
+/// A callback that asks the kernel, on the thread that changes the policy.
+#[test]
+fn a_policy_is_changed_without_the_tables_being_held() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 1}}"#)).unwrap();
+    for n in 0..4 {
+        let asks = kernel.clone();
+        kernel.call(Task::new("keep", n)).on_done(move |_| drop(asks.guards()));
+    }
+    kernel.guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 9}}"#)).unwrap();
+    time.advance(ms(1));
+    while !held.lock().is_empty() {
+        answer_one(&held);
+    }
+    assert_eq!(kernel.calls(), []);
 }

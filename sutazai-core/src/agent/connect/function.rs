@@ -8,7 +8,9 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use crate::base::contain;
+use crate::base::deadline;
 use crate::base::payload::Payload;
+use crate::base::priority;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
@@ -162,7 +164,16 @@ impl Agent for FnAgent {
                     let _ = reply.fail(error);
                     return;
                 };
-                match caught(|| Ok(f(task))) {
+                let (until, urgency) = (task.deadline(), task.given_priority());
+                let within = move |mut future: BoxFuture<Result<Outcome>>| {
+                    // Whatever thread drives it: in force for what it calls in turn.
+                    std::future::poll_fn(move |cx| {
+                        priority::within(urgency, || {
+                            deadline::within(until, || future.as_mut().poll(cx))
+                        })
+                    })
+                };
+                match caught(|| Ok(Box::pin(within(f(task))) as BoxFuture<Result<Outcome>>)) {
                     Ok(future) => drive(&**runtime, future, reply),
                     Err(panic) => drop(reply.fail(panic)),
                 }

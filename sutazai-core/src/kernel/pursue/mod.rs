@@ -68,8 +68,9 @@ impl Shared {
         let entered = super::caught(|| Ok(self.identify(&task, token, now)))
             .unwrap_or_else(|error| Err(Refusal::early(error)))
             .and_then(|session| {
-                let steps = self.guards.of_call(task.skill()).map(|guard: Guard| guard.begin());
-                match steps.transpose() {
+                let own = task.given_timeout().map_or(Moment::FAR, |timeout| now + timeout);
+                let begin = |guard: Guard| deadline::within(own, || guard.begin());
+                match self.guards.of_call(task.skill()).map(begin).transpose() {
                     Ok(steps) => Ok((session, steps)),
                     Err(error) => Err(Refusal { error, session: Some(session), entry: None }),
                 }

@@ -40,7 +40,7 @@ impl Pursuit {
             steps.won(which);
         }
         if let Some(other) = other {
-            other.end();
+            other.outpaced();
         }
         self.answer(Ok(outcome));
     }
@@ -84,9 +84,19 @@ impl Pursuit {
         judged: Judgement,
     ) {
         let Some(mut steps) = steps else { return self.answer(Err(error)) };
-        let next = match error.code() {
-            // All agents are left alone: to knock again within moments would change nothing.
-            Code::BREAKER_OPEN | Code::QUARANTINED | Code::DRAINING | Code::NOT_RUNNING => {
+        if self.state.lock().begun {
+            let error = steps.finish(error, GaveUp::Begun);
+            drop(steps);
+            return self.answer(Err(error));
+        }
+        // No agent takes it: to knock again within moments would change nothing.
+        let rejected = match error.code() {
+            Code::BREAKER_OPEN | Code::QUARANTINED | Code::DRAINING | Code::NOT_RUNNING => true,
+            Code::BULKHEAD_FULL | Code::RATE_LIMITED => agent.is_none(),
+            _ => false,
+        };
+        let next = match rejected {
+            true => {
                 let before = self.state.lock().failed_with.take();
                 let error = match before {
                     Some(before) => before.with(GAVE_UP, GaveUp::Rejected.name()),
@@ -95,7 +105,7 @@ impl Pursuit {
                 drop(steps);
                 return self.answer(Err(error));
             }
-            _ => steps.failed_as(&error, judged),
+            false => steps.failed_as(&error, judged),
         };
         match next {
             Next::GiveUp(why) => {

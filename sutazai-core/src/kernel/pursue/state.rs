@@ -20,6 +20,8 @@ pub(super) struct State {
     pub(super) second: Option<Running>,
     /// The try whose partial results the caller gets; the other is of no use any more.
     pub(super) speaks: Option<CallId>,
+    /// Whether the caller got any: another try would tell it everything again.
+    pub(super) begun: bool,
     /// The agent that the last try failed on: the next goes to another, if there is one.
     pub(super) failed_on: Option<Arc<str>>,
     /// What it failed with: says more than that no other could be made.
@@ -55,8 +57,16 @@ impl State {
         }
     }
 
-    pub(super) fn is_second(&self, id: CallId) -> bool {
-        self.which(id) == Some(Which::Second)
+    /// Whether this is a second try; it could not be made then, and the first one goes on alone.
+    pub(super) fn unmade(&mut self, id: CallId) -> bool {
+        let second = self.which(id) == Some(Which::Second);
+        if second {
+            self.second = None;
+            if let Some(steps) = &mut self.steps {
+                steps.unhedge();
+            }
+        }
+        second
     }
 
     /// The try, if it is still under way.
@@ -97,6 +107,14 @@ impl State {
 impl Running {
     pub(super) fn new(id: CallId) -> Self {
         Self { id, agent: None, guard: None, ends: None, leaves: None }
+    }
+
+    /// Ends it: another one was quicker.
+    pub(super) fn outpaced(mut self) {
+        if let Some(guard) = self.guard.take() {
+            guard.outpaced();
+        }
+        self.end();
     }
 
     /// Ends it: its answer is of no use.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Pursuit;
 use super::state::{Running, State};
-use crate::Result;
 use crate::agent::Entry;
 use crate::base::id::CallId;
 use crate::base::priority;
@@ -15,6 +14,7 @@ use crate::kernel::caught;
 use crate::kernel::placing::{Placed, Try};
 use crate::port::Outcome;
 use crate::recovery::{Place, Steps, Which};
+use crate::{Code, Result};
 
 impl Pursuit {
     /// Makes a try, on this thread up to where the agent gets it.
@@ -22,6 +22,10 @@ impl Pursuit {
         let id = CallId(self.shared.ids.next());
         let not = {
             let mut state = self.state.lock();
+            if state.unwanted() {
+                // It was cancelled before there was anything to end.
+                return;
+            }
             state.first = Some(Running::new(id));
             state.failed_on.take()
         };
@@ -74,18 +78,12 @@ impl Pursuit {
     }
 
     fn refused(self: Arc<Self>, id: CallId, now: Moment, refusal: Refusal) {
-        if self.state.lock().is_second(id) {
-            return self.unmade(id);
+        if self.state.lock().unmade(id) {
+            return;
         }
         let error = refusal.error.clone();
         self.shared.refused(&self.task, id, now, refusal);
         self.ended(id, Err(error));
-    }
-
-    /// A second try that could not be made: the first one goes on alone.
-    fn unmade(&self, id: CallId) {
-        let mut state = self.state.lock();
-        state.take(id, None);
     }
 
     /// Waits in the queue of an agent's bulkhead.
@@ -93,9 +91,8 @@ impl Pursuit {
         let Some(ticket) = steps.take_waiting() else { return };
         {
             let mut state = self.state.lock();
-            if state.is_second(id) {
-                // It is to be quicker than the first one.
-                state.take(id, None);
+            // A second try is to be quicker than the first one.
+            if state.unmade(id) {
                 return;
             }
             let Some(running) = state.of(id) else { return };
@@ -124,19 +121,21 @@ impl Pursuit {
             return;
         }
         let now = self.shared.runtime.now();
-        let entered = place.and_then(|place| steps.placed(place)).map_err(|error| Refusal {
-            error: error.operation("kernel.call").with("agent", entry.name()),
-            session: Some(self.session.clone()),
-            entry: Some(Arc::clone(entry)),
-        });
-        let admitted = entered.and_then(|()| {
+        let entered = place.and_then(|place| steps.placed(place));
+        let placed = entered.map_err(Refusal::early).and_then(|()| {
             let urgency = self.task.given_priority();
             let this = self.this(id, now);
             let place =
                 || Ok(priority::within(urgency, || self.shared.place_waited(this, entry, steps)));
             caught(place).unwrap_or_else(|error| Err(Refusal::early(error)))
         });
-        Arc::clone(&self).follow_up(id, now, admitted);
+        match placed {
+            // Since it began to wait, the agent is left alone or gone: as if the try came now.
+            Err(refusal) if is_closed(refusal.error.code()) => {
+                Arc::clone(&self).go(id, now, Some(entry.name()));
+            }
+            placed => Arc::clone(&self).follow_up(id, now, placed),
+        }
         self.watch();
     }
 
@@ -180,12 +179,13 @@ impl Pursuit {
             if *state.speaks.get_or_insert(id) != id {
                 return false;
             }
+            state.begun = true;
             let tries = [&state.first, &state.second];
             let other = tries.into_iter().flatten().map(|running| running.id).find(|it| *it != id);
             other.and_then(|other| state.take(other, None))
         };
         if let Some(silent) = silent {
-            silent.end();
+            silent.outpaced();
         }
         true
     }
@@ -198,7 +198,11 @@ impl Pursuit {
         let due = {
             let state = self.state.lock();
             match (&state.first, &state.steps) {
-                (Some(first), Some(steps)) => steps.hedge_at().map(|at| (first.id, at)),
+                // One that waits for its place is not slow.
+                (Some(first), Some(steps)) if first.agent.is_some() => {
+                    let after = steps.hedge_after();
+                    after.map(|after| (first.id, self.shared.runtime.now() + after))
+                }
                 _ => None,
             }
         };
@@ -248,4 +252,9 @@ impl Pursuit {
         let now = self.shared.runtime.now();
         self.go(id, now, not.as_deref());
     }
+}
+
+/// Whether an agent that says so gets no calls at present.
+fn is_closed(code: Code) -> bool {
+    matches!(code, Code::BREAKER_OPEN | Code::QUARANTINED | Code::DEGRADED | Code::RATE_LIMITED)
 }

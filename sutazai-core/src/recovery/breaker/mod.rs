@@ -286,7 +286,7 @@ impl Breaker {
     }
 
     #[inline]
-    fn is_slow(&self, took: Duration) -> bool {
+    pub(super) fn is_slow(&self, took: Duration) -> bool {
         took.as_nanos() > u128::from(self.slow.load(Ordering::Relaxed))
     }
 

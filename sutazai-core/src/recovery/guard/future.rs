@@ -43,7 +43,22 @@ impl Guard {
     /// # Errors
     /// As [`run`](Guard::run); [`Code::DEADLINE_EXCEEDED`] for a try that did not answer in time;
     /// [`Code::UNSUPPORTED`] when it has to wait and was built without a runtime.
-    pub async fn call<T, F>(&self, mut call: impl FnMut(Attempt) -> F) -> Result<T>
+    pub fn call<T, F>(&self, call: impl FnMut(Attempt) -> F) -> impl Future<Output = Result<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        // Those of whoever makes the call, and not of whoever happens to drive it.
+        let (until, urgency) = (deadline::current(), priority::current());
+        async move {
+            let mut called = pin!(self.awaited(call));
+            poll_fn(|cx| {
+                priority::within(urgency, || deadline::within(until, || called.as_mut().poll(cx)))
+            })
+            .await
+        }
+    }
+
+    async fn awaited<T, F>(&self, mut call: impl FnMut(Attempt) -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
@@ -52,11 +67,11 @@ impl Guard {
         parts.check_time()?;
         let (mut pass, deadline) = match parts.enter()? {
             Some(pass) => {
-                let deadline = parts.deadline(pass.entry.began);
+                let deadline = parts.deadline(&pass.entry);
                 (pass, deadline)
             }
             None => {
-                let deadline = parts.deadline(parts.clock.now());
+                let deadline = parts.deadline_from(parts.clock.now());
                 (inner.await_place(deadline).await?, deadline)
             }
         };
@@ -64,7 +79,7 @@ impl Guard {
         loop {
             let attempt = Attempt {
                 number: tries.made,
-                deadline: parts.attempt_deadline(pass.entry.began, deadline),
+                deadline: parts.attempt_deadline(&pass.entry, deadline),
                 hedged: false,
             };
             let answer = if pass.entry.flags.has(Flags::HEDGE) {
@@ -205,7 +220,7 @@ impl Inner {
         for loser in passes.into_iter().flatten() {
             match &answered.0 {
                 // It was dropped before it could tell.
-                Ok(_) => loser.ignored(),
+                Ok(_) => loser.outpaced(),
                 Err(error) => loser.failed(error, self.judge(error).class, now),
             }
         }
@@ -220,12 +235,21 @@ impl Inner {
 
     /// Lets a second try in, if it can be paid for and there is room.
     pub(super) fn hedge(&self) -> Option<Pass<'_>> {
+        let pass = self.parts.enter().ok()??;
         if !self.parts.hedge.load().as_ref()?.pay(self.parts.clock.now()) {
+            pass.ignored();
             return None;
         }
-        let pass = self.parts.enter().ok()??;
         self.hedges.fetch_add(1, Ordering::Relaxed);
         Some(pass)
+    }
+
+    /// A second try that was let in could not be made.
+    pub(super) fn unhedge(&self) {
+        self.hedges.fetch_sub(1, Ordering::Relaxed);
+        if let Some(hedge) = &*self.parts.hedge.load() {
+            hedge.pay_back();
+        }
     }
 
     /// One of two tries has ended. `None` when it failed and the other one still has its time.

@@ -72,6 +72,11 @@ impl Hedge {
         self.budget.spend(false, now)
     }
 
+    /// What was paid for did not happen.
+    pub(super) fn pay_back(&self) {
+        self.budget.refund();
+    }
+
     #[cold]
     fn work_out(&self, seen: u64) {
         let held = usize::try_from(seen).unwrap_or(KEPT).min(KEPT);

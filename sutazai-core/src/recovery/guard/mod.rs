@@ -172,17 +172,17 @@ impl Guard {
         inner.parts.check_time()?;
         let (pass, deadline) = match inner.parts.enter()? {
             Some(pass) => {
-                let deadline = inner.parts.deadline(pass.entry.began);
+                let deadline = inner.parts.deadline(&pass.entry);
                 (pass, deadline)
             }
             None => {
-                let deadline = inner.parts.deadline(inner.parts.clock.now());
+                let deadline = inner.parts.deadline_from(inner.parts.clock.now());
                 (inner.wait_for_place(deadline)?, deadline)
             }
         };
         let attempt = Attempt {
             number: 1,
-            deadline: inner.parts.attempt_deadline(pass.entry.began, deadline),
+            deadline: inner.parts.attempt_deadline(&pass.entry, deadline),
             hedged: false,
         };
         match deadline::within(attempt.deadline, || call(attempt)) {
@@ -237,6 +237,10 @@ impl Guard {
         of_part(&policy.budget, &share.budget).map_or(Ok(()), |p| parts.budget.set_policy(p))?;
         of_part(&policy.bulkhead, &share.bulkhead)
             .map_or(Ok(()), |p| parts.bulkhead.set_policy(p))?;
+        if had.has_bulkhead() && !policy.has_bulkhead() {
+            // Those that wait for a place in it need none any more.
+            parts.bulkhead.open();
+        }
         of_part(&policy.rate, &share.rate).map_or(Ok(()), |p| parts.rate.set_policy(p))?;
         self.0.shared.changed(&policy);
         parts.publish(policy);
@@ -246,6 +250,11 @@ impl Guard {
     /// Its breaker, if it has one: to ask, to force, or to hear of its changes.
     pub fn breaker(&self) -> Option<Arc<Breaker>> {
         self.part(Flags::BREAKER, |parts| Arc::clone(&parts.breaker))
+    }
+
+    /// Hears of the changes of its breaker from here on, whether it has one at present or not.
+    pub(crate) fn on_breaker_change(&self, told: crate::recovery::OnChange) {
+        self.0.parts.breaker.on_change(told);
     }
 
     /// What its retries are paid from, if it retries.
@@ -363,7 +372,7 @@ impl Inner {
             pass = entered;
             let attempt = Attempt {
                 number: tries.made,
-                deadline: self.parts.attempt_deadline(pass.entry.began, deadline),
+                deadline: self.parts.attempt_deadline(&pass.entry, deadline),
                 hedged: false,
             };
             match deadline::within(attempt.deadline, || call(attempt)) {

@@ -119,16 +119,28 @@ impl Parts {
         Flags(self.flags.load(Ordering::Acquire))
     }
 
-    /// When a call that begins now is given up: by its own bound, or its caller's.
-    #[inline]
-    pub(super) fn deadline(&self, began: Moment) -> Moment {
-        sooner(deadline::current(), began, &self.timeout)
+    /// When a call that waits for its place from now on is given up: by its own bound, or its caller's.
+    #[cold]
+    pub(super) fn deadline_from(&self, now: Moment) -> Moment {
+        sooner(deadline::current(), now, &self.timeout)
     }
 
-    /// When a try that begins now, of a call with this deadline, is given up.
+    /// When a call that came in like this is given up. A bound that came since is for later calls.
     #[inline]
-    pub(super) fn attempt_deadline(&self, began: Moment, call: Moment) -> Moment {
-        sooner(call, began, &self.attempt_timeout)
+    pub(super) fn deadline(&self, entry: &Entry) -> Moment {
+        match entry.flags.has(Flags::DEADLINE) {
+            true => sooner(deadline::current(), entry.began, &self.timeout),
+            false => deadline::current(),
+        }
+    }
+
+    /// When a try that came in like this, of a call with this deadline, is given up.
+    #[inline]
+    pub(super) fn attempt_deadline(&self, entry: &Entry, call: Moment) -> Moment {
+        match entry.flags.has(Flags::DEADLINE) {
+            true => sooner(call, entry.began, &self.attempt_timeout),
+            false => call,
+        }
     }
 
     /// Whether the caller has any time left, by the cheap clock.
@@ -281,6 +293,19 @@ impl Parts {
         }
     }
 
+    /// Another try was quicker: nothing was learnt of the target, unless it was slow by then.
+    #[cold]
+    pub(super) fn outpaced(&self, entry: Entry) {
+        if !entry.flags.has(Flags::TIMED) || !entry.flags.has(Flags::BREAKER) {
+            return self.ignored(entry);
+        }
+        let now = self.clock.now();
+        let took = now.since(entry.began);
+        let outcome = if self.breaker.is_slow(took) { Outcome::Success } else { Outcome::Ignored };
+        self.leave(entry);
+        self.breaker.settle(entry.gate, outcome, Some(took), now);
+    }
+
     /// Nothing was learnt of the target.
     #[cold]
     pub(super) fn ignored(&self, entry: Entry) {
@@ -326,6 +351,12 @@ impl Pass<'_> {
     #[cold]
     pub(super) fn ignored(self) {
         self.parts.ignored(self.entry);
+        std::mem::forget(self);
+    }
+
+    #[cold]
+    pub(super) fn outpaced(self) {
+        self.parts.outpaced(self.entry);
         std::mem::forget(self);
     }
 

@@ -2,6 +2,7 @@
 //! the kernel.
 
 use std::mem::replace;
+use std::time::Duration;
 
 use super::parts::{Entry, Flags, Pass};
 use super::tries::{GaveUp, Judgement, Next, Tries};
@@ -73,16 +74,17 @@ impl Guard {
     pub fn begin(&self) -> Result<Steps> {
         let parts = &self.0.parts;
         parts.check_time()?;
-        let (state, began) = match parts.enter()? {
+        let (state, deadline) = match parts.enter()? {
             Some(pass) => {
                 let entry = pass.keep();
-                (State::In(entry), entry.began)
+                (State::In(entry), parts.deadline(&entry))
             }
             None => {
-                (State::Waiting(parts.bulkhead.acquire(priority::current())), parts.clock.now())
+                let place = parts.bulkhead.acquire(priority::current());
+                (State::Waiting(place), parts.deadline_from(parts.clock.now()))
             }
         };
-        let tries = Tries::first(parts.deadline(began));
+        let tries = Tries::first(deadline);
         Steps { guard: self.clone(), state, second: None, tries }.checked()
     }
 }
@@ -130,15 +132,11 @@ impl Steps {
 
     /// The present try.
     pub fn attempt(&self) -> Attempt {
-        let began = match &self.state {
-            State::In(entry) => entry.began,
-            State::Waiting(_) | State::Out => Moment::ZERO,
+        let deadline = match &self.state {
+            State::In(entry) => self.guard.0.parts.attempt_deadline(entry, self.tries.deadline),
+            State::Waiting(_) | State::Out => self.tries.deadline,
         };
-        Attempt {
-            number: self.tries.made,
-            deadline: self.guard.0.parts.attempt_deadline(began, self.tries.deadline),
-            hedged: false,
-        }
+        Attempt { number: self.tries.made, deadline, hedged: false }
     }
 
     /// The try has succeeded, and with it the call. A second one beside it counts as nothing.
@@ -146,6 +144,14 @@ impl Steps {
     pub fn succeeded(mut self) {
         if let State::In(entry) = replace(&mut self.state, State::Out) {
             self.guard.0.parts.succeeded(entry);
+        }
+    }
+
+    /// Another try, which was not made through this guard, was quicker: a target that was slow by then is
+    /// counted as slow, and nothing else is learnt of it.
+    pub fn outpaced(mut self) {
+        if let State::In(entry) = replace(&mut self.state, State::Out) {
+            self.guard.0.parts.outpaced(entry);
         }
     }
 
@@ -165,10 +171,17 @@ impl Steps {
     /// When a second try is due beside the present one; `None` where the guard does not hedge, or there
     /// is one. Where it is due, [`hedge`](Self::hedge).
     pub fn hedge_at(&self) -> Option<Moment> {
+        match &self.state {
+            State::In(entry) => Some(entry.began + self.hedge_after()?),
+            State::Waiting(_) | State::Out => None,
+        }
+    }
+
+    /// How long the target has before a second try is due; `None` as in [`hedge_at`](Self::hedge_at).
+    pub fn hedge_after(&self) -> Option<Duration> {
         match (&self.state, &self.second) {
             (State::In(entry), None) if entry.flags.has(Flags::HEDGE) => {
-                let hedge = self.guard.0.parts.hedge.load();
-                Some(entry.began + hedge.as_ref()?.after())
+                self.guard.0.parts.hedge.load().as_ref().map(|hedge| hedge.after())
             }
             _ => None,
         }
@@ -186,6 +199,14 @@ impl Steps {
         self.second.is_some()
     }
 
+    /// The second try could not be made after all: it is not counted, and costs nothing.
+    pub fn unhedge(&mut self) {
+        if let Some(second) = self.second.take() {
+            self.guard.0.parts.ignored(second);
+            self.guard.0.unhedge();
+        }
+    }
+
     /// Whether two tries are under way.
     pub fn hedged(&self) -> bool {
         self.second.is_some()
@@ -193,8 +214,22 @@ impl Steps {
 
     /// This of two tries has succeeded, and with it the call.
     pub fn won(mut self, which: Which) {
-        if which == Which::Second {
-            self.put_first();
+        let parts = &self.guard.0.parts;
+        let loser = match which {
+            Which::First => self.second.take(),
+            Which::Second => match (replace(&mut self.state, State::Out), self.second.take()) {
+                (State::In(first), Some(second)) => {
+                    self.state = State::In(second);
+                    Some(first)
+                }
+                (state, _) => {
+                    self.state = state;
+                    None
+                }
+            },
+        };
+        if let Some(loser) = loser {
+            parts.outpaced(loser);
         }
         self.succeeded();
     }

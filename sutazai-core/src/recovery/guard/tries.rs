@@ -44,6 +44,8 @@ pub enum GaveUp {
     AskedToWaitTooLong,
     /// The guard itself no longer lets the call through.
     Rejected,
+    /// Its caller has partial results already, and would get them again.
+    Begun,
 }
 
 impl GaveUp {
@@ -58,6 +60,7 @@ impl GaveUp {
             Self::Deadline => "deadline",
             Self::AskedToWaitTooLong => "asked_to_wait_too_long",
             Self::Rejected => "rejected",
+            Self::Begun => "begun",
         }
     }
 }

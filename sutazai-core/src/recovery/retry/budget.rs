@@ -181,6 +181,13 @@ impl Budget {
         paid
     }
 
+    /// Gives back what a retry costs, of one that was not made after all.
+    pub(crate) fn refund(&self) {
+        self.granted.fetch_sub(1, Ordering::Relaxed);
+        let capacity = self.capacity.load(Ordering::Relaxed);
+        self.add(self.cost.load(Ordering::Relaxed), capacity);
+    }
+
     /// Its figures.
     pub fn status(&self) -> BudgetStatus {
         BudgetStatus {

@@ -416,3 +416,38 @@ fn a_call_in_steps_goes_the_same_way() {
     let status = guard.status();
     assert_eq!((status.bulkhead.unwrap().running, status.breaker.unwrap().consecutive), (0, 1));
 }
+
+#[test]
+fn a_bound_that_comes_later_is_for_later_calls() {
+    let (guard, time) = guard(r#"{"retry": {}}"#);
+    time.advance(ms(5_000));
+    let steps = guard.begin().unwrap();
+    guard
+        .set_policy(policy(r#"{"retry": {}, "timeout_ms": 10, "attempt_timeout_ms": 10}"#))
+        .unwrap();
+    assert_eq!(steps.attempt().deadline, Moment::FAR);
+    let later = guard.begin().unwrap();
+    assert_eq!(later.attempt().deadline, Moment::ZERO + ms(5_010));
+}
+
+#[test]
+fn what_wraps_a_failure_that_was_given_up_is_not_tried_again() {
+    let (guard, _) = guard(r#"{"retry": {"base_ms": 0, "max_ms": 0}}"#);
+    let mut tries = 0;
+    let error = guard
+        .run::<()>(|_| {
+            tries += 1;
+            let below = busy().with(GAVE_UP, "attempts");
+            Err(Error::new(Code::OVERLOADED, "outer").because(below))
+        })
+        .unwrap_err();
+    assert_eq!((tries, error.message()), (1, "outer"));
+}
+
+#[test]
+fn who_has_no_time_left_calls_nothing() {
+    let (guard, time) = guard(r#"{"retry": {}}"#);
+    time.advance(ms(5));
+    let error = deadline::within(Moment::ZERO + ms(5), || guard.run(|_| Ok(()))).unwrap_err();
+    assert_eq!(error.code(), Code::DEADLINE_EXCEEDED);
+}
