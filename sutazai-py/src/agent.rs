@@ -87,7 +87,8 @@ impl PythonAgent {
             let raised = |raised: PyErr| self.failure(py, &raised);
             let input = convert::to_python(py, task.input()).map_err(raised)?;
             let args = PyTuple::new(py, [input]).map_err(raised)?;
-            outcome_of(&exit::call(&function, &args).map_err(raised)?)
+            let called = work::inside(py, task, || exit::call(&function, &args));
+            outcome_of(&called.map_err(raised)?)
         });
         answer.unwrap_or_else(|| Err(Error::from(&EXITING)))
     }
@@ -97,8 +98,9 @@ impl PythonAgent {
         let handed = exit::attach(|py| {
             let function = self.function(py)?;
             let raised = |raised: PyErr| self.failure(py, &raised);
-            let args = self.args(py, task, &answerer).map_err(raised)?;
-            let value = exit::call(&function, &args).map_err(raised)?;
+            let args = self.args(py, task.clone(), &answerer).map_err(raised)?;
+            let called = work::inside(py, &task, || exit::call(&function, &args));
+            let value = called.map_err(raised)?;
             match self.form {
                 // It answers when it likes. What it holds of the reply decides.
                 Form::Reply => Ok(None),

@@ -5,10 +5,12 @@
 //! made into an error of the core's.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use sutazai_core::base::deadline;
 use sutazai_core::base::reading::from_json;
@@ -21,7 +23,7 @@ use sutazai_core::{Class, Code, Error};
 
 use crate::fork::Owned;
 use crate::kernel::Kernel;
-use crate::steps::{Steps, Timer, placed, send, which};
+use crate::steps::{Steps, Timer, placed, which};
 use crate::{error, wait, work};
 
 /// Parts that guards share by name: those of a kernel, or of a program.
@@ -153,20 +155,17 @@ impl Guard {
     fn begin(&self, py: Python<'_>) -> PyResult<Steps> {
         let guard = &self.inner.here(py)?.guard;
         let begun = work::present(py, || guard.begin())?;
-        let steps = begun.map_err(|error| error::raise(py, &error))?;
-        Ok(Steps::new(steps))
+        let steps = begun.map_err(|error| rejected(py, guard, error))?;
+        Ok(Steps::new(steps, count()))
     }
 
-    /// Runs a coroutine up to where it first waits, with the deadline of the try in `steps` in force: True
-    /// and its answer when it has one, else False and what it waits for.
-    fn first<'py>(
-        &self,
-        py: Python<'py>,
-        steps: &Steps,
-        coroutine: &Bound<'py, PyAny>,
-    ) -> PyResult<(bool, Bound<'py, PyAny>)> {
+    /// Puts the deadline of the try in `steps` into the present context, until `_uncarry`; None where there
+    /// is none to put.
+    fn carry<'py>(&self, py: Python<'py>, steps: &Steps) -> PyResult<Option<Bound<'py, PyAny>>> {
         let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
-        work::present(py, || deadline::within(deadline, || send(coroutine)))?
+        (deadline != Moment::FAR)
+            .then(|| work::carry(py, Some(deadline.as_nanos()), None))
+            .transpose()
     }
 
     /// Whether it makes second tries beside slow ones.
@@ -189,12 +188,6 @@ impl Guard {
         Ok(due.map(|due| due.since(inner.now()).as_secs_f64()))
     }
 
-    /// When the present try in `steps` is given up, for `_carry`; None for never.
-    fn until(&self, py: Python<'_>, steps: &Steps) -> PyResult<Option<u64>> {
-        let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
-        Ok((deadline != Moment::FAR).then(|| deadline.as_nanos()))
-    }
-
     /// Under a kernel's virtual time: calls `callback` after so many seconds of it, on whichever thread
     /// moves it. None where time is real.
     fn after(&self, py: Python<'_>, seconds: f64, callback: Py<PyAny>) -> PyResult<Option<Timer>> {
@@ -214,7 +207,8 @@ impl Guard {
         steps: &Steps,
         exception: &Bound<'_, PyAny>,
     ) -> PyResult<Option<f64>> {
-        let next = steps.with(py, |steps| self.failed(py, steps, exception))?;
+        let since = steps.since();
+        let next = steps.with(py, |steps| self.failed(py, steps, exception, since))?;
         Ok(next?.map(|pause| pause.as_secs_f64()))
     }
 
@@ -281,7 +275,9 @@ impl Guard {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let mut steps = inner.guard.begin().map_err(|error| error::raise(py, &error))?;
+        let since = count();
+        let begun = inner.guard.begin();
+        let mut steps = begun.map_err(|error| rejected(py, &inner.guard, error))?;
         loop {
             if steps.waiting().is_some() {
                 inner.wait_for_place(py, &mut steps)?;
@@ -289,12 +285,15 @@ impl Guard {
             let deadline = steps.attempt().deadline;
             let raised = match deadline::within(deadline, || function.call(args, kwargs)) {
                 Ok(answer) => {
+                    if is_coroutine(py, &answer)? {
+                        return Err(unawaited(&answer));
+                    }
                     steps.succeeded();
                     return Ok(answer);
                 }
                 Err(raised) => raised,
             };
-            match self.failed(py, &mut steps, raised.value(py).as_any())? {
+            match self.failed(py, &mut steps, raised.value(py).as_any(), since)? {
                 Some(pause) => inner.pause(py, pause)?,
                 None => return Err(raised),
             }
@@ -311,20 +310,31 @@ impl Guard {
         py: Python<'_>,
         steps: &mut core::Steps,
         exception: &Bound<'_, PyAny>,
+        since: u64,
     ) -> PyResult<Option<Duration>> {
-        let failure = self.judge(py, exception)?;
+        static GAVE_UP_ON: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let mut failure = self.judge(py, exception)?;
+        let below = GAVE_UP_ON.import(py, "sutazai._errors", "_gave_up")?;
+        if let Some(why) = below.call1((exception, since))?.extract::<Option<String>>()? {
+            failure = failure.with(core::GAVE_UP, why);
+        }
         match steps.failed(&failure) {
             Next::Retry(pause) => Ok(Some(pause)),
             Next::GiveUp(why) => {
                 if !matches!(why, GaveUp::NoRetry | GaveUp::NotTransient) {
                     // A guard further out does not try again: layers that each retry would multiply. An
                     // exception that takes no attributes is tried again there.
-                    let _ = exception.setattr(GAVE_UP, why.name());
+                    let _ = exception.setattr(GAVE_UP, (why.name(), count()));
                 }
                 let tries = steps.attempt().number;
-                if tries > 1 {
-                    let note = format!("sutazai: given up after {tries} tries ({})", why.name());
-                    exception.call_method1("add_note", (note,))?;
+                let says =
+                    matches!(why, GaveUp::Budget | GaveUp::Deadline | GaveUp::AskedToWaitTooLong);
+                if tries > 1 || says {
+                    let tries =
+                        if tries == 1 { "1 try".to_owned() } else { format!("{tries} tries") };
+                    let note = format!("sutazai: given up after {tries} ({})", why.name());
+                    // An exception that takes no notes is raised without.
+                    let _ = exception.call_method1("add_note", (note,));
                 }
                 Ok(None)
             }
@@ -344,8 +354,35 @@ impl Guard {
     }
 }
 
-/// What `_errors._to_native` looks for.
+/// What `_errors._gave_up` looks for: why, and when in the count.
 const GAVE_UP: &str = "__sutazai_gave_up__";
+
+/// Counts calls and what was given up, one after the other.
+fn count() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    COUNT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What the guard rejected, and which guard it was.
+#[cold]
+fn rejected(py: Python<'_>, guard: &core::Guard, error: Error) -> PyErr {
+    error::raise(py, &error.operation("recovery.guard").with("guard", guard.name()))
+}
+
+fn is_coroutine(py: Python<'_>, answer: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(answer.get_type().is(COROUTINE.import(py, "types", "CoroutineType")?))
+}
+
+/// Nothing of a coroutine that was only made is guarded.
+#[cold]
+fn unawaited(answer: &Bound<'_, PyAny>) -> PyErr {
+    let _ = answer.call_method0("close");
+    PyTypeError::new_err(
+        "the guarded function gave a coroutine, of which nothing is guarded: await \
+         guard.arun(function, …), or guard the coroutine function itself",
+    )
+}
 
 fn read(py: Python<'_>, policy: &str) -> PyResult<GuardPolicy> {
     from_json("recovery.guard", "policy", policy).map_err(|error| error::raise(py, &error))

@@ -59,7 +59,7 @@ mod _sutazai {
     #[pymodule_export]
     use crate::reply::{Context, Reply};
     #[pymodule_export]
-    use crate::steps::{Steps, Timer};
+    use crate::steps::{Held, Steps, Timer};
     #[pymodule_export]
     use crate::task::Task;
     #[pymodule_export]

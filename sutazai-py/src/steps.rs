@@ -22,11 +22,17 @@ use crate::{error, exit, work};
 pub(crate) struct Steps {
     inner: Mutex<Option<Owned<core::Steps>>>,
     place: Mutex<Option<Owned<Waiting>>>,
+    /// When in the count of guards it began.
+    since: u64,
 }
 
 impl Steps {
-    pub(crate) fn new(steps: core::Steps) -> Self {
-        Self { inner: Mutex::new(Some(Owned::new(steps))), place: Mutex::default() }
+    pub(crate) fn new(steps: core::Steps, since: u64) -> Self {
+        Self { inner: Mutex::new(Some(Owned::new(steps))), place: Mutex::default(), since }
+    }
+
+    pub(crate) fn since(&self) -> u64 {
+        self.since
     }
 
     pub(crate) fn with<T>(
@@ -61,6 +67,20 @@ impl Steps {
                 0
             }
         })
+    }
+
+    /// The place in the bulkhead that this of two tries has, or None; whoever takes it gives it back when
+    /// the try has ended, which may be after the call.
+    fn take_place(&self, py: Python<'_>, second: bool) -> PyResult<Option<Held>> {
+        let place = self.with(py, |steps| steps.take_place(which(second)))?;
+        Ok(place.map(|place| Held(Mutex::new(Some(Owned::new(place))))))
+    }
+
+    /// Runs a coroutine up to where it first waits: True and its answer when it has one, else False and
+    /// what it waits for.
+    #[staticmethod]
+    fn first<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<(bool, Bound<'py, PyAny>)> {
+        send(coroutine)
     }
 
     /// Lets a second try in beside the present one, if it can be paid for and there is room.
@@ -129,6 +149,19 @@ impl Steps {
     }
 }
 
+/// A place in a bulkhead.
+#[pyclass(frozen, module = "sutazai._sutazai", name = "_Place")]
+pub(crate) struct Held(Mutex<Option<Owned<core::Place>>>);
+
+#[pymethods]
+impl Held {
+    /// Gives it back.
+    fn leave(&self) {
+        let place = self.0.lock().take();
+        drop(place);
+    }
+}
+
 /// A place that is waited for; dropped, it is waited for no longer.
 struct Waiting {
     place: Arc<Mutex<Option<sutazai_core::Result<core::Place>>>>,
@@ -143,7 +176,7 @@ impl Drop for Waiting {
     }
 }
 /// Goes on with a coroutine: whether it has ended, and its answer or what it waits for.
-pub(crate) fn send<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<(bool, Bound<'py, PyAny>)> {
+fn send<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<(bool, Bound<'py, PyAny>)> {
     let py = coroutine.py();
     let mut value = std::ptr::null_mut();
     // SAFETY: live objects, an attached thread, and a place for what comes back: a new reference.

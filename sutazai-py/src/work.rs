@@ -38,11 +38,6 @@ pub(crate) fn present<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
 fn carried<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
     let held: Option<(u64, u8)> = variable(py)?.call_method0("get")?.extract()?;
     let Some((until, urgency)) = held else { return Ok(f()) };
-    // What an agent was called with on this very thread is closer than what its caller's context says.
-    let urgency = match priority::current() {
-        priority::NORMAL => urgency,
-        closer => closer,
-    };
     Ok(priority::within(urgency, || deadline::within(Moment::from_nanos(until), f)))
 }
 
@@ -68,6 +63,23 @@ pub(crate) fn of(task: &Task) -> Option<(u64, u8)> {
     let plain = task.deadline() == Moment::FAR && task.given_priority() == priority::NORMAL;
     let says = !plain || USED.load(Ordering::Relaxed);
     says.then(|| (task.deadline().as_nanos(), task.given_priority()))
+}
+
+/// Calls an agent's function with its task's deadline and priority in the present context, where anybody
+/// looks there: it may run on the thread of its caller, whose context says something else.
+pub(crate) fn inside<R>(
+    py: Python<'_>,
+    task: &Task,
+    f: impl FnOnce() -> PyResult<R>,
+) -> PyResult<R> {
+    if !USED.load(Ordering::Relaxed) {
+        return f();
+    }
+    let work = (task.deadline().as_nanos(), task.given_priority());
+    let token = variable(py)?.call_method1("set", (work,))?;
+    let answer = f();
+    uncarry(&token)?;
+    answer
 }
 
 /// Puts a task's deadline and priority into the context that its coroutine runs in, in the place of

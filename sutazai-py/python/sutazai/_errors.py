@@ -480,14 +480,36 @@ def _from_native(
     return error
 
 
+def _gave_up(error: BaseException, since: int) -> str | None:
+    """Why a guard has given up on an exception, or on one that led to it or is a part of it: later than
+    `since`, in the count that guards keep of their calls and of this. An exception may be raised again."""
+    left, seen = [error], set[int]()
+    while left and len(seen) < 100:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        mark = getattr(one, "__sutazai_gave_up__", None)
+        if isinstance(mark, tuple) and mark[1] > since:
+            return str(mark[0])
+        if one.__cause__ is not None:
+            left.append(one.__cause__)
+        elif one.__context__ is not None:
+            left.append(one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            left.extend(one.exceptions)
+    return None
+
+
 def _to_native(
     error: BaseException,
     who: str,
 ) -> tuple[int, str | None, str, str | None, list[tuple[str, str]], str | None]:
     """What an agent, a worker or the like raised, for the core: code, class, message, operation,
     context, advice."""
-    gave_up = getattr(error, "__sutazai_gave_up__", None)
-    given_up = [("gave_up", gave_up)] if isinstance(gave_up, str) else []
+    # A guard looks itself, and knows since when it counts.
+    gave_up = None if who == "guarded function" else _gave_up(error, 0)
+    given_up = [("gave_up", gave_up)] if gave_up is not None else []
     if isinstance(error, SutazaiError):
         context = [pair for pair in error.context.items() if pair[0] != "gave_up" or not given_up]
         return (

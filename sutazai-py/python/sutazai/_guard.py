@@ -153,6 +153,10 @@ _PROGRAM = _sutazai._SharedParts()
 
 
 def _part(name: str, given: Any) -> dict[str, Any] | None:
+    if given is False and name == "budget":
+        raise ValueError(
+            "retries are always paid from a budget: leave it out, or give it a larger capacity"
+        )
     if given is None or given is False:
         return None
     if given is True:
@@ -247,44 +251,39 @@ class Guard:
     async def arun(
         self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Awaits what `function` gives, as often as it takes."""
-        return await _arun(self._native, function, args, kwargs)
+        """Awaits what `function` gives, as often as it takes.
+
+        Each try of a guard that hedges runs in a task of its own, whose context is a copy."""
+        return await _awaited(self._native, function)(*args, **kwargs)
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Guards `function`, a coroutine function or a plain one."""
-        if inspect.iscoroutinefunction(function):
-            return cast(Callable[P, R], self._guard_async(function))
+        if not callable(function):
+            kind = type(function).__name__
+            more = ": put the guard below it" if kind in ("classmethod", "staticmethod") else ""
+            raise TypeError(f"a guard goes around a function, not a {kind}{more}")
         for kind, is_kind in _NOT_GUARDED.items():
-            if is_kind(function):
+            if is_kind(inspect.unwrap(function)):
                 raise TypeError(
                     f"a guard goes around a function or a coroutine function, not {kind}, whose work comes "
                     "after its call: guard its methods, or what uses it"
                 )
-        if self._native.hedged:
-            raise TypeError(
-                "a call that blocks is not hedged: leave `hedge` out, or guard a coroutine function"
-            )
-        run = self._native.run
+        guarded: Any
+        if _is_coroutine(function):
+            guarded = _awaited(self._native, cast(Callable[..., Awaitable[Any]], function))
+        else:
+            if self._native.hedged:
+                raise TypeError(
+                    "a call that blocks is not hedged: leave `hedge` out, or guard a coroutine function"
+                )
+            run = self._native.run
 
-        @functools.wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            return cast(R, run(function, *args, **kwargs))
+            def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+                return cast(R, run(function, *args, **kwargs))
 
-        guarded.guard = self  # type: ignore[attr-defined]
-        return guarded
-
-    def _guard_async(
-        self, function: Callable[P, Coroutine[Any, Any, R]]
-    ) -> Callable[P, Coroutine[Any, Any, R]]:
-        native = self._native
-
-        @functools.wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
-            return _arun(native, function, args, kwargs)
-
-        guarded.guard = self  # type: ignore[attr-defined]
-        # A plain function that gives a coroutine costs half of a coroutine function around another.
-        return cast(Callable[P, Coroutine[Any, Any, R]], _MARK(guarded)) if _MARK else guarded
+        guarded = functools.wraps(function)(guarded)
+        guarded.guard = self
+        return cast(Callable[P, R], guarded)
 
     def status(self) -> dict[str, Any]:
         """The figures: retries, hedges, and those of the parts that are on."""
@@ -314,8 +313,11 @@ _NOT_GUARDED: dict[str, Callable[[Any], bool]] = {
     "an async generator function": inspect.isasyncgenfunction,
 }
 
-#: `inspect.markcoroutinefunction` came with Python 3.12.
-_MARK: Callable[[Any], Any] | None = getattr(inspect, "markcoroutinefunction", None)
+
+def _is_coroutine(function: Any) -> bool:
+    """Whether calling it gives a coroutine: a coroutine function, a partial one, or an object with one."""
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -325,7 +327,7 @@ def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]],
     Each function gets a guard of its own, as its attribute `guard`. For one guard around several
     functions make a `Guard` and use it as the decorator.
     """
-    if callable(name):
+    if callable(name) or not options:
         raise TypeError("say what to guard with: @sutazai.guard(retry=True, breaker=True, timeout=5)")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -339,46 +341,54 @@ def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]],
 _WAITS, _HEDGED = 1, 2
 
 
-async def _arun(
-    native: _sutazai._Guard,
-    function: Callable[..., Awaitable[R]],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> R:
-    steps = native.begin()
-    try:
-        while True:
-            way = steps.way
-            if way == _WAITS:
-                await _place(native, steps)
+def _awaited(
+    native: _sutazai._Guard, function: Callable[..., Awaitable[R]]
+) -> Callable[..., Coroutine[Any, Any, R]]:
+    """The guarded form of a coroutine function. Most answers are there at once, and need no timer and no
+    task."""
+    begin, carry, raised, first = native.begin, native.carry, native.raised, _sutazai._GuardSteps.first
+
+    async def guarded(*args: Any, **kwargs: Any) -> R:
+        steps = begin()
+        try:
+            while True:
                 way = steps.way
-            try:
-                if way == _HEDGED:
-                    answer = await _hedged(native, steps, function, args, kwargs)
-                else:
-                    awaitable = function(*args, **kwargs)
-                    if type(awaitable) is types.CoroutineType:
-                        # Most answers that are there at once need no timer and no task.
-                        done, answer = native.first(steps, awaitable)
-                        if not done:
-                            answer = await _rest(native, steps, _resume(awaitable, answer))
+                if way == _WAITS:
+                    await _place(native, steps)
+                    way = steps.way
+                # In force for all of the try: what it begins has no more time, at whichever await.
+                token = carry(steps)
+                try:
+                    if way == _HEDGED:
+                        answer = await _hedged(native, steps, function, args, kwargs)
                     else:
-                        answer = await _rest(native, steps, awaitable)
-            except BaseException as error:
-                pause = native.raised(steps, error)
-                if pause is None:
-                    raise
-                failed = error
-            else:
-                steps.succeeded()
-                return answer
-            await _sleep(native, pause)
-            if not steps.again():
-                raise failed
-    except BaseException:
-        # Not `finally`: what has succeeded is closed already.
-        steps.close()
-        raise
+                        awaitable = function(*args, **kwargs)
+                        if type(awaitable) is types.CoroutineType:
+                            done, answer = first(awaitable)
+                            if not done:
+                                answer = await _rest(native, steps, _resume(awaitable, answer))
+                        else:
+                            answer = await _rest(native, steps, awaitable)
+                except BaseException as error:
+                    pause = raised(steps, error)
+                    if pause is None:
+                        raise
+                    failed = error
+                else:
+                    steps.succeeded()
+                    return answer
+                finally:
+                    if token is not None:
+                        _sutazai._uncarry(token)
+                await _sleep(native, pause)
+                if not steps.again():
+                    raise failed
+        except BaseException:
+            # Not `finally`: what has succeeded is closed already.
+            steps.close()
+            raise
+
+    return guarded
 
 
 class _Alarm:
@@ -465,7 +475,7 @@ async def _place(native: _sutazai._Guard, steps: _sutazai._GuardSteps) -> None:
         try:
             loop.call_soon_threadsafe(_ring, there)
         except RuntimeError:
-            pass  # the loop is closed: nobody waits
+            steps.close()  # the loop is closed: nobody waits, and the place is for another
 
     left = native.left(steps)
     steps.on_place(told)
@@ -477,16 +487,12 @@ async def _place(native: _sutazai._Guard, steps: _sutazai._GuardSteps) -> None:
 async def _rest(
     native: _sutazai._Guard, steps: _sutazai._GuardSteps, awaitable: Awaitable[R]
 ) -> R:
-    """Awaits something until the deadline, which is in force for what it awaits in turn."""
-    until = native.until(steps)
-    if until is None:
+    """Awaits something until the deadline."""
+    left = native.left(steps)
+    if left is None:
         return await awaitable
-    token = _sutazai._carry(until, None)
-    try:
-        async with _no_longer(native, native.left(steps), _LATE):
-            return await awaitable
-    finally:
-        _sutazai._uncarry(token)
+    async with _no_longer(native, left, _LATE):
+        return await awaitable
 
 
 async def _hedged(
@@ -499,13 +505,20 @@ async def _hedged(
     """Makes a try and, when it takes longer than most and the budget pays, a second one beside it. The
     first answer counts, and the other try is cancelled; one that fails leaves the other its time."""
     loop = asyncio.get_running_loop()
-    until, left, due = native.until(steps), native.left(steps), native.hedge_in(steps)
+    left, due = native.left(steps), native.hedge_in(steps)
 
     async def one() -> R:
-        _sutazai._carry(until, None)  # into the context of its own task
         return await function(*args, **kwargs)
 
-    tries = [loop.create_task(one())]
+    def begin(second: bool) -> asyncio.Task[R]:
+        task = loop.create_task(one())
+        # A try that is cancelled may work on: it has its place until it has ended.
+        place = steps.take_place(second)
+        if place is not None:
+            task.add_done_callback(lambda _: place.leave())
+        return task
+
+    tries = [begin(False)]
     late = None if left is None else _Alarm(native, left)
     hedge = None if due is None else _Alarm(native, due)
     try:
@@ -525,26 +538,33 @@ async def _hedged(
                 native.lost(steps, tries.index(this) == 1, error)
                 tries.remove(this)
             if late is not None and late.future.done():
+                # As with one try, the call ends when what it has cancelled has.
+                await _end(tries)
                 raise DeadlineExceeded(_LATE)
             if hedge is not None and hedge.future.done():
                 hedge = None
                 if len(tries) == 1 and steps.hedge():
-                    tries.append(loop.create_task(one()))
+                    tries.append(begin(True))
     except asyncio.CancelledError:
-        # Whoever cancels this waits until all of it has ended.
-        for this in tries:
-            this.cancel()
-        await asyncio.gather(*tries, return_exceptions=True)
+        await _end(tries)
         raise
     finally:
         for alarm in (late, hedge):
             if alarm is not None:
                 alarm.cancel()
         for this in tries:
-            if not this.done():
+            if this.done():
+                _gone(this)
+            else:
                 this.cancel()
                 _leaving.add(this)
                 this.add_done_callback(_gone)
+
+
+async def _end(tries: list[asyncio.Task[R]]) -> None:
+    for this in tries:
+        this.cancel()
+    await asyncio.gather(*tries, return_exceptions=True)
 
 
 #: Tries that were cancelled because another one was quicker; asyncio holds its tasks weakly.

@@ -96,6 +96,10 @@ fn it_is_taken_once_whoever_asks() {
     });
     failsafe.wait(LONG);
     assert_eq!((first, begins.try_iter().count()), (1, 1));
+    // Who waits may be told before who listens.
+    while told.lock().len() < 2 {
+        std::thread::yield_now();
+    }
     assert_eq!(*told.lock(), [SafeState::Taking, SafeState::Safe]);
     let late =
         Stage { name: "late", within: LONG, began: unbounded().0, work: Box::new(|| Ok(())) };
