@@ -16,8 +16,9 @@ impl SupervisorSpec {
     /// # Errors
     /// [`Code::INVALID`] for every mistake ([`Error::problems`]), each with the path of the `child` and
     /// that of the `field` that is wrong: an identifier that is empty, too long, has `>` or control
-    /// characters in it or stands there twice; a period or a start timeout of 0; `significant` with `permanent` or without an automatic
-    /// shutdown; both `does` and `supervisor`; a backoff out of range; more than 32 levels.
+    /// characters in it or stands there twice; a period or a start timeout of 0; `significant` with
+    /// `permanent` or without an automatic shutdown; both `does` and `supervisor`; a backoff out of range;
+    /// more than 32 levels.
     pub fn check(&self) -> Result<()> {
         let mut problems = Vec::new();
         supervisor(self, &Place::default(), 1, &mut problems);
