@@ -1718,11 +1718,17 @@ struct sutazai_error *sutazai_saga_give(struct sutazai_saga_answer *answer,
  * - `share`: names of a `budget`, `breaker`, `bulkhead`, `rate` that it shares with other guards of the
  *   same kernel
  *
- * A part that is given as `{}` has its defaults. `kernel` may be NULL: then the time is the system's,
- * and nothing is shared. The guard may outlive the kernel.
+ * What ends in `_ms` is milliseconds, `failure_rate` and `slow_rate` are shares from 0 to 1, a budget counts
+ * tokens, and `attempts` are tries in all, the first one included. A part that is not given is off, one that is given as `{}` has its
+ * defaults. `kernel.schema` with `{"operation": "recovery.guard_set"}` describes each field with its unit,
+ * its bounds and its default. `hedge`, which stands there too, is refused here: C's calls are not hedged.
+ *
+ * `kernel` may be NULL: then the time is the system's, and nothing is shared. The guard may outlive the
+ * kernel.
  *
  * Errors:
- * `SUTAZAI_BASE_INVALID` for a policy that is not one, naming the field.
+ * `SUTAZAI_BASE_INVALID` for a policy that is not one, naming the field; `SUTAZAI_BASE_UNSUPPORTED` for
+ * `hedge`.
  *
  * Pointers:
  * `kernel` is NULL or live; `name` and `policy` are good for reading; `out` is NULL or good for
@@ -1766,7 +1772,8 @@ struct sutazai_error *sutazai_guard_status(const struct sutazai_guard *guard,
  * Puts another policy in force, for the calls that come from now on. Parts that stay keep their state.
  *
  * Errors:
- * `SUTAZAI_BASE_INVALID` for a policy that is not one; the old one stays.
+ * `SUTAZAI_BASE_INVALID` for a policy that is not one, `SUTAZAI_BASE_UNSUPPORTED` for `hedge`; the old one
+ * stays.
  *
  * Pointers:
  * `guard` is NULL or live; `policy` is good for reading.
@@ -1797,8 +1804,8 @@ void sutazai_guard_free(struct sutazai_guard *guard);
 
 /**
  * Calls `function` on this thread. What it calls in turn has no more than `timeout_ms` milliseconds
- * (`SUTAZAI_FOREVER` for no bound of its own) and is as urgent as `priority` says: 1 to 255, 0 for as
- * urgent as what is around it.
+ * (0 for no time at all, `SUTAZAI_FOREVER` for no bound of its own) and is as urgent as `priority` says:
+ * 1 to 255, 0 for as urgent as what is around it.
  *
  * Guards and kernels keep to it: a guard tries nothing again after the deadline, a kernel's call is given
  * up then, and where calls wait for a place, the more urgent go first. Within another one there is no more
@@ -1904,6 +1911,10 @@ struct sutazai_error *sutazai_state_give(struct sutazai_state *state,
  * (`does`), and for `handle` optionally `mailbox` (`capacity`, `overflow`, `kills`, `poison_capacity`).
  * The operation `recovery.tree_add` adds a tree, `recovery.mailbox_push` gives a child a message. The
  * table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * A callback cannot be interrupted. Of one whose child is killed, by `"shutdown": "brutal_kill"` or
+ * because its time is up, nothing counts any more, but it runs on beside the child's next life until it
+ * returns: it must be ready to run twice at once.
  *
  * Errors:
  * `SUTAZAI_BASE_INVALID`, also for a table with both callbacks or none; `SUTAZAI_BASE_ALREADY_EXISTS`.

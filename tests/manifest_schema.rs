@@ -21,6 +21,20 @@ fn it_takes_the_example() {
     assert_eq!(mistakes(&manifest), [] as [String; 0]);
 }
 
+/// What is commented out needs workers of the program's, and is as right as the rest.
+#[test]
+fn it_takes_the_examples_tree() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sutazai.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once("\n# [recovery.tree.main]").unwrap();
+    let (tree, _) = rest.split_once("\n\n").unwrap();
+    let tree = format!("[recovery.tree.main]{}", tree.replace("\n# ", "\n"));
+    let manifest = kernel::grammar().parse("tree.toml", &tree).unwrap();
+    assert!(manifest.recovery.is_some());
+    let manifest = serde_json::to_value(&manifest).unwrap();
+    assert_eq!(mistakes(&manifest), [] as [String; 0]);
+}
+
 #[test]
 fn it_refuses_what_the_kernel_refuses() {
     for wrong in [

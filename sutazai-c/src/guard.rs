@@ -63,11 +63,17 @@ pub struct sutazai_attempt {
 /// - `share`: names of a `budget`, `breaker`, `bulkhead`, `rate` that it shares with other guards of the
 ///   same kernel
 ///
-/// A part that is given as `{}` has its defaults. `kernel` may be NULL: then the time is the system's,
-/// and nothing is shared. The guard may outlive the kernel.
+/// What ends in `_ms` is milliseconds, `failure_rate` and `slow_rate` are shares from 0 to 1, a budget counts
+/// tokens, and `attempts` are tries in all, the first one included. A part that is not given is off, one that is given as `{}` has its
+/// defaults. `kernel.schema` with `{"operation": "recovery.guard_set"}` describes each field with its unit,
+/// its bounds and its default. `hedge`, which stands there too, is refused here: C's calls are not hedged.
+///
+/// `kernel` may be NULL: then the time is the system's, and nothing is shared. The guard may outlive the
+/// kernel.
 ///
 /// # Errors
-/// `SUTAZAI_BASE_INVALID` for a policy that is not one, naming the field.
+/// `SUTAZAI_BASE_INVALID` for a policy that is not one, naming the field; `SUTAZAI_BASE_UNSUPPORTED` for
+/// `hedge`.
 ///
 /// # Safety
 /// `kernel` is NULL or live; `name` and `policy` are good for reading; `out` is NULL or good for
@@ -158,7 +164,8 @@ pub unsafe extern "C" fn sutazai_guard_status(
 /// Puts another policy in force, for the calls that come from now on. Parts that stay keep their state.
 ///
 /// # Errors
-/// `SUTAZAI_BASE_INVALID` for a policy that is not one; the old one stays.
+/// `SUTAZAI_BASE_INVALID` for a policy that is not one, `SUTAZAI_BASE_UNSUPPORTED` for `hedge`; the old one
+/// stays.
 ///
 /// # Safety
 /// `guard` is NULL or live; `policy` is good for reading.

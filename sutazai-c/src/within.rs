@@ -11,8 +11,8 @@ use crate::error::sutazai_error;
 use crate::version::SUTAZAI_FOREVER;
 
 /// Calls `function` on this thread. What it calls in turn has no more than `timeout_ms` milliseconds
-/// (`SUTAZAI_FOREVER` for no bound of its own) and is as urgent as `priority` says: 1 to 255, 0 for as
-/// urgent as what is around it.
+/// (0 for no time at all, `SUTAZAI_FOREVER` for no bound of its own) and is as urgent as `priority` says:
+/// 1 to 255, 0 for as urgent as what is around it.
 ///
 /// Guards and kernels keep to it: a guard tries nothing again after the deadline, a kernel's call is given
 /// up then, and where calls wait for a place, the more urgent go first. Within another one there is no more

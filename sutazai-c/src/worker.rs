@@ -83,6 +83,10 @@ unsafe impl Table for sutazai_worker_table {
 /// The operation `recovery.tree_add` adds a tree, `recovery.mailbox_push` gives a child a message. The
 /// table's `user` belongs to the library as `sutazai_agent_add` says.
 ///
+/// A callback cannot be interrupted. Of one whose child is killed, by `"shutdown": "brutal_kill"` or
+/// because its time is up, nothing counts any more, but it runs on beside the child's next life until it
+/// returns: it must be ready to run twice at once.
+///
 /// # Errors
 /// `SUTAZAI_BASE_INVALID`, also for a table with both callbacks or none; `SUTAZAI_BASE_ALREADY_EXISTS`.
 ///

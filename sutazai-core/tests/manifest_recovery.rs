@@ -280,6 +280,18 @@ fn policies_are_checked_where_they_stand() {
 }
 
 #[test]
+fn mistakes_of_trees_have_their_place() {
+    let told = lines(
+        "[recovery.tree.main]\nperiod = \"0s\"\nchildren = [\n  { id = \"a\" },\n  { id = \"b\", start_timeout = \"0s\" },\n  \
+         { id = \"c\", supervisor = { children = [{ id = \"d\", significant = true }] } },\n]\n",
+    );
+    let at: Vec<_> = told.iter().map(|(line, _)| *line).collect();
+    assert_eq!(at, [2, 5, 6, 6], "{told:?}");
+    let (line, message, _) = one("[recovery.tree.main]\nchildren = [\n  { does = \"poll\" },\n]\n");
+    assert_eq!((line, message.as_str()), (3, "\"id\" is missing"));
+}
+
+#[test]
 fn a_manifest_that_was_read_without_the_sections_is_checked_by_the_kernel() {
     let text = "data_dir = \":memory:\"\n[recovery.guards.all]\nretri = {}\n";
     let manifest = Manifest::parse("sutazai.toml", text).unwrap();

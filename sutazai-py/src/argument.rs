@@ -19,6 +19,9 @@ const A_DURATION: &str = "a number of seconds or a datetime.timedelta";
 /// How long: a number of seconds, 0 or more, or a `datetime.timedelta`. `math.inf` is the longest
 /// duration, which ends never.
 pub(crate) fn duration(name: &str, given: Given<'_, '_>) -> PyResult<Duration> {
+    if given.cast::<PyBool>().is_ok() {
+        return Err(wrong_type(name, A_DURATION, given));
+    }
     if given.cast::<PyFloat>().is_ok() || given.cast::<PyDelta>().is_err() {
         // Whatever has a float in it: int, and what numpy and the like call numbers.
         let seconds = given.extract::<f64>().map_err(|_| wrong_type(name, A_DURATION, given))?;
@@ -64,9 +67,7 @@ pub(crate) fn some_duration(
 
 /// An `int` of 64 bits, `least` or more.
 pub(crate) fn number(name: &str, least: u64, given: Given<'_, '_>) -> PyResult<u64> {
-    let int = given.cast::<PyInt>().ok().filter(|_| given.cast::<PyBool>().is_err());
-    let Some(int) = int else { return Err(wrong_type(name, "an int", given)) };
-    match int.extract::<u64>() {
+    match int(name, given)?.extract::<u64>() {
         Ok(number) if number >= least => Ok(number),
         _ => Err(wrong_value(name, &format!("from {least} to 2**64 - 1"), given)),
     }
@@ -74,8 +75,10 @@ pub(crate) fn number(name: &str, least: u64, given: Given<'_, '_>) -> PyResult<u
 
 /// How urgent: 1 to 255.
 pub(crate) fn priority(name: &str, given: Given<'_, '_>) -> PyResult<u8> {
-    let number = number(name, 1, given)?;
-    u8::try_from(number).map_err(|_| wrong_value(name, "from 1 to 255", given))
+    match int(name, given)?.extract::<u8>() {
+        Ok(urgency) if urgency > 0 => Ok(urgency),
+        _ => Err(wrong_value(name, "from 1 to 255", given)),
+    }
 }
 
 /// How many, 1 or more.
@@ -133,6 +136,13 @@ pub(crate) fn choice<T: Copy>(
         let names: Vec<_> = choices.iter().map(|(choice, _)| format!("'{choice}'")).collect();
         wrong_value(name, &format!("one of {}", names.join(", ")), given)
     })
+}
+
+fn int<'a, 'py>(name: &str, given: Given<'a, 'py>) -> PyResult<&'a Bound<'py, PyInt>> {
+    match given.cast::<PyInt>() {
+        Ok(int) if given.cast::<PyBool>().is_err() => Ok(int),
+        _ => Err(wrong_type(name, "an int", given)),
+    }
 }
 
 fn wrong_type(name: &str, wanted: &str, given: Given<'_, '_>) -> PyErr {

@@ -3,9 +3,12 @@
 //! The classes are written in Python (`sutazai/_errors.py`); two functions there make an exception
 //! of an error's fields and take one apart.
 
+use pyo3::exceptions::PyBaseExceptionGroup;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
+use sutazai_core::base::time::Timestamp;
+use sutazai_core::recovery::Classifier;
 use sutazai_core::{Class, Code, Error};
 
 /// The exception for an error.
@@ -52,9 +55,13 @@ pub(crate) fn from_raised(py: Python<'_>, raised: &PyErr, who: &'static str) -> 
     from_exception(raised.clone_ref(py).into_value(py).bind(py), who)
 }
 
-/// As [`from_raised`], of an exception that nobody raised.
+/// As [`from_raised`], of an exception that nobody raised. A group is the worst exception in it.
 pub(crate) fn from_exception(exception: &Bound<'_, PyAny>, who: &'static str) -> Error {
-    take_apart(exception, who).unwrap_or_else(|_| {
+    let apart = match exception.cast::<PyBaseExceptionGroup>() {
+        Ok(group) => worst(group, who),
+        Err(_) => take_apart(exception, who, None),
+    };
+    apart.unwrap_or_else(|_| {
         let message = format!("the {who} raised something that cannot be shown");
         Error::new(Code::AGENT_FAILED, message)
     })
@@ -62,10 +69,34 @@ pub(crate) fn from_exception(exception: &Bound<'_, PyAny>, who: &'static str) ->
 
 type Fields = (u32, Option<String>, String, Option<String>, Vec<(String, String)>, Option<String>);
 
-fn take_apart(exception: &Bound<'_, PyAny>, who: &str) -> PyResult<Error> {
+/// The error of the worst exception in a group, by the built-in rules; the first of those.
+fn worst(group: &Bound<'_, PyBaseExceptionGroup>, who: &str) -> PyResult<Error> {
+    static LEAVES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let leaves = LEAVES.import(group.py(), "sutazai._facts", "leaves")?.call1((group,))?;
+    let (classifier, now) = (Classifier::new(), Timestamp::now());
+    let mut worst: Option<(Class, Bound<'_, PyAny>)> = None;
+    for leaf in leaves.try_iter()? {
+        let leaf = leaf?;
+        let class = classifier.classify_error(&take_apart(&leaf, who, None)?, now).class;
+        if worst.as_ref().is_none_or(|(worse, _)| class > *worse) {
+            worst = Some((class, leaf));
+        }
+    }
+    match worst {
+        Some((_, leaf)) => take_apart(&leaf, who, Some(group)),
+        None => take_apart(group, who, None),
+    }
+}
+
+fn take_apart(
+    exception: &Bound<'_, PyAny>,
+    who: &str,
+    group: Option<&Bound<'_, PyBaseExceptionGroup>>,
+) -> PyResult<Error> {
     static TAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = exception.py();
-    let fields = TAKE.import(py, "sutazai._errors", "_to_native")?.call1((exception, who))?;
+    let fields =
+        TAKE.import(py, "sutazai._errors", "_to_native")?.call1((exception, who, group))?;
     let (code, class, message, operation, context, advice): Fields = fields.extract()?;
     let code = Code::from_number(code).unwrap_or(Code::AGENT_FAILED);
     let mut error = Error::new(code, message);

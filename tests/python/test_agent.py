@@ -3,7 +3,7 @@
 import gc
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -255,6 +255,22 @@ def test_a_function_that_raises_in_a_callback_is_reported(
 
     kernel.submit("echo").on_done(callback)
     assert [type(report.exc_value) for report in seen] == [ValueError]
+
+
+def test_generator_functions_are_refused(kernel: Kernel) -> None:
+    def generator(_: object) -> Iterator[int]:
+        yield 1
+
+    async def async_generator(_: object) -> AsyncIterator[int]:
+        yield 1
+
+    for reply in (False, True):
+        with pytest.raises(TypeError, match="coroutine function, not a generator function"):
+            kernel.agent(reply=reply)(generator)
+        with pytest.raises(TypeError, match="not an async generator function"):
+            kernel.agent(reply=reply)(async_generator)
+    with pytest.raises(TypeError, match="a generator function cannot be a callback"):
+        kernel.subscribe("a", generator)
 
 
 def test_progress_from_many_threads_while_one_answers(kernel: Kernel) -> None:

@@ -24,6 +24,7 @@ def refusal(do: Callable[[], object], kind: type[Exception] = TypeError) -> str:
     ("arguments", "kind", "message"),
     [
         ({"timeout": "1s"}, TypeError, f"timeout {SECONDS}"),
+        ({"timeout": True}, TypeError, f"timeout {SECONDS[:-8]}bool True"),
         ({"timeout": -1.0}, ValueError, "timeout must be 0 seconds or more, not -1.0"),
         ({"timeout": math.nan}, ValueError, "timeout must be 0 seconds or more, not nan"),
         ({"clock": "sundial"}, ValueError, "clock must be one of 'real', 'virtual', not 'sundial'"),
@@ -99,6 +100,23 @@ def test_of_methods(kernel: Kernel) -> None:
     within: Any = "1s"
     declare = kernel.component("x", start_within=within)
     assert refusal(lambda: declare(Nothing)) == f"start_within {SECONDS}"
+
+
+def test_a_bool_is_no_duration(kernel: Kernel) -> None:
+    message = f"{SECONDS[:-8]}bool True"
+    stage = kernel.failsafe.stage("s", within=True)
+    assert refusal(lambda: stage(lambda _: None)) == f"within {message}"
+    quarantine = kernel.isolation.quarantine
+    assert refusal(lambda: quarantine("x", True)) == f"duration {message}"
+    add = kernel.supervision.add
+    assert refusal(lambda: add("t", [], period=True)) == f"period {message}"
+    assert refusal(lambda: Guard("g", timeout=True)) == f"timeout {message}"
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 256, 10**30])
+def test_a_priority_has_its_bounds(kernel: Kernel, wrong: int) -> None:
+    said = refusal(lambda: kernel.call("echo", priority=wrong), ValueError)
+    assert said == f"priority must be from 1 to 255, not {wrong}"
 
 
 class Nothing:

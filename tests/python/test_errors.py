@@ -3,8 +3,9 @@
 import errno
 import pickle
 import socket
+import subprocess
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -204,6 +205,107 @@ def test_failures_are_classified(kernel: Kernel) -> None:
     failure = {"exception": context["exception"], "errno": context["errno"]}
     verdict = kernel.invoke("recovery.classify", failure=failure)
     assert verdict["class"] == "persistent", (verdict, failure)
+
+
+@pytest.mark.parametrize(
+    ("group", "class_", "worst"),
+    [
+        (ExceptionGroup("timed out", [ValueError("bad")]), "persistent", "ValueError"),
+        (ExceptionGroup("", [TimeoutError("late"), ConnectionError("gone")]), "transient", "TimeoutError"),
+        (
+            ExceptionGroup("", [TimeoutError(), ExceptionGroup("", [KeyError("x"), MemoryError()])]),
+            "critical",
+            "MemoryError",
+        ),
+        (BaseExceptionGroup("", [KeyboardInterrupt(), TimeoutError()]), "persistent", "KeyboardInterrupt"),
+    ],
+)
+def test_a_group_is_as_bad_as_the_worst_in_it(
+    kernel: Kernel, group: BaseExceptionGroup[BaseException], class_: str, worst: str
+) -> None:
+    assert kernel.classification.classify(group)["class"] == class_
+    if isinstance(group, Exception):
+        assert raising(kernel, group)["exception"] == worst
+
+
+def test_a_group_is_named_with_its_traceback(kernel: Kernel) -> None:
+    @kernel.agent
+    def unlucky(_: object) -> None:
+        raise ExceptionGroup("both", [TimeoutError("late"), ValueError("bad")])
+
+    @kernel.agent
+    def one(_: object) -> None:
+        raise ExceptionGroup("one", [sutazai.Invalid("no", context={"field": "x"})])
+
+    with pytest.raises(AgentError) as caught:
+        kernel.call("unlucky")
+    assert caught.value.message == "the agent raised ExceptionGroup of 2, the worst ValueError: bad"
+    assert "TimeoutError: late" in caught.value.__notes__[0]
+    with pytest.raises(sutazai.Invalid) as invalid:
+        kernel.call("one")
+    assert invalid.value.message == "the agent raised ExceptionGroup of Invalid: no"
+    assert invalid.value.context["field"] == "x"
+
+
+def test_a_group_of_what_stays_wrong_is_not_tried_again() -> None:
+    tries = 0
+
+    @sutazai.guard(retry=True)
+    def wrong() -> None:
+        nonlocal tries
+        tries += 1
+        raise ExceptionGroup("", [ValueError()])
+
+    with pytest.raises(ExceptionGroup):
+        wrong()
+    assert tries == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "value", "class_"),
+    [
+        (-9, "signal", "9 (SIGKILL)", "transient"),
+        (-11, "signal", "11 (SIGSEGV)", "critical"),
+        (-99, "signal", "99", None),
+        (75, "exit_status", "75", "transient"),
+        (127, "exit_status", "127", "persistent"),
+    ],
+)
+def test_a_process_that_failed_is_judged_by_how_it_ended(
+    kernel: Kernel, status: int, key: str, value: str, class_: str | None
+) -> None:
+    error = subprocess.CalledProcessError(status, ["tool"])
+    assert raising(kernel, error)[key] == value
+    if class_ is not None:
+        assert kernel.classification.classify(error)["class"] == class_
+
+
+class ClientError(Exception):
+    """As botocore has it."""
+
+    def __init__(self, response: Any) -> None:
+        super().__init__("An error occurred when calling the operation")
+        self.response = response
+
+
+def test_an_error_of_aws_says_what_its_response_does(kernel: Kernel) -> None:
+    response = {
+        "Error": {"Code": "ThrottlingException", "Message": "Rate exceeded"},
+        "ResponseMetadata": {"HTTPStatusCode": 400, "HTTPHeaders": {"retry-after": "7"}},
+    }
+    context = raising(kernel, ClientError(response))
+    assert context["provider_code"] == "ThrottlingException"
+    assert (context["http_status"], context["retry_after"]) == ("400", "7")
+    verdict = kernel.classification.classify(ClientError(response))
+    assert (verdict["class"], verdict["retry_after_ms"]) == ("transient", 7_000)
+    denied = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    assert kernel.classification.classify(ClientError(denied))["class"] == "persistent"
+
+
+@pytest.mark.parametrize("response", [{}, {"Error": "no", "ResponseMetadata": None}, {"Error": {"Code": 3}}])
+def test_a_response_of_another_form_says_nothing(kernel: Kernel, response: Any) -> None:
+    context = raising(kernel, ClientError(response))
+    assert not {"provider_code", "http_status", "retry_after"} & context.keys()
 
 
 def test_denied_tokens_are_security_errors(kernel: Kernel) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -215,6 +215,12 @@ def test_mistakes_are_told(kernel: Kernel) -> None:
         kernel.playbooks.action("a")(coroutine)
     with pytest.raises(TypeError, match="an action is a plain function"):
         kernel.playbooks.action("a")(Awaited())
+    with pytest.raises(TypeError, match="an action is a plain function, not a generator function"):
+        kernel.playbooks.action("a")(_generator)
+    with pytest.raises(TypeError, match="a dry run is a plain function, not an async generator"):
+        kernel.playbooks.action("a", dry_run=_async_generator)(print)
+    with pytest.raises(TypeError, match="a stage is a plain function, not a generator function"):
+        kernel.failsafe.stage("a")(_generator)
     with pytest.raises(TypeError, match="a stage is a plain function"):
         kernel.failsafe.stage("a")(coroutine)
     with pytest.raises(TypeError, match="a dry run must be callable, not int"):
@@ -237,6 +243,14 @@ def test_mistakes_are_told(kernel: Kernel) -> None:
         kernel.failsafe.set_policy({"total_ms": 100})
     with pytest.raises(sutazai.RequestInvalid, match=r"policy\.totl_ms.*did you mean \"total_ms\"\?"):
         kernel.failsafe.set_policy({"totl_ms": 1})  # type: ignore[typeddict-unknown-key]
+
+
+def _generator(_: object) -> Iterator[int]:
+    yield 1
+
+
+async def _async_generator(_: object) -> AsyncIterator[int]:
+    yield 1
 
 
 async def _in_a_loop() -> None:

@@ -166,6 +166,12 @@ def test_what_cannot_be_saved_or_restored_says_so() -> None:
             kernel.checkpoints.register("odd", int, int)
         with pytest.raises(TypeError, match="plain function"):
             kernel.checkpoints.register("c", int, _classify)
+        with pytest.raises(TypeError, match="restore is a plain function, not a generator function"):
+            kernel.checkpoints.register("c", int, _generator)
+
+
+def _generator(_: object) -> Iterator[int]:
+    yield 1
 
 
 def test_the_kernels_policies_are_rolled_back() -> None:

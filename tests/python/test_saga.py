@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,11 @@ def test_a_saga_is_awaited() -> None:
 def test_mistakes_are_told(kernel: Kernel) -> None:
     async def coroutine(_: SagaContext) -> None: ...
 
+    def generator(_: SagaContext) -> Iterator[None]:
+        yield
+
+    with pytest.raises(TypeError, match="a step is a plain function, not a generator function"):
+        kernel.saga("s", [(echo, generator)])
     for bad in ([(coroutine, None)], [(1, None)], [(lambda _: None, None)], [echo], [(echo,)]):
         with pytest.raises(TypeError):
             kernel.saga("s", bad)  # type: ignore[arg-type]

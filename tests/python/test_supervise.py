@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
@@ -303,12 +303,23 @@ def test_what_is_wrong_is_said() -> None:
         async def later(_: object) -> None:
             pass
 
+        def rounds(_: object) -> Iterator[None]:
+            yield
+
         with pytest.raises(TypeError, match="plain function"):
             kernel.supervision.worker(later)
+        with pytest.raises(TypeError, match="a worker is a plain function, not a generator function"):
+            kernel.supervision.worker(rounds)
+        with pytest.raises(TypeError, match="a worker is a plain function, not a generator function"):
+            kernel.supervision.message_worker(rounds)
         with pytest.raises(TypeError, match="give one"):
             kernel.supervision.worker(lambda life: None)
         with pytest.raises(sutazai.SutazaiError, match="no worker of this name"):
             kernel.supervision.add("main", [{"id": "a"}])
+        with pytest.raises(sutazai.Invalid, match=r"children\[0\]\.id.* is missing"):
+            kernel.supervision.add("main", [{}])  # type: ignore[typeddict-item]
+        with pytest.raises(sutazai.Invalid, match=r"field=children\[0\]\.id"):
+            kernel.supervision.add("main", [{"id": ""}])
         with pytest.raises(sutazai.SutazaiError, match="bogus"):
             kernel.supervision.message_worker(print, mailbox={"bogus": 1})  # type: ignore[call-overload]
         with pytest.raises(ValueError, match="field=capacity"):

@@ -48,6 +48,16 @@ struct Done {
 }
 
 fn set(surface: &Surface, request: Set) -> Result<Done> {
+    if let CallsTo::Skill(name) | CallsTo::Agent(name) = &request.calls
+        && name.is_empty()
+    {
+        return Err(Error::new(
+            Code::INVALID,
+            "a guard is for a skill or an agent that has a name",
+        )
+        .operation("recovery.guard_set")
+        .with("field", "calls"));
+    }
     surface.kernel().guard(request.calls, request.policy)?;
     Ok(Done { set: true })
 }

@@ -160,6 +160,11 @@ struct Heard {
 }
 
 fn signal(surface: &Surface, request: Signal) -> Result<Heard> {
+    if request.name.is_empty() {
+        return Err(Error::new(Code::INVALID, "a signal has a name")
+            .operation("recovery.signal")
+            .with("field", "name"));
+    }
     let heard = surface.kernel().recovery().signal(&request.name, request.value)?;
     Ok(Heard { heard })
 }

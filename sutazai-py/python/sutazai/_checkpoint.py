@@ -88,8 +88,8 @@ class Checkpoints:
     ) -> None:
         """Has something saved and restored. `save()` gives the whole state, as JSON has it;
         `restore(state)` takes on a state that `save` gave, now or in an earlier process. `needs` are the
-        names of what is restored before it. Both run on a thread of the kernel's or of the caller, and may
-        block. When a restore raises, what was restored before it is put back."""
+        names of what is restored before it. Both are plain functions, no coroutine functions; they run on
+        a thread of the kernel's or of the caller, and may block. When a restore raises, what was restored before it is put back."""
         check_plain("save", save)
         check_plain("restore", restore)
         self._kernel._add_checkpointed(name, needs, save, restore)

@@ -31,8 +31,8 @@ Rule = TypedDict(
         "class": Required[_Class],
         # How long to wait before trying again; for what is transient.
         "retry_after_ms": int,
-        # One of the library's codes by name or number, or a family of them: `store.failed`, `store`.
-        "code": str | int,
+        # One of the library's codes by name or number, or a family of them: `store.failed`, `"3004"`, `store`.
+        "code": str,
         # Text that stands in the message, a cause or the standard error; `*` stands for anything.
         "text": str,
         # 429, "500-599", "5xx", "502, 503"

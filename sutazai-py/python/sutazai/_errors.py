@@ -7,13 +7,12 @@ that one says that the awaiting task itself was cancelled, and asyncio relies on
 
 from __future__ import annotations
 
-import errno
 import re
-import socket
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from sutazai._facts import leaves, qualified, seen, utf8
 from sutazai._sutazai import _codes
 
 __all__ = [
@@ -436,7 +435,6 @@ _TRACEBACK = 4_000
 _MESSAGE = 2_000
 # How such a message begins.
 _RAISED = re.compile(r"the (\w+(?: \w+)?) raised ")
-_SHORT = 200
 
 
 def _kind_of(name: str) -> type[SutazaiError]:
@@ -504,93 +502,43 @@ def _gave_up(error: BaseException, since: int) -> str | None:
 def _to_native(
     error: BaseException,
     who: str,
+    group: BaseException | None = None,
 ) -> tuple[int, str | None, str, str | None, list[tuple[str, str]], str | None]:
     """What an agent, a worker or the like raised, for the core: code, class, message, operation,
-    context, advice."""
+    context, advice. Where that is a group, `error` is the worst exception in it."""
+    whole = error if group is None else group
     # A guard looks itself, and knows since when it counts.
-    gave_up = None if who == "guarded function" else _gave_up(error, 0)
+    gave_up = None if who == "guarded function" else _gave_up(whole, 0)
     given_up = [("gave_up", gave_up)] if gave_up is not None else []
+    # What the group itself says is left out: it would be judged as well.
+    within = "" if group is None else f"{qualified(type(group))} of {_worst_of(group)}"
     if isinstance(error, SutazaiError):
         context = [pair for pair in error.context.items() if pair[0] != "gave_up" or not given_up]
+        raised = f"the {who} raised {within}{type(error).__name__}: {error.message}"
         return (
             error.code,
             error.class_,
-            error.message,
+            utf8(raised[:_MESSAGE]) if within else error.message,
             error.operation,
             context + given_up,
             error.advice,
         )
-    name = _qualified(type(error))
+    name = qualified(type(error))
     try:
         said = str(error)
     except Exception:
         said = "its message cannot be shown"
-    message = f"the {who} raised {name}: {said}" if said else f"the {who} raised {name}"
+    message = f"the {who} raised {within}{name}" + (f": {said}" if said else "")
     try:
-        trace = "".join(traceback.format_exception(error))
+        trace = "".join(traceback.format_exception(whole))
     except Exception:
         trace = "the traceback cannot be shown"
-    trail = ("traceback", _utf8(trace[-_TRACEBACK:]))
-    context = [("exception", name), *_seen(error), *given_up, trail]
+    trail = ("traceback", utf8(trace[-_TRACEBACK:]))
+    context = [("exception", name), *seen(error), *given_up, trail]
     number, class_ = _CODES["agent.failed"]
-    return number, class_, _utf8(message[:_MESSAGE]), None, context, None
+    return number, class_, utf8(message[:_MESSAGE]), None, context, None
 
 
-def _qualified(kind: type[BaseException]) -> str:
-    """The type's name, with its module unless that says nothing."""
-    if kind.__module__ in ("builtins", "__main__"):
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _seen(error: BaseException) -> Iterator[tuple[str, str]]:
-    """What an exception says of itself that tells whether trying again may help, under the words of
-    the core's `port::failure`: its bases, and what HTTP clients, databases and `OSError` put on it."""
-    silent = (Exception, BaseException, object)
-    bases = [_qualified(base) for base in type(error).__mro__[1:] if base not in silent]
-    if bases:
-        yield "bases", ", ".join(bases)
-    response = _attribute(error, "response")
-    for status in (
-        _attribute(error, "status_code"),
-        _attribute(error, "status"),
-        _attribute(error, "code"),
-        _attribute(response, "status_code"),
-        _attribute(response, "status"),
-    ):
-        if isinstance(status, int) and 400 <= status < 600:
-            yield "http_status", str(int(status))
-            break
-    headers: Any = _attribute(response, "headers") or _attribute(error, "headers")
-    try:
-        wait = headers.get("Retry-After") or headers.get("retry-after")
-    except Exception:
-        # There are none, or somebody else's mapping raises: then there is no hint.
-        wait = None
-    if isinstance(wait, str):
-        yield "retry_after", _utf8(wait[:_SHORT])
-    for key, names in (
-        ("provider_type", ("type",)),
-        ("provider_code", ("code",)),
-        ("sqlstate", ("sqlstate", "pgcode")),
-    ):
-        for name in names:
-            if isinstance(value := _attribute(error, name), str) and value:
-                yield key, _utf8(value[:_SHORT])
-                break
-    if isinstance(error, OSError) and isinstance(error.errno, int):
-        # By name: numbers differ between systems. What `getaddrinfo` says has none.
-        named = None if isinstance(error, socket.gaierror) else errno.errorcode.get(error.errno)
-        yield "errno", named or str(error.errno)
-
-
-def _attribute(of: object, name: str) -> object:
-    try:
-        return getattr(of, name, None)
-    except Exception:
-        return None
-
-
-def _utf8(text: str) -> str:
-    """Lone surrogates have no UTF-8 form."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _worst_of(group: BaseException) -> str:
+    count = len(leaves(group))
+    return "" if count == 1 else f"{count}, the worst "

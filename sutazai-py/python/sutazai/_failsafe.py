@@ -115,8 +115,8 @@ class Failsafe:
         function back.
 
         `f(context)` runs once, on a thread of its own, and may block; when its time (`within`, seconds)
-        is up the next stage begins whatever it does. What it raises is reported. The name is the
-        function's.
+        is up the next stage begins whatever it does. What it raises is reported. It is a plain function,
+        no coroutine function; the name is the function's.
         """
 
         if callable(name):

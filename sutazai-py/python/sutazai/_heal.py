@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from sutazai import _sutazai
@@ -17,9 +18,26 @@ def check_plain(what: str, function: Any) -> None:
     """Refuses what cannot be called on a thread of the kernel's."""
     if not callable(function):
         raise TypeError(f"{what} must be callable, not {type(function).__name__}")
-    call = getattr(function, "__call__", None)  # noqa: B004
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
-        raise TypeError(f"{what} is a plain function: it runs on a thread of the kernel's")
+    if kind := kind_of(function):
+        raise TypeError(
+            f"{what} is a plain function, not {kind}: it runs on a thread of the kernel's"
+        )
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "a coroutine function": inspect.iscoroutinefunction,
+    "an async generator function": inspect.isasyncgenfunction,
+    "a generator function": inspect.isgeneratorfunction,
+}
+
+
+def kind_of(function: Any) -> str | None:
+    """What a function is whose call alone does none of its work; None for a plain one."""
+    call = getattr(type(function), "__call__", None)
+    for kind, is_kind in _KINDS.items():
+        if is_kind(function) or is_kind(call):
+            return kind
+    return None
 
 
 def name_of(name: str | None, function: object) -> str:

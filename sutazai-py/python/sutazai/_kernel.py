@@ -23,7 +23,7 @@ from sutazai._degrade import Degradation
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
-from sutazai._heal import now
+from sutazai._heal import kind_of, now
 from sutazai._isolate import Isolation
 from sutazai._logging import relay
 from sutazai._loop import LoopThread, bridge_of
@@ -129,7 +129,10 @@ class Kernel(_sutazai.Kernel):
         While another thread is in it, it only leaves the calls no longer than its own `grace`.
         Ctrl-C does so with none, and is raised when the kernel has stopped. A stop that Ctrl-C led
         to, as the end of a `with` block or in a `finally`, says on the logger `sutazai` what it
-        waits for."""
+        waits for.
+
+        It blocks the asyncio loop that it is called on, and with it whatever calls wait for there:
+        await `astop` instead."""
         seconds = self._drain if grace is None else _sutazai._seconds("grace", grace)
         try:
             if isinstance(sys.exception(), KeyboardInterrupt):
@@ -147,6 +150,10 @@ class Kernel(_sutazai.Kernel):
                 # Otherwise it is stopped at the interpreter's exit.
                 if self.phase == "stopped":
                     closed(self)
+
+    async def astop(self, grace: float | timedelta | None = None) -> None:
+        """As `stop`, in a thread of its own, awaited. Cancelling the task leaves the kernel to stop."""
+        await asyncio.to_thread(self.stop, grace)
 
     def _say_what_is_left(self, seconds: float) -> None:
         left = len(self.calls())
@@ -250,7 +257,10 @@ class Kernel(_sutazai.Kernel):
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             called = name if name is not None else _name_of(function)
             about = description if description is not None else _first_line(function)
-            asks = _is_coroutine(function)
+            kind = kind_of(function)
+            asks = kind == "a coroutine function"
+            if kind and not asks:
+                raise TypeError(f"an agent is a plain function or a coroutine function, not {kind}")
             if asks and inline:
                 raise TypeError("a coroutine runs on a loop; it cannot be inline")
             if loop is not None and not asks:
@@ -322,8 +332,8 @@ class Kernel(_sutazai.Kernel):
         the subscription is closed or the kernel stops. Without one, iterate over the subscription
         (`for`, `async for`), or ask it with `next`.
         """
-        if function is not None and _is_coroutine(function):
-            raise TypeError("a coroutine function cannot be a callback; use `async for`")
+        if function is not None and (kind := kind_of(function)):
+            raise TypeError(f"{kind} cannot be a callback; use `async for`")
         return self._subscribe(pattern, function, queue_group, capacity, overflow)
 
     # ---- components ----
@@ -448,11 +458,6 @@ class Kernel(_sutazai.Kernel):
     def log_to_logging(self, prefix: str = "sutazai") -> None:
         """Gives the kernel's log records to Python's `logging`, to loggers below `prefix`."""
         self._relay_log(relay(prefix))
-
-
-def _is_coroutine(function: Callable[..., Any]) -> bool:
-    call = getattr(function, "__call__", None)  # noqa: B004
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -250,7 +250,8 @@ class Playbooks:
         `f(context)` does it, on a thread of the kernel's pool; what it returns stands in the record, and
         so does what it raises, which leads to the playbook's escalation. In a dry run it is not called:
         `dry_run(context)` says what it would do, and without it the record says that it would be
-        done. The name is the function's; `schema` is the JSON Schema of its parameters, for people.
+        done. Both are plain functions, no coroutine functions. The name is the function's; `schema` is
+        the JSON Schema of its parameters, for people.
         """
 
         if callable(name):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sutazai._guard import RetryPolicy
+from sutazai._heal import check_plain
 
 __all__ = ["SagaContext", "SagaStep"]
 
@@ -37,7 +37,8 @@ class SagaStep:
 
     `do(context)` does it; what it returns is kept. `undo(context, gave)` undoes it; `gave` is None
     when it is not known whether it took effect, because it failed or was interrupted. Both may be
-    called again with the same `context.key`. Without `undo` there is nothing to undo.
+    called again with the same `context.key`. Without `undo` there is nothing to undo. Both are plain
+    functions, no coroutine functions: they run on the kernel's pool.
     """
 
     do: Callable[[SagaContext], object]
@@ -68,10 +69,8 @@ def native(step: SagaStep | Sequence[Any]) -> Native:
         step = SagaStep(do, undo)
     do, undo = step.do, step.undo
     for function in (do, undo):
-        if function is not None and not callable(function):
-            raise TypeError("do and undo must be callable")
-        if inspect.iscoroutinefunction(function):
-            raise TypeError("a step is a plain function: it runs on the kernel's pool")
+        if function is not None:
+            check_plain("a step", function)
     name = step.name if step.name is not None else getattr(do, "__name__", "<lambda>")
     if name == "<lambda>":
         raise TypeError("the function has no name of its own; give one: SagaStep(..., name=...)")

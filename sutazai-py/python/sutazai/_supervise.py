@@ -69,7 +69,9 @@ class ChildSpec(TypedDict):
     """After which ends it is started again. Default permanent: all."""
     significant: NotRequired[bool]
     shutdown: NotRequired[Literal["brutal_kill", "infinity"] | dict[Literal["timeout_ms"], int]]
-    """How it is stopped. Default 5,000 ms for a worker."""
+    """How it is stopped. Default 5,000 ms for a worker. A function of Python's cannot be interrupted: of
+    one that is killed, by `brutal_kill` or because its time is up, nothing counts any more, but it runs
+    on beside the next life until it returns."""
     start_timeout_ms: NotRequired[int]
     """Default 30,000."""
     supervisor: NotRequired[SupervisorSpec]
@@ -213,7 +215,8 @@ class Supervision:
         self, function: Callable[..., object] | None = None, /, *, name: str | None = None
     ) -> object:
         """Registers a loop: `function(life)` runs on a thread of its child's own until it returns, or
-        `life.wait(…)` says that it is told to stop. What it raises is a failure of the child."""
+        `life.wait(…)` says that it is told to stop. What it raises is a failure of the child. It is a
+        plain function, no coroutine function."""
 
         def register(function: _F) -> _F:
             check_plain("a worker", function)
@@ -243,7 +246,7 @@ class Supervision:
     ) -> object:
         """Registers what is done with messages: `function(message)`, one after the other. What it
         raises brings the child down; the message goes back to its place for the next life, and is set
-        aside when it brings that one down too."""
+        aside when it brings that one down too. It is a plain function, no coroutine function."""
 
         def register(function: _F) -> _F:
             check_plain("a worker", function)

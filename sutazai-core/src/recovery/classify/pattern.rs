@@ -24,6 +24,15 @@ impl From<&str> for Numbers {
     }
 }
 
+impl std::fmt::Display for Numbers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(number) => write!(f, "{number}"),
+            Self::Several(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
 impl Numbers {
     /// The ranges, both ends included.
     pub(super) fn ranges(&self) -> Option<Vec<(i64, i64)>> {

@@ -270,10 +270,15 @@ fn compile(rule: &Rule, problems: &mut Vec<Error>) -> Compiled {
     let exception = glob("exception", &rule.exception);
     let provider = glob("provider", &rule.provider);
     let mut numbers = |field, given: &Option<Numbers>| {
-        let ranges = given.as_ref()?.ranges();
+        let given = given.as_ref()?;
+        let ranges = given.ranges();
         if ranges.is_none() {
             let advice = "write a number, a range as 500-599 or 5xx, or several with commas";
-            wrong(field, format!("{given:?} are not numbers"), Some(advice));
+            wrong(
+                field,
+                format!("{field} is {given}, and not one or several numbers"),
+                Some(advice),
+            );
         }
         ranges
     };
@@ -460,6 +465,9 @@ mod tests {
             let error = status(wrong.clone()).unwrap_err();
             assert!(error.to_string().contains("field=http_status"), "{wrong:?}: {error}");
         }
+        let error = status("abc".into()).unwrap_err();
+        assert_eq!(error.message(), "http_status is \"abc\", and not one or several numbers");
+        assert!(error.remedy().is_some_and(|remedy| remedy.starts_with("write a number, a range")));
         let error = status("404, 500-700".into()).unwrap_err();
         assert_eq!(error.message(), "500-700 is no status of HTTP");
         assert_eq!(error.remedy(), Some("they are from 100 to 599"));

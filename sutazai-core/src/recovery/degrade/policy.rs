@@ -145,9 +145,19 @@ impl DegradePolicy {
             return Err(invalid("features", self.features.len(), "must be at most 1,024"));
         }
         for (feature, modes) in &self.features {
+            if feature.is_empty() {
+                return Err(invalid("features", "", "must be features with names"));
+            }
             if let Some(level) = modes.keys().find(|level| self.position(level).is_none()) {
                 let field = format!("features.{feature}");
                 return Err(invalid(&field, level, "must be the name of a level"));
+            }
+            for (level, mode) in modes {
+                let FeatureMode::Fallback(other) = mode else { continue };
+                if other.is_empty() || **other == **feature {
+                    let field = format!("features.{feature}.{level}.fallback");
+                    return Err(invalid(&field, other, "must be the name of something else"));
+                }
             }
         }
         for (field, ms) in

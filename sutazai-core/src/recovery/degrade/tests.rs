@@ -107,6 +107,23 @@ fn a_signal_that_goes_silent_asks_for_nothing() {
 }
 
 #[test]
+fn a_feature_has_a_name_and_is_replaced_by_something_else() {
+    let field = |feature: &str, other: &str| {
+        let fallback = FeatureMode::Fallback(other.into());
+        let modes = [("reduced".to_owned(), fallback)].into();
+        let features = [(feature.to_owned(), modes)].into();
+        let error = DegradePolicy { features, ..policy() }.check().err()?;
+        error.context().find(|(key, _)| *key == "field").map(|(_, field)| field.to_owned())
+    };
+    assert_eq!(field("search", "cache"), None);
+    assert_eq!(field("", "cache").as_deref(), Some("features"));
+    for other in ["", "search"] {
+        let found = field("search", other);
+        assert_eq!(found.as_deref(), Some("features.search.reduced.fallback"), "{other:?}");
+    }
+}
+
+#[test]
 fn another_policy_keeps_the_level_that_it_names() {
     let degradation = Degradation::new(policy()).unwrap();
     degradation.force(Some("reduced"), "me", at(0)).unwrap();

@@ -114,6 +114,15 @@ impl GuardPolicy {
                 return Err(invalid(field, 0, "must be at least 1; leave it out for no bound"));
             }
         }
+        let names = [
+            ("share.budget", &self.share.budget),
+            ("share.breaker", &self.share.breaker),
+            ("share.bulkhead", &self.share.bulkhead),
+            ("share.rate", &self.share.rate),
+        ];
+        if let Some((field, _)) = names.iter().find(|(_, name)| name.as_deref() == Some("")) {
+            return Err(invalid(field, "", "must be a name; leave it out to share nothing"));
+        }
         let parts = [
             ("retry", self.retry.as_ref().map(RetryPolicy::check)),
             ("budget", self.budget.as_ref().map(BudgetPolicy::check)),
@@ -167,4 +176,21 @@ fn invalid(field: &'static str, value: impl std::fmt::Display, rule: &'static st
         .with("field", field)
         .with("value", value)
         .with("rule", rule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_has_a_name() {
+        for part in ["budget", "breaker", "bulkhead", "rate"] {
+            let policy = |name: &str| -> GuardPolicy {
+                serde_json::from_str(&format!(r#"{{"share": {{"{part}": "{name}"}}}}"#)).unwrap()
+            };
+            assert!(policy("db").check().is_ok());
+            let error = policy("").check().unwrap_err();
+            assert!(error.to_string().contains(&format!("field=share.{part}")), "{error}");
+        }
+    }
 }

@@ -14,13 +14,14 @@ impl SupervisorSpec {
     /// Whether the supervisor, its children and everything below are valid.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for every mistake ([`Error::problems`]), each with the path of what is wrong:
-    /// an identifier that is empty, too long, has `>` or control characters in it or stands there
-    /// twice; a period or a start timeout of 0; `significant` with `permanent` or without an automatic
-    /// shutdown; a backoff out of range; more than 32 levels.
+    /// [`Code::INVALID`] for every mistake ([`Error::problems`]), each with the path of the `child` and
+    /// that of the `field` that is wrong: an identifier that is empty, too long, has `>` or control
+    /// characters in it or stands there twice; a period or a start timeout of 0; `significant` with
+    /// `permanent` or without an automatic shutdown; both `does` and `supervisor`; a backoff out of range;
+    /// more than 32 levels.
     pub fn check(&self) -> Result<()> {
         let mut problems = Vec::new();
-        supervisor(self, "", 1, &mut problems);
+        supervisor(self, &Place::default(), 1, &mut problems);
         Error::join(problems).map_or(Ok(()), Err)
     }
 }
@@ -30,7 +31,8 @@ impl ChildSpec {
     /// supervisors above it.
     pub(super) fn check(&self, auto_shutdown: AutoShutdown, above: usize) -> Result<()> {
         let mut problems = Vec::new();
-        child(self, auto_shutdown, "", above + 1, &mut problems);
+        let at = Place::default().child("", &self.id);
+        child(self, auto_shutdown, &at, above + 1, &mut problems);
         Error::join(problems).map_or(Ok(()), Err)
     }
 }
@@ -48,22 +50,23 @@ pub(super) fn id(id: &str) -> Result<(), &'static str> {
     }
 }
 
-fn supervisor(spec: &SupervisorSpec, path: &str, depth: usize, problems: &mut Vec<Error>) {
-    let mut wrong = |message| problems.push(problem(path, message));
+fn supervisor(spec: &SupervisorSpec, at: &Place, depth: usize, problems: &mut Vec<Error>) {
+    let mut wrong = |field, message| problems.push(at.problem(field, message));
     if depth > MAX_DEPTH {
-        return wrong("there are more than 32 supervisors below one another");
+        return wrong("children", "there are more than 32 supervisors below one another");
     }
     if spec.period_ms == 0 {
-        wrong("period_ms must be at least 1");
+        wrong("period_ms", "period_ms must be at least 1");
     }
     if let Some(Err(message)) = spec.backoff.as_ref().map(super::Backoff::check) {
-        wrong(message);
+        wrong("backoff", message);
     }
     let mut seen = HashSet::new();
-    for one in &spec.children {
-        child(one, spec.auto_shutdown, path, depth, problems);
+    for (index, one) in spec.children.iter().enumerate() {
+        let at = at.child(&format!("children[{index}]."), &one.id);
+        child(one, spec.auto_shutdown, &at, depth, problems);
         if !seen.insert(one.id.as_str()) {
-            problems.push(problem(&below(path, &one.id), "two siblings have this identifier"));
+            problems.push(at.problem("id", "two siblings have this identifier"));
         }
     }
 }
@@ -71,36 +74,57 @@ fn supervisor(spec: &SupervisorSpec, path: &str, depth: usize, problems: &mut Ve
 fn child(
     spec: &ChildSpec,
     auto_shutdown: AutoShutdown,
-    path: &str,
+    at: &Place,
     depth: usize,
     problems: &mut Vec<Error>,
 ) {
-    let path = below(path, &spec.id);
-    let mut wrong = |message| problems.push(problem(&path, message));
+    let mut wrong = |field, message| problems.push(at.problem(field, message));
     if let Err(message) = id(&spec.id) {
-        wrong(message);
+        wrong("id", message);
     }
     if spec.start_timeout_ms == 0 {
-        wrong("start_timeout_ms must be at least 1");
+        wrong("start_timeout_ms", "start_timeout_ms must be at least 1");
     }
     if spec.significant && auto_shutdown == AutoShutdown::Never {
-        wrong("a significant child needs a supervisor whose auto_shutdown is not never");
+        let message = "a significant child needs a supervisor whose auto_shutdown is not never";
+        wrong("significant", message);
     }
     if spec.significant && spec.restart == Restart::Permanent {
-        wrong("a permanent child cannot be significant: it never ends for good");
+        wrong("significant", "a permanent child cannot be significant: it never ends for good");
+    }
+    if spec.does.is_some() && spec.supervisor.is_some() {
+        wrong("does", "a child is a worker, which does something, or a supervisor, not both");
     }
     if let Some(spec) = &spec.supervisor {
-        supervisor(spec, &path, depth + 1, problems);
+        supervisor(spec, &at.below("supervisor."), depth + 1, problems);
     }
 }
 
-fn below(path: &str, id: &str) -> String {
-    if path.is_empty() { id.to_owned() } else { format!("{path}>{id}") }
+/// Where in a specification something stands.
+#[derive(Default)]
+struct Place {
+    /// The identifiers that lead to the child; empty for the root.
+    child: String,
+    /// The fields that lead there, as the beginning of a path.
+    fields: String,
 }
 
-fn problem(path: &str, message: &'static str) -> Error {
-    let error = Error::new(Code::INVALID, message).operation("supervise.check");
-    if path.is_empty() { error } else { error.with("child", path) }
+impl Place {
+    fn child(&self, fields: &str, id: &str) -> Self {
+        let above = &self.child;
+        let child = if above.is_empty() { id.to_owned() } else { format!("{above}>{id}") };
+        Self { child, ..self.below(fields) }
+    }
+
+    fn below(&self, fields: &str) -> Self {
+        Self { child: self.child.clone(), fields: format!("{}{fields}", self.fields) }
+    }
+
+    fn problem(&self, field: &str, message: &'static str) -> Error {
+        let error = Error::new(Code::INVALID, message).operation("supervise.check");
+        let error = if self.child.is_empty() { error } else { error.with("child", &self.child) };
+        error.with("field", format!("{}{field}", self.fields))
+    }
 }
 
 #[cfg(test)]
@@ -114,8 +138,9 @@ mod tests {
             .problems()
             .iter()
             .map(|e| {
-                let child = e.context().find(|(key, _)| *key == "child").map_or("", |(_, v)| v);
-                format!("{child}: {}", e.message())
+                let of =
+                    |wanted| e.context().find(|(key, _)| *key == wanted).map_or("", |(_, v)| v);
+                format!("{}: {}: {}", of("child"), of("field"), e.message())
             })
             .collect()
     }
@@ -140,21 +165,22 @@ mod tests {
                 significant.restart(Restart::Transient),
                 ChildSpec::worker("a"),
                 ChildSpec::worker(""),
-                ChildSpec::supervisor("inner", inner),
+                ChildSpec::supervisor("inner", inner).does("nothing"),
             ],
             ..SupervisorSpec::default()
         };
         assert_eq!(
             told(&spec),
             [
-                ": period_ms must be at least 1",
-                ": a backoff's jitter is between 0 and 1",
-                "a: a significant child needs a supervisor whose auto_shutdown is not never",
-                "a: two siblings have this identifier",
-                ": an identifier may not be empty",
-                "inner>a: a permanent child cannot be significant: it never ends for good",
-                "inner>x>y: an identifier may not contain `>` or control characters",
-                "inner>c: start_timeout_ms must be at least 1",
+                ": period_ms: period_ms must be at least 1",
+                ": backoff: a backoff's jitter is between 0 and 1",
+                "a: children[0].significant: a significant child needs a supervisor whose auto_shutdown is not never",
+                "a: children[1].id: two siblings have this identifier",
+                ": children[2].id: an identifier may not be empty",
+                "inner: children[3].does: a child is a worker, which does something, or a supervisor, not both",
+                "inner>a: children[3].supervisor.children[0].significant: a permanent child cannot be significant: it never ends for good",
+                "inner>x>y: children[3].supervisor.children[2].id: an identifier may not contain `>` or control characters",
+                "inner>c: children[3].supervisor.children[3].start_timeout_ms: start_timeout_ms must be at least 1",
             ]
         );
     }
@@ -181,6 +207,7 @@ mod tests {
         assert_eq!(spec.children, [ChildSpec::worker("a")]);
         assert_eq!(told(&spec), [""; 0]);
         assert!(serde_json::from_str::<SupervisorSpec>(r#"{"intensty":1}"#).is_err());
+        assert!(serde_json::from_str::<SupervisorSpec>(r#"{"children":[{}]}"#).is_err());
         let text = serde_json::to_string(&spec).unwrap();
         assert_eq!(serde_json::from_str::<SupervisorSpec>(&text).unwrap(), spec);
     }

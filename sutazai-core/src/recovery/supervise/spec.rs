@@ -98,25 +98,35 @@ impl SupervisorSpec {
 
 /// A child of a supervisor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ChildSpec {
     /// Its name among its siblings: 1 to 256 bytes without `>` and without control characters.
     pub id: String,
-    /// What a worker does: a name that its host knows. Default: its identifier.
+    /// What a worker does: a name that its host knows. Default: its identifier. Not for a supervisor.
+    #[serde(default)]
     pub does: Option<String>,
     /// After which ends it is started again. Default `permanent`.
+    #[serde(default)]
     pub restart: Restart,
     /// Whether its end counts for the supervisor's automatic shutdown. Default false; true needs a
     /// supervisor with an automatic shutdown, and is not for `permanent` children.
+    #[serde(default)]
     pub significant: bool,
     /// How it is stopped. Default 5,000 ms for a worker; for a supervisor `infinity`, because its
     /// children have timeouts of their own.
+    #[serde(default)]
     pub shutdown: Option<Shutdown>,
     /// How long a worker's start may take, in milliseconds; at least 1. Default 30,000. OTP has no such bound.
+    #[serde(default = "start_timeout_ms")]
     pub start_timeout_ms: u64,
     /// The supervisor that this child is; without it the child is a worker.
+    #[serde(default)]
     pub supervisor: Option<SupervisorSpec>,
+}
+
+fn start_timeout_ms() -> u64 {
+    30_000
 }
 
 impl Default for ChildSpec {
@@ -127,7 +137,7 @@ impl Default for ChildSpec {
             restart: Restart::default(),
             significant: false,
             shutdown: None,
-            start_timeout_ms: 30_000,
+            start_timeout_ms: start_timeout_ms(),
             supervisor: None,
         }
     }
@@ -224,7 +234,8 @@ pub enum Restart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shutdown {
-    /// It is killed, without being asked to stop before.
+    /// It is killed, without being asked to stop before. A function cannot be interrupted: nothing counts
+    /// of it any more, but it runs on beside the next life until it returns.
     BrutalKill,
     /// It is asked to stop, and killed when it has not by then; 0 leaves it no time at all.
     TimeoutMs(u64),
