@@ -6,8 +6,10 @@
 //! kernel like any other.
 
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use pyo3::prelude::*;
 use sutazai_core::base::error::Fixed;
 use sutazai_core::{Code, Error};
@@ -62,6 +64,38 @@ impl<T> Owned<T> {
     fn is_ours(&self) -> bool {
         self.generation == GENERATION.load(Ordering::Relaxed)
     }
+}
+
+/// Something that needs nothing of its process, and is made anew in a forked child: what it was made of may
+/// have been in the middle of a change.
+pub(crate) struct Renewed<T> {
+    first: Owned<Arc<T>>,
+    later: Mutex<Option<Owned<Arc<T>>>>,
+}
+
+impl<T> Renewed<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { first: Owned::new(Arc::new(value)), later: Mutex::new(None) }
+    }
+
+    /// The value of this process, which `make` gives when there is none yet.
+    pub(crate) fn here(&self, make: impl FnOnce() -> PyResult<T>) -> PyResult<Arc<T>> {
+        if let Ok(first) = self.first.get() {
+            return Ok(Arc::clone(first));
+        }
+        let mut later = self.later.lock();
+        if let Some(Ok(there)) = later.as_ref().map(Owned::get) {
+            return Ok(Arc::clone(there));
+        }
+        let made = Arc::new(make()?);
+        *later = Some(Owned::new(Arc::clone(&made)));
+        Ok(made)
+    }
+}
+
+/// The error of a handle of another process.
+pub(crate) fn elsewhere(py: Python<'_>) -> PyErr {
+    crate::error::raise(py, &Error::from(&FORKED))
 }
 
 impl<T> Drop for Owned<T> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use pyo3::exceptions::{PyException, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -21,18 +22,25 @@ use sutazai_core::recovery::{
 };
 use sutazai_core::{Class, Code, Error};
 
-use crate::fork::Owned;
+use crate::fork::{Renewed, elsewhere};
 use crate::kernel::Kernel;
 use crate::steps::{Steps, Timer, placed, which};
 use crate::{error, wait, work};
 
 /// Parts that guards share by name: those of a kernel, or of a program.
 #[pyclass(frozen, module = "sutazai._sutazai", name = "_SharedParts")]
-pub(crate) struct Shared(SharedParts);
+pub(crate) struct Shared {
+    parts: Renewed<SharedParts>,
+    kernels: bool,
+}
 
 impl Shared {
     pub(crate) fn of(parts: &SharedParts) -> Self {
-        Self(parts.clone())
+        Self { parts: Renewed::new(parts.clone()), kernels: true }
+    }
+
+    fn here(&self, py: Python<'_>) -> PyResult<Arc<SharedParts>> {
+        self.parts.here(|| if self.kernels { Err(elsewhere(py)) } else { Ok(SharedParts::new()) })
     }
 }
 
@@ -40,16 +48,56 @@ impl Shared {
 impl Shared {
     #[new]
     fn new() -> Self {
-        Self(SharedParts::new())
+        Self { parts: Renewed::new(SharedParts::new()), kernels: false }
     }
 }
 
 /// The native half of `sutazai.Guard`.
 #[pyclass(frozen, module = "sutazai._sutazai", name = "_Guard")]
 pub(crate) struct Guard {
-    inner: Owned<Inner>,
+    inner: Renewed<Inner>,
+    /// What it is made of in a forked child; none for one of a kernel, which stays with its process.
+    recipe: Option<Recipe>,
     /// Which exceptions are worth another try: a class or a tuple of them; None to judge them.
     on: Option<Py<PyAny>>,
+}
+
+/// What a guard without a kernel is made of.
+struct Recipe {
+    name: String,
+    policy: Mutex<GuardPolicy>,
+    shared: Py<Shared>,
+    on: bool,
+    seed: Option<u64>,
+}
+
+impl Recipe {
+    fn make(&self, py: Python<'_>) -> PyResult<Inner> {
+        let shared = self.shared.get().here(py)?;
+        let policy = self.policy.lock().clone();
+        let builder = core::Guard::builder(self.name.as_str(), policy).shared(&shared);
+        let guard = finish(builder, self.on, self.seed);
+        Ok(Inner { guard: guard.map_err(|error| error::raise(py, &error))?, runtime: None })
+    }
+}
+
+fn finish(
+    mut builder: core::GuardBuilder,
+    on: bool,
+    seed: Option<u64>,
+) -> sutazai_core::Result<core::Guard> {
+    if let Some(seed) = seed {
+        builder = builder.seed(seed);
+    }
+    if on {
+        // What the host says counts; what the failure says of when to come again does as well.
+        let classifier = Classifier::new();
+        builder = builder.judge_by(Arc::new(move |failure: &Error, now| Judgement {
+            class: failure.class(),
+            retry_after: classifier.classify_error(failure, now).retry_after,
+        }));
+    }
+    builder.build()
 }
 
 struct Inner {
@@ -108,33 +156,32 @@ impl Guard {
         py: Python<'_>,
         name: &str,
         policy: &str,
-        shared: &Shared,
+        shared: Py<Shared>,
         kernel: Option<&Bound<'_, Kernel>>,
         on: Option<Py<PyAny>>,
         seed: Option<u64>,
     ) -> PyResult<Self> {
-        let runtime = kernel.map(|kernel| kernel.get().runtime(py)).transpose()?;
         let policy = read(py, policy)?;
-        let mut builder = core::Guard::builder(name, policy).shared(&shared.0);
-        if let Some(seed) = seed {
-            builder = builder.seed(seed);
-        }
-        if let Some(runtime) = &runtime {
-            builder = builder.runtime(Arc::clone(runtime));
-        }
-        if let Some(kernel) = kernel {
-            builder = builder.classifier(&kernel.get().classifier(py)?);
-        }
-        if on.is_some() {
-            // What the host says counts; what the failure says of when to come again does as well.
-            let classifier = Classifier::new();
-            builder = builder.judge_by(Arc::new(move |failure: &Error, now| Judgement {
-                class: failure.class(),
-                retry_after: classifier.classify_error(failure, now).retry_after,
-            }));
-        }
-        let guard = builder.build().map_err(|error| error::raise(py, &error))?;
-        Ok(Self { inner: Owned::new(Inner { guard, runtime }), on })
+        let Some(kernel) = kernel else {
+            let recipe = Recipe {
+                name: name.to_owned(),
+                policy: Mutex::new(policy),
+                shared,
+                on: on.is_some(),
+                seed,
+            };
+            let inner = Renewed::new(recipe.make(py)?);
+            return Ok(Self { inner, recipe: Some(recipe), on });
+        };
+        let runtime = kernel.get().runtime(py)?;
+        let builder = core::Guard::builder(name, policy)
+            .shared(&*shared.get().here(py)?)
+            .runtime(Arc::clone(&runtime))
+            .classifier(&kernel.get().classifier(py)?);
+        let guard =
+            finish(builder, on.is_some(), seed).map_err(|error| error::raise(py, &error))?;
+        let inner = Renewed::new(Inner { guard, runtime: Some(runtime) });
+        Ok(Self { inner, recipe: None, on })
     }
 
     /// Calls `function`, as often as it takes.
@@ -146,16 +193,16 @@ impl Guard {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let inner = self.inner.here(py)?;
+        let inner = self.here(py)?;
         inner.unhedged(py)?;
-        work::present(py, || self.run_in(py, inner, function, args, kwargs))?
+        work::present(py, || self.run_in(py, &inner, function, args, kwargs))?
     }
 
     /// Begins a call that is made in steps.
     fn begin(&self, py: Python<'_>) -> PyResult<Steps> {
-        let guard = &self.inner.here(py)?.guard;
-        let begun = work::present(py, || guard.begin())?;
-        let steps = begun.map_err(|error| rejected(py, guard, error))?;
+        let inner = self.here(py)?;
+        let begun = work::present(py, || inner.guard.begin())?;
+        let steps = begun.map_err(|error| rejected(py, &inner.guard, error))?;
         Ok(Steps::new(steps, count()))
     }
 
@@ -171,19 +218,20 @@ impl Guard {
     /// Whether it makes second tries beside slow ones.
     #[getter]
     fn hedged(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(self.inner.here(py)?.guard.hedges())
+        Ok(self.here(py)?.guard.hedges())
     }
 
     /// Whether it goes by a kernel's virtual time.
     #[getter]
     fn r#virtual(&self, py: Python<'_>) -> PyResult<bool> {
-        let runtime = &self.inner.here(py)?.runtime;
+        let inner = self.here(py)?;
+        let runtime = &inner.runtime;
         Ok(runtime.as_ref().is_some_and(|runtime| runtime.virtual_time().is_some()))
     }
 
     /// Seconds until a second try is due beside the present one in `steps`; None for never.
     fn hedge_in(&self, py: Python<'_>, steps: &Steps) -> PyResult<Option<f64>> {
-        let inner = self.inner.here(py)?;
+        let inner = self.here(py)?;
         let due = steps.with(py, |steps| steps.hedge_at())?;
         Ok(due.map(|due| due.since(inner.now()).as_secs_f64()))
     }
@@ -191,7 +239,7 @@ impl Guard {
     /// Under a kernel's virtual time: calls `callback` after so many seconds of it, on whichever thread
     /// moves it. None where time is real.
     fn after(&self, py: Python<'_>, seconds: f64, callback: Py<PyAny>) -> PyResult<Option<Timer>> {
-        let inner = self.inner.here(py)?;
+        let inner = self.here(py)?;
         let Some(runtime) = inner.runtime.as_ref().filter(|it| it.virtual_time().is_some()) else {
             return Ok(None);
         };
@@ -226,25 +274,30 @@ impl Guard {
 
     /// Seconds until the present try in `steps` is given up; None for never.
     fn left(&self, py: Python<'_>, steps: &Steps) -> PyResult<Option<f64>> {
-        let inner = self.inner.here(py)?;
+        let inner = self.here(py)?;
         let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
         Ok((deadline != Moment::FAR).then(|| deadline.since(inner.now()).as_secs_f64()))
     }
 
     /// The figures, as JSON.
     fn status(&self, py: Python<'_>) -> PyResult<String> {
-        to_json(&self.inner.here(py)?.guard.status())
+        to_json(&self.here(py)?.guard.status())
     }
 
     /// The policy, as JSON.
     fn policy(&self, py: Python<'_>) -> PyResult<String> {
-        to_json(&self.inner.here(py)?.guard.policy())
+        to_json(&self.here(py)?.guard.policy())
     }
 
     /// Takes another policy, given as JSON.
     fn set_policy(&self, py: Python<'_>, policy: &str) -> PyResult<()> {
-        let guard = &self.inner.here(py)?.guard;
-        guard.set_policy(read(py, policy)?).map_err(|error| error::raise(py, &error))
+        let policy = read(py, policy)?;
+        let set = self.here(py)?.guard.set_policy(policy.clone());
+        set.map_err(|error| error::raise(py, &error))?;
+        if let Some(recipe) = &self.recipe {
+            *recipe.policy.lock() = policy;
+        }
+        Ok(())
     }
 
     /// Puts the breaker into a state that it does not leave by itself: "open", "closed", or None.
@@ -259,7 +312,7 @@ impl Guard {
                 return Err(PyValueError::new_err(message));
             }
         };
-        let breaker = self.inner.here(py)?.guard.breaker();
+        let breaker = self.here(py)?.guard.breaker();
         let breaker = breaker.ok_or_else(|| PyValueError::new_err("this guard has no breaker"))?;
         py.detach(|| breaker.force(forced));
         Ok(())
@@ -267,6 +320,13 @@ impl Guard {
 }
 
 impl Guard {
+    fn here(&self, py: Python<'_>) -> PyResult<Arc<Inner>> {
+        self.inner.here(|| match &self.recipe {
+            Some(recipe) => recipe.make(py),
+            None => Err(elsewhere(py)),
+        })
+    }
+
     fn run_in<'py>(
         &self,
         py: Python<'py>,

@@ -18,9 +18,6 @@ __all__ = [
     "Verdict",
 ]
 
-# Trying again may help; it will not; others depend on what is broken.
-_Class = Literal["transient", "persistent", "critical"]
-
 # `class` is a word of Python's, so that these are no classes.
 Rule = TypedDict(
     "Rule",
@@ -28,7 +25,7 @@ Rule = TypedDict(
         # What a verdict calls it; no two have the same.
         "name": Required[str],
         # What a failure is that all conditions fit; one condition at least must be given.
-        "class": Required[_Class],
+        "class": Required[Literal["transient", "persistent", "critical"]],
         # How long to wait before trying again; for what is transient.
         "retry_after_ms": int,
         # One of the library's codes by name or number, or a family of them: `store.failed`, `"3004"`, `store`.
@@ -53,7 +50,7 @@ FailureFacts = TypedDict(
     "FailureFacts",
     {
         "code": str | int,
-        "class": _Class,
+        "class": Literal["transient", "persistent", "critical"],
         "message": str,
         "causes": Sequence[str],
         "http_status": int,
@@ -102,7 +99,7 @@ class ClassifyPolicy(TypedDict, total=False):
 Verdict = TypedDict(
     "Verdict",
     {
-        "class": _Class,
+        "class": Literal["transient", "persistent", "critical"],
         # How long to wait before trying again, when the other side or a rule says so.
         "retry_after_ms": int | None,
         # The rule that decided: one of the program's, or a built-in one such as `http.status`.

@@ -258,7 +258,7 @@ class Guard:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Guards `function`, a coroutine function or a plain one."""
-        if not callable(function):
+        if not callable(function) or isinstance(function, (staticmethod, classmethod)):
             kind = type(function).__name__
             more = ": put the guard below it" if kind in ("classmethod", "staticmethod") else ""
             raise TypeError(f"a guard goes around a function, not a {kind}{more}")
