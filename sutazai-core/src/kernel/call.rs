@@ -135,7 +135,7 @@ impl Shared {
             #[cfg(feature = "recovery")]
             bulkhead: None,
         };
-        Ok(Admitted { session, deadline, held })
+        Ok(Admitted { session, deadline, held, is_try: false })
     }
 
     pub(super) fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
@@ -179,7 +179,7 @@ impl Shared {
         id: CallId,
         now: Moment,
     ) -> Ticket<Outcome> {
-        let Admitted { session, deadline, held } = admitted;
+        let Admitted { session, deadline, held, is_try } = admitted;
         let parent = task.parent();
         let trace = Trace {
             trace: parent.map_or_else(|| self.ids.trace(id.0), |parent| parent.trace),
@@ -216,7 +216,7 @@ impl Shared {
         if !ticket.is_done()
             && let Some(settler) = ticket.settler()
         {
-            self.enter_call(id, deadline, settler, now);
+            self.enter_call(id, deadline, settler, now, is_try);
         }
         ticket
     }
@@ -236,8 +236,9 @@ impl Shared {
         deadline: Moment,
         settler: Settler<Outcome>,
         now: Moment,
+        is_try: bool,
     ) {
-        self.enter(id, deadline, settler.clone(), now);
+        self.enter(id, deadline, settler.clone(), now, is_try);
         // A kernel that stopped meanwhile (or took its safe state) has answered what was in the
         // table, and no timer runs.
         if self.phase() == Phase::Stopped || self.is_drained() {
@@ -278,6 +279,8 @@ pub(super) struct Admitted {
     session: Session,
     deadline: Moment,
     held: Held,
+    /// Whether it is one of the tries of a call.
+    is_try: bool,
 }
 
 /// The places that a call has until its agent is done with it: the agent's, the kernel's, and that in the
@@ -308,8 +311,9 @@ impl Admitted {
         self
     }
 
-    /// Gives it no longer than this.
+    /// As a try of a call, which has no longer than this.
     pub(super) fn until(mut self, deadline: Moment) -> Self {
+        self.is_try = true;
         self.deadline = self.deadline.min(deadline);
         self
     }

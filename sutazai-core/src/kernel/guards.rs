@@ -305,6 +305,10 @@ impl Kernel {
     /// queue, the more [urgent](crate::port::Task::priority) first. A second try beside one that is slow
     /// goes to another agent, if there is one.
     ///
+    /// A call waits for one agent, and goes to another when that one is left alone or gone. Without a
+    /// `timeout` of the policy or the task a guarded call has no bound of its own: each try has the
+    /// agent's or the kernel's. One whose caller has partial results already is not tried again.
+    ///
     /// # Errors
     /// [`Code::INVALID`] for a policy that is not valid.
     pub fn guard(&self, calls: CallsTo, policy: impl Into<Option<GuardPolicy>>) -> Result<()> {
@@ -335,9 +339,15 @@ impl Kernel {
         self.shared.guards.policies()
     }
 
-    /// The guard of an agent: to ask, or to force its breaker. `None` when no guard is for it, or it
-    /// was not called yet.
+    /// The guard of an agent: to ask, or to force its breaker. `None` when there is no such agent, or no
+    /// guard is for it.
     pub fn guard_of(&self, agent: &str) -> Option<Guard> {
+        #[cfg(feature = "agent")]
+        if let Some(entry) = self.shared.agents.get(agent) {
+            use crate::port::Candidate as _;
+            // Made now, if it was not called yet.
+            return self.shared.guards.of_agent(entry.card()).ok().flatten();
+        }
         self.shared.guards.known(agent)
     }
 }

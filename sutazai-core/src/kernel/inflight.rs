@@ -40,6 +40,8 @@ struct Shard {
 struct Call {
     deadline: Moment,
     settler: Settler<Outcome>,
+    /// Whether it is one of the tries of a call that is here itself.
+    is_try: bool,
 }
 
 impl InFlight {
@@ -64,11 +66,12 @@ impl InFlight {
         deadline: Moment,
         settler: Settler<Outcome>,
         now: Moment,
+        is_try: bool,
     ) -> Option<Moment> {
         let shard = self.shard(id);
         {
             let mut calls = shard.calls.lock();
-            calls.insert(id.0, Call { deadline, settler: settler.clone() });
+            calls.insert(id.0, Call { deadline, settler: settler.clone(), is_try });
             shard.len.store(calls.len(), Ordering::SeqCst);
         }
         if settler.is_settled_ordered() {
@@ -103,13 +106,14 @@ impl InFlight {
         self.shard(id).calls.lock().get(&id.0).map(|call| call.settler.clone())
     }
 
-    /// The numbers of all calls, sorted.
+    /// The numbers of all calls, sorted; tries are parts of theirs.
     pub(super) fn ids(&self) -> Vec<CallId> {
-        let mut ids: Vec<_> = self
-            .shards
-            .iter()
-            .flat_map(|s| s.calls.lock().keys().map(|id| CallId(*id)).collect::<Vec<_>>())
-            .collect();
+        let of_shard = |shard: &CachePadded<Shard>| {
+            let calls = shard.calls.lock();
+            let calls = calls.iter().filter(|(_, call)| !call.is_try);
+            calls.map(|(id, _)| CallId(*id)).collect::<Vec<_>>()
+        };
+        let mut ids: Vec<_> = self.shards.iter().flat_map(of_shard).collect();
         ids.sort_unstable();
         ids
     }
@@ -211,7 +215,7 @@ mod tests {
         for (id, deadline) in [(1, 10), (2, 30), (3, 20)] {
             let (ticket, reply) = ticket::pair();
             let settler = ticket.settler().unwrap();
-            let set = table.enter(CallId(id), at(deadline), settler, at(0));
+            let set = table.enter(CallId(id), at(deadline), settler, at(0), false);
             assert_eq!(set.is_some(), id == 1, "only an earlier deadline sets the timer anew");
             keep.push((ticket, reply));
         }
@@ -255,7 +259,7 @@ mod tests {
         let (_ticket, reply) = ticket::pair();
         let settler = reply.settler().unwrap();
         reply.send(Outcome::default()).unwrap();
-        assert!(table.enter(CallId(1), at(1), settler, at(0)).is_none());
+        assert!(table.enter(CallId(1), at(1), settler, at(0), false).is_none());
         assert_eq!(table.len(), 0);
     }
 
@@ -263,11 +267,11 @@ mod tests {
     fn the_length_counts_what_is_in() {
         let table = InFlight::new();
         let (ticket, _reply) = ticket::pair();
-        table.enter(CallId(1), Moment::FAR, ticket.settler().unwrap(), at(0));
+        table.enter(CallId(1), Moment::FAR, ticket.settler().unwrap(), at(0), false);
         table.leave(CallId(1));
         table.leave(CallId(1));
         assert_eq!(table.len(), 0);
-        table.enter(CallId(2), Moment::FAR, ticket.settler().unwrap(), at(0));
+        table.enter(CallId(2), Moment::FAR, ticket.settler().unwrap(), at(0), true);
         assert_eq!(table.take_all().len(), 1);
         assert_eq!(table.len(), 0);
     }

@@ -152,8 +152,9 @@ impl Shared {
         deadline: crate::base::time::Moment,
         settler: crate::base::ticket::Settler<crate::port::Outcome>,
         now: crate::base::time::Moment,
+        is_try: bool,
     ) {
-        if let Some(at) = self.in_flight.enter(id, deadline, settler, now) {
+        if let Some(at) = self.in_flight.enter(id, deadline, settler, now, is_try) {
             self.sweep_at(at);
         }
     }

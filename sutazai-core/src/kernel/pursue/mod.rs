@@ -107,7 +107,7 @@ impl Shared {
         if !ticket.is_done()
             && let Some(settler) = settler
         {
-            self.enter_call(id, deadline, settler, now);
+            self.enter_call(id, deadline, settler, now, false);
             pursuit.watch();
         }
         (id, ticket)

@@ -80,6 +80,7 @@ impl SharedParts {
                 policy.budget.clone(),
                 &mut named.budgets,
                 |name, policy| Budget::new(name, policy).map(Arc::new),
+                |part, policy| part.set_policy(policy),
             )?,
             breaker: pick(
                 name,
@@ -87,6 +88,7 @@ impl SharedParts {
                 policy.breaker.clone(),
                 &mut named.breakers,
                 |name, policy| Breaker::new(name, policy).map(Arc::new),
+                |part, policy| part.set_policy(policy),
             )?,
             bulkhead: pick(
                 name,
@@ -94,6 +96,7 @@ impl SharedParts {
                 policy.bulkhead.clone(),
                 &mut named.bulkheads,
                 Bulkhead::new,
+                |part, policy| part.set_policy(policy),
             )?,
             rate: pick(
                 name,
@@ -101,6 +104,7 @@ impl SharedParts {
                 policy.rate.clone(),
                 &mut named.rates,
                 |name, policy| RateLimit::new(name, policy).map(Arc::new),
+                |part, policy| part.set_policy(policy),
             )?,
         })
     }
@@ -119,10 +123,17 @@ fn pick<P: Clone + PartialEq + Default, T: Clone>(
     policy: Option<P>,
     named: &mut HashMap<String, (P, T)>,
     make: impl FnOnce(Arc<str>, P) -> Result<T>,
+    set: impl FnOnce(&T, P) -> Result<()>,
 ) -> Result<T> {
     let Some(name) = shared else { return make(guard.into(), policy.unwrap_or_default()) };
-    if let Some((theirs, part)) = named.get(name) {
+    if let Some((theirs, part)) = named.get_mut(name) {
         return match policy {
+            // The others have left it to whoever says something.
+            Some(ours) if *theirs == P::default() && ours != *theirs => {
+                set(part, ours.clone())?;
+                *theirs = ours;
+                Ok(part.clone())
+            }
             Some(ours) if ours != *theirs && ours != P::default() => {
                 Err(Error::new(Code::INVALID, "guards that share a part disagree about its policy")
                     .operation("recovery.guard")
