@@ -206,6 +206,8 @@ class Guard:
       cancelled then; one that blocks is not interrupted, and only not tried again.
     - `on`: the exception class, or a tuple of them, that is worth another try. Without it exceptions
       are judged: a lost connection is, a `ValueError` is not.
+    - A function that calls itself through a bulkhead waits for its own place: give the guard a `timeout`.
+    - What blocks (`run`, a plain function) blocks the thread in its waits too, an asyncio loop's with it.
     - `kernel`: takes time, virtual time too, and named parts from this kernel. Without it the
       program's guards share parts by name, on the system's clock.
     """
