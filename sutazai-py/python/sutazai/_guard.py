@@ -29,7 +29,7 @@ from collections.abc import (
     Mapping,
 )
 from datetime import timedelta
-from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, cast
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from sutazai import _sutazai
 from sutazai._errors import DeadlineExceeded
@@ -39,6 +39,7 @@ __all__ = [
     "BudgetPolicy",
     "BulkheadPolicy",
     "Guard",
+    "GuardOptions",
     "HedgePolicy",
     "RatePolicy",
     "RetryPolicy",
@@ -322,7 +323,26 @@ def _is_coroutine(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def guard(name: str | None = None, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+class GuardOptions(TypedDict, total=False):
+    """The options of `Guard`, which says what they mean."""
+
+    timeout: float | timedelta | None
+    attempt_timeout: float | timedelta | None
+    retry: bool | RetryPolicy | None
+    budget: bool | BudgetPolicy | None
+    breaker: bool | BreakerPolicy | None
+    bulkhead: bool | BulkheadPolicy | None
+    rate: bool | RatePolicy | None
+    hedge: bool | HedgePolicy | None
+    share: Share | None
+    on: type[BaseException] | tuple[type[BaseException], ...] | None
+    kernel: _sutazai.Kernel | None
+    seed: int | None
+
+
+def guard(
+    name: str | None = None, **options: Unpack[GuardOptions]
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that guards a function; the options are those of `Guard`, and one at least is needed:
     `@sutazai.guard(retry=True)`.
 
