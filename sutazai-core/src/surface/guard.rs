@@ -103,9 +103,12 @@ struct Forcing {
 fn force(surface: &Surface, request: Force) -> Result<Forcing> {
     let guard = surface.kernel().guard_of(&request.agent);
     let breaker = guard.and_then(|guard| guard.breaker()).ok_or_else(|| {
-        Error::new(Code::NOT_FOUND, "there is no agent of this name, or no guard gives it a breaker")
-            .operation("recovery.guard_force")
-            .with("agent", &request.agent)
+        Error::new(
+            Code::NOT_FOUND,
+            "there is no agent of this name, or no guard gives it a breaker",
+        )
+        .operation("recovery.guard_force")
+        .with("agent", &request.agent)
     })?;
     breaker.force(request.state);
     Ok(Forcing { forced: true })

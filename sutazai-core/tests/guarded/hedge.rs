@@ -164,8 +164,6 @@ fn a_storm_with_every_part_leaves_nothing_behind() {
     assert!(hedges > 0);
     assert_eq!(kernel.calls(), []);
     kernel.stop(Duration::from_secs(30)).unwrap();
-    for guard in kernel.guards() {
-        let busy = guard.status.bulkhead.map(|bulkhead| (bulkhead.running, bulkhead.waiting));
-        assert_eq!(busy.unwrap_or_default(), (0, 0), "{}", guard.calls);
-    }
+    // Those that were outpaced have their places until they are done.
+    wait_until_idle(&kernel);
 }
