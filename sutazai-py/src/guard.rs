@@ -203,16 +203,7 @@ impl Guard {
         let inner = self.here(py)?;
         let begun = work::present(py, || inner.guard.begin())?;
         let steps = begun.map_err(|error| rejected(py, &inner.guard, error))?;
-        Ok(Steps::new(steps, count()))
-    }
-
-    /// Puts the deadline of the try in `steps` into the present context, until `_uncarry`; None where there
-    /// is none to put.
-    fn carry<'py>(&self, py: Python<'py>, steps: &Steps) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let deadline = steps.with(py, |steps| steps.attempt().deadline)?;
-        (deadline != Moment::FAR)
-            .then(|| work::carry(py, Some(deadline.as_nanos()), None))
-            .transpose()
+        Steps::begun(py, steps, count())
     }
 
     /// Whether it makes second tries beside slow ones.
@@ -255,6 +246,7 @@ impl Guard {
         steps: &Steps,
         exception: &Bound<'_, PyAny>,
     ) -> PyResult<Option<f64>> {
+        steps.uncarry(py)?;
         let since = steps.since();
         let next = steps.with(py, |steps| self.failed(py, steps, exception, since))?;
         Ok(next?.map(|pause| pause.as_secs_f64()))

@@ -22,13 +22,24 @@ use crate::{error, exit, work};
 pub(crate) struct Steps {
     inner: Mutex<Option<Owned<core::Steps>>>,
     place: Mutex<Option<Owned<Waiting>>>,
+    /// What ends the deadline of the present try in the present context.
+    token: Mutex<Option<Py<PyAny>>>,
     /// When in the count of guards it began.
     since: u64,
 }
 
 impl Steps {
-    pub(crate) fn new(steps: core::Steps, since: u64) -> Self {
-        Self { inner: Mutex::new(Some(Owned::new(steps))), place: Mutex::default(), since }
+    /// A call that has begun; its try's deadline is in force in the present context from here on.
+    pub(crate) fn begun(py: Python<'_>, mut steps: core::Steps, since: u64) -> PyResult<Self> {
+        let token = carried(py, &mut steps)?;
+        let inner = Mutex::new(Some(Owned::new(steps)));
+        Ok(Self { inner, place: Mutex::default(), token: Mutex::new(token), since })
+    }
+
+    /// Ends the deadline of the try in the present context.
+    pub(crate) fn uncarry(&self, py: Python<'_>) -> PyResult<()> {
+        let token = self.token.lock().take();
+        token.map_or(Ok(()), |token| work::uncarry(token.bind(py)))
     }
 
     pub(crate) fn since(&self) -> u64 {
@@ -124,11 +135,14 @@ impl Steps {
             None => None,
         };
         let entered = self.with(py, |steps| placed(steps, place))?;
-        entered.map_err(|error| error::raise(py, &error))
+        entered.map_err(|error| error::raise(py, &error))?;
+        *self.token.lock() = self.with(py, |steps| carried(py, steps))??;
+        Ok(())
     }
 
     /// The try has succeeded, and with it the call.
     fn succeeded(&self, py: Python<'_>) -> PyResult<()> {
+        self.uncarry(py)?;
         let taken = self.inner.lock().take();
         if let Some(owned) = taken {
             owned.take(py)?.succeeded();
@@ -138,15 +152,32 @@ impl Steps {
 
     /// Goes in again after the wait; False when the guard does not let it in.
     fn again(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |steps| work::present(py, || steps.again().is_ok()))?
+        let entered = self.with(py, |steps| work::present(py, || steps.again().is_ok()))??;
+        if entered {
+            *self.token.lock() = self.with(py, |steps| carried(py, steps))??;
+        }
+        Ok(entered)
     }
 
     /// Ends it: a try that is under way counts as nothing.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         let waiting = self.place.lock().take();
         let taken = self.inner.lock().take();
         drop((waiting, taken));
+        self.uncarry(py)
     }
+}
+
+/// Puts the deadline of a try into the present context, if it has one and does not wait for its place.
+fn carried(py: Python<'_>, steps: &mut core::Steps) -> PyResult<Option<Py<PyAny>>> {
+    if steps.waiting().is_some() {
+        return Ok(None);
+    }
+    let deadline = steps.attempt().deadline;
+    if deadline == Moment::FAR {
+        return Ok(None);
+    }
+    work::carry(py, Some(deadline.as_nanos()), None).map(|token| Some(token.unbind()))
 }
 
 /// A place in a bulkhead.

@@ -17,16 +17,24 @@ use crate::argument;
 /// Whether anything was ever put into the variable: programs without coroutines pay for one load.
 static USED: AtomicBool = AtomicBool::new(false);
 
-/// Holds None or `(deadline, priority)`: nanoseconds of the core's clock, and 1 to 255.
-fn variable(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let variable = VARIABLE.get_or_try_init(py, || {
+/// A variable that holds None or `(deadline, priority)`: nanoseconds of the core's clock, and 1 to 255. Its
+/// methods, looked up once.
+struct Variable {
+    get: Py<PyAny>,
+    set: Py<PyAny>,
+    reset: Py<PyAny>,
+}
+
+fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
+    static VARIABLE: PyOnceLock<Variable> = PyOnceLock::new();
+    VARIABLE.get_or_try_init(py, || {
         let class = py.import("contextvars")?.getattr("ContextVar")?;
         let default = pyo3::types::PyDict::new(py);
         default.set_item("default", py.None())?;
-        class.call(("sutazai_work",), Some(&default)).map(Bound::unbind)
-    })?;
-    Ok(variable.bind(py))
+        let variable = class.call(("sutazai_work",), Some(&default))?;
+        let method = |name| variable.getattr(name).map(Bound::unbind);
+        Ok(Variable { get: method("get")?, set: method("set")?, reset: method("reset")? })
+    })
 }
 
 /// Runs `f` with the deadline and the priority of the present context.
@@ -36,7 +44,7 @@ pub(crate) fn present<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
 }
 
 fn carried<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
-    let held: Option<(u64, u8)> = variable(py)?.call_method0("get")?.extract()?;
+    let held: Option<(u64, u8)> = variable(py)?.get.call0(py)?.extract(py)?;
     let Some((until, urgency)) = held else { return Ok(f()) };
     Ok(priority::within(urgency, || deadline::within(Moment::from_nanos(until), f)))
 }
@@ -55,7 +63,7 @@ pub(crate) fn carry(
         let until = until.map_or(Moment::FAR, Moment::from_nanos).min(deadline::current());
         (until.as_nanos(), priority.unwrap_or_else(priority::current))
     })?;
-    variable(py)?.call_method1("set", (carried,))
+    variable(py)?.set.call1(py, (carried,)).map(|token| token.into_bound(py))
 }
 
 /// The deadline and the priority of a task, for `_enter`; None where there is nothing to say.
@@ -76,9 +84,9 @@ pub(crate) fn inside<R>(
         return f();
     }
     let work = (task.deadline().as_nanos(), task.given_priority());
-    let token = variable(py)?.call_method1("set", (work,))?;
+    let token = variable(py)?.set.call1(py, (work,))?;
     let answer = f();
-    uncarry(&token)?;
+    uncarry(token.bind(py))?;
     answer
 }
 
@@ -88,7 +96,7 @@ pub(crate) fn inside<R>(
 #[pyo3(name = "_enter")]
 pub(crate) fn enter(py: Python<'_>, until: u64, priority: u8) -> PyResult<()> {
     USED.store(true, Ordering::Relaxed);
-    variable(py)?.call_method1("set", ((until, priority),)).map(drop)
+    variable(py)?.set.call1(py, ((until, priority),)).map(drop)
 }
 
 /// Ends what `_carry` began. In another context, where a coroutine that nobody wants is closed, there is
@@ -97,7 +105,7 @@ pub(crate) fn enter(py: Python<'_>, until: u64, priority: u8) -> PyResult<()> {
 #[pyo3(name = "_uncarry")]
 pub(crate) fn uncarry(token: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = token.py();
-    match variable(py)?.call_method1("reset", (token,)) {
+    match variable(py)?.reset.call1(py, (token,)) {
         Err(error) if error.is_instance_of::<pyo3::exceptions::PyValueError>(py) => Ok(()),
         other => other.map(drop),
     }

@@ -368,7 +368,7 @@ def _awaited(
 ) -> Callable[..., Coroutine[Any, Any, R]]:
     """The guarded form of a coroutine function. Most answers are there at once, and need no timer and no
     task."""
-    begin, carry, raised, first = native.begin, native.carry, native.raised, _sutazai._GuardSteps.first
+    begin, raised, first = native.begin, native.raised, _sutazai._GuardSteps.first
 
     async def guarded(*args: Any, **kwargs: Any) -> R:
         steps = begin()
@@ -378,8 +378,8 @@ def _awaited(
                 if way == _WAITS:
                     await _place(native, steps)
                     way = steps.way
-                # In force for all of the try: what it begins has no more time, at whichever await.
-                token = carry(steps)
+                # Its deadline is in force for all of the try, until it has succeeded or raised: what it
+                # begins has no more time, at whichever await.
                 try:
                     if way == _HEDGED:
                         answer = await _hedged(native, steps, function, args, kwargs)
@@ -399,9 +399,6 @@ def _awaited(
                 else:
                     steps.succeeded()
                     return answer
-                finally:
-                    if token is not None:
-                        _sutazai._uncarry(token)
                 await _sleep(native, pause)
                 if not steps.again():
                     raise failed
