@@ -45,7 +45,7 @@ pub struct GuardPolicy {
     /// How many are made in which time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<RatePolicy>,
-    /// A second try beside a first one that is slow; only of calls that are awaited.
+    /// A second try beside a first one that is slow: of calls that are awaited, and of those of a kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge: Option<HedgePolicy>,
     /// Names under which parts are shared with other guards.
