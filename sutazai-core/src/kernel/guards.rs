@@ -146,15 +146,16 @@ impl Guards {
         // What fits an agent best may be another policy now. A guard that cannot take it, because it
         // shares other parts, is made anew when the agent is called next.
         for (agent, guard, policy) in agents {
-            let policy = policy.unwrap_or_default();
-            let share = policy.share.clone();
-            if guard.policy().share == share && guard.set_policy(policy).is_ok() {
+            let share = guard.policy().share;
+            let wanted = policy.filter(|policy| *policy != GuardPolicy::default());
+            let takes =
+                |policy: GuardPolicy| policy.share == share && guard.set_policy(policy).is_ok();
+            if wanted.is_some_and(takes) {
                 continue;
             }
             self.forget(&agent);
             // Those that wait in it for their place wait no more.
-            let _ = guard
-                .set_policy(GuardPolicy { share: guard.policy().share, ..GuardPolicy::default() });
+            let _ = guard.set_policy(GuardPolicy { share, ..GuardPolicy::default() });
         }
         self.parts.let_go();
         Ok(())

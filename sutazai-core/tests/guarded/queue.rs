@@ -219,6 +219,7 @@ fn without_a_bulkhead_nobody_waits_any_more() {
         drop(tickets);
         held.lock().clear();
     }
+    assert_eq!(kernel.guards().len(), 0, "with its policy a guard is gone, the agent's too");
 }
 
 /// A callback that asks the kernel, on the thread that changes the policy.

@@ -165,7 +165,9 @@ impl Pursuit {
                     Arc::clone(&pursuit).first(now);
                     pursuit.watch();
                 }
-                Err(_) => pursuit.answer(Err(last)),
+                Err(_) => {
+                    pursuit.answer(Err(last.with(GAVE_UP, GaveUp::Rejected.name())));
+                }
             }
         });
         if runtime.spawn_blocking(job).is_err() {
