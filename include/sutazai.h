@@ -1323,6 +1323,23 @@ struct sutazai_error *sutazai_agent_add(struct sutazai_kernel *kernel,
                                         const struct sutazai_agent_table *table);
 
 /**
+ * As sutazai_agent_add, or puts another version of an agent in charge of its name, as `version` on its card
+ * says: it is started first, and takes over when it is ready. The version before finishes what it has and
+ * stands by, started; the operation "agent.switch" puts it in charge again, and so does a checkpoint. Two
+ * versions stand by, at most; the one that has for longest is stopped then.
+ *
+ * Errors:
+ * As sutazai_agent_add, of which `SUTAZAI_BASE_ALREADY_EXISTS` is for a version that the agent has already.
+ *
+ * Pointers:
+ * As sutazai_agent_add.
+ */
+struct sutazai_error *sutazai_agent_replace(struct sutazai_kernel *kernel,
+                                            const char *card,
+                                            size_t card_len,
+                                            const struct sutazai_agent_table *table);
+
+/**
  * The skill that is asked for. Empty for NULL.
  *
  * Pointers:

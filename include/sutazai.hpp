@@ -691,16 +691,15 @@ class Kernel {
     /// (JSON), or `void(const Task &, Reply)`, which answers when it likes.
     template <typename F>
     void agent(std::string_view card, F f) {
-        static_assert(std::is_invocable_v<F &, const Task &, Reply> ||
-                          std::is_invocable_r_v<std::string, F &, const Task &>,
-                      "an agent is std::string(const Task &) or void(const Task &, Reply)");
-        auto state = std::make_unique<F>(std::move(f));
-        sutazai_agent_table table{};
-        table.size = sizeof table;
-        table.user = state.release();
-        table.drop = detail::drop<F>;
-        table.handle = handle<F>;
-        check(sutazai_agent_add(kernel_.get(), card.data(), card.size(), &table));
+        register_agent(card, std::move(f), sutazai_agent_add);
+    }
+
+    /// As agent, or puts another version in charge of its name, as `version` on its card says; the one
+    /// before stands by, and the operation "agent.switch" puts it in charge again. See
+    /// sutazai_agent_replace.
+    template <typename F>
+    void replace_agent(std::string_view card, F f) {
+        register_agent(card, std::move(f), sutazai_agent_replace);
     }
 
     /// Adds a component. `start` and `stop` are `void(milliseconds left)`; see
@@ -1028,6 +1027,20 @@ class Kernel {
     sutazai_kernel *raw() const noexcept { return kernel_.get(); }
 
   private:
+    template <typename F>
+    void register_agent(std::string_view card, F f, decltype(sutazai_agent_add) *registers) {
+        static_assert(std::is_invocable_v<F &, const Task &, Reply> ||
+                          std::is_invocable_r_v<std::string, F &, const Task &>,
+                      "an agent is std::string(const Task &) or void(const Task &, Reply)");
+        auto state = std::make_unique<F>(std::move(f));
+        sutazai_agent_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<F>;
+        table.handle = handle<F>;
+        check(registers(kernel_.get(), card.data(), card.size(), &table));
+    }
+
     template <typename F>
     static void handle(void *user, const sutazai_task *raw, sutazai_reply *raw_reply) noexcept {
         auto &f = *static_cast<F *>(user);

@@ -9,6 +9,7 @@ use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
+use sutazai_core::kernel::Kernel;
 use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, Task};
 use sutazai_core::{Code, Error, Result};
 
@@ -82,25 +83,58 @@ pub unsafe extern "C" fn sutazai_agent_add(
     card_len: usize,
     table: *const sutazai_agent_table,
 ) -> *mut sutazai_error {
-    fallible(|| {
-        // SAFETY: the caller's promise.
-        let (table, user) = unsafe { take_over(table) }?;
-        // SAFETY: the caller's promise.
-        let kernel = unsafe { borrow(kernel) }?;
-        // SAFETY: the caller's promise.
-        let card = unsafe { text(card, card_len, "card") }?;
-        let card = card_of(card)?;
-        let handle = required(table.handle, "handle")?;
-        kernel.kernel.add_agent(CAgent {
-            home: Home::here(),
-            card,
-            handle,
-            start: table.start,
-            stop: table.stop,
-            runtime: OnceLock::new(),
-            user: ArcSwapOption::from_pointee(user),
-        })
+    // SAFETY: the caller's promise.
+    fallible(|| unsafe { register(kernel, card, card_len, table, |to, agent| to.add_agent(agent)) })
+}
+
+/// As sutazai_agent_add, or puts another version of an agent in charge of its name, as `version` on its card
+/// says: it is started first, and takes over when it is ready. The version before finishes what it has and
+/// stands by, started; the operation "agent.switch" puts it in charge again, and so does a checkpoint. Two
+/// versions stand by, at most; the one that has for longest is stopped then.
+///
+/// # Errors
+/// As sutazai_agent_add, of which `SUTAZAI_BASE_ALREADY_EXISTS` is for a version that the agent has already.
+///
+/// # Safety
+/// As sutazai_agent_add.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_agent_replace(
+    kernel: *mut sutazai_kernel,
+    card: *const c_char,
+    card_len: usize,
+    table: *const sutazai_agent_table,
+) -> *mut sutazai_error {
+    // SAFETY: the caller's promise.
+    fallible(|| unsafe {
+        register(kernel, card, card_len, table, |to, agent| to.replace_agent(agent))
     })
+}
+
+/// # Safety
+/// As [`sutazai_agent_add`].
+unsafe fn register(
+    kernel: *mut sutazai_kernel,
+    card: *const c_char,
+    card_len: usize,
+    table: *const sutazai_agent_table,
+    to: impl FnOnce(&Kernel, CAgent) -> Result<()>,
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let (table, user) = unsafe { take_over(table) }?;
+    // SAFETY: the caller's promise.
+    let kernel = unsafe { borrow(kernel) }?;
+    // SAFETY: the caller's promise.
+    let card = unsafe { text(card, card_len, "card") }?;
+    let agent = CAgent {
+        home: Home::here(),
+        card: card_of(card)?,
+        handle: required(table.handle, "handle")?,
+        start: table.start,
+        stop: table.stop,
+        runtime: OnceLock::new(),
+        user: ArcSwapOption::from_pointee(user),
+    };
+    to(&kernel.kernel, agent)
 }
 
 /// Reads an agent's card.

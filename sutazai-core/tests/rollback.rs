@@ -171,7 +171,10 @@ fn a_checkpoint_outlives_its_kernel() {
     second.start().unwrap();
     assert_eq!(second.checkpoints().diff(taken.id, None).unwrap().changed.len(), 2);
     let restored = second.checkpoints().restore(taken.id, None).unwrap();
-    assert_eq!(restored.restored, ["kernel.log", "level", "recovery.policies", "recovery.level"]);
+    assert_eq!(
+        restored.restored,
+        ["kernel.log", "level", "recovery.policies", "recovery.level", "agent.versions"]
+    );
     assert_eq!(level.0.load(Ordering::Relaxed), 3);
     assert_eq!(second.log().filter(), "warn,sutazai.agent=debug");
     second.stop(LONG).unwrap();

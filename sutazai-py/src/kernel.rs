@@ -104,14 +104,23 @@ impl Inner {
         Pending::new(source, Arc::clone(self.core().runtime()))
     }
 
-    fn add_agent(&self, py: Python<'_>, agent: PythonAgent) -> sutazai_core::Result<()> {
+    fn add_agent(
+        &self,
+        py: Python<'_>,
+        agent: PythonAgent,
+        replace: bool,
+    ) -> sutazai_core::Result<()> {
         let agent = Arc::new(agent);
         {
             let mut held = self.held.lock();
             held.agents.retain(|agent| agent.strong_count() > 0);
             held.agents.push(Arc::downgrade(&agent));
         }
-        py.detach(|| self.core().add_shared_agent(agent))
+        let core = self.core();
+        py.detach(|| match replace {
+            true => core.replace_shared_agent(agent),
+            false => core.add_shared_agent(agent),
+        })
     }
 
     /// Remembers functions that are let go of when the kernel has stopped.
@@ -411,6 +420,26 @@ impl Kernel {
             .map_err(|error| error::raise(py, &error))
     }
 
+    /// Stops a version of an agent that stands by, after `grace` for what it has under way.
+    #[pyo3(
+        signature = (name, version, grace=None),
+        text_signature = "($self, name, version, grace=5.0)"
+    )]
+    fn retire_agent(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        version: &Bound<'_, PyAny>,
+        grace: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let core = self.inner.here(py)?.core().clone();
+        let name = argument::text("name", name)?.to_owned();
+        let version = argument::text("version", version)?.to_owned();
+        let grace = argument::some_duration("grace", grace)?.unwrap_or(REMOVE_GRACE);
+        wait::aside(py, move || core.retire_agent(&name, &version, grace))?
+            .map_err(|error| error::raise(py, &error))
+    }
+
     /// Adds an in-process agent that answers its input, for health checks and measurements.
     #[pyo3(
         signature = (name=None, *, skill=None),
@@ -436,6 +465,7 @@ impl Kernel {
         form: &str,
         function: Py<PyAny>,
         open: Option<Py<PyAny>>,
+        replace: bool,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
         let card = Keywords::new(card).card()?;
@@ -447,7 +477,7 @@ impl Kernel {
         let runtime = Arc::clone(inner.core().runtime());
         let coroutine = open.map(Coroutine::new);
         let agent = PythonAgent::new(card, form, runtime, function, coroutine);
-        inner.add_agent(py, agent).map_err(|error| error::raise(py, &error))
+        inner.add_agent(py, agent, replace).map_err(|error| error::raise(py, &error))
     }
 
     fn _add_component(

@@ -81,6 +81,31 @@ static void bad_cards_and_tables_are_refused_and_dropped(void) {
     CHECK(drops == 7);
 }
 
+static void a_version_takes_over_and_the_one_before_stands_by(void) {
+    drops = starts = stops = 0;
+    sutazai_kernel *kernel = started("");
+    sutazai_agent_table table = table_of(echo_handle);
+    table.drop = count_drop;
+    table.start = count_start;
+    table.stop = count_stop;
+    OK(sutazai_agent_replace(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"], \"version\": \"1\"}"),
+                             &table));
+    OK(sutazai_agent_replace(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"], \"version\": \"2\"}"),
+                             &table));
+    FAILS(sutazai_agent_replace(
+              kernel, S("{\"name\": \"a\", \"skills\": [\"a\"], \"version\": \"1\"}"), &table),
+          SUTAZAI_BASE_ALREADY_EXISTS);
+    CHECK(starts == 2 && stops == 0 && drops == 1);
+    sutazai_buffer answer = {0};
+    OK(sutazai_invoke_wait(kernel, S("agent.switch"), S("{\"name\": \"a\", \"version\": \"1\"}"),
+                           &answer));
+    CHECK(strstr(answer.data, "\"standby\":[\"2\"]") != NULL);
+    sutazai_buffer_free(&answer);
+    OK(sutazai_kernel_stop(kernel, 1000));
+    sutazai_kernel_free(kernel);
+    CHECK(starts == 2 && stops == 2 && drops == 3);
+}
+
 static void a_table_of_an_older_header_is_taken(void) {
     sutazai_kernel *kernel = started("");
     sutazai_agent_table table = table_of(echo_handle);
@@ -287,6 +312,7 @@ int main(void) {
     RUN(an_agent_starts_and_stops_once);
     RUN(what_a_start_answers_is_an_error);
     RUN(bad_cards_and_tables_are_refused_and_dropped);
+    RUN(a_version_takes_over_and_the_one_before_stands_by);
     RUN(a_table_of_an_older_header_is_taken);
     RUN(a_task_says_what_is_asked);
     RUN(answering_twice_is_an_error);

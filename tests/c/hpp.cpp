@@ -88,6 +88,21 @@ static void errors_are_exceptions() {
     THROWS(SUTAZAI_BASE_INVALID, sutazai::Kernel(R"({"sed": 1})"));
 }
 
+static void versions_take_over() {
+    sutazai::Kernel kernel;
+    kernel.start();
+    const auto answers = [](const char *text) {
+        return [text](const sutazai::Task &) -> std::string { return text; };
+    };
+    kernel.agent(R"({"name": "v", "skills": ["v"], "version": "1"})", answers("1"));
+    kernel.replace_agent(R"({"name": "v", "skills": ["v"], "version": "2"})", answers("2"));
+    CHECK(kernel.call_wait("v", "") == "2");
+    kernel.invoke_wait("agent.switch", R"({"name": "v", "version": "1"})");
+    CHECK(kernel.call_wait("v", "") == "1");
+    THROWS(SUTAZAI_BASE_NOT_FOUND,
+           kernel.invoke_wait("agent.switch", R"({"name": "v", "version": "3"})"));
+}
+
 static void what_an_agent_throws_is_the_answer() {
     sutazai::Kernel kernel;
     kernel.agent(R"({"name": "ours", "skills": ["ours"]})",
@@ -433,6 +448,7 @@ static void many_threads_get_one_value() {
 int main() {
     RUN(handles_are_move_only);
     RUN(errors_are_exceptions);
+    RUN(versions_take_over);
     RUN(what_an_agent_throws_is_the_answer);
     RUN(tickets_wait_and_become_futures);
     RUN(replies_answer_from_other_threads);

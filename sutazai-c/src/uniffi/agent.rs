@@ -6,6 +6,7 @@ use sutazai_core::agent::{from_async, from_fn};
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::time::Moment;
+use sutazai_core::kernel::Kernel;
 use sutazai_core::port::{AgentCard, Outcome, Task};
 use sutazai_core::{Code, Error, Result};
 
@@ -44,6 +45,15 @@ pub trait Agent: Send + Sync {
 pub trait AsyncAgent: Send + Sync {
     /// Does a task and answers with JSON; throws as `Agent` does.
     async fn handle(&self, task: AgentTask) -> std::result::Result<String, KernelError>;
+}
+
+/// Registers it, or another version of it.
+pub(super) fn register(
+    kernel: &Kernel,
+    agent: impl sutazai_core::port::Agent,
+    replace: bool,
+) -> Result<()> {
+    if replace { kernel.replace_agent(agent) } else { kernel.add_agent(agent) }
 }
 
 /// The agent in a form that the core knows.

@@ -94,11 +94,18 @@ impl Kernel {
 
     /// Registers an agent; in a kernel that runs it starts right away. `card` is JSON: `name`,
     /// `skills` (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
-    /// `concurrency`, `timeout_ms`, `labels`.
-    pub fn add_agent(&self, card: String, agent: Box<dyn Agent>) -> Result<(), KernelError> {
+    /// `concurrency`, `timeout_ms`, `labels`. With `replace` it may take over from another version of its
+    /// name, which stands by then; the operation `agent.switch` puts that in charge again.
+    #[uniffi::method(default(replace = false))]
+    pub fn add_agent(
+        &self,
+        card: String,
+        agent: Box<dyn Agent>,
+        replace: bool,
+    ) -> Result<(), KernelError> {
         let kernel = self.here()?.kernel();
         let runtime = Arc::downgrade(kernel.runtime());
-        Ok(kernel.add_agent(agent::blocking(card_of(&card)?, agent, runtime))?)
+        Ok(agent::register(kernel, agent::blocking(card_of(&card)?, agent, runtime), replace)?)
     }
 
     /// Registers a loop for children of trees of supervisors, which name it (`does`). The operation
@@ -123,14 +130,16 @@ impl Kernel {
     }
 
     /// As `add_agent`, for one whose tasks wait without a thread.
+    #[uniffi::method(default(replace = false))]
     pub fn add_async_agent(
         &self,
         card: String,
         agent: Box<dyn AsyncAgent>,
+        replace: bool,
     ) -> Result<(), KernelError> {
         let kernel = self.here()?.kernel();
         let runtime = Arc::downgrade(kernel.runtime());
-        Ok(kernel.add_agent(agent::asynchronous(card_of(&card)?, agent, runtime))?)
+        Ok(agent::register(kernel, agent::asynchronous(card_of(&card)?, agent, runtime), replace)?)
     }
 
     /// Subscribes to the subjects that match `pattern` (`*` is one token, `>` the rest), from when the

@@ -23,5 +23,5 @@ mod route;
 
 pub use connect::{FnAgent, TaskContext, from_async, from_fn, from_fn_with};
 pub use ledger::{AgentStats, FailureStats, LatencyStats, Ledger};
-pub use registry::{AgentState, AgentView, Entry, Registry, Reservation, SkillList};
+pub use registry::{AgentState, AgentView, Entry, Registry, Reservation, SkillList, Switched};
 pub use route::LeastLoaded;

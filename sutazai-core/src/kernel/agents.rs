@@ -11,7 +11,7 @@ use crate::agent::{AgentState, AgentView, Entry};
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
-use crate::port::{Agent, AgentHost, Outcome, Task};
+use crate::port::{Agent, AgentHost, Candidate as _, Outcome, Task};
 use crate::{Code, Error, Result};
 
 /// Threads that start and stop agents, at most.
@@ -59,10 +59,7 @@ impl Kernel {
     /// As [`add_agent`](Self::add_agent).
     pub fn add_shared_agent(&self, agent: Arc<dyn Agent>) -> Result<()> {
         let shared = &self.shared;
-        let stopping = || Error::new(Code::DRAINING, "a kernel that stops takes no new agents");
-        if matches!(shared.phase(), Phase::Draining | Phase::Stopped) {
-            return Err(stopping());
-        }
+        shared.takes_agents()?;
         let entry = shared.agents.add(agent)?;
         // A kernel that is just starting starts it, or, when it has looked already, we do.
         if shared.phase() == Phase::Running
@@ -71,52 +68,70 @@ impl Kernel {
             shared.agents.remove(entry.name());
             return Err(error);
         }
-        if matches!(shared.phase(), Phase::Draining | Phase::Stopped) {
+        if let Err(stopping) = shared.takes_agents() {
             shared.agents.remove(entry.name());
             shared.stop_agent(&entry, shared.runtime.now());
-            return Err(stopping());
+            return Err(stopping);
         }
         Ok(())
     }
 
-    /// Removes an agent: it gets no more tasks, has `grace` to finish those under way, and is
-    /// stopped. May block.
+    /// Removes an agent, with the versions of it that stand by: it gets no more tasks, has `grace` to finish
+    /// those under way, and is stopped. May block.
     ///
     /// # Errors
     /// [`Code::NOT_FOUND`] when there is none of this name.
     pub fn remove_agent(&self, name: &str, grace: Duration) -> Result<()> {
         let shared = &self.shared;
-        let Some(entry) = shared.agents.remove(name) else {
-            let error = Error::new(Code::NOT_FOUND, "no agent of this name is registered")
-                .operation("agent.remove")
-                .with("agent", name);
-            let names: Vec<_> = shared.agents.all();
-            return Err(match super::nearest(name, names.iter().map(|e| &**e.name())) {
-                Some(near) => error.advice(format!("did you mean '{near}'?")),
-                None => error,
-            });
-        };
+        let removed = shared.agents.remove(name);
+        if removed.is_empty() {
+            return Err(shared.no_agent_named(name).operation("agent.remove"));
+        }
         let deadline = shared.runtime.now() + grace;
-        entry.set_state(AgentState::Draining);
+        for entry in &removed {
+            entry.set_state(AgentState::Draining);
+        }
         #[cfg(feature = "recovery")]
         shared.guards.forget(name);
-        entry.drain(&*shared.runtime, deadline);
-        shared.stop_agent(&entry, deadline);
+        for entry in &removed {
+            entry.drain(&*shared.runtime, deadline);
+            shared.stop_agent(entry, deadline);
+        }
         Ok(())
     }
 
     /// The agents, sorted by name.
     pub fn agents(&self) -> Vec<AgentView> {
-        self.shared.agents.all().iter().map(|entry| entry.view()).collect()
+        self.shared.agents.views()
     }
 
     /// The agent of this name.
     pub fn agent(&self, name: &str) -> Option<AgentView> {
-        self.shared.agents.get(name).map(|entry| entry.view())
+        let agents = &self.shared.agents;
+        agents.get(name).map(|entry| agents.view(&entry))
     }
 }
 
 impl Shared {
+    /// # Errors
+    /// [`Code::DRAINING`] for a kernel that stops.
+    pub(super) fn takes_agents(&self) -> Result<()> {
+        if matches!(self.phase(), Phase::Draining | Phase::Stopped) {
+            return Err(Error::new(Code::DRAINING, "a kernel that stops takes no new agents"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn no_agent_named(&self, name: &str) -> Error {
+        let error =
+            Error::new(Code::NOT_FOUND, "no agent of this name is registered").with("agent", name);
+        let names = self.agents.all();
+        match super::nearest(name, names.iter().map(|e| &**e.name())) {
+            Some(near) => error.advice(format!("did you mean '{near}'?")),
+            None => error,
+        }
+    }
+
     /// Starts every agent that has not been, side by side where the runtime can.
     pub(super) fn start_agents(self: &Arc<Self>) -> Result<()> {
         let failed = Arc::new(Mutex::new(None));
@@ -133,7 +148,7 @@ impl Shared {
     }
 
     /// Starts an agent, unless somebody does or did.
-    pub(super) fn start_agent(&self, entry: &Arc<Entry>) -> Result<()> {
+    pub(super) fn start_agent(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
         if !entry.move_state(AgentState::Registered, AgentState::Starting) {
             return Ok(());
         }
@@ -147,8 +162,12 @@ impl Shared {
                 error.with("agent", entry.name())
             }
         })?;
-        entry.set_state(AgentState::Ready);
-        self.publish("agent.registered", serde_json::json!({"agent": &**entry.name()}));
+        self.agents.started(entry);
+        let card = entry.card();
+        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
+        self.publish("agent.registered", event);
+        #[cfg(feature = "recovery")]
+        self.offer(entry);
         Ok(())
     }
 
@@ -171,7 +190,7 @@ impl Shared {
         end: Moment,
         f: impl Fn(&Arc<Entry>) + Send + Sync + 'static,
     ) {
-        let agents = self.agents.all();
+        let agents = self.agents.everything();
         let threads = if self.runtime.may_block() { agents.len().min(SIDE_BY_SIDE) } else { 0 };
         let (queue, work) = crossbeam_channel::unbounded();
         for entry in agents {
@@ -208,14 +227,18 @@ impl Shared {
         }
     }
 
-    fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {
+    pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {
         let _ = super::caught(|| {
             entry.with_agent(|agent| agent.stop(deadline));
             Ok(())
         });
         entry.set_state(AgentState::Stopped);
         entry.release();
-        self.publish("agent.removed", serde_json::json!({"agent": &**entry.name()}));
+        let card = entry.card();
+        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
+        // Where another version goes on, only this one is gone.
+        let goes_on = self.agents.get(&card.name).is_some_and(|other| !Arc::ptr_eq(&other, entry));
+        self.publish(if goes_on { "agent.retired" } else { "agent.removed" }, event);
     }
 
     pub(super) fn cancel(&self, call: CallId) -> bool {

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::inflight::What;
 use super::shared::{Phase, Shared};
-use crate::agent::{Entry, Reservation};
+use crate::agent::{AgentState, Entry, Reservation};
 use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
@@ -135,7 +136,7 @@ impl Shared {
             #[cfg(feature = "recovery")]
             bulkhead: None,
         };
-        Ok(Admitted { session, deadline, held, is_try: false })
+        Ok(Admitted { session, deadline, held, what: What::Call })
     }
 
     pub(super) fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
@@ -144,23 +145,38 @@ impl Shared {
             let stands_in = self.heal.stands_in(name);
             #[cfg(feature = "recovery")]
             let name = stands_in.as_deref().unwrap_or(name);
-            let entry = self.agents.get(name).ok_or_else(|| no_agent(name))?;
-            if !entry.card().skills.iter().any(|skill| skill == task.skill()) {
-                return Err(Error::new(Code::AGENT_NO_SKILL, "the agent does not have the skill")
-                    .operation("kernel.call")
-                    .with("agent", name)
-                    .with("skill", task.skill()));
+            for _ in 0..TRIES {
+                let entry = self.agents.get(name).ok_or_else(|| no_agent(name))?;
+                if !entry.card().skills.iter().any(|skill| skill == task.skill()) {
+                    let error =
+                        Error::new(Code::AGENT_NO_SKILL, "the agent does not have the skill");
+                    let error = error.operation("kernel.call").with("agent", name);
+                    return Err(error.with("skill", task.skill()));
+                }
+                if let Some(reservation) = entry.reserve() {
+                    return Ok(reservation);
+                }
+                if entry.state() != AgentState::Standby {
+                    break;
+                }
+                // Another version has just taken over.
             }
-            return entry.reserve().ok_or_else(|| busy(task));
+            return Err(busy(task));
         }
-        let candidates = self.agents.with_skill(task.skill()).ok_or_else(|| self.no_skill(task))?;
+        let find = || self.agents.with_skill(task.skill()).ok_or_else(|| self.no_skill(task));
+        let mut candidates = find()?;
         for _ in 0..TRIES {
             let router = self.steps.router.as_deref();
             let chosen = router.and_then(|r| r.route(task, &*candidates, now));
-            let Some(entry) = chosen.and_then(|index| candidates.entry(index)) else { break };
-            if let Some(reservation) = entry.reserve() {
+            let chosen = chosen.and_then(|index| candidates.entry(index));
+            if let Some(reservation) = chosen.and_then(|entry| entry.reserve()) {
                 return Ok(reservation);
             }
+            let found = find()?;
+            if chosen.is_none() && Arc::ptr_eq(&found, &candidates) {
+                break;
+            }
+            candidates = found;
         }
         #[cfg(feature = "recovery")]
         {
@@ -179,7 +195,7 @@ impl Shared {
         id: CallId,
         now: Moment,
     ) -> Ticket<Outcome> {
-        let Admitted { session, deadline, held, is_try } = admitted;
+        let Admitted { session, deadline, held, what } = admitted;
         let parent = task.parent();
         let trace = Trace {
             trace: parent.map_or_else(|| self.ids.trace(id.0), |parent| parent.trace),
@@ -216,7 +232,7 @@ impl Shared {
         if !ticket.is_done()
             && let Some(settler) = ticket.settler()
         {
-            self.enter_call(id, deadline, settler, now, is_try);
+            self.enter_call(id, deadline, settler, now, what);
         }
         ticket
     }
@@ -236,9 +252,9 @@ impl Shared {
         deadline: Moment,
         settler: Settler<Outcome>,
         now: Moment,
-        is_try: bool,
+        what: What,
     ) {
-        self.enter(id, deadline, settler.clone(), now, is_try);
+        self.enter(id, deadline, settler.clone(), now, what);
         // A kernel that stopped meanwhile (or took its safe state) has answered what was in the
         // table, and no timer runs.
         if self.phase() == Phase::Stopped || self.is_drained() {
@@ -279,8 +295,7 @@ pub(super) struct Admitted {
     session: Session,
     deadline: Moment,
     held: Held,
-    /// Whether it is one of the tries of a call.
-    is_try: bool,
+    what: What,
 }
 
 /// The places that a call has until its agent is done with it: the agent's, the kernel's, and that in the
@@ -313,7 +328,7 @@ impl Admitted {
 
     /// As a try of a call, which has no longer than this.
     pub(super) fn until(mut self, deadline: Moment) -> Self {
-        self.is_try = true;
+        self.what = What::Try;
         self.deadline = self.deadline.min(deadline);
         self
     }
@@ -393,6 +408,8 @@ impl Hook<Outcome> for Book {
             self.shared.load.unsettle();
         }
         drop(self.held.lock().take());
+        #[cfg(feature = "recovery")]
+        self.shared.offer(&self.entry);
     }
 
     fn may_block(&self) -> bool {

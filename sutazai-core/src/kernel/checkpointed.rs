@@ -1,23 +1,31 @@
-//! What of a kernel's recovery is saved in checkpoints and restored from them: the policies, and the
-//! level of degradation.
+//! What of a kernel is saved in checkpoints and restored from them besides its log's filter: the policies
+//! of its recovery, the level of degradation, and which versions of its agents are in charge.
 
-use std::sync::atomic::Ordering;
+#[cfg(feature = "agent")]
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use serde::{Deserialize, Serialize};
 
 use super::guards::CallsTo;
+use super::heal::KeptPolicies;
 use super::shared::Shared;
+#[cfg(feature = "agent")]
+use crate::agent::Entry;
 use crate::base::payload::Payload;
+#[cfg(feature = "agent")]
+use crate::port::Candidate as _;
 use crate::port::Checkpointed;
-use crate::recovery::{ClassifyPolicy, DegradePolicy, GuardPolicy, IsolatePolicy, PlaybookPolicy};
+use crate::recovery::GuardPolicy;
 use crate::{Code, Error, Result};
 
-/// Registers both; they hold the kernel weakly.
+/// Registers them; they hold the kernel weakly.
 pub(super) fn register(shared: &Arc<Shared>) -> Result<()> {
     let checkpoints = shared.rollback.checkpoints();
     checkpoints.register(Arc::new(Policies(Arc::downgrade(shared))))?;
     checkpoints.register(Arc::new(Level(Arc::downgrade(shared))))?;
+    #[cfg(feature = "agent")]
+    checkpoints.register(Arc::new(Versions(Arc::downgrade(shared))))?;
     // With those of the host's: everything that one needs must be there.
     checkpoints.registered().map(drop)
 }
@@ -30,11 +38,8 @@ struct Policies(Weak<Shared>);
 #[derive(Serialize, Deserialize)]
 struct Saved {
     guards: Vec<(CallsTo, GuardPolicy)>,
-    classification: ClassifyPolicy,
-    degradation: DegradePolicy,
-    /// None while nobody has given one.
-    isolation: Option<IsolatePolicy>,
-    playbooks: PlaybookPolicy,
+    #[serde(flatten)]
+    kept: KeptPolicies,
 }
 
 impl Checkpointed for Policies {
@@ -44,21 +49,12 @@ impl Checkpointed for Policies {
 
     fn save(&self) -> Result<Payload> {
         let shared = alive(&self.0)?;
-        let heal = &shared.heal;
-        let watches = heal.watches.load(Ordering::Relaxed);
-        Payload::json(&Saved {
-            guards: shared.guards.policies(),
-            classification: shared.judge.policy(),
-            degradation: DegradePolicy::clone(&heal.degradation.policy()),
-            isolation: watches.then(|| heal.isolation.policy()),
-            playbooks: heal.playbooks.policy(),
-        })
+        Payload::json(&Saved { guards: shared.guards.policies(), kept: KeptPolicies::of(&shared) })
     }
 
     fn restore(&self, state: &Payload) -> Result<()> {
         let shared = alive(&self.0)?;
         let saved: Saved = state.to()?;
-        let heal = &shared.heal;
         for (calls, _) in shared.guards.policies() {
             if !saved.guards.iter().any(|(kept, _)| *kept == calls) {
                 shared.guards.set(calls, None)?;
@@ -67,18 +63,7 @@ impl Checkpointed for Policies {
         for (calls, policy) in saved.guards {
             shared.guards.set(calls, Some(policy))?;
         }
-        shared.judge.set_policy(saved.classification)?;
-        heal.degradation.set_policy(saved.degradation, shared.runtime.now())?;
-        heal.watches.store(saved.isolation.is_some(), Ordering::Relaxed);
-        if let Some(policy) = saved.isolation {
-            heal.isolation.set_policy(policy)?;
-        }
-        if heal.playbooks.policy() != saved.playbooks {
-            heal.playbooks.set_policy(saved.playbooks)?;
-            heal.listen(&shared)?;
-        }
-        shared.arm();
-        Ok(())
+        saved.kept.set(&shared)
     }
 }
 
@@ -112,6 +97,54 @@ impl Checkpointed for Level {
             shared.arm();
         }
         Ok(())
+    }
+}
+
+/// The version of each agent that is in charge. Agents that are not there any more, or were not there
+/// yet, are left alone: which agents there are is the host's to say.
+#[cfg(feature = "agent")]
+struct Versions(Weak<Shared>);
+
+#[cfg(feature = "agent")]
+impl Versions {
+    /// The agents that are there and had another version, with that version.
+    fn others(shared: &Shared, state: &Payload) -> Result<Vec<(String, String)>> {
+        let saved: BTreeMap<String, String> = state.to()?;
+        let other = |(name, version): &(String, String)| {
+            shared.agents.get(name).is_some_and(|entry| entry.card().version != *version)
+        };
+        Ok(saved.into_iter().filter(other).collect())
+    }
+}
+
+#[cfg(feature = "agent")]
+impl Checkpointed for Versions {
+    fn name(&self) -> &str {
+        "agent.versions"
+    }
+
+    /// The guards of agents are made anew with their versions, by the policies.
+    fn needs(&self) -> Vec<String> {
+        vec![POLICIES.to_owned()]
+    }
+
+    fn save(&self) -> Result<Payload> {
+        let shared = alive(&self.0)?;
+        let agents = shared.agents.all();
+        let version = |entry: &Arc<Entry>| (entry.name().to_string(), entry.card().version.clone());
+        Payload::json(&agents.iter().map(version).collect::<BTreeMap<_, _>>())
+    }
+
+    fn restore(&self, state: &Payload) -> Result<()> {
+        let shared = alive(&self.0)?;
+        for (name, version) in Self::others(&shared, state)? {
+            shared.switch_agent(&name, &version)?;
+        }
+        Ok(())
+    }
+
+    fn has(&self, state: &Payload) -> Result<bool> {
+        Ok(Self::others(&*alive(&self.0)?, state)?.is_empty())
     }
 }
 

@@ -132,6 +132,8 @@ impl Kernel {
             agents: Default::default(),
             #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
+            #[cfg(all(feature = "recovery", feature = "agent"))]
+            queues: Default::default(),
         });
         super::record::register(&shared)?;
         #[cfg(feature = "recovery")]

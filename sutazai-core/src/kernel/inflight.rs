@@ -5,16 +5,22 @@
 //! within that time of passing.
 
 use std::collections::HashMap;
+#[cfg(feature = "recovery")]
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
+#[cfg(feature = "recovery")]
+use super::pursue::Pursuit;
+use crate::base::error::Fixed;
 use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::Settler;
 use crate::base::time::Moment;
 use crate::port::Outcome;
+use crate::{Code, Error};
 
 /// Deadlines are noticed within this time of passing.
 pub(super) const TICK: Duration = Duration::from_millis(5);
@@ -40,8 +46,27 @@ struct Shard {
 struct Call {
     deadline: Moment,
     settler: Settler<Outcome>,
-    /// Whether it is one of the tries of a call that is here itself.
-    is_try: bool,
+    what: What,
+}
+
+/// What is in flight.
+#[derive(Clone)]
+pub(super) enum What {
+    /// A call that an agent has.
+    Call,
+    /// One of the tries of a call that is here itself.
+    #[cfg(feature = "recovery")]
+    Try,
+    /// A call that is tried, as often as it takes.
+    #[cfg(feature = "recovery")]
+    Tried(Weak<Pursuit>),
+}
+
+/// A call whose time is up.
+pub(super) struct Due {
+    pub(super) id: CallId,
+    pub(super) settler: Settler<Outcome>,
+    what: What,
 }
 
 impl InFlight {
@@ -66,12 +91,12 @@ impl InFlight {
         deadline: Moment,
         settler: Settler<Outcome>,
         now: Moment,
-        is_try: bool,
+        what: What,
     ) -> Option<Moment> {
         let shard = self.shard(id);
         {
             let mut calls = shard.calls.lock();
-            calls.insert(id.0, Call { deadline, settler: settler.clone(), is_try });
+            calls.insert(id.0, Call { deadline, settler: settler.clone(), what });
             shard.len.store(calls.len(), Ordering::SeqCst);
         }
         if settler.is_settled_ordered() {
@@ -110,7 +135,7 @@ impl InFlight {
     pub(super) fn ids(&self) -> Vec<CallId> {
         let of_shard = |shard: &CachePadded<Shard>| {
             let calls = shard.calls.lock();
-            let calls = calls.iter().filter(|(_, call)| !call.is_try);
+            let calls = calls.iter().filter(|(_, call)| !call.what.is_try());
             calls.map(|(id, _)| CallId(*id)).collect::<Vec<_>>()
         };
         let mut ids: Vec<_> = self.shards.iter().flat_map(of_shard).collect();
@@ -148,7 +173,7 @@ impl InFlight {
 
     /// Takes out every call whose deadline has passed (and those that were answered meanwhile), and
     /// says when to sweep next. After [`fires`](Self::fires).
-    pub(super) fn sweep(&self, now: Moment) -> (Vec<(CallId, Settler<Outcome>)>, Option<Moment>) {
+    pub(super) fn sweep(&self, now: Moment) -> (Vec<Due>, Option<Moment>) {
         let mut due = Vec::new();
         let mut earliest = Moment::FAR;
         for shard in &self.shards {
@@ -163,7 +188,8 @@ impl InFlight {
                     return false;
                 }
                 if call.deadline <= now {
-                    due.push((CallId(*id), call.settler.clone()));
+                    let (settler, what) = (call.settler.clone(), call.what.clone());
+                    due.push(Due { id: CallId(*id), settler, what });
                     return false;
                 }
                 earliest = earliest.min(call.deadline);
@@ -199,6 +225,32 @@ impl InFlight {
     }
 }
 
+impl What {
+    fn is_try(&self) -> bool {
+        #[cfg(feature = "recovery")]
+        return matches!(self, Self::Try);
+        #[cfg(not(feature = "recovery"))]
+        false
+    }
+}
+
+impl Due {
+    /// Why there is no answer.
+    pub(super) fn error(&self) -> Error {
+        static LATE: Fixed = Fixed {
+            code: Code::DEADLINE_EXCEEDED,
+            message: "the agent did not answer before the deadline",
+        };
+        #[cfg(feature = "recovery")]
+        if let What::Tried(pursuit) = &self.what
+            && let Some(error) = pursuit.upgrade().and_then(|pursuit| pursuit.late())
+        {
+            return error;
+        }
+        Error::from(&LATE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,14 +267,14 @@ mod tests {
         for (id, deadline) in [(1, 10), (2, 30), (3, 20)] {
             let (ticket, reply) = ticket::pair();
             let settler = ticket.settler().unwrap();
-            let set = table.enter(CallId(id), at(deadline), settler, at(0), false);
+            let set = table.enter(CallId(id), at(deadline), settler, at(0), What::Call);
             assert_eq!(set.is_some(), id == 1, "only an earlier deadline sets the timer anew");
             keep.push((ticket, reply));
         }
         assert!(!table.fires(at(30)), "not the one that is set");
         assert!(table.fires(at(10)));
         let (due, next) = table.sweep(at(20));
-        let mut ids: Vec<_> = due.iter().map(|(id, _)| id.0).collect();
+        let mut ids: Vec<_> = due.iter().map(|due| due.id.0).collect();
         ids.sort_unstable();
         assert_eq!(ids, [1, 3]);
         assert_eq!(next, Some(at(30)));
@@ -259,7 +311,7 @@ mod tests {
         let (_ticket, reply) = ticket::pair();
         let settler = reply.settler().unwrap();
         reply.send(Outcome::default()).unwrap();
-        assert!(table.enter(CallId(1), at(1), settler, at(0), false).is_none());
+        assert!(table.enter(CallId(1), at(1), settler, at(0), What::Call).is_none());
         assert_eq!(table.len(), 0);
     }
 
@@ -267,11 +319,11 @@ mod tests {
     fn the_length_counts_what_is_in() {
         let table = InFlight::new();
         let (ticket, _reply) = ticket::pair();
-        table.enter(CallId(1), Moment::FAR, ticket.settler().unwrap(), at(0), false);
+        table.enter(CallId(1), Moment::FAR, ticket.settler().unwrap(), at(0), What::Call);
         table.leave(CallId(1));
         table.leave(CallId(1));
         assert_eq!(table.len(), 0);
-        table.enter(CallId(2), Moment::FAR, ticket.settler().unwrap(), at(0), true);
+        table.enter(CallId(2), Moment::FAR, ticket.settler().unwrap(), at(0), What::Call);
         assert_eq!(table.take_all().len(), 1);
         assert_eq!(table.len(), 0);
     }

@@ -79,13 +79,15 @@ mod status;
 mod steps;
 #[cfg(feature = "recovery")]
 mod trees;
+#[cfg(feature = "agent")]
+mod versions;
 
 pub use builder::Builder;
 #[cfg(feature = "recovery")]
 pub use guards::{CallsTo, GuardView};
 pub use handle::Kernel;
 #[cfg(feature = "recovery")]
-pub use heal::Recovery;
+pub use heal::{KeptPolicies, Recovery, RecoveryPolicies};
 pub use limits::Limits;
 #[cfg(feature = "config")]
 pub use manifest::grammar;

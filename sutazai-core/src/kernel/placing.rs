@@ -105,7 +105,7 @@ impl Shared {
         }
     }
 
-    fn let_in(
+    pub(super) fn let_in(
         &self,
         this: Try<'_>,
         reservation: Reservation,
@@ -131,6 +131,21 @@ impl Shared {
         match steps.waiting() {
             Some(_) => Ok(Answer::Waits(entry, steps)),
             None => Ok(Answer::In(reservation, Some(steps))),
+        }
+    }
+
+    /// A place with an agent that lets a try in at once.
+    pub(super) fn has_place(
+        &self,
+        entry: &Arc<Entry>,
+        now: Moment,
+    ) -> Option<(Reservation, Option<Steps>)> {
+        if !self.heal.takes_calls(entry.name()) || !self.heal.isolation.is_open(entry.name(), now) {
+            return None;
+        }
+        match self.ask(entry.reserve()?).ok()? {
+            Answer::In(reservation, steps) => Some((reservation, steps)),
+            Answer::Waits(..) => None,
         }
     }
 

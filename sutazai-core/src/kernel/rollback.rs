@@ -51,8 +51,9 @@ impl Builder {
     }
 
     /// Has something saved in checkpoints and restored from them. The kernel's own are `kernel.log`, the
-    /// filter of its log; `recovery.policies`, all that can be set while it runs; and `recovery.level`,
-    /// the level of degradation that it is forced to.
+    /// filter of its log; `recovery.policies`, all that can be set while it runs; `recovery.level`, the
+    /// level of degradation that it is forced to; and `agent.versions`, which version of each agent is in
+    /// charge.
     pub fn checkpointed(mut self, thing: impl Checkpointed) -> Self {
         self.rollback.checkpointed.push(Arc::new(thing));
         self

@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(super) agents: Registry,
     #[cfg(feature = "agent")]
     pub(super) in_flight: InFlight,
+    #[cfg(all(feature = "recovery", feature = "agent"))]
+    pub(super) queues: Arc<super::pursue::Queues>,
 }
 
 /// The steps of the guarded call that a host can replace.
@@ -152,9 +154,9 @@ impl Shared {
         deadline: crate::base::time::Moment,
         settler: crate::base::ticket::Settler<crate::port::Outcome>,
         now: crate::base::time::Moment,
-        is_try: bool,
+        what: super::inflight::What,
     ) {
-        if let Some(at) = self.in_flight.enter(id, deadline, settler, now, is_try) {
+        if let Some(at) = self.in_flight.enter(id, deadline, settler, now, what) {
             self.sweep_at(at);
         }
     }
@@ -175,19 +177,14 @@ impl Shared {
     }
 
     fn sweep(self: &Arc<Self>) {
-        use crate::base::error::Fixed;
-        static LATE: Fixed = Fixed {
-            code: crate::Code::DEADLINE_EXCEEDED,
-            message: "the agent did not answer before the deadline",
-        };
         self.clock.measure(&*self.runtime);
         let (due, next) = self.in_flight.sweep(self.runtime.now());
         if let Some(at) = next {
             self.sweep_at(at);
         }
-        for (id, settler) in due {
-            let error = crate::Error::from(&LATE).operation("kernel.call").with("call", id);
-            settler.settle(Err(error));
+        for due in due {
+            let error = due.error().operation("kernel.call").with("call", due.id);
+            due.settler.settle(Err(error));
         }
     }
 }

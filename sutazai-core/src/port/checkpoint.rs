@@ -39,9 +39,18 @@ pub trait Checkpointed: Send + Sync + 'static {
     fn save(&self) -> Result<Payload>;
 
     /// Takes on a state that [`save`](Self::save) gave, now or in an earlier process. May block. Called
-    /// with the state that it has already, it succeeds. A save right after it gives the same state.
+    /// with the state that it has already, it succeeds. It [has](Self::has) that state afterwards.
     ///
     /// # Errors
     /// Anything; what was restored before it is put back.
     fn restore(&self, state: &Payload) -> Result<()>;
+
+    /// Whether it has this state: a save gives the same. For what has parts that come and go, whether those
+    /// that are there have it.
+    ///
+    /// # Errors
+    /// Anything; it counts as not having it.
+    fn has(&self, state: &Payload) -> Result<bool> {
+        Ok(self.save()? == *state)
+    }
 }

@@ -76,8 +76,8 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         #[cfg(unix)]
         Operation::blocking(
             "agent.add_process",
-            "Registers an agent that is a process and speaks JSON lines, and starts it \
-             when the kernel runs.",
+            "Registers an agent that is a process and speaks JSON lines, or another version of one, \
+             and starts it when the kernel runs.",
             &[
                 Code::INVALID,
                 Code::ALREADY_EXISTS,
@@ -87,6 +87,18 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::DRAINING,
             ],
             add_process,
+        ),
+        Operation::now(
+            "agent.switch",
+            "Puts a version of an agent in charge that stands by; the one that was stands by then.",
+            &[Code::NOT_FOUND],
+            switch,
+        ),
+        Operation::blocking(
+            "agent.retire",
+            "Stops a version of an agent that stands by.",
+            &[Code::NOT_FOUND],
+            retire,
         ),
         Operation::blocking(
             "agent.remove",
@@ -199,6 +211,10 @@ struct AddProcess {
     card: Option<AgentCard>,
     /// The program and how it is run.
     process: ProcessSpec,
+    /// Whether it may take the place of another version of its name, which stands by then; else a name
+    /// that is taken is an error.
+    #[serde(default)]
+    replace: bool,
 }
 
 #[cfg(unix)]
@@ -215,8 +231,50 @@ fn add_process(surface: &Surface, request: AddProcess) -> Result<Added> {
         None => ProcessAgent::described(request.process)?,
     };
     let name = agent.card().name;
-    surface.kernel().add_agent(agent)?;
+    if request.replace {
+        surface.kernel().replace_agent(agent)?;
+    } else {
+        surface.kernel().add_agent(agent)?;
+    }
     Ok(Added { agent: name })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    /// The agent's name.
+    name: String,
+    /// The version that is to be in charge; the one that is already may be named too.
+    version: String,
+}
+
+fn switch(surface: &Surface, request: Switch) -> Result<AgentView> {
+    surface.kernel().switch_agent(&request.name, &request.version)?;
+    get(surface, Get { name: request.name })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Retire {
+    /// The agent's name.
+    name: String,
+    /// The version, which stands by.
+    version: String,
+    /// How long its tasks may take to finish, in milliseconds; 5,000 without it.
+    #[serde(default = "five_seconds")]
+    grace_ms: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Retired {
+    /// Always true; a version that does not stand by is an error.
+    retired: bool,
+}
+
+fn retire(surface: &Surface, request: Retire) -> Result<Retired> {
+    let grace = Duration::from_millis(request.grace_ms);
+    surface.kernel().retire_agent(&request.name, &request.version, grace)?;
+    Ok(Retired { retired: true })
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use crate::kernel::RecoveryPolicies;
 use crate::recovery::{
     ActionView, DegradePolicy, DegradeStatus, Evidence, FailsafePolicy, FailsafeStatus,
     FeatureMode, IsolatePolicy, PlaybookEntry, PlaybookPolicy, PlaybookView, TargetStatus,
@@ -18,6 +19,12 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
     isolate_rows(table);
     playbook_rows(table);
     table.extend([
+        Operation::now(
+            "recovery.policies",
+            "The policies in force, in the form in which they are set; guard_list has those of the guards.",
+            &[Code::REQUEST_INVALID],
+            policies,
+        ),
         Operation::now(
             "recovery.signal",
             "Feeds a signal to the rules of degradation and the playbooks; says whether any listens.",
@@ -142,6 +149,10 @@ fn playbook_rows(table: &mut Vec<Operation>) {
             set_playbooks,
         ),
     ]);
+}
+
+fn policies(surface: &Surface, _: Nothing) -> Result<RecoveryPolicies> {
+    Ok(surface.kernel().recovery().policies())
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -239,3 +239,50 @@ fn a_policy_is_changed_without_the_tables_being_held() {
     }
     assert_eq!(kernel.calls(), []);
 }
+
+#[test]
+fn whoever_waits_for_one_that_hangs_goes_to_another_that_is_free() {
+    let (time, kernel) = kernel();
+    let (hangs, works) = (keeper_of(&kernel, "hangs"), keeper_of(&kernel, "works"));
+    let narrow = policy(r#"{"bulkhead": {"concurrency": 1, "queue": 10}, "timeout_ms": 5000}"#);
+    kernel.guard(CallsTo::All, narrow).unwrap();
+    let call = |n: u32, priority| kernel.call(Task::new("keep", n).priority(priority));
+    let mut tickets: Vec<_> = (0..6).map(|n| call(n, 128)).collect();
+    tickets.push(call(6, 200));
+    let mut by_name = kernel.call(Task::new("keep", 7).to_agent("hangs"));
+    let _stuck = hangs.lock().remove(0);
+    // One after the other: those of its own queue, the rest with the urgent one first.
+    let mut done = Vec::new();
+    while !works.lock().is_empty() {
+        done.push(answer_one(&works));
+        time.advance(ms(1));
+    }
+    let urgent = done.iter().position(|it| *it == Payload::from(6_u32)).unwrap();
+    assert!(urgent <= 3, "{done:?}");
+    assert_eq!(done.len(), 6, "all but the one that hangs: {done:?}");
+    let answered = tickets.iter_mut().filter_map(Ticket::try_take).filter(Result::is_ok).count();
+    assert_eq!(answered, 6);
+    assert!(!by_name.is_done(), "who asks for one agent waits for that one");
+    time.advance(ms(5_000));
+    let late = by_name.try_take().unwrap().unwrap_err();
+    assert_eq!(late.code(), Code::DEADLINE_EXCEEDED);
+    assert!(late.to_string().contains("waited for a place"), "{late}");
+    assert!(late.context().any(|pair| pair == ("waited_for", "hangs")), "{late:?}");
+}
+
+#[test]
+fn a_new_agent_takes_from_those_that_wait() {
+    let (time, kernel) = kernel();
+    let held = keeper_of(&kernel, "a");
+    let narrow = policy(r#"{"bulkhead": {"concurrency": 2, "queue": 10}}"#);
+    kernel.guard(CallsTo::All, narrow).unwrap();
+    let tickets: Vec<_> = (0..6).map(|n| kernel.call(Task::new("keep", n))).collect();
+    assert_eq!(held.lock().len(), 2);
+    let more = keeper_of(&kernel, "b");
+    time.advance(ms(1));
+    assert_eq!((held.lock().len(), more.lock().len()), (2, 2), "it has two places");
+    drop(tickets);
+    held.lock().clear();
+    more.lock().clear();
+    wait_until_idle(&kernel);
+}

@@ -147,6 +147,11 @@ class Classification:
             request["rules"] = list(rules)
         return cast(Verdict, now(self._kernel, "recovery.classify", **request))
 
+    @property
+    def policy(self) -> ClassifyPolicy:
+        """The rules in force."""
+        return cast(ClassifyPolicy, now(self._kernel, "recovery.policies")["classification"])
+
     def set_policy(self, policy: ClassifyPolicy) -> None:
         """Takes other rules, for the failures of guarded calls from here on; what is left out is as by
         default. What was seen stays."""

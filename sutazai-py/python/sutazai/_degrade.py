@@ -135,6 +135,11 @@ class Degradation:
         """Gives the level back to the rules."""
         now(self._kernel, "recovery.degrade_force", level=None, by=by)
 
+    @property
+    def policy(self) -> DegradePolicy:
+        """The policy in force."""
+        return cast(DegradePolicy, now(self._kernel, "recovery.policies")["degradation"])
+
     def set_policy(self, policy: DegradePolicy) -> None:
         """Takes another policy; what is left out is as by default. The level stays if there is one of
         its name."""

@@ -156,6 +156,11 @@ class Failsafe:
         self._kernel._wait_safe(timeout)
         return self.status()
 
+    @property
+    def policy(self) -> FailsafePolicy:
+        """The policy in force."""
+        return cast(FailsafePolicy, now(self._kernel, "recovery.policies")["failsafe"])
+
     def set_policy(self, policy: FailsafePolicy) -> None:
         """Takes another policy; what is left out is as by default. SIGTERM and exceptions that nobody
         catches are watched from here on, or from the kernel's start."""

@@ -161,6 +161,11 @@ class Isolation:
         answer = now(self._kernel, "recovery.isolate_release", target=target, by=by)
         return cast(TargetStatus, answer)
 
+    @property
+    def policy(self) -> IsolatePolicy | None:
+        """The rules in force; None while nobody has given any, and calls are no evidence."""
+        return cast(IsolatePolicy | None, now(self._kernel, "recovery.policies")["isolation"])
+
     def set_policy(self, policy: IsolatePolicy) -> None:
         """Takes other rules; what is left out is as by default. From here on how the agents' calls go
         is evidence."""

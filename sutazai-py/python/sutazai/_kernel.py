@@ -227,6 +227,7 @@ class Kernel(_sutazai.Kernel):
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        replace: bool = False,
     ) -> Callable[[_F], _F]: ...
     def agent(
         self,
@@ -243,6 +244,7 @@ class Kernel(_sutazai.Kernel):
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        replace: bool = False,
     ) -> Any:
         """Makes a function an agent; gives the function back.
 
@@ -252,6 +254,23 @@ class Kernel(_sutazai.Kernel):
         is `f(task, reply)`, which may answer later, from any thread. The name is the function's,
         and the only skill has the agent's name unless `skills` says more. `timeout` is how long a task
         may take whose caller does not say.
+
+        With `replace` another version of it, as `version` says, takes over from the one of this name when it
+        is ready. The one before finishes what it has and stands by; `switch_agent` or a checkpoint puts it in
+        charge again. Two versions stand by, at most.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.agent(version="1")
+        ...     def greet(name):
+        ...         return f"Hello, {name}"
+        ...     @kernel.agent(name="greet", version="2", replace=True)
+        ...     def shout(name):
+        ...         return f"HELLO, {name}"
+        ...     second = kernel.call("greet", "Ada")
+        ...     kernel.switch_agent("greet", "1")
+        ...     second, kernel.call("greet", "Ada")
+        ('HELLO, Ada', 'Hello, Ada')
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -282,10 +301,15 @@ class Kernel(_sutazai.Kernel):
             open_: Callable[[], _sutazai._Bridge] | None = None
             if asks:
                 open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
-            self._add_agent(card, form, function, open_)
+            self._add_agent(card, form, function, open_, replace)
             return function
 
         return register if function is None else register(function)
+
+    def switch_agent(self, name: str, version: str) -> None:
+        """Puts a version of an agent in charge that stands by; the one that was stands by then. Raises
+        `NotFound` when there is none."""
+        now(self, "agent.switch", name=name, version=version)
 
     # ---- calls ----
 

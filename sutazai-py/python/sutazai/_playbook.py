@@ -271,6 +271,11 @@ class Playbooks:
 
         return register
 
+    @property
+    def policy(self) -> PlaybookPolicy:
+        """The playbooks and bounds in force."""
+        return cast(PlaybookPolicy, now(self._kernel, "recovery.policies")["playbooks"])
+
     def set_policy(self, policy: PlaybookPolicy) -> None:
         """Takes other playbooks and bounds; what they did counts on.
 

@@ -48,6 +48,10 @@ impl Kernel {
 }
 
 impl Recovery {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Feeds a signal to whoever listens, degradation rules and playbooks; says whether any does.
     ///
     /// # Errors

@@ -13,10 +13,12 @@ mod admit;
 mod builder;
 mod bundle;
 mod handle;
+mod policies;
 mod stages;
 mod tell;
 
 pub use handle::Recovery;
+pub use policies::{KeptPolicies, RecoveryPolicies};
 
 pub(super) use builder::Plan;
 

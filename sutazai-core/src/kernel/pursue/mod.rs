@@ -8,6 +8,7 @@
 //! cancelled.
 
 mod outcome;
+mod queues;
 mod state;
 mod tries;
 
@@ -16,7 +17,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use state::State;
 
+pub(super) use queues::Queues;
+
 use super::call::Refusal;
+use super::inflight::What;
 use super::shared::Shared;
 use crate::base::deadline;
 use crate::base::id::CallId;
@@ -27,7 +31,7 @@ use crate::recovery::{Guard, Verdict};
 use crate::{Error, Result};
 
 /// One call and its tries.
-struct Pursuit {
+pub(super) struct Pursuit {
     shared: Arc<Shared>,
     task: Task,
     session: Session,
@@ -107,7 +111,8 @@ impl Shared {
         if !ticket.is_done()
             && let Some(settler) = settler
         {
-            self.enter_call(id, deadline, settler, now, false);
+            let what = What::Tried(Arc::downgrade(&pursuit));
+            self.enter_call(id, deadline, settler, now, what);
             pursuit.watch();
         }
         (id, ticket)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::queues::Listed;
 use crate::Error;
 use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::{Reply, Settler};
@@ -42,8 +43,17 @@ pub(super) struct Running {
     pub(super) guard: Option<Steps>,
     /// How to end it.
     pub(super) ends: Option<Settler<Outcome>>,
-    /// How to leave the queue that it waits in.
+    /// The queue that it waits in.
+    pub(super) waits: Option<Waits>,
+}
+
+/// A try in the queue of an agent's bulkhead.
+pub(super) struct Waits {
+    pub(super) agent: Arc<str>,
+    /// How to leave it; `None` once the wait is over.
     pub(super) leaves: Option<Settler<Place>>,
+    /// Until the wait is over, agents that have a place may take it.
+    pub(super) _listed: Option<Listed>,
 }
 
 impl State {
@@ -104,9 +114,18 @@ impl State {
     }
 }
 
+impl Waits {
+    /// Leaves the queue.
+    pub(super) fn leave(self) {
+        if let Some(leaves) = self.leaves {
+            leaves.cancel();
+        }
+    }
+}
+
 impl Running {
     pub(super) fn new(id: CallId) -> Self {
-        Self { id, agent: None, guard: None, ends: None, leaves: None }
+        Self { id, agent: None, guard: None, ends: None, waits: None }
     }
 
     /// Ends it: another one was quicker.
@@ -120,8 +139,8 @@ impl Running {
     /// Ends it: its answer is of no use.
     pub(super) fn end(self) {
         drop(self.guard);
-        if let Some(leaves) = self.leaves {
-            leaves.cancel();
+        if let Some(waits) = self.waits {
+            waits.leave();
         }
         if let Some(ends) = self.ends {
             ends.cancel();

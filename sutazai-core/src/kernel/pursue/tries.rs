@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Pursuit;
-use super::state::{Running, State};
+use super::state::{Running, State, Waits};
 use crate::agent::Entry;
 use crate::base::id::CallId;
 use crate::base::priority;
@@ -44,7 +44,12 @@ impl Pursuit {
         self.follow_up(id, now, placed);
     }
 
-    fn follow_up(self: Arc<Self>, id: CallId, now: Moment, placed: Result<Placed, Refusal>) {
+    pub(super) fn follow_up(
+        self: Arc<Self>,
+        id: CallId,
+        now: Moment,
+        placed: Result<Placed, Refusal>,
+    ) {
         match placed {
             Ok(Placed::In(admitted, guard)) => self.hand_over(id, admitted, guard, now),
             Ok(Placed::Waits(entry, steps)) => self.wait_for_place(id, entry, steps),
@@ -52,7 +57,7 @@ impl Pursuit {
         }
     }
 
-    fn this(&self, id: CallId, now: Moment) -> Try<'_> {
+    pub(super) fn this(&self, id: CallId, now: Moment) -> Try<'_> {
         let session = self.session.clone();
         Try { task: &self.task, session, id, now, most: self.deadline }
     }
@@ -70,7 +75,6 @@ impl Pursuit {
             if let Some(running) = state.of(id) {
                 running.agent = Some(Arc::clone(admitted.agent()));
                 running.guard = guard;
-                running.leaves = None;
             }
         }
         let ticket = self.shared.dispatch(self.task.clone(), admitted, id, now);
@@ -96,8 +100,13 @@ impl Pursuit {
                 return;
             }
             let Some(running) = state.of(id) else { return };
-            running.leaves = ticket.settler();
+            running.waits = Some(Waits {
+                agent: Arc::clone(entry.name()),
+                leaves: ticket.settler(),
+                _listed: self.list(id, &entry),
+            });
         }
+        let (pursuit, waits_for) = (Arc::clone(&self), Arc::clone(&entry));
         ticket.on_done(move |place| {
             let shared = Arc::clone(&self.shared);
             let pursuit = Arc::clone(&self);
@@ -107,6 +116,7 @@ impl Pursuit {
                 self.ended(id, Err(refused.error.operation("kernel.call")));
             }
         });
+        pursuit.look_again(&waits_for);
     }
 
     /// The wait for a place is over.
@@ -117,9 +127,11 @@ impl Pursuit {
         mut steps: Steps,
         place: Result<Place>,
     ) {
-        if self.state.lock().of(id).is_none() {
+        // Else it was ended, or another agent was quicker.
+        let Some(waited) = self.state.lock().of(id).and_then(|running| running.waits.take()) else {
             return;
-        }
+        };
+        drop(waited);
         let now = self.shared.runtime.now();
         let entered = place.and_then(|place| steps.placed(place));
         let placed = entered.map_err(Refusal::early).and_then(|()| {

@@ -1,0 +1,197 @@
+//! One registered agent: its card, whether it takes tasks, and its places.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use serde::Serialize;
+
+use crate::agent::ledger::{AgentStats, Ledger};
+use crate::base::runtime::Runtime;
+use crate::base::time::Moment;
+use crate::port::{Agent, AgentCard, Candidate};
+
+/// One registered agent.
+pub struct Entry {
+    card: AgentCard,
+    /// Let go of when it is removed: it may hold replies, and they hold this entry.
+    agent: ArcSwapOption<Arc<dyn Agent>>,
+    /// How often it had been started again by then.
+    restarts: AtomicU64,
+    in_flight: AtomicU32,
+    state: AtomicU8,
+    ledger: Ledger,
+}
+
+/// Whether an agent takes tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentState {
+    /// It is registered and has not been started.
+    Registered,
+    /// It is being started.
+    Starting,
+    /// It takes tasks.
+    Ready,
+    /// Another version of it is in charge; it may take over again.
+    Standby,
+    /// It finishes what it has and takes no more.
+    Draining,
+    /// It has been removed.
+    Stopped,
+}
+
+const STATES: [AgentState; 6] = [
+    AgentState::Registered,
+    AgentState::Starting,
+    AgentState::Ready,
+    AgentState::Standby,
+    AgentState::Draining,
+    AgentState::Stopped,
+];
+
+/// An agent as hosts see it.
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+pub struct AgentView {
+    /// Its card.
+    pub card: AgentCard,
+    /// Whether it takes tasks.
+    pub state: AgentState,
+    /// Other versions of it that may take over again; the one that was in charge last comes last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<String>,
+    /// Tasks under way.
+    pub in_flight: u32,
+    /// How often it had to be started again.
+    pub restarts: u64,
+    /// How its calls went.
+    pub stats: AgentStats,
+}
+
+impl Entry {
+    pub(super) fn new(card: AgentCard, agent: Arc<dyn Agent>) -> Self {
+        Self {
+            card,
+            agent: ArcSwapOption::from_pointee(agent),
+            restarts: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            state: AtomicU8::new(AgentState::Registered as u8),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.card.name
+    }
+
+    /// Runs `f` with the agent itself; `None` once it has been let go of.
+    #[inline]
+    pub fn with_agent<R>(&self, f: impl FnOnce(&dyn Agent) -> R) -> Option<R> {
+        self.agent.load().as_deref().map(|agent| f(&**agent))
+    }
+
+    /// Lets go of the agent: it has been stopped, and gets no more tasks.
+    pub fn release(&self) {
+        let agent = self.agent.swap(None);
+        if let Some(agent) = &agent {
+            self.restarts.store(agent.restarts(), Ordering::Relaxed);
+        }
+        drop(agent);
+    }
+
+    /// Whether it takes tasks.
+    pub fn state(&self) -> AgentState {
+        let state = usize::from(self.state.load(Ordering::Acquire));
+        STATES.get(state).copied().unwrap_or(AgentState::Stopped)
+    }
+
+    /// Says whether it takes tasks.
+    pub fn set_state(&self, state: AgentState) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Moves it from one state to another, unless it is in a third.
+    pub fn move_state(&self, from: AgentState, to: AgentState) -> bool {
+        self.state
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    /// Takes a place for one task, if it takes tasks and has one.
+    #[inline]
+    pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
+        let most = self.card.concurrency.unwrap_or(u32::MAX);
+        if self.state.load(Ordering::Acquire) != AgentState::Ready as u8 {
+            return None;
+        }
+        // Never more than there are, not even for a moment: a place that is free is not refused.
+        let one_more = |tasks| (tasks < most).then_some(tasks + 1);
+        self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        Some(Reservation(Arc::clone(self)))
+    }
+
+    /// What is kept of its calls.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Blocks until it has no task under way, or until `deadline`; does nothing on a thread that
+    /// must not block.
+    pub fn drain(&self, runtime: &dyn Runtime, deadline: Moment) {
+        while self.in_flight.load(Ordering::Acquire) > 0
+            && runtime.may_block()
+            && runtime.now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// As hosts see it.
+    pub fn view(&self) -> AgentView {
+        AgentView {
+            card: self.card.clone(),
+            state: self.state(),
+            standby: Vec::new(),
+            in_flight: self.in_flight.load(Ordering::Acquire),
+            restarts: self
+                .with_agent(Agent::restarts)
+                .unwrap_or_else(|| self.restarts.load(Ordering::Relaxed)),
+            stats: self.ledger.stats(),
+        }
+    }
+}
+
+impl Candidate for Entry {
+    fn card(&self) -> &AgentCard {
+        &self.card
+    }
+
+    #[inline]
+    fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn available(&self) -> bool {
+        self.state.load(Ordering::Acquire) == AgentState::Ready as u8
+            && self.card.concurrency.is_none_or(|most| self.in_flight() < most)
+    }
+}
+
+/// A place for one task with an agent, given back when dropped.
+pub struct Reservation(Arc<Entry>);
+
+impl Reservation {
+    /// The agent.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.0
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,197 @@
+//! Versions of an agent: one is in charge of the name, others stand by and may take over again.
+
+use std::sync::Arc;
+
+use super::entry::{AgentState, AgentView, Entry};
+use super::{Registry, Tables};
+use crate::port::Candidate as _;
+use crate::{Code, Error, Result};
+
+/// Versions of one agent that stand by, at most.
+const MOST: usize = 2;
+
+/// Another version is in charge now.
+pub struct Switched {
+    /// The one that was; it gets no new tasks, finishes those that it has, and stands by.
+    pub before: Option<Arc<Entry>>,
+    /// One that stood by for longest, and for which there is no room any more.
+    pub out: Option<Arc<Entry>>,
+}
+
+impl Registry {
+    /// Whether there may be an entry of this name and version besides those there are.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] for a version that is in charge or stands by.
+    pub fn is_new(&self, entry: &Entry) -> Result<()> {
+        self.tables.read().is_new(entry)
+    }
+
+    /// Puts an entry in charge of its name, in the place of another one, if there is one.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] for a version that is in charge or stands by.
+    pub fn put(&self, entry: &Arc<Entry>) -> Result<Switched> {
+        let mut tables = self.tables.write();
+        tables.is_new(entry)?;
+        Ok(tables.switch(entry))
+    }
+
+    /// Puts a version in charge that stands by; `None` when it is in charge already.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] for a name that is not registered, or a version that does not stand by.
+    pub fn switch(&self, name: &str, version: &str) -> Result<Option<Switched>> {
+        let mut tables = self.tables.write();
+        if tables.by_name.get(name).is_some_and(|entry| entry.card().version == version) {
+            return Ok(None);
+        }
+        let entry = tables.take_standby(name, version)?;
+        Ok(Some(tables.switch(&entry)))
+    }
+
+    /// Takes out a version that stands by.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] when none of this name and version stands by.
+    pub fn retire(&self, name: &str, version: &str) -> Result<Arc<Entry>> {
+        self.tables.write().take_standby(name, version)
+    }
+
+    /// An entry has been started: it takes tasks when it is in charge.
+    pub fn started(&self, entry: &Arc<Entry>) {
+        let tables = self.tables.read();
+        let in_charge = tables.by_name.get(entry.name()).is_some_and(|e| Arc::ptr_eq(e, entry));
+        let next = if in_charge { AgentState::Ready } else { AgentState::Standby };
+        entry.move_state(AgentState::Starting, next);
+    }
+
+    /// The agents as hosts see them, sorted by name.
+    pub fn views(&self) -> Vec<AgentView> {
+        self.all().iter().map(|entry| self.view(entry)).collect()
+    }
+
+    /// An agent as hosts see it.
+    pub fn view(&self, entry: &Entry) -> AgentView {
+        let standby = self.tables.read().versions(entry.name());
+        AgentView { standby, ..entry.view() }
+    }
+}
+
+impl Tables {
+    fn is_new(&self, entry: &Entry) -> Result<()> {
+        let version = &entry.card().version;
+        let current = self.by_name.get(entry.name());
+        let standby = self.standby.get(entry.name()).into_iter().flatten();
+        if !current.into_iter().chain(standby).any(|other| other.card().version == *version) {
+            return Ok(());
+        }
+        Err(Error::new(Code::ALREADY_EXISTS, "the agent has this version already")
+            .with("agent", entry.name())
+            .with("version", version)
+            .advice("give each version its own on its card, or switch to the one that stands by"))
+    }
+
+    fn switch(&mut self, entry: &Arc<Entry>) -> Switched {
+        let before = self.by_name.remove(entry.name());
+        let mut out = None;
+        if let Some(before) = &before {
+            self.take_skills(before);
+            // One that is not started yet says so itself when it is.
+            before.move_state(AgentState::Ready, AgentState::Standby);
+            let standby = self.standby.entry(Arc::clone(entry.name())).or_default();
+            standby.push(Arc::clone(before));
+            if standby.len() > MOST {
+                out = Some(standby.remove(0));
+            }
+        }
+        self.put_in_charge(entry);
+        entry.move_state(AgentState::Standby, AgentState::Ready);
+        Switched { before, out }
+    }
+
+    fn take_standby(&mut self, name: &str, version: &str) -> Result<Arc<Entry>> {
+        if let Some(standby) = self.standby.get_mut(name)
+            && let Some(index) = standby.iter().position(|entry| entry.card().version == version)
+        {
+            let entry = standby.remove(index);
+            if standby.is_empty() {
+                self.standby.remove(name);
+            }
+            return Ok(entry);
+        }
+        if !self.by_name.contains_key(name) {
+            return Err(Error::new(Code::NOT_FOUND, "no agent of this name is registered")
+                .with("agent", name));
+        }
+        Err(Error::new(Code::NOT_FOUND, "no such version of the agent stands by")
+            .with("agent", name)
+            .with("version", version)
+            .with("standby", self.versions(name).join(", "))
+            .advice("replace the agent by one of that version"))
+    }
+
+    fn versions(&self, name: &str) -> Vec<String> {
+        let standby = self.standby.get(name).into_iter().flatten();
+        standby.map(|entry| entry.card().version.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent;
+    use crate::port::{AgentCard, Candidates as _, Task};
+
+    fn version(version: &str, skill: &str) -> Arc<Entry> {
+        let card = AgentCard::new("a", [skill]).version(version);
+        let agent = agent::from_fn(card, |task: &Task| Ok(task.input().clone()));
+        let entry = Registry::entry(Arc::new(agent)).unwrap();
+        entry.set_state(AgentState::Standby);
+        entry
+    }
+
+    #[test]
+    fn one_version_is_in_charge_and_two_stand_by() {
+        let registry = Registry::default();
+        let first = version("1", "s");
+        assert!(registry.put(&first).unwrap().before.is_none());
+        assert_eq!(first.state(), AgentState::Ready);
+        let second = version("2", "t");
+        let switched = registry.put(&second).unwrap();
+        assert!(switched.before.is_some_and(|before| Arc::ptr_eq(&before, &first)));
+        assert_eq!((first.state(), second.state()), (AgentState::Standby, AgentState::Ready));
+        assert!(first.reserve().is_none() && second.reserve().is_some());
+        assert!(registry.with_skill("s").is_none(), "its skills go with it");
+        assert_eq!(registry.with_skill("t").unwrap().len(), 1);
+
+        assert!(registry.switch("a", "2").unwrap().is_none(), "it is in charge already");
+        assert!(registry.switch("a", "1").unwrap().is_some());
+        assert!(first.reserve().is_some() && second.reserve().is_none());
+        assert_eq!(registry.view(&first).standby, ["2"]);
+
+        assert!(registry.put(&version("3", "s")).unwrap().out.is_none());
+        let out = registry.put(&version("4", "s")).unwrap().out;
+        assert!(out.is_some_and(|out| Arc::ptr_eq(&out, &second)), "it stood by for longest");
+        assert_eq!(registry.view(&registry.get("a").unwrap()).standby, ["1", "3"]);
+        assert_eq!(registry.everything().len(), 3);
+        assert!(registry.retire("a", "1").is_ok() && registry.retire("a", "1").is_err());
+        assert_eq!(registry.remove("a").len(), 2);
+        assert!(registry.is_empty() && registry.everything().is_empty());
+    }
+
+    #[test]
+    fn a_version_is_there_once() {
+        let registry = Registry::default();
+        registry.put(&version("1", "s")).unwrap();
+        registry.put(&version("2", "s")).unwrap();
+        for again in ["1", "2"] {
+            let error = registry.put(&version(again, "s")).err().unwrap();
+            assert_eq!(error.code(), Code::ALREADY_EXISTS);
+        }
+        for (name, version) in [("a", "3"), ("b", "1")] {
+            let error = registry.switch(name, version).err().unwrap();
+            assert_eq!(error.code(), Code::NOT_FOUND);
+        }
+    }
+}

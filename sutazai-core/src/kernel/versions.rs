@@ -1,0 +1,146 @@
+//! Versions of the kernel's agents: a new one takes over, and an old one takes over again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::Kernel;
+use super::shared::{Phase, Shared};
+use crate::Result;
+use crate::agent::{AgentState, Entry, Registry, Switched};
+use crate::port::{Agent, Candidate as _};
+
+/// How long a version that there is no room for any more has for what it has under way.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Kernel {
+    /// Puts another version of an agent in charge of its name, as its card says; without one of this name
+    /// it registers the agent. On a running kernel it is started first, which may block, and takes over
+    /// when it is ready: no call is refused meanwhile. The version before gets no new tasks, finishes
+    /// those that it has, and stands by, started, to be [switched to](Self::switch_agent) again. Two
+    /// versions stand by, at most; the one that has for longest is stopped then. What the agent's guard
+    /// has learnt is forgotten, and what was forced on it too.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a version that the agent has already; what
+    /// the registry says of its card, and what its start says: the version before stays in charge then.
+    pub fn replace_agent(&self, agent: impl Agent) -> Result<()> {
+        self.replace_shared_agent(Arc::new(agent))
+    }
+
+    /// As [`replace_agent`](Self::replace_agent), for one that is shared.
+    ///
+    /// # Errors
+    /// As [`replace_agent`](Self::replace_agent).
+    pub fn replace_shared_agent(&self, agent: Arc<dyn Agent>) -> Result<()> {
+        let shared = &self.shared;
+        shared.takes_agents()?;
+        let entry = Registry::entry(agent)?;
+        shared.agents.is_new(&entry).map_err(|error| error.operation("agent.replace"))?;
+        if shared.phase() == Phase::Running {
+            shared.start_agent(&entry)?;
+        }
+        let switched = match shared.agents.put(&entry) {
+            Ok(switched) => switched,
+            Err(error) => {
+                // Somebody else was quicker with this version.
+                shared.stop_agent(&entry, shared.runtime.now() + GRACE);
+                return Err(error.operation("agent.replace"));
+            }
+        };
+        let before = switched.before.clone();
+        let back = || shared.put_back(&entry, before.as_deref());
+        shared.switched(&entry, switched);
+        // A kernel that was just starting starts it, or, when it has looked already, we do.
+        if shared.phase() == Phase::Running
+            && let Err(error) = shared.start_agent(&entry)
+        {
+            back();
+            return Err(error);
+        }
+        if let Err(stopping) = shared.takes_agents() {
+            back();
+            shared.stop_agent(&entry, shared.runtime.now());
+            return Err(stopping);
+        }
+        Ok(())
+    }
+
+    /// Puts a version of an agent in charge that stands by; the one that was stands by then. One that is in
+    /// charge already stays so.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) when there is no agent of this name, or no version of it
+    /// that stands by.
+    pub fn switch_agent(&self, name: &str, version: &str) -> Result<()> {
+        self.shared.switch_agent(name, version).map_err(|error| error.operation("agent.switch"))
+    }
+
+    /// Stops a version of an agent that stands by, after `grace` for what it has under way. May block.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) when none of this name and version stands by.
+    pub fn retire_agent(&self, name: &str, version: &str, grace: Duration) -> Result<()> {
+        let shared = &self.shared;
+        let entry =
+            shared.agents.retire(name, version).map_err(|error| error.operation("agent.retire"))?;
+        shared.retire(&entry, grace);
+        Ok(())
+    }
+}
+
+impl Shared {
+    pub(super) fn switch_agent(self: &Arc<Self>, name: &str, version: &str) -> Result<()> {
+        if self.agents.get(name).is_none() {
+            return Err(self.no_agent_named(name));
+        }
+        if let Some(switched) = self.agents.switch(name, version)?
+            && let Some(entry) = self.agents.get(name)
+        {
+            self.switched(&entry, switched);
+        }
+        Ok(())
+    }
+
+    fn switched(self: &Arc<Self>, entry: &Arc<Entry>, switched: Switched) {
+        let card = entry.card();
+        // Guards are made for a card, and know how the version before did.
+        #[cfg(feature = "recovery")]
+        self.guards.forget(&card.name);
+        if let Some(before) = &switched.before {
+            let event = serde_json::json!({
+                "agent": &*card.name,
+                "version": card.version,
+                "before": before.card().version,
+            });
+            self.publish("agent.switched", event);
+        }
+        #[cfg(feature = "recovery")]
+        self.offer(entry);
+        if let Some(out) = &switched.out {
+            self.retire(out, GRACE);
+        }
+    }
+
+    /// A version did not get ready: the one before is in charge again.
+    fn put_back(self: &Arc<Self>, entry: &Entry, before: Option<&Entry>) {
+        let card = entry.card();
+        let gone = match before {
+            Some(before) => self
+                .switch_agent(&card.name, &before.card().version)
+                .and_then(|()| self.agents.retire(&card.name, &card.version).map(drop)),
+            None => {
+                self.agents.remove(&card.name);
+                Ok(())
+            }
+        };
+        // Else somebody has switched or removed it meanwhile.
+        drop(gone);
+    }
+
+    fn retire(&self, entry: &Arc<Entry>, grace: Duration) {
+        let deadline = self.runtime.now() + grace;
+        entry.set_state(AgentState::Draining);
+        entry.drain(&*self.runtime, deadline);
+        self.stop_agent(entry, deadline);
+    }
+}

@@ -1,0 +1,62 @@
+"""Versions of agents: one is in charge, others stand by."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import sutazai
+
+
+def test_a_version_takes_over_and_goes_back() -> None:
+    with sutazai.Kernel() as kernel:
+
+        @kernel.agent(name="a", version="1")
+        def one(_: object) -> int:
+            return 1
+
+        @kernel.agent(name="a", version="2", replace=True)
+        async def two(_: object) -> int:
+            await asyncio.sleep(0)
+            return 2
+
+        assert kernel.call("a") == 2
+        (view,) = kernel.agents()
+        assert view["card"]["version"] == "2" and view["standby"] == ["1"]
+        kernel.switch_agent("a", "1")
+        assert kernel.call("a") == 1
+        kernel.retire_agent("a", "2", 0.1)
+        with pytest.raises(sutazai.NotFound, match="no such version"):
+            kernel.switch_agent("a", "2")
+        with pytest.raises(sutazai.NotFound):
+            kernel.retire_agent("a", "2")
+        with pytest.raises(sutazai.AlreadyExists):
+            kernel.agent(name="a", version="1", replace=True)(one)
+        with pytest.raises(sutazai.AlreadyExists):
+            kernel.agent(name="a", version="3")(one)
+
+
+def test_a_checkpoint_puts_a_version_back() -> None:
+    with sutazai.Kernel() as kernel:
+        kernel.agent(name="a", version="1")(lambda _: "good")
+        good = kernel.checkpoints.create("good")
+        kernel.agent(name="a", version="2", replace=True)(lambda _: "bad")
+        assert kernel.call("a") == "bad"
+        kernel.checkpoints.restore(good["id"])
+        assert kernel.call("a") == "good"
+
+
+def test_the_policies_in_force_are_read_and_set_again() -> None:
+    with sutazai.Kernel(clock="virtual") as kernel:
+        assert kernel.isolation.policy is None
+        kernel.degradation.set_policy({"features": {"x": {"reduced": "off"}}})
+        policy = kernel.degradation.policy
+        assert policy["features"] == {"x": {"reduced": "off"}}
+        kernel.degradation.set_policy(policy)
+        kernel.playbooks.set_policy(kernel.playbooks.policy)
+        kernel.failsafe.set_policy(kernel.failsafe.policy)
+        kernel.classification.set_policy(kernel.classification.policy)
+        kernel.isolation.set_policy({})
+        kernel.isolation.set_policy(kernel.isolation.policy or {})
+        assert kernel.isolation.policy is not None
