@@ -96,6 +96,28 @@ pub struct AgentCard {
     /// Free labels that policies and routers may read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// What a task is expected to cost, in the host's unit of account, where calls have not shown it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// More of its skills, by their names; those that are not here speak for themselves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub about: BTreeMap<String, SkillCard>,
+}
+
+/// What an agent says of a skill.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SkillCard {
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The JSON Schema of its input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<serde_json::Value>,
+    /// The JSON Schema of its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<serde_json::Value>,
 }
 
 /// Where an agent's `handle` runs.
@@ -126,6 +148,8 @@ impl AgentCard {
             concurrency: None,
             timeout_ms: None,
             labels: BTreeMap::new(),
+            cost: None,
+            about: BTreeMap::new(),
         }
     }
 
@@ -169,6 +193,41 @@ impl AgentCard {
     #[must_use]
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// Says what a task is expected to cost.
+    #[must_use]
+    pub fn cost(mut self, cost: f64) -> Self {
+        self.cost = Some(cost);
+        self
+    }
+
+    /// Says more of a skill.
+    #[must_use]
+    pub fn about(mut self, skill: impl Into<String>, about: SkillCard) -> Self {
+        self.about.insert(skill.into(), about);
+        self
+    }
+}
+
+impl SkillCard {
+    /// A skill that is described in words.
+    pub fn new(description: impl Into<String>) -> Self {
+        Self { description: description.into(), ..Self::default() }
+    }
+
+    /// Sets the JSON Schema of its input.
+    #[must_use]
+    pub fn input(mut self, schema: serde_json::Value) -> Self {
+        self.input = Some(schema);
+        self
+    }
+
+    /// Sets the JSON Schema of its output.
+    #[must_use]
+    pub fn output(mut self, schema: serde_json::Value) -> Self {
+        self.output = Some(schema);
         self
     }
 }

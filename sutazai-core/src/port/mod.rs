@@ -32,7 +32,7 @@ pub mod task;
 pub mod worker;
 
 pub use crate::observe::LogSink;
-pub use agent::{Agent, AgentCard, AgentHost, RunMode};
+pub use agent::{Agent, AgentCard, AgentHost, RunMode, SkillCard};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
 pub use checkpoint::Checkpointed;
 pub use child::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Children, Generation};
@@ -47,5 +47,5 @@ pub use route::{Candidate, Candidates, Router};
 pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};
-pub use task::{Outcome, Task, Trace};
+pub use task::{Outcome, Task, Trace, Usage};
 pub use worker::{MessageWorker, Worker, WorkerLife, WorkerMessage};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::id::{CallId, SpanId, TraceId};
 use crate::base::payload::Payload;
 use crate::base::priority;
@@ -145,12 +147,41 @@ impl Task {
 pub struct Outcome {
     /// What the agent gave.
     pub output: Payload,
+    /// What it took, where the agent says so.
+    pub usage: Option<Box<Usage>>,
+}
+
+/// What a task took, as far as an agent knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens that a model read.
+    pub input_tokens: u64,
+    /// Tokens that a model wrote.
+    pub output_tokens: u64,
+    /// What it cost, in the host's unit of account.
+    pub cost: f64,
 }
 
 impl Outcome {
     /// An outcome with this output.
     pub fn new(output: impl Into<Payload>) -> Self {
-        Self { output: output.into() }
+        Self { output: output.into(), usage: None }
+    }
+
+    /// Says what it took.
+    #[must_use]
+    pub fn used(mut self, usage: Usage) -> Self {
+        self.usage = Some(Box::new(usage));
+        self
+    }
+}
+
+impl Usage {
+    /// Tokens that a model read and wrote, and what it cost.
+    pub fn new(input_tokens: u64, output_tokens: u64, cost: f64) -> Self {
+        Self { input_tokens, output_tokens, cost }
     }
 }
 

@@ -160,8 +160,20 @@ fn check(card: &AgentCard) -> Result<()> {
         return Err(Error::new(Code::INVALID, "an agent needs at least one skill")
             .with("agent", &card.name));
     }
+    let not_its_own = |skill: &&String| !card.skills.contains(*skill);
+    if let Some(skill) = card.about.keys().find(not_its_own) {
+        return Err(Error::new(
+            Code::INVALID,
+            "the card speaks of a skill that is not among its own",
+        )
+        .with("agent", &card.name)
+        .with("skill", skill));
+    }
     match card.skills.iter().find(|skill| !well_named(skill)) {
         Some(skill) => Err(bad("not a name for a skill", skill).with("agent", &card.name)),
+        None if card.cost.is_some_and(|cost| !cost.is_finite() || cost < 0.0) => {
+            Err(Error::new(Code::INVALID, "a cost is a number from 0").with("agent", &card.name))
+        }
         None if card.concurrency == Some(0) => {
             Err(Error::new(Code::INVALID, "a concurrency of 0 takes no task at all")
                 .with("agent", &card.name))
@@ -203,7 +215,7 @@ impl std::fmt::Debug for Registry {
 mod tests {
     use super::*;
     use crate::base::ticket::Reply;
-    use crate::port::{Outcome, Task};
+    use crate::port::{Outcome, SkillCard, Task};
 
     struct Plain(AgentCard);
 
@@ -244,6 +256,11 @@ mod tests {
         assert_eq!(code(AgentCard::new("a", Vec::<String>::new())), Some(Code::INVALID));
         assert_eq!(code(AgentCard::new("a", [""])), Some(Code::INVALID));
         assert_eq!(code(AgentCard::new("a", ["s"]).concurrency(0)), Some(Code::INVALID));
+        let says = |skill| AgentCard::new("a", ["s"]).about(skill, SkillCard::new("it reads"));
+        assert_eq!(code(says("t")), Some(Code::INVALID));
+        assert_eq!(code(AgentCard::new("a", ["s"]).cost(f64::NAN)), Some(Code::INVALID));
+        assert_eq!(code(says("s").cost(0.01)), None);
+        registry.remove("a");
         assert_eq!(code(AgentCard::new("a", ["s"])), None);
         assert_eq!(code(AgentCard::new("a", ["s"])), Some(Code::ALREADY_EXISTS));
     }
