@@ -142,6 +142,12 @@
 /** the agent answered with something that is not an outcome (persistent) */
 #define SUTAZAI_AGENT_BAD_ANSWER 5005
 
+/** calls within calls go round in a circle (persistent) */
+#define SUTAZAI_AGENT_LOOP 5006
+
+/** calls within calls go deeper than the limits allow (persistent) */
+#define SUTAZAI_AGENT_TOO_DEEP 5007
+
 /** nothing provides a type that is needed (persistent) */
 #define SUTAZAI_KERNEL_INJECT_MISSING 6000
 
@@ -429,7 +435,8 @@ typedef struct sutazai_call_options {
      */
     size_t token_len;
     /**
-     * The task that this call is a part of, for the trace; NULL for none.
+     * The task that this call is a part of; NULL for the one that is being handled on this thread, if any.
+     * The call is in its trace then, and may not go round in a circle, or deeper than the limits allow.
      */
     const struct sutazai_task *within;
     /**
@@ -1040,8 +1047,8 @@ void sutazai_buffer_free(struct sutazai_buffer *buffer);
  * - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
  * - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
  *   (readable text on standard error; false), `file` (JSON lines)
- * - `limits`: `calls`, `timeout_ms` (of a call that names none; 0 for as long as it likes), `pool`
- *   (threads), `queue`, `spans`, `records`
+ * - `limits`: `calls`, `depth` (of calls within calls; 32), `timeout_ms` (of a call that names none; 0 for as
+ *   long as it likes), `pool` (threads), `queue`, `spans`, `records`
  *
  * Errors:
  * `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data

@@ -34,7 +34,8 @@ pub struct sutazai_call_options {
     pub token: *const c_char,
     /// Bytes of `token`.
     pub token_len: usize,
-    /// The task that this call is a part of, for the trace; NULL for none.
+    /// The task that this call is a part of; NULL for the one that is being handled on this thread, if any.
+    /// The call is in its trace then, and may not go round in a circle, or deeper than the limits allow.
     pub within: *const sutazai_task,
     /// Where it has to wait for a place, it goes before those of a lower number: 1 to 255; 0 for as urgent
     /// as the work that calls, or else 128.
@@ -283,7 +284,7 @@ unsafe fn call_with(
     }
     if !options.within.is_null() {
         // SAFETY: the caller's promise.
-        task = task.within(unsafe { borrow(options.within) }?.task.trace());
+        task = task.part_of(&unsafe { borrow(options.within) }?.task);
     }
     if options.priority != 0 {
         task = task.priority(priority(options.priority)?);

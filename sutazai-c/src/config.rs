@@ -37,6 +37,8 @@ enum ClockKind {
 #[serde(deny_unknown_fields, default)]
 struct Bounds {
     calls: Option<usize>,
+    /// Calls within calls.
+    depth: Option<u32>,
     /// Zero for no bound.
     timeout_ms: Option<u64>,
     pool: Option<usize>,
@@ -89,6 +91,7 @@ impl Bounds {
     fn applied(self) -> Limits {
         let mut limits = Limits::default();
         limits.calls = self.calls.unwrap_or(limits.calls);
+        limits.depth = self.depth.unwrap_or(limits.depth);
         if let Some(ms) = self.timeout_ms {
             limits.timeout = (ms != 0).then(|| Duration::from_millis(ms));
         }

@@ -50,8 +50,8 @@ impl Drop for sutazai_kernel {
 /// - `clock`: `"real"` (default), or `"virtual"`: time moves by `sutazai_kernel_advance` only
 /// - `log`: `filter` (`"info"`; a level, and rules by target: `"info,app=debug"`), `terminal`
 ///   (readable text on standard error; false), `file` (JSON lines)
-/// - `limits`: `calls`, `timeout_ms` (of a call that names none; 0 for as long as it likes), `pool`
-///   (threads), `queue`, `spans`, `records`
+/// - `limits`: `calls`, `depth` (of calls within calls; 32), `timeout_ms` (of a call that names none; 0 for as
+///   long as it likes), `pool` (threads), `queue`, `spans`, `records`
 ///
 /// # Errors
 /// `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data

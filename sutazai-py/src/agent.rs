@@ -136,7 +136,7 @@ impl PythonAgent {
     }
 
     fn start_coroutine(&self, coroutine: &Coroutine, task: Task, answerer: Answerer) {
-        let work = work::of(&task);
+        let work = work::Work::of(&task);
         let prepared = exit::attach(|py| {
             let function = self.function(py)?.unbind();
             let target = coroutine.bridge.lock().as_ref().map(|bridge| bridge.clone_ref(py));

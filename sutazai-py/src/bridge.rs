@@ -14,6 +14,7 @@ use sutazai_core::{Code, Error};
 
 use crate::pending::Pending;
 use crate::reply::Answerer;
+use crate::work::Work;
 use crate::{exit, wait};
 
 /// How often a loop that is open is asked to take `_drain` before the next item has to do it.
@@ -46,8 +47,8 @@ pub(crate) enum Item {
         function: Py<PyAny>,
         args: Py<PyAny>,
         answerer: Answerer,
-        /// Its deadline and its priority.
-        work: Option<(u64, u8)>,
+        /// What its calls are a part of.
+        work: Work,
     },
     /// Cancels an asyncio task.
     Cancel { task: Py<PyAny> },

@@ -856,7 +856,8 @@ impl Inner {
         let priority = priority.map(|given| argument::priority("priority", given)).transpose()?;
         wait::interruptible(|| {
             work::present(py, || {
-                let task = task.priority(priority.unwrap_or_else(priority::current));
+                let urgency = priority.unwrap_or_else(priority::current);
+                let task = task.priority(urgency).part_of_current();
                 if self.strangers.load(Ordering::Relaxed) {
                     py.detach(|| self.core().submit(task, token))
                 } else {

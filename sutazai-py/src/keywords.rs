@@ -30,6 +30,8 @@ impl<'a, 'py> Keywords<'a, 'py> {
             limits.timeout = Some(timeout).filter(|timeout| *timeout != Duration::MAX);
         }
         limits.calls = self.read("calls", argument::count)?.unwrap_or(limits.calls);
+        let depth = self.read("call_depth", argument::count)?;
+        limits.depth = depth.map_or(limits.depth, |it| u32::try_from(it).unwrap_or(u32::MAX));
         limits.pool = self.read("pool", argument::count)?;
         limits.queue = self.read("queue", argument::count)?;
         Ok(limits)

@@ -65,7 +65,7 @@ mod _sutazai {
     #[pymodule_export]
     use crate::ticket::Ticket;
     #[pymodule_export]
-    use crate::work::{carry, enter, present_of, uncarry, until};
+    use crate::work::{Work, carry, enter, present_of, uncarry, until};
     #[pymodule_export]
     use crate::worker::Life;
 

@@ -1,4 +1,4 @@
-//! The deadline and the priority of the present work, where Python runs it.
+//! The deadline and the priority of the present work, and what it is a part of, where Python runs it.
 //!
 //! In the core they belong to a thread. A coroutine changes threads with nobody, but shares its own with
 //! others: for it they stand in a `contextvars.ContextVar`, and are put in force whenever it calls into
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use sutazai_core::base::lineage::{self, Lineage};
 use sutazai_core::base::time::Moment;
 use sutazai_core::base::{deadline, priority};
 use sutazai_core::port::Task;
@@ -17,8 +18,16 @@ use crate::argument;
 /// Whether anything was ever put into the variable: programs without coroutines pay for one load.
 static USED: AtomicBool = AtomicBool::new(false);
 
-/// A variable that holds None or `(deadline, priority)`: nanoseconds of the core's clock, and 1 to 255. Its
-/// methods, looked up once.
+/// What is carried.
+#[pyclass(frozen, module = "sutazai._sutazai", name = "_Work")]
+#[derive(Clone)]
+pub(crate) struct Work {
+    until: Moment,
+    urgency: u8,
+    lineage: Option<Lineage>,
+}
+
+/// A variable that holds None or a `_Work`. Its methods, looked up once.
 struct Variable {
     get: Py<PyAny>,
     set: Py<PyAny>,
@@ -37,16 +46,35 @@ fn variable(py: Python<'_>) -> PyResult<&'static Variable> {
     })
 }
 
-/// Runs `f` with the deadline and the priority of the present context.
+impl Work {
+    /// That of a task, for what it calls.
+    pub(crate) fn of(task: &Task) -> Self {
+        Self {
+            until: task.deadline(),
+            urgency: task.given_priority(),
+            lineage: task.lineage().cloned(),
+        }
+    }
+
+    fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        priority::within(self.urgency, || {
+            deadline::within(self.until, || lineage::within(self.lineage.clone(), f))
+        })
+    }
+}
+
+/// Runs `f` as a part of the work of the present context.
 #[inline]
 pub(crate) fn present<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
     if USED.load(Ordering::Relaxed) { carried(py, f) } else { Ok(f()) }
 }
 
 fn carried<R>(py: Python<'_>, f: impl FnOnce() -> R) -> PyResult<R> {
-    let held: Option<(u64, u8)> = variable(py)?.get.call0(py)?.extract(py)?;
-    let Some((until, urgency)) = held else { return Ok(f()) };
-    Ok(priority::within(urgency, || deadline::within(Moment::from_nanos(until), f)))
+    let held = variable(py)?.get.call0(py)?;
+    match held.bind(py).cast::<Work>() {
+        Ok(work) => Ok(work.get().run(f)),
+        Err(_) => Ok(f()),
+    }
 }
 
 /// Puts a deadline and a priority into the present context, until `_uncarry`; what is None stays as it is.
@@ -61,20 +89,13 @@ pub(crate) fn carry(
     USED.store(true, Ordering::Relaxed);
     let carried = present(py, || {
         let until = until.map_or(Moment::FAR, Moment::from_nanos).min(deadline::current());
-        (until.as_nanos(), priority.unwrap_or_else(priority::current))
+        let urgency = priority.unwrap_or_else(priority::current);
+        Work { until, urgency, lineage: lineage::current() }
     })?;
     variable(py)?.set.call1(py, (carried,)).map(|token| token.into_bound(py))
 }
 
-/// The deadline and the priority of a task, for `_enter`; None where there is nothing to say.
-pub(crate) fn of(task: &Task) -> Option<(u64, u8)> {
-    let plain = task.deadline() == Moment::FAR && task.given_priority() == priority::NORMAL;
-    let says = !plain || USED.load(Ordering::Relaxed);
-    says.then(|| (task.deadline().as_nanos(), task.given_priority()))
-}
-
-/// Calls an agent's function with its task's deadline and priority in the present context, where anybody
-/// looks there: it may run on the thread of its caller, whose context says something else.
+/// Calls an agent's function as work for its task in the present context, where anybody looks there: it may run on the thread of its caller, whose context says something else.
 pub(crate) fn inside<R>(
     py: Python<'_>,
     task: &Task,
@@ -83,20 +104,20 @@ pub(crate) fn inside<R>(
     if !USED.load(Ordering::Relaxed) {
         return f();
     }
-    let work = (task.deadline().as_nanos(), task.given_priority());
-    let token = variable(py)?.set.call1(py, (work,))?;
+    let token = variable(py)?.set.call1(py, (Work::of(task),))?;
     let answer = f();
     uncarry(token.bind(py))?;
     answer
 }
 
-/// Puts a task's deadline and priority into the context that its coroutine runs in, in the place of
-/// whatever that context came with.
+/// Puts a task's work into the context that its coroutine runs in, in the place of whatever that context
+/// came with.
 #[pyfunction]
 #[pyo3(name = "_enter")]
-pub(crate) fn enter(py: Python<'_>, until: u64, priority: u8) -> PyResult<()> {
+pub(crate) fn enter(work: &Bound<'_, Work>) -> PyResult<()> {
     USED.store(true, Ordering::Relaxed);
-    variable(py)?.set.call1(py, ((until, priority),)).map(drop)
+    let py = work.py();
+    variable(py)?.set.call1(py, (work,)).map(drop)
 }
 
 /// Ends what `_carry` began. In another context, where a coroutine that nobody wants is closed, there is

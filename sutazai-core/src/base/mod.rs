@@ -8,6 +8,7 @@ pub mod contain;
 pub mod deadline;
 pub mod error;
 pub mod id;
+pub mod lineage;
 pub(crate) mod nearest;
 pub mod os;
 pub mod payload;

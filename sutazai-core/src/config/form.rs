@@ -97,6 +97,7 @@ fn limits_of(table: &mut Table<'_, '_, '_>) -> Limits {
         calls_in_flight: table
             .number("calls_in_flight", 1..=10_000_000)
             .unwrap_or(default.calls_in_flight),
+        call_depth: table.number("call_depth", 1..=1000).unwrap_or(default.call_depth),
         queue: table.number("queue", 1..=10_000_000).unwrap_or(default.queue),
         pool_threads: table.number("pool_threads", 1..=4096),
         timeout: table.duration("timeout", MILLISECOND..=WEEK).unwrap_or(default.timeout),

@@ -51,6 +51,8 @@ pub struct Manifest {
 pub struct Limits {
     /// Calls that may be under way at once, 1 to 10,000,000. Default 100,000.
     pub calls_in_flight: u32,
+    /// Calls within calls, 1 to 1,000; 1 for none. Default 32.
+    pub call_depth: u32,
     /// Blocking jobs that may wait for a thread, 1 to 10,000,000. Default 65,536.
     pub queue: u32,
     /// Threads for blocking jobs, at most, 1 to 4,096. Default: the runtime's (8 a core, at least 32).
@@ -198,6 +200,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls_in_flight: 100_000,
+            call_depth: 32,
             queue: 65_536,
             pool_threads: None,
             timeout: Duration::from_secs(30),

@@ -15,7 +15,7 @@ use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::id::CallId;
-use crate::base::priority;
+use crate::base::lineage::Lineage;
 use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
 #[cfg(feature = "recovery")]
@@ -107,6 +107,12 @@ impl Shared {
         now: Moment,
     ) -> Result<Admitted, Refusal> {
         let entry = reservation.entry();
+        if let Some(lineage) = task.lineage()
+            && let Err(error) = self.check_nesting(task, lineage, entry.name())
+        {
+            let entry = Some(Arc::clone(entry));
+            return Err(Refusal { error, session: Some(session), entry });
+        }
         let info = CallInfo::new(id, task.skill(), task.given_timeout(), entry.card(), now);
         let deadline = match self.steps.guard.admit(&info) {
             // Who calls from within a call has no more time than that one.
@@ -137,6 +143,24 @@ impl Shared {
             bulkhead: None,
         };
         Ok(Admitted { session, deadline, held, what: What::Call })
+    }
+
+    /// Calls within calls end somewhere.
+    fn check_nesting(&self, task: &Task, lineage: &Lineage, agent: &str) -> Result<()> {
+        let error = if lineage.has(agent, task.skill(), task.input()) {
+            Error::new(Code::AGENT_LOOP, "the agent is asked for what it is just being asked for")
+                .advice("the calls go round in a circle: break it, or change the input on the way")
+        } else if lineage.depth() >= self.limits.depth {
+            Error::new(Code::AGENT_TOO_DEEP, "calls within calls go deeper than the limits allow")
+                .with("depth", self.limits.depth)
+        } else {
+            return Ok(());
+        };
+        Err(error
+            .operation("kernel.call")
+            .with("agent", agent)
+            .with("skill", task.skill())
+            .with("path", lineage.path()))
     }
 
     pub(super) fn route(&self, task: &Task, now: Moment) -> Result<Reservation> {
@@ -215,7 +239,7 @@ impl Shared {
             ends: AtomicU8::new(0),
         };
         let (ticket, reply) = ticket::pair_with(Box::new(book));
-        let task = task.called(id, trace, deadline);
+        let task = task.called(entry.name(), id, trace, deadline);
         match entry.card().run {
             RunMode::Inline => handle(&entry, task, reply),
             RunMode::Pool => {
@@ -345,9 +369,8 @@ impl Refusal {
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     // An agent that was let go of drops the reply, which answers.
     let _ = contain::catch(move || {
-        priority::within(task.given_priority(), || {
-            deadline::within(task.deadline(), || entry.with_agent(|a| a.handle(task, reply)))
-        })
+        let outer = task.clone();
+        outer.within_it(|| entry.with_agent(|agent| agent.handle(task, reply)))
     });
 }
 

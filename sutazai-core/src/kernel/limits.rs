@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Calls that are not finished, at most. Default 100,000.
     pub calls: usize,
+    /// Calls within calls, at most; 1 for none. Default 32.
+    pub depth: u32,
     /// How long a call may take whose caller and agent do not say; `None` for as long as it likes.
     /// Default 30 s.
     pub timeout: Option<Duration>,
@@ -27,6 +29,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 100_000,
+            depth: 32,
             timeout: Some(Duration::from_secs(30)),
             drain: Duration::from_secs(10),
             pool: None,

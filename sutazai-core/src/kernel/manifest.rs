@@ -72,6 +72,7 @@ fn limits(given: &config::Limits, before: Limits) -> Limits {
     let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     Limits {
         calls: size(given.calls_in_flight),
+        depth: given.call_depth,
         timeout: Some(given.timeout),
         drain: given.drain,
         queue: Some(size(given.queue)),

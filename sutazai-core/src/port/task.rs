@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::deadline;
 use crate::base::id::{CallId, SpanId, TraceId};
+use crate::base::lineage::{self, Lineage, Place};
 use crate::base::payload::Payload;
 use crate::base::priority;
 use crate::base::time::Moment;
@@ -19,6 +21,8 @@ pub struct Task {
     agent: Option<Arc<str>>,
     parent: Option<Trace>,
     priority: u8,
+    /// What it is a part of; once it is called, that and itself.
+    lineage: Option<Lineage>,
     // What the kernel fills in when the task is called.
     id: CallId,
     trace: Trace,
@@ -45,6 +49,7 @@ impl Task {
             agent: None,
             parent: None,
             priority: priority::current(),
+            lineage: lineage::current(),
             id: CallId(0),
             trace: Trace::default(),
             deadline: Moment::FAR,
@@ -80,13 +85,50 @@ impl Task {
         self
     }
 
-    /// What the kernel does when the task is called.
+    /// Makes it a part of another one, which an agent has: where that was made on this thread it is so
+    /// already.
     #[must_use]
-    pub fn called(mut self, id: CallId, trace: Trace, deadline: Moment) -> Self {
+    pub fn part_of(mut self, outer: &Task) -> Self {
+        self.lineage.clone_from(&outer.lineage);
+        self
+    }
+
+    /// Makes it a part of what runs on this thread now, if anything does, and not of what did when it was
+    /// made.
+    #[must_use]
+    pub fn part_of_current(mut self) -> Self {
+        self.lineage = lineage::current();
+        self
+    }
+
+    /// Makes it a part of nothing, although it was made within a call.
+    #[must_use]
+    pub fn on_its_own(mut self) -> Self {
+        self.lineage = None;
+        self
+    }
+
+    /// What the kernel does when the task is called, and `agent` is to have it.
+    #[must_use]
+    pub fn called(mut self, agent: &Arc<str>, id: CallId, trace: Trace, deadline: Moment) -> Self {
         self.id = id;
         self.trace = trace;
         self.deadline = deadline;
+        self.parent = self.parent();
+        let place = Place { call: id, trace: trace.trace, span: trace.span };
+        let (agent, skill) = (Arc::clone(agent), Arc::clone(&self.skill));
+        let outer = self.lineage.take();
+        self.lineage = Some(Lineage::new(outer, place, agent, skill, self.input.clone()));
         self
+    }
+
+    /// Runs `f` as work for this task: what it calls in turn has no more time, is as urgent, and is a part of
+    /// it. A called task is handled within this; who hands it to another thread does it there.
+    #[inline]
+    pub fn within_it<R>(&self, f: impl FnOnce() -> R) -> R {
+        priority::within(self.priority, || {
+            deadline::within(self.deadline, || lineage::within(self.lineage.clone(), f))
+        })
     }
 
     /// The skill it asks for.
@@ -119,9 +161,16 @@ impl Task {
         self.priority
     }
 
-    /// What it is a part of.
+    /// The span that it is a part of: what it was told to be [`within`](Self::within), or the call that it
+    /// was made in.
     pub fn parent(&self) -> Option<Trace> {
-        self.parent
+        let outer = || self.lineage.as_ref().map(|outer| outer.place());
+        self.parent.or_else(|| outer().map(|it| Trace { trace: it.trace, span: it.span }))
+    }
+
+    /// The calls that it is a part of; itself too, once it is called.
+    pub fn lineage(&self) -> Option<&Lineage> {
+        self.lineage.as_ref()
     }
 
     /// The call's number within its kernel.

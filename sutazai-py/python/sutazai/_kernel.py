@@ -61,7 +61,8 @@ class Kernel(_sutazai.Kernel):
     """A kernel: agents, calls, events, a store, under one lifecycle.
 
     `with Kernel() as kernel:` starts it and stops it. Without a data directory everything is in
-    memory. `timeout` is how long a call may take whose caller and agent do not say. With a manifest,
+    memory. `timeout` is how long a call may take whose caller and agent do not say, `calls` how many may be
+    under way, `call_depth` how many may be within one another. With a manifest,
     limits and log are said there. `plugins=True` calls every installed plugin with the kernel.
 
     Durations, here and everywhere, are numbers of seconds or `datetime.timedelta`; `math.inf` is as
@@ -77,6 +78,7 @@ class Kernel(_sutazai.Kernel):
         clock: Literal["real", "virtual"] = "real",
         timeout: float | timedelta | None = None,
         calls: int | None = None,
+        call_depth: int | None = None,
         pool: int | None = None,
         queue: int | None = None,
         log: str | None = None,
@@ -87,6 +89,7 @@ class Kernel(_sutazai.Kernel):
         bounds: dict[str, object] = {
             "timeout": timeout,
             "calls": calls,
+            "call_depth": call_depth,
             "pool": pool,
             "queue": queue,
             "log": log,

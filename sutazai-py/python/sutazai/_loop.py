@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sutazai._sutazai import Event, Reply, Subscription, Ticket, _Bridge, _enter
+from sutazai._sutazai import Event, Reply, Subscription, Ticket, _Bridge, _enter, _Work
 
 _bridges: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Bridge] = (
     weakref.WeakKeyDictionary()
@@ -88,7 +88,7 @@ def _spawn(
     function: Callable[..., Awaitable[object]],
     args: tuple[Any, ...],
     reply: Reply,
-    work: tuple[int, int] | None,
+    work: _Work,
 ) -> asyncio.Task[None]:
     """Starts a coroutine agent's task on the running loop."""
     task = asyncio.get_running_loop().create_task(_run(function, args, reply, work))
@@ -101,10 +101,9 @@ async def _run(
     function: Callable[..., Awaitable[object]],
     args: tuple[Any, ...],
     reply: Reply,
-    work: tuple[int, int] | None,
+    work: _Work,
 ) -> None:
-    if work is not None:
-        _enter(*work)
+    _enter(work)
     try:
         value = await function(*args)
     except asyncio.CancelledError as error:

@@ -8,9 +8,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use crate::base::contain;
-use crate::base::deadline;
 use crate::base::payload::Payload;
-use crate::base::priority;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
@@ -164,14 +162,10 @@ impl Agent for FnAgent {
                     let _ = reply.fail(error);
                     return;
                 };
-                let (until, urgency) = (task.deadline(), task.given_priority());
+                let outer = task.clone();
                 let within = move |mut future: BoxFuture<Result<Outcome>>| {
                     // Whatever thread drives it: in force for what it calls in turn.
-                    std::future::poll_fn(move |cx| {
-                        priority::within(urgency, || {
-                            deadline::within(until, || future.as_mut().poll(cx))
-                        })
-                    })
+                    std::future::poll_fn(move |cx| outer.within_it(|| future.as_mut().poll(cx)))
                 };
                 match caught(|| Ok(Box::pin(within(f(task))) as BoxFuture<Result<Outcome>>)) {
                     Ok(future) => drive(&**runtime, future, reply),

@@ -179,6 +179,8 @@ codes! {
     AGENT_PROTOCOL = 5003, "agent.protocol", Persistent, "the agent broke its protocol";
     AGENT_START = 5004, "agent.start", Persistent, "the agent could not be started";
     AGENT_BAD_ANSWER = 5005, "agent.bad_answer", Persistent, "the agent answered with something that is not an outcome";
+    AGENT_LOOP = 5006, "agent.loop", Persistent, "calls within calls go round in a circle";
+    AGENT_TOO_DEEP = 5007, "agent.too_deep", Persistent, "calls within calls go deeper than the limits allow";
     // kernel: 6000–6999
     INJECT_MISSING = 6000, "kernel.inject_missing", Persistent, "nothing provides a type that is needed";
     INJECT_CYCLE = 6001, "kernel.inject_cycle", Persistent, "a type needs itself";

@@ -182,7 +182,8 @@ mod tests {
     fn a_task_is_one_line_whatever_its_input() {
         let input = Payload::json_text("{\n  \"a\": \"b\\n\",\r\n \"c\": 1 }").unwrap();
         let place = Trace { trace: TraceId(1), span: SpanId(2) };
-        let subject = Task::new("sk\"ill\n", input).called(CallId(9), place, Moment::FAR);
+        let subject =
+            Task::new("sk\"ill\n", input).called(&"a".into(), CallId(9), place, Moment::FAR);
         let line = task(7, &subject, &subject.input().to_text(), Some(50));
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.len() <= task_length(&subject, &subject.input().to_text()));

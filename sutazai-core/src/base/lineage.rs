@@ -1,0 +1,157 @@
+//! The calls that the present piece of work is nested in, carried through nested calls as its [deadline] is.
+//!
+//! Whoever calls from within a call makes that one longer: by it one sees that calls go round in a circle, or
+//! ever deeper.
+//!
+//! ```
+//! use sutazai_core::base::id::{CallId, SpanId, TraceId};
+//! use sutazai_core::base::lineage::{self, Lineage, Place};
+//!
+//! assert!(lineage::current().is_none());
+//! let place = Place { call: CallId(1), trace: TraceId(7), span: SpanId(1) };
+//! let outer = Lineage::new(None, place, "planner".into(), "plan".into(), "Rome".into());
+//! lineage::within(Some(outer), || {
+//!     let outer = lineage::current().unwrap();
+//!     assert_eq!(outer.depth(), 1);
+//!     assert!(outer.has("planner", "plan", &"Rome".into()), "to ask this again leads nowhere");
+//!     assert!(!outer.has("planner", "plan", &"Paris".into()));
+//! });
+//! ```
+//!
+//! It belongs to the thread: work that is handed to another one takes it along by hand.
+//!
+//! [deadline]: crate::base::deadline
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::id::{CallId, SpanId, TraceId};
+use super::payload::Payload;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Lineage>> = const { RefCell::new(None) };
+}
+
+/// A call, and those that it is nested in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lineage(Arc<Node>);
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number within its kernel.
+    pub call: CallId,
+    /// The whole story that it belongs to.
+    pub trace: TraceId,
+    /// Its part of it.
+    pub span: SpanId,
+}
+
+#[derive(Debug)]
+struct Node {
+    place: Place,
+    who: Arc<str>,
+    what: Arc<str>,
+    input: Payload,
+    depth: u32,
+    outer: Option<Lineage>,
+}
+
+impl Lineage {
+    /// A call of `who` for `what`, within `outer`.
+    pub fn new(
+        outer: Option<Lineage>,
+        place: Place,
+        who: Arc<str>,
+        what: Arc<str>,
+        input: Payload,
+    ) -> Self {
+        let depth = outer.as_ref().map_or(0, Lineage::depth) + 1;
+        Self(Arc::new(Node { place, who, what, input, depth, outer }))
+    }
+
+    /// Where the innermost call stands.
+    pub fn place(&self) -> Place {
+        self.0.place
+    }
+
+    /// How many calls it is; 1 for one that is within no other.
+    pub fn depth(&self) -> u32 {
+        self.0.depth
+    }
+
+    /// The call that this one is within.
+    pub fn outer(&self) -> Option<&Lineage> {
+        self.0.outer.as_ref()
+    }
+
+    /// Whether one of the calls is of `who` for `what` with this input.
+    pub fn has(&self, who: &str, what: &str, input: &Payload) -> bool {
+        self.calls()
+            .any(|Lineage(node)| *node.who == *who && *node.what == *what && node.input == *input)
+    }
+
+    /// The way from the outermost call to the innermost: `planner.plan → writer.write`.
+    pub fn path(&self) -> String {
+        let mut steps: Vec<_> =
+            self.calls().map(|Lineage(node)| format!("{}.{}", node.who, node.what)).collect();
+        steps.reverse();
+        steps.join(" → ")
+    }
+
+    /// The innermost call first.
+    fn calls(&self) -> impl Iterator<Item = &Lineage> {
+        std::iter::successors(Some(self), |lineage| lineage.outer())
+    }
+}
+
+/// What the present work is nested in; `None` for work that nobody called.
+#[inline]
+pub fn current() -> Option<Lineage> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Runs `f` as a part of this.
+#[inline]
+pub fn within<R>(lineage: Option<Lineage>, f: impl FnOnce() -> R) -> R {
+    let _restored = Restored(CURRENT.replace(lineage));
+    f()
+}
+
+/// Sets what was before back, also when the work panics.
+struct Restored(Option<Lineage>);
+
+impl Drop for Restored {
+    #[inline]
+    fn drop(&mut self) {
+        let gone = CURRENT.replace(self.0.take());
+        drop(gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(outer: Option<Lineage>, who: &str, input: u32) -> Lineage {
+        let place = Place { call: CallId(1), trace: TraceId(1), span: SpanId(1) };
+        Lineage::new(outer, place, who.into(), "s".into(), input.into())
+    }
+
+    #[test]
+    fn it_is_restored_after_a_panic() {
+        let lineage = Some(call(None, "a", 1));
+        let panicked = std::panic::catch_unwind(|| within(lineage, || panic!("on purpose")));
+        assert!(panicked.is_err());
+        assert!(current().is_none());
+    }
+
+    #[test]
+    fn it_knows_its_way() {
+        let inner = call(Some(call(Some(call(None, "a", 1)), "b", 2)), "c", 3);
+        assert_eq!(inner.depth(), 3);
+        assert_eq!(inner.path(), "a.s → b.s → c.s");
+        assert!(inner.has("a", "s", &1_u32.into()) && inner.has("c", "s", &3_u32.into()));
+        assert!(!inner.has("a", "s", &2_u32.into()) && !inner.has("a", "t", &1_u32.into()));
+    }
+}
