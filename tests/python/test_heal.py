@@ -205,6 +205,18 @@ def test_what_waits_is_approved_or_denied(virtual: Kernel) -> None:
         virtual.playbooks.approve(99)
 
 
+def test_what_is_no_mapping_is_told(kernel: Kernel) -> None:
+    parts: list[Any] = [
+        kernel.classification, kernel.degradation, kernel.isolation, kernel.playbooks
+    ]  # fmt: skip
+    for part in parts:
+        with pytest.raises(TypeError, match="policy must be a mapping, not NoneType"):
+            part.set_policy(None)
+    nothing: Any = 5
+    with pytest.raises(TypeError, match="failure must be a mapping, not int"):
+        kernel.classification.classify(nothing)
+
+
 def test_mistakes_are_told(kernel: Kernel) -> None:
     async def coroutine(_: object) -> None: ...
 

@@ -150,10 +150,12 @@ def _part(name: str, given: Any) -> dict[str, Any] | None:
         )
     if given is None or given is False:
         return None
-    if given is True:
+    if given is True and name != "share":
         return {}
     if isinstance(given, Mapping):
         return dict(given)
+    if name == "share":
+        raise TypeError(f"share must be a mapping of parts to names, not {type(given).__name__}")
     raise TypeError(f"{name} must be True, False or a mapping, not {type(given).__name__}")
 
 
@@ -233,9 +235,11 @@ class Guard:
         )
         if on is not None:
             isinstance(None, on)  # what is no class raises here, and not at the first failure
+        if kernel is not None and not isinstance(kernel, _sutazai.Kernel):
+            raise TypeError(f"kernel must be a Kernel, not {type(kernel).__name__}")
         shared = _PROGRAM if kernel is None else kernel._shared_parts()
         self.name = name
-        self._native = _sutazai._Guard(name, json.dumps(policy), shared, kernel, on, seed)
+        self._native = _sutazai._Guard(name, policy, shared, kernel, on, seed)
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls `function`, as often as it takes, and blocks meanwhile."""
@@ -290,7 +294,7 @@ class Guard:
 
     @policy.setter
     def policy(self, policy: Mapping[str, Any]) -> None:
-        self._native.set_policy(json.dumps(policy))
+        self._native.set_policy(dict(policy) if isinstance(policy, Mapping) else policy)
 
     def force(self, state: Literal["open", "closed"] | None) -> None:
         """Puts the breaker into a state that it does not leave by itself, or gives it back (None)."""
