@@ -20,6 +20,8 @@ pub(super) struct Try<'t> {
     pub(super) now: Moment,
     /// No try has longer than this.
     pub(super) most: Moment,
+    /// Whether it may wait: a second try is to be quicker than the first one.
+    pub(super) waits: bool,
 }
 
 /// Where a try has got to.
@@ -28,6 +30,8 @@ pub(super) enum Placed {
     In(Admitted, Option<Steps>),
     /// It waits in the queue of this agent's bulkhead.
     Waits(Arc<Entry>, Steps),
+    /// It would have to wait, and may not.
+    Nowhere,
 }
 
 /// What an agent's guard says to a try.
@@ -87,6 +91,7 @@ impl Shared {
     fn accept(&self, this: Try<'_>, answer: Answer) -> Result<Placed, Refusal> {
         let (entry, guard) = match answer {
             Answer::In(reservation, steps) => return self.let_in(this, reservation, steps),
+            Answer::Waits(..) if !this.waits => return Ok(Placed::Nowhere),
             Answer::Waits(entry, guard, _) => (entry, guard),
         };
         let mut steps = match guard.begin() {
@@ -129,7 +134,7 @@ impl Shared {
         reservation: Reservation,
         steps: Option<Steps>,
     ) -> Result<Placed, Refusal> {
-        let Try { task, session, id, now, most } = this;
+        let Try { task, session, id, now, most, waits: _ } = this;
         let admitted = self.place(task, session, reservation, id, now)?;
         let Some(mut steps) = steps else { return Ok(Placed::In(admitted.until(most), None)) };
         let until = steps.attempt().deadline.min(most);
