@@ -198,9 +198,11 @@ class Guard:
     - `timeout`: seconds for the whole call, `attempt_timeout` for each try. An awaited try is
       cancelled then; one that blocks is not interrupted, and only not tried again.
     - `on`: the exception class, or a tuple of them, that is worth another try. Without it exceptions
-      are judged: a lost connection is, a `ValueError` is not.
+      are judged: a lost connection is, a `ValueError` is not, one that says nothing of it (a plain
+      `RuntimeError`, a class of your own) is. `kernel.classification` says of each what it is, and why.
     - A function that calls itself through a bulkhead waits for its own place: give the guard a `timeout`.
-    - What blocks (`run`, a plain function) blocks the thread in its waits too, an asyncio loop's with it.
+    - What blocks (`run`, a plain function) blocks the thread in its waits too, an asyncio loop's with it;
+      where it would have to wait for a place there, it raises `WouldDeadlock`.
     - `kernel`: takes time, virtual time too, and named parts from this kernel. Without it the
       program's guards share parts by name, on the system's clock.
     """
