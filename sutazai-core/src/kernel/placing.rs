@@ -228,7 +228,7 @@ impl Answer {
 }
 
 /// The agent's guard has refused a try.
-fn refused(this: Try<'_>, error: Error, entry: Arc<Entry>) -> Refusal {
+pub(super) fn refused(this: Try<'_>, error: Error, entry: Arc<Entry>) -> Refusal {
     let error =
         error.operation("kernel.call").with("skill", this.task.skill()).with("agent", entry.name());
     Refusal { error, session: Some(this.session), entry: Some(entry) }

@@ -78,6 +78,8 @@ fn for_an_urgent_call_one_other_goes_at_most() {
     time.advance(ms(1));
     let gone: Vec<_> = tickets.iter_mut().filter_map(Ticket::try_take).collect();
     assert_eq!(gone.len(), 1, "{gone:?}");
+    let error = gone[0].as_ref().unwrap_err();
+    assert!(error.context().any(|(key, _)| key == "agent"), "{error:?}");
     assert!(!urgent.iter().any(Ticket::is_done));
     let rejected = kernel.guards().into_iter().filter_map(|guard| guard.status.bulkhead);
     assert_eq!(rejected.map(|bulkhead| bulkhead.rejected).sum::<u64>(), 1);

@@ -11,7 +11,7 @@ use crate::base::ticket::Ticket;
 use crate::base::time::Moment;
 use crate::kernel::call::{Admitted, Refusal};
 use crate::kernel::caught;
-use crate::kernel::placing::{Placed, Try};
+use crate::kernel::placing::{Placed, Try, refused};
 use crate::port::Outcome;
 use crate::recovery::{Place, Steps, Which};
 use crate::{Code, Result};
@@ -133,7 +133,8 @@ impl Pursuit {
         }
         let now = self.shared.runtime.now();
         let entered = place.and_then(|place| steps.placed(place));
-        let placed = entered.map_err(Refusal::early).and_then(|()| {
+        let refused = |error| refused(self.this(id, now), error, Arc::clone(entry));
+        let placed = entered.map_err(refused).and_then(|()| {
             let urgency = self.task.given_priority();
             let this = self.this(id, now);
             let place =
