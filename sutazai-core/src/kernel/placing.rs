@@ -143,11 +143,22 @@ impl Shared {
         Ok(Placed::In(admitted.until(until).holding(place), Some(steps)))
     }
 
+    /// The guard of an agent, if it has one.
+    pub(super) fn guard_of(&self, entry: &Entry) -> Result<Option<Guard>> {
+        let guard = self.guards.of_agent(entry.card());
+        // Who removes an agent says so first, and forgets its guard then: one that was made since is
+        // nobody's.
+        if matches!(entry.state(), AgentState::Draining | AgentState::Stopped) {
+            self.guards.forget(entry.name());
+        }
+        guard
+    }
+
     /// Asks the guard of an agent where there is room. While a try waits it has no place with the agent
     /// itself: others may have it.
     fn ask(&self, reservation: Reservation) -> Result<Answer> {
         let entry = Arc::clone(reservation.entry());
-        let Some(guard) = self.guards.of_agent(entry.card())? else {
+        let Some(guard) = self.guard_of(&entry)? else {
             return Ok(Answer::In(reservation, None));
         };
         Ok(match guard.begin_at_once()? {
@@ -162,7 +173,7 @@ impl Shared {
         let answer = match entry.reserve() {
             Some(reservation) => self.ask(reservation).ok()?,
             None => {
-                let guard = self.guards.of_agent(entry.card()).ok()??;
+                let guard = self.guard_of(entry).ok()??;
                 match guard.begin_at_once() {
                     Ok(None) => Answer::waits(Arc::clone(entry), guard),
                     _ => return None,
