@@ -118,6 +118,24 @@ fn where_an_agent_has_a_fallback_its_calls_go_there() {
 }
 
 #[test]
+fn without_a_policy_only_what_was_set_apart_by_hand_is_judged_by_its_calls() {
+    let fails = from_fn(inline("fails", "fail"), |_: &Task| {
+        Err::<&str, _>(Error::new(Code::AGENT_FAILED, "x"))
+    });
+    let works = from_fn(inline("works", "work"), |_: &Task| Ok("done"));
+    let kernel = started(Kernel::builder().agent(fails).agent(works));
+    kernel.recovery().quarantine("works", Some(Duration::from_secs(1)), "test").unwrap();
+    for _ in 0..100 {
+        assert_eq!(call(&kernel, "fail").unwrap_err().code(), Code::AGENT_FAILED);
+    }
+    kernel.advance(Duration::from_secs(1)).unwrap();
+    (0..3).for_each(|_| drop(call(&kernel, "work").unwrap()));
+    let targets = kernel.recovery().targets();
+    let states: Vec<_> = targets.iter().map(|it| (&*it.target, it.state)).collect();
+    assert_eq!(states, [("works", IsolateState::Healthy)]);
+}
+
+#[test]
 fn an_agent_that_keeps_failing_is_passed_over_probed_and_let_in() {
     let broken = Arc::new(AtomicBool::new(true));
     let calls = Arc::new(AtomicUsize::new(0));

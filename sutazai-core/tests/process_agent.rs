@@ -109,7 +109,8 @@ fn a_task_carries_timeout_and_trace() {
     let place = Trace { trace: TraceId(0xabc), span: SpanId(0xdef) };
     let deadline = host.runtime.now() + Duration::from_secs(1000);
     let (ticket, reply) = pair();
-    agent.handle(Task::new("whole", "x").called(&"whole".into(), CallId(1), place, deadline), reply);
+    agent
+        .handle(Task::new("whole", "x").called(&"whole".into(), CallId(1), place, deadline), reply);
     let seen = output(ticket);
     assert_eq!(seen["trace"], "00000000000000000000000000000abc");
     assert_eq!(seen["span"], "0000000000000def");

@@ -22,10 +22,11 @@ use sutazai_core::recovery::{
 };
 use sutazai_core::{Class, Code, Error};
 
+use crate::convert::Trouble;
 use crate::fork::{Renewed, elsewhere};
 use crate::kernel::Kernel;
 use crate::steps::{Steps, Timer, placed, which};
-use crate::{error, wait, work};
+use crate::{convert, error, wait, work};
 
 /// Parts that guards share by name: those of a kernel, or of a program.
 #[pyclass(frozen, module = "sutazai._sutazai", name = "_SharedParts")]
@@ -149,13 +150,13 @@ impl Inner {
 
 #[pymethods]
 impl Guard {
-    /// `policy` is JSON, as `GuardPolicy` has it.
+    /// `policy` is a dict, as `GuardPolicy` has it.
     #[new]
     #[pyo3(signature = (name, policy, shared, kernel=None, on=None, seed=None))]
     fn new(
         py: Python<'_>,
         name: &str,
-        policy: &str,
+        policy: &Bound<'_, PyAny>,
         shared: Py<Shared>,
         kernel: Option<&Bound<'_, Kernel>>,
         on: Option<Py<PyAny>>,
@@ -281,8 +282,8 @@ impl Guard {
         to_json(&self.here(py)?.guard.policy())
     }
 
-    /// Takes another policy, given as JSON.
-    fn set_policy(&self, py: Python<'_>, policy: &str) -> PyResult<()> {
+    /// Takes another policy, given as a dict.
+    fn set_policy(&self, py: Python<'_>, policy: &Bound<'_, PyAny>) -> PyResult<()> {
         let policy = read(py, policy)?;
         let set = self.here(py)?.guard.set_policy(policy.clone());
         set.map_err(|error| error::raise(py, &error))?;
@@ -436,8 +437,9 @@ fn unawaited(answer: &Bound<'_, PyAny>) -> PyErr {
     )
 }
 
-fn read(py: Python<'_>, policy: &str) -> PyResult<GuardPolicy> {
-    from_json("recovery.guard", "policy", policy).map_err(|error| error::raise(py, &error))
+fn read(py: Python<'_>, policy: &Bound<'_, PyAny>) -> PyResult<GuardPolicy> {
+    let policy = convert::to_json(policy).map_err(Trouble::into_py_err)?.to_string();
+    from_json("recovery.guard", "policy", &policy).map_err(|error| error::raise(py, &error))
 }
 
 fn to_json(value: &impl serde::Serialize) -> PyResult<String> {

@@ -168,6 +168,25 @@ def test_what_is_no_policy_says_what_is_wrong(options: Any, error: type[Exceptio
         sutazai.Guard(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "kind", "says"),
+    [
+        ({"breaker": {"failure_rate": float("nan")}}, ValueError, '["failure_rate"]: nan is not'),
+        ({"budget": {"capacity": float("inf")}}, ValueError, '["capacity"]: inf is not a JSON'),
+        ({"budget": {"capacity": 0}}, sutazai.Invalid, "above 0 and up to 1000000,"),
+        ({"hedge": {"quantile": 1.0}}, sutazai.Invalid, "above 0 and below 1"),
+        ({"share": True}, TypeError, "share must be a mapping of parts to names, not bool"),
+        ({"kernel": 5}, TypeError, "kernel must be a Kernel, not int"),
+    ],
+)
+def test_what_is_no_policy_says_what_it_is_not(
+    options: Any, kind: type[Exception], says: str
+) -> None:
+    with pytest.raises(kind) as raised:
+        sutazai.Guard(**options)
+    assert says.lower() in str(raised.value).lower()
+
+
 def test_a_mistake_in_a_policy_is_named_by_its_path() -> None:
     options: dict[str, Any] = {
         "retry": {"atempts": 1, "jitter": "ful"},

@@ -205,6 +205,40 @@ def test_what_waits_is_approved_or_denied(virtual: Kernel) -> None:
         virtual.playbooks.approve(99)
 
 
+def test_until_a_policy_is_set_no_error_takes_the_safe_state() -> None:
+    """And what agents raise is judged where their calls are guarded."""
+    for told, guarded, state in [(False, True, "armed"), (True, False, "armed"), (True, True, "safe")]:
+        with Kernel() as kernel:
+
+            @kernel.agent
+            def full(_: object) -> None:
+                raise MemoryError("no more")
+
+            if guarded:
+                kernel.guards.set(skill="full", retry=True)
+            if told:
+                kernel.failsafe.set_policy({})
+            with pytest.raises(sutazai.AgentError):
+                kernel.call("full", 1)
+            assert kernel.failsafe.wait(LONG if state == "safe" else 0)["state"] == state
+
+
+def test_what_is_no_mapping_is_told(kernel: Kernel) -> None:
+    parts: list[Any] = [
+        kernel.classification,
+        kernel.degradation,
+        kernel.failsafe,
+        kernel.isolation,
+        kernel.playbooks,
+    ]
+    for part in parts:
+        with pytest.raises(TypeError, match="policy must be a mapping, not NoneType"):
+            part.set_policy(None)
+    nothing: Any = 5
+    with pytest.raises(TypeError, match="failure must be a mapping, not int"):
+        kernel.classification.classify(nothing)
+
+
 def test_mistakes_are_told(kernel: Kernel) -> None:
     async def coroutine(_: object) -> None: ...
 

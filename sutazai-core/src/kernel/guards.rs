@@ -345,9 +345,8 @@ impl Kernel {
     pub fn guard_of(&self, agent: &str) -> Option<Guard> {
         #[cfg(feature = "agent")]
         if let Some(entry) = self.shared.agents.get(agent) {
-            use crate::port::Candidate as _;
             // Made now, if it was not called yet.
-            return self.shared.guards.of_agent(entry.card()).ok().flatten();
+            return self.shared.guard_of(&entry).ok().flatten();
         }
         self.shared.guards.known(agent)
     }

@@ -6,10 +6,11 @@ use super::call::{Admitted, Refusal, busy};
 use super::shared::Shared;
 use crate::agent::{AgentState, Entry, Reservation};
 use crate::base::id::CallId;
+use crate::base::priority;
 use crate::base::time::Moment;
 use crate::port::{Candidate as _, Candidates as _, Session, Task};
-use crate::recovery::{Steps, Which};
-use crate::{Code, Result};
+use crate::recovery::{Guard, Line, Steps, Which};
+use crate::{Code, Error, Result};
 
 /// One try on its way to an agent.
 pub(super) struct Try<'t> {
@@ -19,6 +20,8 @@ pub(super) struct Try<'t> {
     pub(super) now: Moment,
     /// No try has longer than this.
     pub(super) most: Moment,
+    /// Whether it may wait: a second try is to be quicker than the first one.
+    pub(super) waits: bool,
 }
 
 /// Where a try has got to.
@@ -27,12 +30,15 @@ pub(super) enum Placed {
     In(Admitted, Option<Steps>),
     /// It waits in the queue of this agent's bulkhead.
     Waits(Arc<Entry>, Steps),
+    /// It would have to wait, and may not.
+    Nowhere,
 }
 
 /// What an agent's guard says to a try.
 enum Answer {
     In(Reservation, Option<Steps>),
-    Waits(Arc<Entry>, Steps),
+    /// It would have to wait, and stand there.
+    Waits(Arc<Entry>, Guard, Line),
 }
 
 impl Shared {
@@ -50,8 +56,7 @@ impl Shared {
             // All are at their concurrency, and there may be room to wait.
             Err(error) if error.code() == Code::OVERLOADED => {
                 return match self.another(this.task, None, this.now) {
-                    Some(Answer::In(reservation, steps)) => self.let_in(this, reservation, steps),
-                    Some(Answer::Waits(entry, steps)) => Ok(Placed::Waits(entry, steps)),
+                    Some(answer) => self.accept(this, answer),
                     None => Err(Refusal { error, session: Some(this.session), entry: None }),
                 };
             }
@@ -70,20 +75,38 @@ impl Shared {
                 own = own.or_else(|| first.take().map(|first| self.ask(first)));
             }
             own = match (own, other) {
-                (Some(Ok(own)), Some(other)) if own.queue() <= other.queue() => Some(Ok(own)),
+                (Some(Ok(own)), Some(other)) if own.line() <= other.line() => Some(Ok(own)),
                 (_, Some(other)) => Some(Ok(other)),
                 (own, None) => own,
             };
         }
         match own.unwrap_or_else(|| Err(busy(this.task))) {
-            Ok(Answer::In(reservation, steps)) => self.let_in(this, reservation, steps),
-            Ok(Answer::Waits(entry, steps)) => Ok(Placed::Waits(entry, steps)),
-            Err(error) => {
-                let error = error
-                    .operation("kernel.call")
-                    .with("skill", this.task.skill())
-                    .with("agent", entry.name());
-                Err(Refusal { error, session: Some(this.session), entry: Some(entry) })
+            Ok(answer) => self.accept(this, answer),
+            Err(error) => Err(refused(this, error, entry)),
+        }
+    }
+
+    /// Does as a guard has answered. Only here the try stands in a queue, and only in one: there is none
+    /// that it would have to leave again, and nobody has to go for it in vain.
+    fn accept(&self, this: Try<'_>, answer: Answer) -> Result<Placed, Refusal> {
+        let (entry, guard) = match answer {
+            Answer::In(reservation, steps) => return self.let_in(this, reservation, steps),
+            Answer::Waits(..) if !this.waits => return Ok(Placed::Nowhere),
+            Answer::Waits(entry, guard, _) => (entry, guard),
+        };
+        let mut steps = match guard.begin() {
+            Ok(steps) => steps,
+            Err(error) => return Err(refused(this, error, entry)),
+        };
+        if steps.waiting().is_some() {
+            return Ok(Placed::Waits(entry, steps));
+        }
+        // Somebody left meanwhile.
+        match entry.reserve() {
+            Some(reservation) => self.let_in(this, reservation, Some(steps)),
+            None => {
+                let error = busy(this.task);
+                Err(refused(this, error, entry))
             }
         }
     }
@@ -111,7 +134,7 @@ impl Shared {
         reservation: Reservation,
         steps: Option<Steps>,
     ) -> Result<Placed, Refusal> {
-        let Try { task, session, id, now, most } = this;
+        let Try { task, session, id, now, most, waits: _ } = this;
         let admitted = self.place(task, session, reservation, id, now)?;
         let Some(mut steps) = steps else { return Ok(Placed::In(admitted.until(most), None)) };
         let until = steps.attempt().deadline.min(most);
@@ -120,18 +143,29 @@ impl Shared {
         Ok(Placed::In(admitted.until(until).holding(place), Some(steps)))
     }
 
+    /// The guard of an agent, if it has one.
+    pub(super) fn guard_of(&self, entry: &Entry) -> Result<Option<Guard>> {
+        let guard = self.guards.of_agent(entry.card());
+        // Who removes an agent, or has another version take over, says so first, and forgets its guard then:
+        // one that was made since is nobody's.
+        let gone = [AgentState::Draining, AgentState::Stopped, AgentState::Standby];
+        if gone.contains(&entry.state()) {
+            self.guards.forget(entry.name());
+        }
+        guard
+    }
+
     /// Asks the guard of an agent where there is room. While a try waits it has no place with the agent
     /// itself: others may have it.
     fn ask(&self, reservation: Reservation) -> Result<Answer> {
         let entry = Arc::clone(reservation.entry());
-        let guard = self.guards.of_agent(entry.card())?;
-        let Some(mut steps) = guard.map(|guard| guard.begin()).transpose()? else {
+        let Some(guard) = self.guard_of(&entry)? else {
             return Ok(Answer::In(reservation, None));
         };
-        match steps.waiting() {
-            Some(_) => Ok(Answer::Waits(entry, steps)),
-            None => Ok(Answer::In(reservation, Some(steps))),
-        }
+        Ok(match guard.begin_at_once()? {
+            Some(steps) => Answer::In(reservation, Some(steps)),
+            None => Answer::waits(entry, guard),
+        })
     }
 
     /// A place with an agent that lets a try in at once.
@@ -149,14 +183,20 @@ impl Shared {
         }
     }
 
-    /// As [`ask`](Self::ask), of an agent that may be at its concurrency: there one can only wait.
+    /// As [`ask`](Self::ask), of an agent that may be at its concurrency: there one can only wait. `None`
+    /// where there is no room for that.
     fn ask_full(&self, entry: &Arc<Entry>) -> Option<Answer> {
-        if let Some(reservation) = entry.reserve() {
-            return self.ask(reservation).ok();
-        }
-        let mut steps = self.guards.of_agent(entry.card()).ok()??.begin().ok()?;
-        steps.waiting()?;
-        Some(Answer::Waits(Arc::clone(entry), steps))
+        let answer = match entry.reserve() {
+            Some(reservation) => self.ask(reservation).ok()?,
+            None => {
+                let guard = self.guard_of(entry).ok()??;
+                match guard.begin_at_once() {
+                    Ok(None) => Answer::waits(Arc::clone(entry), guard),
+                    _ => return None,
+                }
+            }
+        };
+        (answer.line() != Some(Line::Full)).then_some(answer)
     }
 
     /// Another agent that lets a try in: of those that do so at once the one with the fewest tasks, else
@@ -186,7 +226,7 @@ impl Shared {
         let mut best: Option<Answer> = None;
         for entry in &entries {
             let Some(answer) = self.ask_full(entry) else { continue };
-            if best.as_ref().is_none_or(|best| answer.queue() < best.queue()) {
+            if best.as_ref().is_none_or(|best| answer.line() < best.line()) {
                 best = Some(answer);
             }
             if matches!(best, Some(Answer::In(..))) {
@@ -198,11 +238,25 @@ impl Shared {
 }
 
 impl Answer {
-    /// How many wait where this waits, itself included; 0 where it need not.
-    fn queue(&self) -> usize {
+    fn waits(entry: Arc<Entry>, guard: Guard) -> Self {
+        // Without a bulkhead, since a moment ago, nobody waits.
+        let bulkhead = guard.bulkhead();
+        let line = bulkhead.map_or(Line::Behind(0), |it| it.line(priority::current()));
+        Self::Waits(entry, guard, line)
+    }
+
+    /// Where the try would stand; with one that lets it in, before all who wait.
+    fn line(&self) -> Option<Line> {
         match self {
-            Self::In(..) => 0,
-            Self::Waits(_, steps) => steps.queue().max(1),
+            Self::In(..) => None,
+            Self::Waits(_, _, line) => Some(*line),
         }
     }
+}
+
+/// The agent's guard has refused a try.
+pub(super) fn refused(this: Try<'_>, error: Error, entry: Arc<Entry>) -> Refusal {
+    let error =
+        error.operation("kernel.call").with("skill", this.task.skill()).with("agent", entry.name());
+    Refusal { error, session: Some(this.session), entry: Some(entry) }
 }

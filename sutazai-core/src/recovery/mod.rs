@@ -49,6 +49,8 @@ pub use breaker::{
     Breaker, BreakerPermit, BreakerPolicy, BreakerState, BreakerStatus, Change, Forced, OnChange,
     Outcome, Why, Window,
 };
+#[cfg(feature = "agent")]
+pub(crate) use bulkhead::Line;
 pub use bulkhead::{Bulkhead, BulkheadPolicy, BulkheadStatus, Place};
 pub use checkpoint::{
     CheckpointConfig, CheckpointDetail, CheckpointDiff, CheckpointId, CheckpointNews,

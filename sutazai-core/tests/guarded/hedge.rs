@@ -167,3 +167,21 @@ fn a_storm_with_every_part_leaves_nothing_behind() {
     // Those that were outpaced have their places until they are done.
     wait_until_idle(&kernel);
 }
+
+#[test]
+fn for_a_second_try_nobody_has_to_go() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    let both = r#"{"bulkhead": {"concurrency": 1, "queue": 1}, "hedge": {"min_ms": 10}}"#;
+    kernel.guard(CallsTo::All, policy(both)).unwrap();
+    let call = |n: u32, priority| kernel.call(Task::new("keep", n).priority(priority));
+    let (mut urgent, mut waits) = (call(0, 200), call(1, 9));
+    time.advance(ms(50));
+    assert!(!waits.is_done(), "{:?}", waits.try_take());
+    answer_one(&held);
+    time.advance(ms(1));
+    answer_one(&held);
+    assert!(urgent.try_take().unwrap().is_ok() && waits.try_take().unwrap().is_ok());
+    let rejected = kernel.guards().into_iter().filter_map(|guard| guard.status.bulkhead);
+    assert_eq!(rejected.map(|bulkhead| bulkhead.rejected).sum::<u64>(), 0);
+}

@@ -389,3 +389,33 @@ fn what_has_begun_to_answer_is_not_tried_again() {
     assert!(error.context().any(|pair| pair == ("gave_up", "begun")), "{error:?}");
     assert!(held.lock().is_empty());
 }
+
+/// Calls find agents that are removed at that moment.
+#[test]
+fn with_an_agent_its_guard_is_gone_whoever_calls_it_meanwhile() {
+    let kernel = Kernel::builder().seed(1).build().unwrap();
+    kernel.start().unwrap();
+    kernel
+        .guard(CallsTo::All, policy(r#"{"bulkhead": {"concurrency": 1}, "breaker": {}}"#))
+        .unwrap();
+    let ended = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while ended.load(Ordering::SeqCst) == 0 {
+                    kernel.call(Task::new("work", 1)).detach();
+                }
+            });
+        }
+        for n in 0..1_000 {
+            add(&kernel, &format!("a{n}"), |_| Ok(Payload::NULL));
+            if n > 0 {
+                kernel.remove_agent(&format!("a{}", n - 1), ms(0)).unwrap();
+            }
+        }
+        ended.store(1, Ordering::SeqCst);
+    });
+    kernel.remove_agent("a999", ms(0)).unwrap();
+    let left: Vec<_> = kernel.guards().into_iter().map(|guard| guard.calls).collect();
+    assert_eq!(left, ["all"]);
+}

@@ -66,6 +66,26 @@ fn a_call_takes_a_free_place_elsewhere_before_it_waits() {
 }
 
 #[test]
+fn for_an_urgent_call_one_other_goes_at_most() {
+    let (time, kernel) = kernel();
+    let _held = ["a", "b", "c"].map(|name| keeper_of(&kernel, name));
+    let narrow = policy(r#"{"bulkhead": {"concurrency": 1, "queue": 2}}"#);
+    kernel.guard(CallsTo::All, narrow).unwrap();
+    let call = |n: u32, priority| kernel.call(Task::new("keep", n).priority(priority));
+    let mut tickets: Vec<_> = (0..8).map(|n| call(n, 9)).collect();
+    // There is room for one more, and nobody has to go for it.
+    let urgent = [call(8, 200), call(9, 200)];
+    time.advance(ms(1));
+    let gone: Vec<_> = tickets.iter_mut().filter_map(Ticket::try_take).collect();
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    let error = gone[0].as_ref().unwrap_err();
+    assert!(error.context().any(|(key, _)| key == "agent"), "{error:?}");
+    assert!(!urgent.iter().any(Ticket::is_done));
+    let rejected = kernel.guards().into_iter().filter_map(|guard| guard.status.bulkhead);
+    assert_eq!(rejected.map(|bulkhead| bulkhead.rejected).sum::<u64>(), 1);
+}
+
+#[test]
 fn what_a_call_calls_is_as_urgent_as_itself() {
     let (_time, kernel) = kernel();
     let held = keeper(&kernel);

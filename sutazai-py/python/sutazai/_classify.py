@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Required, TypedDict, cast
 
 from sutazai import _sutazai
-from sutazai._heal import now
+from sutazai._heal import mapping, now
 
 __all__ = [
     "Classification",
@@ -141,7 +141,7 @@ class Classification:
         if isinstance(failure, BaseException):
             known = json.dumps(list(rules)) if rules is not None else None
             return cast(Verdict, json.loads(self._kernel._classify(failure, known)))
-        facts = {"message": failure} if isinstance(failure, str) else dict(failure)
+        facts = {"message": failure} if isinstance(failure, str) else mapping("failure", failure)
         request: dict[str, object] = {"failure": facts}
         if rules is not None:
             request["rules"] = list(rules)
@@ -155,4 +155,4 @@ class Classification:
     def set_policy(self, policy: ClassifyPolicy) -> None:
         """Takes other rules, for the failures of guarded calls from here on; what is left out is as by
         default. What was seen stays."""
-        now(self._kernel, "recovery.classify_set_policy", policy=dict(policy))
+        now(self._kernel, "recovery.classify_set_policy", policy=mapping("policy", policy))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from sutazai import _sutazai
-from sutazai._heal import now
+from sutazai._heal import mapping, now
 
 __all__ = [
     "Degradation",
@@ -143,4 +143,4 @@ class Degradation:
     def set_policy(self, policy: DegradePolicy) -> None:
         """Takes another policy; what is left out is as by default. The level stays if there is one of
         its name."""
-        now(self._kernel, "recovery.degrade_set_policy", policy=dict(policy))
+        now(self._kernel, "recovery.degrade_set_policy", policy=mapping("policy", policy))

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NotRequired, TypedDict, TypeVar, cast
 
 from sutazai import _sutazai
-from sutazai._heal import check_plain, name_of, now
+from sutazai._heal import check_plain, mapping, name_of, now
 from sutazai._process import running
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ class FailsafePolicy(TypedDict, total=False):
     total_ms: int
     """For all stages together. Default 10,000."""
     on_critical: bool
-    """Whether a critical error takes it. Default True."""
+    """Whether a critical error takes it: what an agent or a part of the kernel fails with, or what
+    `report` is told. Default True. What agents raise is judged where their calls are guarded
+    (`kernel.guards`); elsewhere no exception of theirs is critical."""
     ignore: Sequence[str]
     """The names of codes that do not, critical or not. Default `base.panic`."""
     on_panic: bool
@@ -92,7 +94,8 @@ class FailsafeStatus(TypedDict):
 
 
 class Failsafe:
-    """A kernel's way to its safe state: `kernel.failsafe`.
+    """A kernel's way to its safe state: `kernel.failsafe`. Until a policy is set, here or in the manifest,
+    only `trigger` takes it.
 
     >>> import sutazai
     >>> with sutazai.Kernel() as kernel:
@@ -164,7 +167,7 @@ class Failsafe:
     def set_policy(self, policy: FailsafePolicy) -> None:
         """Takes another policy; what is left out is as by default. SIGTERM and exceptions that nobody
         catches are watched from here on, or from the kernel's start."""
-        now(self._kernel, "recovery.failsafe_set_policy", policy=dict(policy))
+        now(self._kernel, "recovery.failsafe_set_policy", policy=mapping("policy", policy))
         watch_uncaught(self._kernel)
 
 

@@ -150,10 +150,12 @@ def _part(name: str, given: Any) -> dict[str, Any] | None:
         )
     if given is None or given is False:
         return None
-    if given is True:
+    if given is True and name != "share":
         return {}
     if isinstance(given, Mapping):
         return dict(given)
+    if name == "share":
+        raise TypeError(f"share must be a mapping of parts to names, not {type(given).__name__}")
     raise TypeError(f"{name} must be True, False or a mapping, not {type(given).__name__}")
 
 
@@ -196,9 +198,11 @@ class Guard:
     - `timeout`: seconds for the whole call, `attempt_timeout` for each try. An awaited try is
       cancelled then; one that blocks is not interrupted, and only not tried again.
     - `on`: the exception class, or a tuple of them, that is worth another try. Without it exceptions
-      are judged: a lost connection is, a `ValueError` is not.
+      are judged: a lost connection is, a `ValueError` is not, one that says nothing of it (a plain
+      `RuntimeError`, a class of your own) is. `kernel.classification` says of each what it is, and why.
     - A function that calls itself through a bulkhead waits for its own place: give the guard a `timeout`.
-    - What blocks (`run`, a plain function) blocks the thread in its waits too, an asyncio loop's with it.
+    - What blocks (`run`, a plain function) blocks the thread in its waits too, an asyncio loop's with it;
+      where it would have to wait for a place there, it raises `WouldDeadlock`.
     - `kernel`: takes time, virtual time too, and named parts from this kernel. Without it the
       program's guards share parts by name, on the system's clock.
     """
@@ -233,9 +237,11 @@ class Guard:
         )
         if on is not None:
             isinstance(None, on)  # what is no class raises here, and not at the first failure
+        if kernel is not None and not isinstance(kernel, _sutazai.Kernel):
+            raise TypeError(f"kernel must be a Kernel, not {type(kernel).__name__}")
         shared = _PROGRAM if kernel is None else kernel._shared_parts()
         self.name = name
-        self._native = _sutazai._Guard(name, json.dumps(policy), shared, kernel, on, seed)
+        self._native = _sutazai._Guard(name, policy, shared, kernel, on, seed)
 
     def run(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls `function`, as often as it takes, and blocks meanwhile."""
@@ -290,7 +296,7 @@ class Guard:
 
     @policy.setter
     def policy(self, policy: Mapping[str, Any]) -> None:
-        self._native.set_policy(json.dumps(policy))
+        self._native.set_policy(dict(policy) if isinstance(policy, Mapping) else policy)
 
     def force(self, state: Literal["open", "closed"] | None) -> None:
         """Puts the breaker into a state that it does not leave by itself, or gives it back (None)."""

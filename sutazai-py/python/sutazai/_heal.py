@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sutazai import _sutazai
@@ -12,6 +12,13 @@ from sutazai import _sutazai
 def now(kernel: _sutazai.Kernel, operation: str, /, **request: object) -> Any:
     """An operation that answers at once, also where an asyncio loop runs."""
     return kernel.begin(operation, **request).result()
+
+
+def mapping(what: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as the native module takes it; refuses what is none."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} must be a mapping, not {type(given).__name__}")
+    return dict(given)
 
 
 def check_plain(what: str, function: Any) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Literal, NotRequired, TypedDict, cast
 
 from sutazai import _sutazai
-from sutazai._heal import now
+from sutazai._heal import mapping, now
 
 __all__ = ["CrashLoop", "ErrorStorm", "Isolation", "IsolatePolicy", "MemoryRule", "TargetStatus"]
 
@@ -169,4 +169,4 @@ class Isolation:
     def set_policy(self, policy: IsolatePolicy) -> None:
         """Takes other rules; what is left out is as by default. From here on how the agents' calls go
         is evidence."""
-        now(self._kernel, "recovery.isolate_set_policy", policy=dict(policy))
+        now(self._kernel, "recovery.isolate_set_policy", policy=mapping("policy", policy))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, TypeVar, cast
 
 from sutazai import _sutazai
-from sutazai._heal import check_plain, name_of, now
+from sutazai._heal import check_plain, mapping, name_of, now
 
 __all__ = [
     "ActionContext",
@@ -282,7 +282,7 @@ class Playbooks:
         While the kernel runs, an action whose name is nearly that of a registered one is refused as misspelt
         (`NotFound`). Any other may still be registered; until then `list` says that it is not known.
         """
-        now(self._kernel, "recovery.playbook_set_policy", policy=dict(policy))
+        now(self._kernel, "recovery.playbook_set_policy", policy=mapping("policy", policy))
 
     def list(self) -> _Views:
         """The playbooks and where they stand."""

@@ -44,11 +44,13 @@ impl Guard for Guarded {
 
     fn settled(&self, call: &CallInfo<'_>, failure: Option<&Error>) {
         self.inner.settled(call, failure);
-        if (self.watches.load(Ordering::Relaxed) || !self.isolation.is_quiet())
+        // Without a policy only those that somebody has set apart are judged by their calls.
+        let name = &call.agent.name;
+        if (self.watches.load(Ordering::Relaxed) || self.isolation.is_apart(name))
             && let Some(evidence) = evidence(failure)
         {
             // A table that is full of suspects has room for no more; their quarantine makes some.
-            let _ = self.isolation.observe(&call.agent.name, evidence, call.now);
+            let _ = self.isolation.observe(name, evidence, call.now);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::base::ticket::Ticket;
 use crate::base::time::Moment;
 use crate::kernel::call::{Admitted, Refusal};
 use crate::kernel::caught;
-use crate::kernel::placing::{Placed, Try};
+use crate::kernel::placing::{Placed, Try, refused};
 use crate::port::Outcome;
 use crate::recovery::{Place, Steps, Which};
 use crate::{Code, Result};
@@ -34,8 +34,9 @@ impl Pursuit {
 
     /// Takes a try, which is among those under way, to an agent; to another than `not`, if there is one.
     fn go(self: Arc<Self>, id: CallId, now: Moment, not: Option<&str>) {
+        let second = self.state.lock().which(id) == Some(Which::Second);
         let place = || {
-            let this = self.this(id, now);
+            let this = Try { waits: !second, ..self.this(id, now) };
             Ok(priority::within(self.task.given_priority(), || {
                 self.shared.place_guarded(this, not)
             }))
@@ -53,13 +54,23 @@ impl Pursuit {
         match placed {
             Ok(Placed::In(admitted, guard)) => self.hand_over(id, admitted, guard, now),
             Ok(Placed::Waits(entry, steps)) => self.wait_for_place(id, entry, steps),
+            Ok(Placed::Nowhere) => {
+                let is_first = {
+                    let mut state = self.state.lock();
+                    !state.unmade(id) && state.which(id).is_some()
+                };
+                if is_first {
+                    // The one that was has failed meanwhile.
+                    self.go(id, now, None);
+                }
+            }
             Err(refusal) => self.refused(id, now, refusal),
         }
     }
 
     pub(super) fn this(&self, id: CallId, now: Moment) -> Try<'_> {
         let session = self.session.clone();
-        Try { task: &self.task, session, id, now, most: self.deadline }
+        Try { task: &self.task, session, id, now, most: self.deadline, waits: true }
     }
 
     /// Gives the try to its agent.
@@ -134,7 +145,8 @@ impl Pursuit {
         drop(waited);
         let now = self.shared.runtime.now();
         let entered = place.and_then(|place| steps.placed(place));
-        let placed = entered.map_err(Refusal::early).and_then(|()| {
+        let refused = |error| refused(self.this(id, now), error, Arc::clone(entry));
+        let placed = entered.map_err(refused).and_then(|()| {
             let urgency = self.task.given_priority();
             let this = self.this(id, now);
             let place =

@@ -13,7 +13,7 @@ pub struct FailsafePolicy {
     /// Milliseconds for all stages together, 1 or more, and no less than `drain_ms`. A stage whose turn
     /// has not come by then is left out. Default 10,000.
     pub total_ms: u64,
-    /// Whether a critical error takes it. Default true.
+    /// Whether a critical error takes it. Default true; a kernel that was given no policy at all goes by none.
     pub on_critical: bool,
     /// The names of codes that do not, critical or not. One that looks like the library's has to be one.
     /// Default `base.panic`: what an agent or a callback

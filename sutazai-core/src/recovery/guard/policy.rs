@@ -135,7 +135,11 @@ impl GuardPolicy {
         }
         if let Some(hedge) = &self.hedge {
             if !(hedge.quantile > 0.0 && hedge.quantile < 1.0) {
-                return Err(invalid("hedge.quantile", hedge.quantile, "must be between 0 and 1"));
+                return Err(invalid(
+                    "hedge.quantile",
+                    hedge.quantile,
+                    "must be above 0 and below 1",
+                ));
             }
             if !(hedge.budget > 0.0 && hedge.budget <= 1.0) {
                 return Err(invalid("hedge.budget", hedge.budget, "must be above 0 and up to 1"));

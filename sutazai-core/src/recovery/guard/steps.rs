@@ -72,20 +72,24 @@ impl Guard {
     /// [`Code::RATE_LIMITED`](crate::Code::RATE_LIMITED);
     /// [`Code::DEADLINE_EXCEEDED`](crate::Code::DEADLINE_EXCEEDED) when its caller has no time left.
     pub fn begin(&self) -> Result<Steps> {
+        if let Some(steps) = self.begin_at_once()? {
+            return Ok(steps);
+        }
+        let parts = &self.0.parts;
+        let state = State::Waiting(parts.bulkhead.acquire(priority::current()));
+        let tries = Tries::first(parts.deadline_from(parts.clock.now()));
+        Steps { guard: self.clone(), state, second: None, tries }.checked()
+    }
+
+    /// As [`begin`](Self::begin), of a call that does not wait for a place; `None` where it would have to.
+    #[inline]
+    pub(crate) fn begin_at_once(&self) -> Result<Option<Steps>> {
         let parts = &self.0.parts;
         parts.check_time()?;
-        let (state, deadline) = match parts.enter()? {
-            Some(pass) => {
-                let entry = pass.keep();
-                (State::In(entry), parts.deadline(&entry))
-            }
-            None => {
-                let place = parts.bulkhead.acquire(priority::current());
-                (State::Waiting(place), parts.deadline_from(parts.clock.now()))
-            }
-        };
-        let tries = Tries::first(deadline);
-        Steps { guard: self.clone(), state, second: None, tries }.checked()
+        let Some(pass) = parts.enter()? else { return Ok(None) };
+        let entry = pass.keep();
+        let tries = Tries::first(parts.deadline(&entry));
+        Ok(Some(Steps { guard: self.clone(), state: State::In(entry), second: None, tries }))
     }
 }
 
@@ -118,11 +122,6 @@ impl Steps {
         let entry = pass.keep();
         self.out(State::In(entry));
         Ok(())
-    }
-
-    /// How many wait for a place in the bulkhead, this call included if it does; 0 without a bulkhead.
-    pub fn queue(&self) -> usize {
-        self.guard.bulkhead().map_or(0, |bulkhead| bulkhead.status().waiting)
     }
 
     /// When the whole call is given up; [`Moment::FAR`] for never.

@@ -46,6 +46,12 @@ impl Machine {
         self.apart
     }
 
+    /// Whether this target is set apart or probed.
+    pub(super) fn is_apart(&self, name: &str) -> bool {
+        let mode = self.targets.get(name).map(|target| target.mode);
+        matches!(mode, Some(Mode::Quarantined(_) | Mode::Probing(_)))
+    }
+
     /// Makes sure that a target is in the table.
     pub(super) fn known(&mut self, name: &str, now: Moment) -> Result<()> {
         if let Some(target) = self.targets.get_mut(name) {

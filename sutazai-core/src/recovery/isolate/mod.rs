@@ -228,6 +228,12 @@ impl Isolation {
         self.apart.load(Ordering::Acquire) == 0
     }
 
+    /// Whether this target is set apart or probed: how its calls go says whether it is let in again.
+    #[inline]
+    pub fn is_apart(&self, target: &str) -> bool {
+        !self.is_quiet() && self.machine.lock().is_apart(target)
+    }
+
     /// Feeds evidence in. When as many targets are known as the policy allows, the healthy one that was
     /// heard of the longest ago is forgotten for a new one.
     ///

@@ -51,11 +51,12 @@ impl BudgetPolicy {
         ];
         for (field, value, least, most) in fields {
             if !(least..=most).contains(&value) {
+                let from = if least > 0.0 { "above 0 and up to" } else { "between 0 and" };
                 return Err(Error::new(Code::INVALID, "the retry budget is not valid")
                     .operation("recovery.budget")
                     .with("field", field)
                     .with("value", value)
-                    .with("rule", format!("must be between {least} and {most}")));
+                    .with("rule", format!("must be {from} {most}")));
             }
         }
         Ok(())

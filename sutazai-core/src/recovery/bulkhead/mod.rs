@@ -1,5 +1,9 @@
 //! A bulkhead: so many calls at once, a bounded queue for the rest.
 
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,6 +129,18 @@ impl Drop for Place {
     }
 }
 
+/// Where a call would stand in the queue of a [`Bulkhead`]; the better ones first.
+#[cfg(feature = "agent")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Line {
+    /// With so many.
+    Behind(usize),
+    /// With so many, one of which has to go.
+    Displaces(usize),
+    /// Nowhere.
+    Full,
+}
+
 impl Bulkhead {
     /// An empty one.
     ///
@@ -183,31 +199,24 @@ impl Bulkhead {
         let mut rejected = None;
         let mut queue = self.0.queue.lock();
         if queue.waiting.len() >= queue.most {
-            // Those that stopped waiting make room first.
-            let gone: Vec<_> = queue
-                .waiting
-                .iter()
-                .filter(|(_, reply)| reply.cancelled())
-                .map(|(key, _)| *key)
-                .collect();
-            let gone: Vec<_> = gone.iter().filter_map(|key| queue.waiting.remove(key)).collect();
-            if queue.waiting.len() >= queue.most {
-                let last = queue.waiting.last_key_value().map(|(key, _)| *key);
-                let less = last.filter(|(std::cmp::Reverse(theirs), _)| *theirs < priority);
-                let Some(displaced) = less.and_then(|key| queue.waiting.remove(&key)) else {
-                    drop(queue);
-                    drop(gone);
-                    drop(reply);
-                    return ticket::ready(Err(self.0.reject()));
-                };
-                rejected = Some(displaced);
-            }
-            // Dropping a reply runs what is registered for it, which is nothing here.
-            drop(gone);
+            let last = queue.waiting.last_key_value().map(|(key, _)| *key);
+            let less = last.filter(|(std::cmp::Reverse(theirs), _)| *theirs < priority);
+            let Some(displaced) = less.and_then(|key| queue.waiting.remove(&key)) else {
+                drop(queue);
+                drop(reply);
+                return ticket::ready(Err(self.0.reject()));
+            };
+            rejected = Some(displaced);
         }
-        let came = queue.came;
+        let key = (std::cmp::Reverse(priority), queue.came);
         queue.came += 1;
-        queue.waiting.insert((std::cmp::Reverse(priority), came), reply);
+        // Who stops waiting makes room at once.
+        let inner = Arc::downgrade(&self.0);
+        reply.on_cancel(move || {
+            let gone = inner.upgrade().and_then(|inner| inner.queue.lock().waiting.remove(&key));
+            drop(gone);
+        });
+        queue.waiting.insert(key, reply);
         self.0.running.fetch_or(WAITING, Ordering::SeqCst);
         drop(queue);
         if let Some(rejected) = rejected {
@@ -220,14 +229,26 @@ impl Bulkhead {
 
     /// Its figures.
     pub fn status(&self) -> BulkheadStatus {
-        let waiting = self.0.queue.lock().waiting.values().filter(|r| !r.cancelled()).count();
         let clamped = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         BulkheadStatus {
             name: self.0.name.to_string(),
             running: clamped(self.0.running.load(Ordering::Relaxed) & !WAITING),
             concurrency: clamped(self.0.concurrency.load(Ordering::Relaxed)),
-            waiting,
+            waiting: self.0.queue.lock().waiting.len(),
             rejected: self.0.rejected.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Where a call of this priority would stand that has to wait; nothing is changed by asking.
+    #[cfg(feature = "agent")]
+    pub(crate) fn line(&self, priority: u8) -> Line {
+        let queue = self.0.queue.lock();
+        let waiting = queue.waiting.len();
+        let last = queue.waiting.last_key_value().map(|((urgency, _), _)| urgency.0);
+        match waiting < queue.most {
+            true => Line::Behind(waiting),
+            false if last.is_some_and(|last| last < priority) => Line::Displaces(waiting),
+            false => Line::Full,
         }
     }
 
@@ -308,6 +329,7 @@ fn give(inner: &Arc<Inner>) {
 /// Gives places to those that wait, in their order, while there are any.
 #[cold]
 fn admit_waiting(inner: &Arc<Inner>) {
+    let Some(_turn) = Turn::begin(inner) else { return };
     let mut held = false;
     loop {
         let next = {
@@ -341,150 +363,37 @@ fn admit_waiting(inner: &Arc<Inner>) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
+thread_local! {
+    /// The bulkheads whose places this thread gives at present.
+    static GIVES: RefCell<Vec<*const Inner>> = const { RefCell::new(Vec::new()) };
+}
 
-    use super::*;
-    use proptest::prelude::*;
+/// Times that giving a place may lead to giving another one, on one stack.
+const DEEPEST: usize = 8;
 
-    fn bulkhead(concurrency: u32, queue: u32) -> Bulkhead {
-        Bulkhead::new("test", BulkheadPolicy { concurrency, queue }).unwrap()
-    }
+/// A thread gives places. Whoever is given one by a callback may give it back there, and so on for as many
+/// as wait: no stack is so deep.
+struct Turn;
 
-    #[test]
-    fn the_urgent_come_first_and_then_who_came_first() {
-        let bulkhead = bulkhead(1, 10);
-        let mut running = Some(bulkhead.acquire(0).wait().unwrap());
-        let mut waiting: Vec<_> = [(0, 1), (0, 2), (9, 3), (5, 4)]
-            .map(|(priority, n)| (n, bulkhead.acquire(priority)))
-            .into();
-        let mut order = Vec::new();
-        while !waiting.is_empty() {
-            drop(running.take());
-            let at = waiting.iter().position(|(_, ticket)| ticket.is_done()).unwrap();
-            let (n, mut ticket) = waiting.remove(at);
-            running = Some(ticket.wait().unwrap());
-            order.push(n);
-        }
-        assert_eq!(order, [3, 4, 1, 2]);
-    }
-
-    #[test]
-    fn a_full_queue_keeps_the_more_urgent() {
-        let bulkhead = bulkhead(1, 2);
-        let running = bulkhead.acquire(0).wait().unwrap();
-        let (mut low, mut high) = (bulkhead.acquire(5), bulkhead.acquire(200));
-        assert!(bulkhead.acquire(5).wait().is_err(), "no more urgent than the least");
-        let mut urgent = bulkhead.acquire(100);
-        assert_eq!(low.try_take().unwrap().unwrap_err().code(), Code::BULKHEAD_FULL);
-        drop(running);
-        drop(high.try_take().unwrap().unwrap());
-        assert!(urgent.try_take().unwrap().is_ok());
-        assert_eq!(bulkhead.status().rejected, 2);
-    }
-
-    #[test]
-    fn who_stops_waiting_takes_no_place() {
-        let bulkhead = bulkhead(1, 2);
-        let running = bulkhead.acquire(0).wait().unwrap();
-        let gone = bulkhead.acquire(9);
-        let mut next = bulkhead.acquire(0);
-        drop(gone);
-        drop(running);
-        let held = next.wait().unwrap();
-        assert_eq!(bulkhead.status().running, 1);
-        let (first, second) = (bulkhead.acquire(0), bulkhead.acquire(0));
-        drop((first, second));
-        let mut third = bulkhead.acquire(0);
-        assert!(!third.is_done(), "those that left made room in the queue");
-        drop(held);
-        assert!(third.wait().is_ok());
-    }
-
-    #[test]
-    fn a_wider_policy_lets_those_in_that_wait() {
-        let bulkhead = bulkhead(1, 5);
-        let _running = bulkhead.acquire(0).wait().unwrap();
-        let mut waiting = [bulkhead.acquire(0), bulkhead.acquire(0)];
-        bulkhead.set_policy(BulkheadPolicy { concurrency: 3, queue: 5 }).unwrap();
-        let _places = waiting.each_mut().map(|ticket| ticket.wait().unwrap());
-        assert_eq!(bulkhead.status().running, 3);
-        assert!(bulkhead.try_acquire().is_none());
-    }
-
-    #[test]
-    fn threads_never_exceed_it_and_all_get_their_turn() {
-        let bulkhead = bulkhead(3, 1_000);
-        let (running, most, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for thread in 0..8_u8 {
-                let (bulkhead, running, most, done) = (&bulkhead, &running, &most, &done);
-                scope.spawn(move || {
-                    for n in 0..2_000_u32 {
-                        let mut ticket = bulkhead.acquire(thread % 3);
-                        if n % 7 == 0 && !ticket.is_done() {
-                            continue; // stops waiting
-                        }
-                        let place = ticket.wait().unwrap();
-                        most.fetch_max(
-                            running.fetch_add(1, Ordering::SeqCst) + 1,
-                            Ordering::SeqCst,
-                        );
-                        running.fetch_sub(1, Ordering::SeqCst);
-                        drop(place);
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
+impl Turn {
+    /// `None` where this thread does so further up often enough: it looks again when it comes back there.
+    fn begin(inner: &Arc<Inner>) -> Option<Self> {
+        let gives = Arc::as_ptr(inner);
+        let begun = GIVES.try_with(|all| {
+            let mut all = all.borrow_mut();
+            let begins = all.iter().filter(|it| **it == gives).count() < DEEPEST;
+            if begins {
+                all.push(gives);
             }
+            begins
         });
-        assert!(most.load(Ordering::Relaxed) <= 3);
-        assert!(done.load(Ordering::Relaxed) >= 8 * 1_700);
-        let status = bulkhead.status();
-        assert_eq!((status.running, status.waiting), (0, 0));
-        assert!(bulkhead.try_acquire().is_some(), "nothing is left that keeps others out");
+        // A thread that ends has no list any more.
+        begun.unwrap_or(true).then(|| Self)
     }
+}
 
-    proptest! {
-        /// Any sequence of coming, leaving and giving up: as many run as may, as long as any wait.
-        #[test]
-        fn nobody_waits_while_there_is_room(
-            concurrency in 1_u32..4, queue in 0_u32..6,
-            steps in proptest::collection::vec((0_u8..4, any::<u8>()), 1..200),
-        ) {
-            let bulkhead = bulkhead(concurrency, queue);
-            let (mut running, mut waiting) = (Vec::new(), Vec::new());
-            for (step, n) in steps {
-                match step {
-                    0 | 1 => {
-                        let mut ticket = bulkhead.acquire(n);
-                        match ticket.try_take() {
-                            Some(Ok(place)) => running.push(place),
-                            Some(Err(error)) => {
-                                prop_assert_eq!(error.code(), Code::BULKHEAD_FULL);
-                                prop_assert_eq!(waiting.len(), queue as usize);
-                            }
-                            None => waiting.push(ticket),
-                        }
-                    }
-                    2 if !running.is_empty() => drop(running.swap_remove(n as usize % running.len())),
-                    3 if !waiting.is_empty() => drop(waiting.swap_remove(n as usize % waiting.len())),
-                    _ => {}
-                }
-                let (done, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(Ticket::is_done);
-                for mut ticket in done {
-                    match ticket.wait() {
-                        Ok(place) => running.push(place),
-                        // A more urgent one has taken its place in the queue.
-                        Err(error) => prop_assert_eq!(error.code(), Code::BULKHEAD_FULL),
-                    }
-                }
-                waiting = rest;
-                prop_assert!(running.len() <= concurrency as usize);
-                prop_assert!(waiting.is_empty() || running.len() == concurrency as usize);
-                prop_assert_eq!(bulkhead.status().running as usize, running.len());
-                prop_assert_eq!(bulkhead.status().waiting, waiting.len());
-            }
-        }
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let _ = GIVES.try_with(|all| all.borrow_mut().pop());
     }
 }
