@@ -1181,6 +1181,8 @@ class Guard {
     template <typename F>
     auto run(F &&f) const {
         using Result = std::invoke_result_t<F &, const sutazai_attempt &>;
+        static_assert(!std::is_reference_v<Result>,
+                      "what is guarded returns a value or nothing, not a reference");
         // A function that gives nothing gives this.
         struct Nothing {};
         using Kept = std::conditional_t<std::is_void_v<Result>, Nothing, Result>;

@@ -90,12 +90,12 @@ fn where_an_agent_has_a_fallback_its_calls_go_there() {
     let policy: DegradePolicy = read(json!({"features": {
         "costly": {"reduced": {"fallback": "middling"}},
         "middling": {"essential": {"fallback": "cheap"}},
-        "round": {"reduced": {"fallback": "about"}}, "about": {"reduced": {"fallback": "round"}},
+        "gone": {"reduced": {"fallback": "nobody"}},
     }}));
     let agent = |name: &'static str| from_fn(inline(name, "work"), move |_: &Task| Ok(name));
     let builder = Kernel::builder().degradation(policy);
     let builder = builder.agent(agent("costly")).agent(agent("middling")).agent(agent("cheap"));
-    let kernel = started(builder.agent(from_fn(inline("round", "turn"), |_: &Task| Ok("round"))));
+    let kernel = started(builder.agent(from_fn(inline("gone", "go"), |_: &Task| Ok("gone"))));
     let asked = |name: &str| {
         let mut ticket = kernel.call(Task::new("work", "x").to_agent(name));
         kernel.advance(Duration::ZERO).unwrap();
@@ -109,12 +109,32 @@ fn where_an_agent_has_a_fallback_its_calls_go_there() {
         assert_eq!(gets.iter().any(|got| got == "costly"), level == "full", "{level}: {gets:?}");
         assert!(gets.iter().any(|got| got == stands_in), "{level}: {gets:?}");
     }
-    // What leads to nobody says so, and a circle ends.
+    // What leads to nobody says so.
     kernel.recovery().force_level(Some("reduced"), "test").unwrap();
-    let error = call(&kernel, "turn").unwrap_err();
+    let error = call(&kernel, "go").unwrap_err();
     assert_eq!(error.code(), Code::DEGRADED);
-    assert!(error.context().any(|pair| pair == ("fallback", "about")), "{error:?}");
-    assert!(asked("round").is_err());
+    assert!(error.context().any(|pair| pair == ("fallback", "nobody")), "{error:?}");
+    assert!(asked("gone").is_err());
+}
+
+#[test]
+fn what_stands_in_does_not_lead_back() {
+    let policy = |features| read::<DegradePolicy>(json!({ "features": features }));
+    let round = policy(json!({
+        "a": {"reduced": {"fallback": "b"}},
+        "b": {"reduced": {"fallback": "c"}},
+        "c": {"full": "on", "reduced": {"fallback": "b"}, "essential": "on"},
+    }));
+    let error = round.check().unwrap_err();
+    assert_eq!(error.code(), Code::INVALID);
+    assert!(error.context().any(|pair| pair == ("value", "b → c → b")), "{error:?}");
+    // At another level each way ends.
+    policy(json!({
+        "a": {"reduced": {"fallback": "b"}, "essential": "on"},
+        "b": {"essential": {"fallback": "a"}},
+    }))
+    .check()
+    .unwrap();
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sutazai_core::agent::AgentState;
+use sutazai_core::agent::{AgentState, from_fn};
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
-use sutazai_core::kernel::{CallsTo, Kernel};
+use sutazai_core::kernel::{CallsTo, Kernel, Limits};
 use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
 use sutazai_core::recovery::{BreakerState, GuardPolicy};
 use sutazai_core::{Code, Error, Result};
@@ -190,7 +190,7 @@ fn a_checkpoint_puts_versions_back() {
     assert_eq!(ask(&kernel).unwrap(), "1".into());
     // Agents that came or went since are left alone.
     let other = AgentCard::new("other", ["other"]);
-    let other = sutazai_core::agent::from_fn(other, |task: &Task| Ok(task.input().clone()));
+    let other = from_fn(other, |task: &Task| Ok(task.input().clone()));
     kernel.add_agent(other).unwrap();
     kernel.checkpoints().restore(good.id, None).unwrap();
     assert!(kernel.agent("other").is_some());
@@ -203,4 +203,28 @@ fn a_checkpoint_puts_versions_back() {
     assert_eq!(kernel.agent("a").unwrap().card.version, "2");
     kernel.remove_agent("a", Duration::ZERO).unwrap();
     kernel.checkpoints().restore(good.id, None).unwrap();
+}
+
+#[test]
+fn a_call_that_an_agent_is_removed_before_says_so() {
+    let mut limits = Limits::default();
+    limits.pool = Some(1);
+    let kernel = Kernel::builder().limits(limits).build().unwrap();
+    kernel.start().unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = parking_lot::Mutex::new(held);
+    let slow = from_fn(AgentCard::new("slow", ["slow"]), move |_: &Task| {
+        let _ = held.lock().recv();
+        Ok(Payload::NULL)
+    });
+    kernel.add_agent(slow).unwrap();
+    kernel.add_agent(from_fn(AgentCard::new("a", ["s"]), |_: &Task| Ok(Payload::NULL))).unwrap();
+    let slow = kernel.call(Task::new("slow", 0_u32));
+    let mut waits = kernel.call(Task::new("s", 0_u32));
+    kernel.remove_agent("a", Duration::ZERO).unwrap();
+    release.send(()).unwrap();
+    let error = waits.wait().unwrap_err();
+    assert_eq!(error.code(), Code::AGENT_EXITED);
+    assert!(error.context().any(|pair| pair == ("agent", "a")), "{error:?}");
+    drop(slow);
 }

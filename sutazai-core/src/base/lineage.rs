@@ -30,6 +30,7 @@ use super::payload::Payload;
 
 thread_local! {
     static CURRENT: RefCell<Option<Lineage>> = const { RefCell::new(None) };
+    static CALLER: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
 }
 
 /// A call, and those that it is nested in. Cheap to clone.
@@ -54,11 +55,12 @@ struct Node {
     what: Arc<str>,
     input: Payload,
     depth: u32,
+    caller: Option<Arc<str>>,
     outer: Option<Lineage>,
 }
 
 impl Lineage {
-    /// A call of `who` for `what`, within `outer`.
+    /// A call of `who` for `what`, within `outer`, and on behalf of whoever that one is for.
     pub fn new(
         outer: Option<Lineage>,
         place: Place,
@@ -67,7 +69,22 @@ impl Lineage {
         input: Payload,
     ) -> Self {
         let depth = outer.as_ref().map_or(0, Lineage::depth) + 1;
-        Self(Arc::new(Node { place, who, what, input, depth, outer }))
+        let caller = outer.as_ref().and_then(|outer| outer.0.caller.clone());
+        Self(Arc::new(Node { place, who, what, input, depth, caller, outer }))
+    }
+
+    /// On behalf of somebody.
+    #[must_use]
+    pub fn on_behalf_of(mut self, caller: Arc<str>) -> Self {
+        if let Some(node) = Arc::get_mut(&mut self.0) {
+            node.caller = Some(caller);
+        }
+        self
+    }
+
+    /// Whose work it is, where somebody said so: what callers share fairly is shared among these.
+    pub fn caller(&self) -> Option<&Arc<str>> {
+        self.0.caller.as_ref()
     }
 
     /// Where the innermost call stands.
@@ -116,6 +133,28 @@ pub fn current() -> Option<Lineage> {
 pub fn within<R>(lineage: Option<Lineage>, f: impl FnOnce() -> R) -> R {
     let _restored = Restored(CURRENT.replace(lineage));
     f()
+}
+
+/// Whose work runs on this thread: whoever [`on_behalf_of`] names, or else the caller of what it is nested in.
+pub fn caller() -> Option<Arc<str>> {
+    let named = CALLER.with_borrow(Clone::clone);
+    named.or_else(|| CURRENT.with_borrow(|it| it.as_ref().and_then(|it| it.caller().cloned())))
+}
+
+/// Runs `f` as somebody's work; without a name as whosever it is already.
+pub fn on_behalf_of<R>(name: Option<&Arc<str>>, f: impl FnOnce() -> R) -> R {
+    let Some(name) = name else { return f() };
+    let _restored = RestoredCaller(CALLER.replace(Some(Arc::clone(name))));
+    f()
+}
+
+struct RestoredCaller(Option<Arc<str>>);
+
+impl Drop for RestoredCaller {
+    fn drop(&mut self) {
+        let gone = CALLER.replace(self.0.take());
+        drop(gone);
+    }
 }
 
 /// Sets what was before back, also when the work panics.

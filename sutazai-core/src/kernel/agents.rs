@@ -97,6 +97,9 @@ impl Kernel {
             entry.drain(&*shared.runtime, deadline);
             shared.stop_agent(entry, deadline);
         }
+        // What its last calls said of it is of no use any more.
+        #[cfg(feature = "recovery")]
+        shared.heal.isolation.forget(name);
         Ok(())
     }
 

@@ -367,10 +367,24 @@ impl Refusal {
 /// Hands the task over. A panic of the agent ends here: its reply, dropped while the thread
 /// unwound, has answered [`Code::PANIC`].
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
-    // An agent that was let go of drops the reply, which answers.
     let _ = contain::catch(move || {
         let outer = task.clone();
-        outer.within_it(|| entry.with_agent(|agent| agent.handle(task, reply)))
+        let mut work = Some((task, reply));
+        outer.within_it(|| {
+            entry.with_agent(|agent| {
+                if let Some((task, reply)) = work.take() {
+                    agent.handle(task, reply);
+                }
+            })
+        });
+        if let Some((task, reply)) = work {
+            let _ = reply.fail(
+                Error::new(Code::AGENT_EXITED, "the agent was removed before it got to the call")
+                    .operation("kernel.call")
+                    .with("agent", entry.name())
+                    .with("skill", task.skill()),
+            );
+        }
     });
 }
 

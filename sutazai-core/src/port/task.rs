@@ -21,6 +21,8 @@ pub struct Task {
     agent: Option<Arc<str>>,
     parent: Option<Trace>,
     priority: u8,
+    /// Whose work it is.
+    caller: Option<Arc<str>>,
     /// What it is a part of; once it is called, that and itself.
     lineage: Option<Lineage>,
     // What the kernel fills in when the task is called.
@@ -49,6 +51,7 @@ impl Task {
             agent: None,
             parent: None,
             priority: priority::current(),
+            caller: lineage::caller(),
             lineage: lineage::current(),
             id: CallId(0),
             trace: Trace::default(),
@@ -78,6 +81,15 @@ impl Task {
         self
     }
 
+    /// Says whose work it is: where calls wait for a place, callers have their turns, however many calls each
+    /// of them brings. Without this it is the work of whoever's work makes it, or else of the session that
+    /// calls.
+    #[must_use]
+    pub fn caller(mut self, caller: impl Into<Arc<str>>) -> Self {
+        self.caller = Some(caller.into());
+        self
+    }
+
     /// Names the call or span that this task is a part of.
     #[must_use]
     pub fn within(mut self, parent: Trace) -> Self {
@@ -90,6 +102,7 @@ impl Task {
     #[must_use]
     pub fn part_of(mut self, outer: &Task) -> Self {
         self.lineage.clone_from(&outer.lineage);
+        self.caller = self.caller.or_else(|| outer.caller.clone());
         self
     }
 
@@ -98,6 +111,7 @@ impl Task {
     #[must_use]
     pub fn part_of_current(mut self) -> Self {
         self.lineage = lineage::current();
+        self.caller = self.caller.or_else(lineage::caller);
         self
     }
 
@@ -118,7 +132,11 @@ impl Task {
         let place = Place { call: id, trace: trace.trace, span: trace.span };
         let (agent, skill) = (Arc::clone(agent), Arc::clone(&self.skill));
         let outer = self.lineage.take();
-        self.lineage = Some(Lineage::new(outer, place, agent, skill, self.input.clone()));
+        let lineage = Lineage::new(outer, place, agent, skill, self.input.clone());
+        self.lineage = Some(match &self.caller {
+            Some(caller) => lineage.on_behalf_of(Arc::clone(caller)),
+            None => lineage,
+        });
         self
     }
 
@@ -166,6 +184,17 @@ impl Task {
     pub fn parent(&self) -> Option<Trace> {
         let outer = || self.lineage.as_ref().map(|outer| outer.place());
         self.parent.or_else(|| outer().map(|it| Trace { trace: it.trace, span: it.span }))
+    }
+
+    /// Whose work it is, where somebody said so.
+    pub fn given_caller(&self) -> Option<&Arc<str>> {
+        self.caller.as_ref()
+    }
+
+    /// Runs `f` where it is as urgent as this task, and the work of whoever's work this is: for who waits in
+    /// its stead.
+    pub fn in_its_stead<R>(&self, f: impl FnOnce() -> R) -> R {
+        priority::within(self.priority, || lineage::on_behalf_of(self.caller.as_ref(), f))
     }
 
     /// The calls that it is a part of; itself too, once it is called.

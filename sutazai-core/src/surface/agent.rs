@@ -126,6 +126,8 @@ struct Call {
     /// Where it has to wait for a place, it goes before those of a lower number. Without it it is as
     /// urgent as the work that calls, or else 128.
     priority: Option<NonZeroU8>,
+    /// Whose work it is: where calls wait for a place, callers have their turns. The session's without it.
+    caller: Option<String>,
     /// On behalf of whoever this token belongs to; the local session without it.
     token: Option<String>,
 }
@@ -148,6 +150,9 @@ fn call(surface: &Surface, request: Call) -> Result<Ticket<Called>> {
     }
     if let Some(priority) = request.priority {
         task = task.priority(priority.get());
+    }
+    if let Some(caller) = request.caller {
+        task = task.caller(caller);
     }
     let (call, ticket) = surface.kernel().submit(task, request.token.as_deref());
     Ok(ticket.map(Some(surface.hook()), move |answer: Result<Outcome>| {

@@ -306,3 +306,35 @@ fn a_new_agent_takes_from_those_that_wait() {
     more.lock().clear();
     wait_until_idle(&kernel);
 }
+
+#[test]
+fn callers_have_their_turns_whoever_floods() {
+    let (time, kernel) = kernel();
+    let held = keeper(&kernel);
+    let narrow = policy(r#"{"bulkhead": {"concurrency": 1, "queue": 20}}"#);
+    kernel.guard(CallsTo::All, narrow).unwrap();
+    let call = |n: u32, caller: &str| kernel.call(Task::new("keep", n).caller(caller));
+    let mut floods: Vec<_> = (0..100).map(|n| call(n, "floods")).collect();
+    let mut others: Vec<_> = (100..103).map(|n| call(n, "other")).collect();
+    // What is called for somebody is that one's too.
+    let inner = kernel.clone();
+    let card = AgentCard::new("outer", ["outer"]).run(RunMode::Inline);
+    let outer = agent::from_fn(card, move |task: &Task| {
+        inner.call(Task::new("keep", task.input().clone())).detach();
+        Ok(Payload::NULL)
+    });
+    kernel.add_agent(outer).unwrap();
+    kernel.call(Task::new("outer", 200_u32).caller("third")).detach();
+    let mut order = Vec::new();
+    while !held.lock().is_empty() {
+        order.push(answer_one(&held).to::<u32>().unwrap());
+        time.advance(ms(1));
+    }
+    let at = |n| order.iter().position(|it| *it == n).unwrap();
+    assert!(at(200) <= 3, "{order:?}");
+    assert!((100..103).all(|n| at(n) <= 8), "{order:?}");
+    assert_eq!(order.len(), 21, "the queue holds twenty, and one runs");
+    let full = floods.iter_mut().filter_map(Ticket::try_take).filter(Result::is_err).count();
+    assert_eq!(full, 83, "those that had to go are the flood's own");
+    assert!(others.iter_mut().all(|ticket| ticket.try_take().unwrap().is_ok()));
+}

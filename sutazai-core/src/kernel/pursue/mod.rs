@@ -64,7 +64,7 @@ impl Shared {
     /// Takes a task all the way, through the guards of its call and of its agents.
     pub(super) fn call_guarded(
         self: &Arc<Self>,
-        task: Task,
+        mut task: Task,
         token: Option<&str>,
     ) -> (CallId, Ticket<Outcome>) {
         let now = self.runtime.now();
@@ -87,6 +87,9 @@ impl Shared {
                 return (id, ticket::ready(Err(error)));
             }
         };
+        if token.is_some() && task.given_caller().is_none() {
+            task = task.caller(session.principal());
+        }
         let own = task.given_timeout().map_or(Moment::FAR, |timeout| now + timeout);
         let own = own.min(deadline::current());
         let deadline = steps.as_ref().map_or(own, |steps| own.min(steps.deadline()));

@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use super::Pursuit;
 use crate::agent::Entry;
 use crate::base::id::CallId;
-use crate::base::priority;
 use crate::kernel::call::Refusal;
 use crate::kernel::caught;
 use crate::kernel::shared::Shared;
@@ -135,10 +134,7 @@ impl Pursuit {
     fn moves(self: Arc<Self>, id: CallId, entry: &Arc<Entry>) {
         let shared = Arc::clone(&self.shared);
         let now = shared.runtime.now();
-        let place = || {
-            let urgency = self.task.given_priority();
-            Ok(priority::within(urgency, || shared.has_place(entry, now)))
-        };
+        let place = || Ok(self.task.in_its_stead(|| shared.has_place(entry, now)));
         let Ok(Some((reservation, steps))) = caught(place) else { return };
         let waits = self.state.lock().of(id).and_then(|running| running.waits.take());
         let Some(waits) = waits else {

@@ -6,7 +6,6 @@ use super::Pursuit;
 use super::state::{Running, State, Waits};
 use crate::agent::Entry;
 use crate::base::id::CallId;
-use crate::base::priority;
 use crate::base::ticket::Ticket;
 use crate::base::time::Moment;
 use crate::kernel::call::{Admitted, Refusal};
@@ -37,9 +36,7 @@ impl Pursuit {
         let second = self.state.lock().which(id) == Some(Which::Second);
         let place = || {
             let this = Try { waits: !second, ..self.this(id, now) };
-            Ok(priority::within(self.task.given_priority(), || {
-                self.shared.place_guarded(this, not)
-            }))
+            Ok(self.task.in_its_stead(|| self.shared.place_guarded(this, not)))
         };
         let placed = caught(place).unwrap_or_else(|error| Err(Refusal::early(error)));
         self.follow_up(id, now, placed);
@@ -147,10 +144,9 @@ impl Pursuit {
         let entered = place.and_then(|place| steps.placed(place));
         let refused = |error| refused(self.this(id, now), error, Arc::clone(entry));
         let placed = entered.map_err(refused).and_then(|()| {
-            let urgency = self.task.given_priority();
             let this = self.this(id, now);
             let place =
-                || Ok(priority::within(urgency, || self.shared.place_waited(this, entry, steps)));
+                || Ok(self.task.in_its_stead(|| self.shared.place_waited(this, entry, steps)));
             caught(place).unwrap_or_else(|error| Err(Refusal::early(error)))
         });
         match placed {

@@ -1,10 +1,10 @@
 //! A bulkhead: so many calls at once, a bounded queue for the rest.
 
+mod queue;
 #[cfg(test)]
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,10 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use queue::{Joined, Queue};
+
 use crate::base::error::Fixed;
+use crate::base::lineage;
 use crate::base::ticket::{self, Reply, Ticket};
 use crate::{Code, Error, Result};
 
@@ -66,7 +69,8 @@ pub struct BulkheadStatus {
 }
 
 /// Keeps a target that is slow from taking every thread and every place: at most so many calls run at
-/// once, others wait in a bounded queue, the more urgent first and then in order of coming.
+/// once, others wait in a bounded queue, the more urgent first. Of those that are as urgent each
+/// [caller](lineage::caller) has its turn, and each caller's calls go in order of coming.
 ///
 /// ```
 /// use sutazai_core::recovery::{Bulkhead, BulkheadPolicy};
@@ -91,16 +95,8 @@ struct Inner {
     /// writes it, and reads what stands around it.
     running: CachePadded<AtomicU64>,
     concurrency: AtomicU64,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<Reply<Place>>>,
     rejected: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    most: usize,
-    came: u64,
-    /// By priority (the highest first), then by when they came.
-    waiting: BTreeMap<(std::cmp::Reverse<u8>, u64), Reply<Place>>,
 }
 
 const WAITING: u64 = 1 << 32;
@@ -189,38 +185,32 @@ impl Bulkhead {
     }
 
     /// A place, now or when it is this call's turn: `priority` from 0 to 255, higher ones first. Dropping
-    /// the ticket leaves the queue. Where the queue is full, the least urgent of all, and of several the one
-    /// that came last, is answered [`Code::BULKHEAD_FULL`].
+    /// the ticket leaves the queue. Where the queue is full, the one that would go last, this one included, is
+    /// answered [`Code::BULKHEAD_FULL`]: the least urgent of all, of several one of the caller who has most
+    /// waiting, and of those the one that came last.
     pub fn acquire(&self, priority: u8) -> Ticket<Place> {
         if let Some(place) = self.try_acquire() {
             return ticket::ready(Ok(place));
         }
         let (waiter, reply) = ticket::pair();
-        let mut rejected = None;
-        let mut queue = self.0.queue.lock();
-        if queue.waiting.len() >= queue.most {
-            let last = queue.waiting.last_key_value().map(|(key, _)| *key);
-            let less = last.filter(|(std::cmp::Reverse(theirs), _)| *theirs < priority);
-            let Some(displaced) = less.and_then(|key| queue.waiting.remove(&key)) else {
-                drop(queue);
-                drop(reply);
-                return ticket::ready(Err(self.0.reject()));
-            };
-            rejected = Some(displaced);
-        }
-        let key = (std::cmp::Reverse(priority), queue.came);
-        queue.came += 1;
-        // Who stops waiting makes room at once.
         let inner = Arc::downgrade(&self.0);
-        reply.on_cancel(move || {
-            let gone = inner.upgrade().and_then(|inner| inner.queue.lock().waiting.remove(&key));
-            drop(gone);
+        let mut queue = self.0.queue.lock();
+        let joined = queue.join(priority, lineage::caller(), |key| {
+            // Who stops waiting makes room at once.
+            reply.on_cancel(move || {
+                let gone = inner.upgrade().and_then(|inner| inner.queue.lock().leave(&key));
+                drop(gone);
+            });
+            reply
         });
-        queue.waiting.insert(key, reply);
+        let Joined::Waits(displaced) = joined else {
+            drop(queue);
+            return ticket::ready(Err(self.0.reject()));
+        };
         self.0.running.fetch_or(WAITING, Ordering::SeqCst);
         drop(queue);
-        if let Some(rejected) = rejected {
-            let _ = rejected.answer(Err(self.0.reject()));
+        if let Some(displaced) = displaced {
+            let _ = displaced.answer(Err(self.0.reject()));
         }
         // A place may have been given back before the bit was set.
         admit_waiting(&self.0);
@@ -234,7 +224,7 @@ impl Bulkhead {
             name: self.0.name.to_string(),
             running: clamped(self.0.running.load(Ordering::Relaxed) & !WAITING),
             concurrency: clamped(self.0.concurrency.load(Ordering::Relaxed)),
-            waiting: self.0.queue.lock().waiting.len(),
+            waiting: self.0.queue.lock().len(),
             rejected: self.0.rejected.load(Ordering::Relaxed),
         }
     }
@@ -243,12 +233,10 @@ impl Bulkhead {
     #[cfg(feature = "agent")]
     pub(crate) fn line(&self, priority: u8) -> Line {
         let queue = self.0.queue.lock();
-        let waiting = queue.waiting.len();
-        let last = queue.waiting.last_key_value().map(|((urgency, _), _)| urgency.0);
-        match waiting < queue.most {
-            true => Line::Behind(waiting),
-            false if last.is_some_and(|last| last < priority) => Line::Displaces(waiting),
-            false => Line::Full,
+        match queue.displaces(priority, &lineage::caller()) {
+            Some(false) => Line::Behind(queue.len()),
+            Some(true) => Line::Displaces(queue.len()),
+            None => Line::Full,
         }
     }
 
@@ -334,16 +322,16 @@ fn admit_waiting(inner: &Arc<Inner>) {
     loop {
         let next = {
             let mut queue = inner.queue.lock();
-            if queue.waiting.is_empty() {
+            if queue.is_empty() {
                 inner.running.fetch_and(!WAITING, Ordering::AcqRel);
                 None
             } else {
                 held = held || inner.add(|running| running & !WAITING);
-                if held { queue.waiting.pop_first() } else { None }
+                if held { queue.pop() } else { None }
             }
         };
         match next {
-            Some((_, reply)) => match reply.answer(Ok(place(inner))) {
+            Some(reply) => match reply.answer(Ok(place(inner))) {
                 Ok(()) => held = false,
                 // It has stopped waiting; the place is for the next one.
                 Err(late) => {

@@ -74,7 +74,7 @@ fn who_stops_waiting_is_counted_no_more() {
     let _running = bulkhead.acquire(0).wait().unwrap();
     let (first, _second) = (bulkhead.acquire(0), bulkhead.acquire(9));
     drop(first);
-    assert_eq!(bulkhead.0.queue.lock().waiting.len(), 1);
+    assert_eq!(bulkhead.0.queue.lock().len(), 1);
 }
 
 /// As many as wait give their places back in their callbacks, each in that of the one before.

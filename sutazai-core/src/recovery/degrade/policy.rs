@@ -160,11 +160,40 @@ impl DegradePolicy {
                 }
             }
         }
+        self.check_fallbacks()?;
         for (field, ms) in
             [("down_dwell_ms", self.down_dwell_ms), ("up_dwell_ms", self.up_dwell_ms)]
         {
             if ms == 0 {
                 return Err(invalid(field, ms, "must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands in for something does not lead back to it, at any level.
+    fn check_fallbacks(&self) -> Result<()> {
+        for (position, level) in self.levels.iter().enumerate() {
+            let modes = self.modes_at(position);
+            let next = |feature: &str| match modes.get(feature) {
+                Some(FeatureMode::Fallback(other)) => Some(&**other),
+                _ => None,
+            };
+            for feature in modes.keys() {
+                let mut way = vec![feature.as_str()];
+                while let Some(other) = way.last().copied().and_then(next) {
+                    if other == feature {
+                        way.push(other);
+                        let field = format!("features.{feature}.{level}.fallback");
+                        let rule = "must not lead back to where it began";
+                        return Err(invalid(&field, way.join(" → "), rule));
+                    }
+                    // One that this one only leads into is found from where it begins.
+                    if way.contains(&other) {
+                        break;
+                    }
+                    way.push(other);
+                }
             }
         }
         Ok(())
