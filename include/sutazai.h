@@ -148,6 +148,9 @@
 /** calls within calls go deeper than the limits allow (persistent) */
 #define SUTAZAI_AGENT_TOO_DEEP 5007
 
+/** no agent that has the skill meets the call's terms (persistent) */
+#define SUTAZAI_AGENT_NONE_FITS 5008
+
 /** nothing provides a type that is needed (persistent) */
 #define SUTAZAI_KERNEL_INJECT_MISSING 6000
 
@@ -444,6 +447,15 @@ typedef struct sutazai_call_options {
      * as the work that calls, or else 128.
      */
     uint32_t priority;
+    /**
+     * What else is wanted of the call, as JSON: `caller`, `affinity`, `idempotency_key`, `max_cost`, `labels`,
+     * `exclude`, `features`, as the operation "agent.call" has them; NULL for nothing.
+     */
+    const char *terms;
+    /**
+     * Bytes of `terms`.
+     */
+    size_t terms_len;
 } sutazai_call_options;
 
 /**

@@ -662,6 +662,8 @@ struct CallOptions {
     std::optional<Task> within;
     /// 1 to 255, higher ones first where calls wait; 0 for as urgent as the work that calls.
     uint32_t priority = 0;
+    /// What else is wanted of the call, JSON; see sutazai_call_options.
+    std::string_view terms;
 };
 
 /// An operations kernel. Destroying it stops it.
@@ -943,6 +945,10 @@ class Kernel {
         }
         raw.within = options.within ? options.within->raw() : nullptr;
         raw.priority = options.priority;
+        if (!options.terms.empty()) {
+            raw.terms = options.terms.data();
+            raw.terms_len = options.terms.size();
+        }
         sutazai_ticket *ticket = nullptr;
         check(sutazai_call_with(kernel_.get(), skill.data(), skill.size(), input.data(),
                                 input.size(), &raw, &ticket));

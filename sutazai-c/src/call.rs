@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sutazai_core::base::payload::Payload;
+use sutazai_core::base::reading::from_json;
 use sutazai_core::base::ticket::Ticket;
-use sutazai_core::port::{Outcome, Task};
+use sutazai_core::port::{Outcome, Task, Terms};
 use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible, null, output};
@@ -40,6 +41,11 @@ pub struct sutazai_call_options {
     /// Where it has to wait for a place, it goes before those of a lower number: 1 to 255; 0 for as urgent
     /// as the work that calls, or else 128.
     pub priority: u32,
+    /// What else is wanted of the call, as JSON: `caller`, `affinity`, `idempotency_key`, `max_cost`, `labels`,
+    /// `exclude`, `features`, as the operation "agent.call" has them; NULL for nothing.
+    pub terms: *const c_char,
+    /// Bytes of `terms`.
+    pub terms_len: usize,
 }
 
 /// Calls an agent that has `skill` with `input` (JSON; empty is `null`), through the whole guarded
@@ -288,6 +294,11 @@ unsafe fn call_with(
     }
     if options.priority != 0 {
         task = task.priority(priority(options.priority)?);
+    }
+    if !options.terms.is_null() {
+        // SAFETY: the caller's promise.
+        let terms = unsafe { text(options.terms, options.terms_len, "terms") }?;
+        task = task.terms(from_json::<Terms>("agent.call", "terms", terms)?);
     }
     if options.token.is_null() {
         return Ok(kernel.kernel.call(task));

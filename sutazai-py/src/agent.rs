@@ -194,6 +194,16 @@ impl Agent for PythonAgent {
     }
 }
 
+impl Drop for PythonAgent {
+    /// On whatever thread its last call came back: without this the function would go only when somebody
+    /// comes by with the interpreter's lock.
+    fn drop(&mut self) {
+        if self.function.get_mut().is_some() {
+            let _ = exit::attach(|_| self.release());
+        }
+    }
+}
+
 /// An agent of the core's own kind that answers its input: a target for health checks and
 /// measurements.
 pub(crate) struct Echo(pub(crate) AgentCard);

@@ -24,7 +24,7 @@ use sutazai_core::kernel::grammar;
 use sutazai_core::kernel::inject::Lifetime;
 use sutazai_core::kernel::{Kernel as Core, Phase};
 use sutazai_core::observe::log::SinkId;
-use sutazai_core::port::{AgentCard, Outcome, RunMode, Task};
+use sutazai_core::port::{AgentCard, Outcome, RunMode, Task, Terms};
 use sutazai_core::recovery::Classifier;
 use sutazai_core::recovery::supervise::SupervisorSpec;
 use sutazai_core::recovery::supervise::mailbox::MailboxPolicy;
@@ -300,7 +300,7 @@ impl Kernel {
     /// before the agent gets the task, and for every agent: if it depended on whether the answer is
     /// there at once, a program would work or fail by chance.
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, priority=None, token=None))]
+    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, priority=None, token=None, terms=None))]
     fn call<'py>(
         &self,
         py: Python<'py>,
@@ -310,10 +310,11 @@ impl Kernel {
         timeout: Option<&Bound<'py, PyAny>>,
         priority: Option<&Bound<'_, PyAny>>,
         token: Option<&Bound<'py, PyAny>>,
+        terms: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let inner = self.inner.here(py)?;
         wait::check_here(py, "await kernel.acall(…) instead of kernel.call(…)")?;
-        let task = task(skill, input, agent, timeout)?;
+        let task = task(skill, input, agent, timeout, terms)?;
         let mut source = Source::Call(inner.submit(py, task, priority, token)?.1);
         let answer = match source.try_take() {
             Some(answer) => answer,
@@ -325,7 +326,7 @@ impl Kernel {
 
     /// Takes a task all the way; the ticket answers in any case.
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, priority=None, token=None))]
+    #[pyo3(signature = (skill, input=None, *, agent=None, timeout=None, priority=None, token=None, terms=None))]
     fn submit(
         &self,
         py: Python<'_>,
@@ -335,9 +336,10 @@ impl Kernel {
         timeout: Option<&Bound<'_, PyAny>>,
         priority: Option<&Bound<'_, PyAny>>,
         token: Option<&Bound<'_, PyAny>>,
+        terms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Ticket> {
         let inner = self.inner.here(py)?;
-        let task = task(skill, input, agent, timeout)?;
+        let task = task(skill, input, agent, timeout, terms)?;
         let (id, ticket) = inner.submit(py, task, priority, token)?;
         Ok(Ticket::new(Some(id.0), inner.source(Source::Call(ticket))))
     }
@@ -897,6 +899,7 @@ fn task(
     input: Option<&Bound<'_, PyAny>>,
     agent: Option<&Bound<'_, PyAny>>,
     timeout: Option<&Bound<'_, PyAny>>,
+    terms: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Task> {
     let skill = argument::text("skill", skill)?;
     let input = match input {
@@ -909,6 +912,12 @@ fn task(
     }
     if let Some(timeout) = argument::some_duration("timeout", timeout)? {
         task = task.timeout(timeout);
+    }
+    if let Some(terms) = terms {
+        let terms_py = terms.py();
+        let terms = convert::to_json(terms).map_err(convert::Trouble::into_py_err)?;
+        let terms = from_value::<Terms>("agent.call", "terms", &terms);
+        task = task.terms(terms.map_err(|error| error::raise(terms_py, &error))?);
     }
     Ok(task)
 }

@@ -97,6 +97,11 @@ static void versions_take_over() {
     kernel.agent(R"({"name": "v", "skills": ["v"], "version": "1"})", answers("1"));
     kernel.replace_agent(R"({"name": "v", "skills": ["v"], "version": "2"})", answers("2"));
     CHECK(kernel.call_wait("v", "") == "2");
+    sutazai::CallOptions options;
+    options.terms = R"({"exclude": ["v"]})";
+    THROWS(SUTAZAI_AGENT_NONE_FITS, kernel.call("v", "", options).wait());
+    options.terms = R"({"sed": 1})";
+    THROWS(SUTAZAI_BASE_INVALID, kernel.call("v", "", options).wait());
     kernel.invoke_wait("agent.switch", R"({"name": "v", "version": "1"})");
     CHECK(kernel.call_wait("v", "") == "1");
     THROWS(SUTAZAI_BASE_NOT_FOUND,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -60,3 +61,18 @@ def test_the_policies_in_force_are_read_and_set_again() -> None:
         kernel.isolation.set_policy({})
         kernel.isolation.set_policy(kernel.isolation.policy or {})
         assert kernel.isolation.policy is not None
+
+
+def test_terms_of_a_call() -> None:
+    with sutazai.Kernel() as kernel:
+        kernel.agent(name="a", skills=["s"], labels={"region": "eu"})(lambda _: "a")
+        kernel.agent(name="b", skills=["s"], labels={"region": "us"})(lambda _: "b")
+        terms: sutazai.Terms = {"labels": {"region": "us"}, "caller": "ada"}
+        assert {kernel.call("s", terms=terms) for _ in range(5)} == {"b"}
+        with pytest.raises(sutazai.SutazaiError, match="meets the call's terms") as raised:
+            kernel.call("s", terms={"exclude": ["a", "b"]})
+        assert raised.value.context["unfit"] == "a: excluded; b: excluded"
+        misspelt: Any = {"label": {}}
+        with pytest.raises(sutazai.Invalid, match='did you mean "labels"'):
+            kernel.submit("s", terms=misspelt)
+        assert kernel.invoke("agent.ledger", name="b")["stats"]["calls"] == 5

@@ -22,6 +22,9 @@ mod registry;
 mod route;
 
 pub use connect::{FnAgent, TaskContext, from_async, from_fn, from_fn_with};
-pub use ledger::{AgentStats, FailureStats, LatencyStats, Ledger};
+pub use ledger::{
+    AgentStats, FailureStats, KeptLedger, LatencyStats, Ledger, QualityStats, RecentStats,
+    SkillStats, Went,
+};
 pub use registry::{AgentState, AgentView, Entry, Registry, Reservation, SkillList, Switched};
 pub use route::LeastLoaded;

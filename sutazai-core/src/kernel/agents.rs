@@ -105,13 +105,13 @@ impl Kernel {
 
     /// The agents, sorted by name.
     pub fn agents(&self) -> Vec<AgentView> {
-        self.shared.agents.views()
+        self.shared.agents.views(self.shared.runtime.now())
     }
 
     /// The agent of this name.
     pub fn agent(&self, name: &str) -> Option<AgentView> {
         let agents = &self.shared.agents;
-        agents.get(name).map(|entry| agents.view(&entry))
+        agents.get(name).map(|entry| agents.view(&entry, self.shared.runtime.now()))
     }
 }
 
@@ -155,6 +155,7 @@ impl Shared {
         if !entry.move_state(AgentState::Registered, AgentState::Starting) {
             return Ok(());
         }
+        self.recall(entry);
         let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
         let gone = || Err(Error::new(Code::NOT_RUNNING, "the agent has been stopped"));
         let start = || entry.with_agent(|agent| agent.start(&host)).unwrap_or_else(gone);
@@ -237,6 +238,7 @@ impl Shared {
         });
         entry.set_state(AgentState::Stopped);
         entry.release();
+        self.keep(entry);
         let card = entry.card();
         let event = serde_json::json!({"agent": &*card.name, "version": card.version});
         // Where another version goes on, only this one is gone.

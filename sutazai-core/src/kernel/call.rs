@@ -18,10 +18,9 @@ use crate::base::id::CallId;
 use crate::base::lineage::Lineage;
 use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
 use crate::base::time::Moment;
-#[cfg(feature = "recovery")]
-use crate::port::Candidates as _;
 use crate::port::{
-    Access, CallInfo, CallRecord, Candidate as _, Decision, Outcome, RunMode, Session, Task, Trace,
+    Access, CallInfo, CallRecord, Candidate as _, Candidates, Decision, Outcome, RunMode, Session,
+    Task, Trace,
 };
 use crate::{Code, Error, Result};
 
@@ -82,6 +81,9 @@ impl Shared {
         }
         #[cfg(feature = "recovery")]
         self.heal.admits().map_err(Refusal::early)?;
+        if let Some(terms) = task.given_terms() {
+            terms.check().map_err(Refusal::early)?;
+        }
         let wall = self.clock.wall(now);
         let session = self.steps.authenticator.authenticate(token, wall).map_err(Refusal::early)?;
         if let Decision::Deny { reason } =
@@ -177,6 +179,7 @@ impl Shared {
                     let error = error.operation("kernel.call").with("agent", name);
                     return Err(error.with("skill", task.skill()));
                 }
+                self.fits(task, &entry, now)?;
                 if let Some(reservation) = entry.reserve() {
                     return Ok(reservation);
                 }
@@ -190,8 +193,10 @@ impl Shared {
         let find = || self.agents.with_skill(task.skill()).ok_or_else(|| self.no_skill(task));
         let mut candidates = find()?;
         for _ in 0..TRIES {
-            let router = self.steps.router.as_deref();
-            let chosen = router.and_then(|r| r.route(task, &*candidates, now));
+            let chosen = match self.fitting(task, &candidates, now)? {
+                Some(fitting) => self.choose(task, &fitting, now).map(|at| fitting.place(at)),
+                None => self.choose(task, &*candidates, now),
+            };
             let chosen = chosen.and_then(|index| candidates.entry(index));
             if let Some(reservation) = chosen.and_then(|entry| entry.reserve()) {
                 return Ok(reservation);
@@ -210,6 +215,10 @@ impl Shared {
             }
         }
         Err(busy(task))
+    }
+
+    fn choose(&self, task: &Task, among: &dyn Candidates, now: Moment) -> Option<usize> {
+        self.steps.router.as_deref()?.route(task, among, now)
     }
 
     pub(super) fn dispatch(
@@ -425,8 +434,7 @@ impl Hook<Outcome> for Book {
             record.took = now.since(self.began);
             record
         };
-        let series = || shared.kept.of_agent(&card.name);
-        self.entry.ledger().record(record.took, failure, series);
+        shared.note(&self.entry, &self.skill, record.took, answer, now);
         let info = CallInfo::new(self.id, &self.skill, None, card, now);
         shared.guarded("guard", || shared.steps.guard.settled(&info, failure));
         shared.record(&record);

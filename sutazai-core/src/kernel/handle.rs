@@ -196,6 +196,8 @@ impl Kernel {
                     let log = self.log();
                     log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
                 }
+                #[cfg(feature = "agent")]
+                shared.keep_ledgers();
                 #[cfg(feature = "recovery")]
                 {
                     shared.warn_of_actions();

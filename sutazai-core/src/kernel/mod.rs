@@ -48,6 +48,8 @@ mod call;
 #[cfg(feature = "recovery")]
 mod checkpointed;
 mod clock;
+#[cfg(feature = "agent")]
+mod fitting;
 #[cfg(feature = "recovery")]
 mod guards;
 mod handle;
@@ -58,6 +60,8 @@ mod inflight;
 pub mod inject;
 #[cfg(feature = "recovery")]
 mod judge;
+#[cfg(feature = "agent")]
+mod ledgers;
 pub mod lifecycle;
 mod limits;
 mod load;

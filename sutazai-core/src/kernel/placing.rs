@@ -171,9 +171,11 @@ impl Shared {
     /// A place with an agent that lets a try in at once.
     pub(super) fn has_place(
         &self,
+        task: &Task,
         entry: &Arc<Entry>,
         now: Moment,
     ) -> Option<(Reservation, Option<Steps>)> {
+        self.fits(task, entry, now).ok()?;
         if !self.heal.takes_calls(entry.name()) || !self.heal.isolation.is_open(entry.name(), now) {
             return None;
         }
@@ -208,12 +210,16 @@ impl Shared {
                 let stands_in = self.heal.stands_in(wanted);
                 let entry = self.agents.get(stands_in.as_deref().unwrap_or(wanted))?;
                 let skilled = entry.card().skills.iter().any(|skill| skill == task.skill());
-                vec![skilled.then_some(entry)?]
+                let fits = skilled && self.fits(task, &entry, now).is_ok();
+                vec![fits.then_some(entry)?]
             }
             None => {
                 let candidates = self.agents.with_skill(task.skill())?;
                 let entries = (0..candidates.len()).filter_map(|index| candidates.entry(index));
-                entries.filter(|entry| self.heal.takes_calls(entry.name())).cloned().collect()
+                let takes = |entry: &&Arc<Entry>| {
+                    self.heal.takes_calls(entry.name()) && self.fits(task, entry, now).is_ok()
+                };
+                entries.filter(takes).cloned().collect()
             }
         };
         entries.retain(|entry| {

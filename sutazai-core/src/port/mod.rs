@@ -29,6 +29,7 @@ pub mod saga;
 pub mod scanner;
 pub mod session;
 pub mod task;
+pub mod terms;
 pub mod worker;
 
 pub use crate::observe::LogSink;
@@ -48,4 +49,5 @@ pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};
 pub use task::{Outcome, Task, Trace, Usage};
+pub use terms::Terms;
 pub use worker::{MessageWorker, Worker, WorkerLife, WorkerMessage};

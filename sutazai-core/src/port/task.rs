@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::Terms;
+
 use crate::base::deadline;
 use crate::base::id::{CallId, SpanId, TraceId};
 use crate::base::lineage::{self, Lineage, Place};
@@ -23,6 +25,7 @@ pub struct Task {
     priority: u8,
     /// Whose work it is.
     caller: Option<Arc<str>>,
+    terms: Option<Arc<Terms>>,
     /// What it is a part of; once it is called, that and itself.
     lineage: Option<Lineage>,
     // What the kernel fills in when the task is called.
@@ -52,6 +55,7 @@ impl Task {
             parent: None,
             priority: priority::current(),
             caller: lineage::caller(),
+            terms: None,
             lineage: lineage::current(),
             id: CallId(0),
             trace: Trace::default(),
@@ -87,6 +91,17 @@ impl Task {
     #[must_use]
     pub fn caller(mut self, caller: impl Into<Arc<str>>) -> Self {
         self.caller = Some(caller.into());
+        self
+    }
+
+    /// Says what else is wanted of the call. Terms that are not valid fail it.
+    #[must_use]
+    pub fn terms(mut self, terms: impl Into<Arc<Terms>>) -> Self {
+        let terms = terms.into();
+        if let Some(caller) = &terms.caller {
+            self.caller = Some(Arc::clone(caller));
+        }
+        self.terms = Some(terms);
         self
     }
 
@@ -184,6 +199,11 @@ impl Task {
     pub fn parent(&self) -> Option<Trace> {
         let outer = || self.lineage.as_ref().map(|outer| outer.place());
         self.parent.or_else(|| outer().map(|it| Trace { trace: it.trace, span: it.span }))
+    }
+
+    /// What else is wanted of the call.
+    pub fn given_terms(&self) -> Option<&Arc<Terms>> {
+        self.terms.as_ref()
     }
 
     /// Whose work it is, where somebody said so.

@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
-use crate::agent::AgentView;
 #[cfg(unix)]
 use crate::agent::connect::process::{ProcessAgent, ProcessSpec};
+use crate::agent::{AgentStats, AgentView, SkillStats};
 use crate::base::id::CallId;
 use crate::base::payload::Payload;
 use crate::base::ticket::Ticket;
 #[cfg(unix)]
 use crate::port::{Agent as _, AgentCard};
-use crate::port::{Outcome, Task};
+use crate::port::{Outcome, Task, Terms};
 use crate::{Code, Error, Result};
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
@@ -38,6 +38,8 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::AGENT_PROTOCOL,
                 Code::AGENT_BAD_ANSWER,
                 Code::AGENT_LOOP,
+                Code::AGENT_NONE_FITS,
+                Code::INVALID,
                 Code::AGENT_TOO_DEEP,
                 Code::BREAKER_OPEN,
                 Code::BULKHEAD_FULL,
@@ -91,6 +93,18 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             add_process,
         ),
         Operation::now(
+            "agent.ledger",
+            "How an agent's calls went: all of them, and those for each of its skills.",
+            &[Code::NOT_FOUND],
+            ledger,
+        ),
+        Operation::now(
+            "agent.score",
+            "Says how good an answer of an agent was, for its ledger, late or early.",
+            &[Code::NOT_FOUND, Code::INVALID],
+            score,
+        ),
+        Operation::now(
             "agent.switch",
             "Puts a version of an agent in charge that stands by; the one that was stands by then.",
             &[Code::NOT_FOUND],
@@ -126,8 +140,8 @@ struct Call {
     /// Where it has to wait for a place, it goes before those of a lower number. Without it it is as
     /// urgent as the work that calls, or else 128.
     priority: Option<NonZeroU8>,
-    /// Whose work it is: where calls wait for a place, callers have their turns. The session's without it.
-    caller: Option<String>,
+    /// What else is wanted of the call.
+    terms: Option<Terms>,
     /// On behalf of whoever this token belongs to; the local session without it.
     token: Option<String>,
 }
@@ -151,8 +165,8 @@ fn call(surface: &Surface, request: Call) -> Result<Ticket<Called>> {
     if let Some(priority) = request.priority {
         task = task.priority(priority.get());
     }
-    if let Some(caller) = request.caller {
-        task = task.caller(caller);
+    if let Some(terms) = request.terms {
+        task = task.terms(terms);
     }
     let (call, ticket) = surface.kernel().submit(task, request.token.as_deref());
     Ok(ticket.map(Some(surface.hook()), move |answer: Result<Outcome>| {
@@ -244,6 +258,46 @@ fn add_process(surface: &Surface, request: AddProcess) -> Result<Added> {
         surface.kernel().add_agent(agent)?;
     }
     Ok(Added { agent: name })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct LedgerView {
+    /// The agent's name.
+    name: String,
+    /// All its calls.
+    stats: AgentStats,
+    /// Those for each of its skills, in the order of its card.
+    skills: Vec<SkillStats>,
+}
+
+fn ledger(surface: &Surface, request: Get) -> Result<LedgerView> {
+    let kernel = surface.kernel();
+    let operation = |error: Error| error.operation("agent.ledger");
+    let skills = kernel.skill_stats(&request.name).map_err(operation)?;
+    let stats = get(surface, Get { name: request.name.clone() }).map_err(operation)?.stats;
+    Ok(LedgerView { name: request.name, stats, skills })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Score {
+    /// The agent's name.
+    name: String,
+    /// The skill that it was asked for; any without it.
+    skill: Option<String>,
+    /// How good the answer was, from 0 to 1.
+    score: f64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Scored {
+    /// Always true; failing to is an error.
+    scored: bool,
+}
+
+fn score(surface: &Surface, request: Score) -> Result<Scored> {
+    surface.kernel().score(&request.name, request.skill.as_deref(), request.score)?;
+    Ok(Scored { scored: true })
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -153,6 +153,7 @@ from sutazai._sutazai import (
     __version__,
 )
 
+from sutazai._terms import Terms
 from sutazai._within import priority, time_left, within
 
 # Registers what has to run after a fork and at the interpreter's exit.
@@ -270,6 +271,7 @@ __all__ = [
     "SutazaiError",
     "TargetStatus",
     "Task",
+    "Terms",
     "Ticket",
     "TooLate",
     "TreeEnd",

@@ -34,6 +34,7 @@ from sutazai._saga import SagaStep
 from sutazai._saga import native as native_step
 from sutazai._supervise import Supervision
 from sutazai._sutazai import Event, Subscription
+from sutazai._terms import Terms
 
 _logger = logging.getLogger("sutazai")
 # Agents that are named when a stop waits for them.
@@ -325,10 +326,17 @@ class Kernel(_sutazai.Kernel):
         timeout: float | timedelta | None = None,
         priority: int | None = None,
         token: str | None = None,
+        terms: Terms | None = None,
     ) -> Any:
         """As `call`, awaited; cancelling the task cancels the call."""
         return await self.submit(
-            skill, input, agent=agent, timeout=timeout, priority=priority, token=token
+            skill,
+            input,
+            agent=agent,
+            timeout=timeout,
+            priority=priority,
+            token=token,
+            terms=terms,
         )
 
     async def ainvoke(self, operation: str, /, **request: object) -> Any:

@@ -11,6 +11,8 @@ from typing import Any, Literal, Self, final
 
 from typing_extensions import disjoint_base
 
+from sutazai._terms import Terms
+
 __all__ = [
     "Context",
     "Event",
@@ -155,6 +157,7 @@ class Kernel:
         timeout: float | timedelta | None = None,
         priority: int | None = None,
         token: str | None = None,
+        terms: Terms | None = None,
     ) -> Any: ...
     def submit(
         self,
@@ -165,6 +168,7 @@ class Kernel:
         timeout: float | timedelta | None = None,
         priority: int | None = None,
         token: str | None = None,
+        terms: Terms | None = None,
     ) -> Ticket: ...
     def cancel(self, call: int) -> bool: ...
     def invoke(self, operation: str, /, **request: object) -> Any: ...

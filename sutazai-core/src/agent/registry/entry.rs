@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use serde::Serialize;
 
-use crate::agent::ledger::{AgentStats, Ledger};
+use crate::agent::ledger::{AgentStats, Ledger, SkillStats};
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::port::{Agent, AgentCard, Candidate};
@@ -148,8 +148,28 @@ impl Entry {
         }
     }
 
+    /// The number of a skill, as its card lists them.
+    pub fn skill_index(&self, skill: &str) -> Option<usize> {
+        self.card.skills.iter().position(|own| own == skill)
+    }
+
+    /// What a call for this skill is expected to cost: what calls have cost, or else what its card says.
+    pub fn expected_cost(&self, skill: &str, now: Moment) -> Option<f64> {
+        self.ledger.mean_cost(self.skill_index(skill), now).or(self.card.cost)
+    }
+
+    /// How the calls for each of its skills went.
+    pub fn skill_stats(&self, now: Moment) -> Vec<SkillStats> {
+        let skills = self.card.skills.iter().enumerate();
+        let stats = |(index, skill): (usize, &String)| SkillStats {
+            skill: skill.clone(),
+            stats: self.ledger.stats_of(index, now),
+        };
+        skills.map(stats).collect()
+    }
+
     /// As hosts see it.
-    pub fn view(&self) -> AgentView {
+    pub fn view(&self, now: Moment) -> AgentView {
         AgentView {
             card: self.card.clone(),
             state: self.state(),
@@ -158,7 +178,7 @@ impl Entry {
             restarts: self
                 .with_agent(Agent::restarts)
                 .unwrap_or_else(|| self.restarts.load(Ordering::Relaxed)),
-            stats: self.ledger.stats(),
+            stats: self.ledger.stats(now),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::entry::{AgentState, AgentView, Entry};
 use super::{Registry, Tables};
+use crate::base::time::Moment;
 use crate::port::Candidate as _;
 use crate::{Code, Error, Result};
 
@@ -67,14 +68,14 @@ impl Registry {
     }
 
     /// The agents as hosts see them, sorted by name.
-    pub fn views(&self) -> Vec<AgentView> {
-        self.all().iter().map(|entry| self.view(entry)).collect()
+    pub fn views(&self, now: Moment) -> Vec<AgentView> {
+        self.all().iter().map(|entry| self.view(entry, now)).collect()
     }
 
     /// An agent as hosts see it.
-    pub fn view(&self, entry: &Entry) -> AgentView {
+    pub fn view(&self, entry: &Entry, now: Moment) -> AgentView {
         let standby = self.tables.read().versions(entry.name());
-        AgentView { standby, ..entry.view() }
+        AgentView { standby, ..entry.view(now) }
     }
 }
 
@@ -168,12 +169,12 @@ mod tests {
         assert!(registry.switch("a", "2").unwrap().is_none(), "it is in charge already");
         assert!(registry.switch("a", "1").unwrap().is_some());
         assert!(first.reserve().is_some() && second.reserve().is_none());
-        assert_eq!(registry.view(&first).standby, ["2"]);
+        assert_eq!(registry.view(&first, Moment::ZERO).standby, ["2"]);
 
         assert!(registry.put(&version("3", "s")).unwrap().out.is_none());
         let out = registry.put(&version("4", "s")).unwrap().out;
         assert!(out.is_some_and(|out| Arc::ptr_eq(&out, &second)), "it stood by for longest");
-        assert_eq!(registry.view(&registry.get("a").unwrap()).standby, ["1", "3"]);
+        assert_eq!(registry.view(&registry.get("a").unwrap(), Moment::ZERO).standby, ["1", "3"]);
         assert_eq!(registry.everything().len(), 3);
         assert!(registry.retire("a", "1").is_ok() && registry.retire("a", "1").is_err());
         assert_eq!(registry.remove("a").len(), 2);

@@ -65,6 +65,22 @@ impl Histogram {
         }
     }
 
+    /// Counts all that another one had counted.
+    pub fn add(&self, other: &HistogramSnapshot) {
+        for &(low, n) in &other.buckets {
+            let (octave, part) = place(low);
+            if let Some(octave) = self.octaves.get(octave) {
+                let parts = octave.get_or_init(|| Box::new([const { AtomicU64::new(0) }; PARTS]));
+                if let Some(bucket) = parts.get(part) {
+                    bucket.fetch_add(n, Ordering::Relaxed);
+                }
+            }
+        }
+        self.sum.fetch_add(other.sum, Ordering::Relaxed);
+        self.min.fetch_min(other.min, Ordering::Relaxed);
+        self.max.fetch_max(other.max, Ordering::Relaxed);
+    }
+
     /// What was counted up to now. Values recorded meanwhile may be in it or not.
     pub fn snapshot(&self) -> HistogramSnapshot {
         let mut buckets = Vec::new();
@@ -99,7 +115,7 @@ impl std::fmt::Debug for Histogram {
 }
 
 /// What a [`Histogram`] had counted at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct HistogramSnapshot {
     /// Lowest value of each bucket that is not empty, and its count; ascending.
     buckets: Vec<(u64, u64)>,

@@ -87,7 +87,8 @@ fn health(shared: &Arc<Shared>) -> Value {
 
 #[cfg(feature = "agent")]
 fn agents(shared: &Arc<Shared>) -> Value {
-    shared.agents.all().iter().map(|entry| json!(entry.view())).collect()
+    let now = shared.runtime.now();
+    shared.agents.all().iter().map(|entry| json!(entry.view(now))).collect()
 }
 
 #[cfg(not(feature = "agent"))]

@@ -134,7 +134,7 @@ impl Pursuit {
     fn moves(self: Arc<Self>, id: CallId, entry: &Arc<Entry>) {
         let shared = Arc::clone(&self.shared);
         let now = shared.runtime.now();
-        let place = || Ok(self.task.in_its_stead(|| shared.has_place(entry, now)));
+        let place = || Ok(self.task.in_its_stead(|| shared.has_place(&self.task, entry, now)));
         let Ok(Some((reservation, steps))) = caught(place) else { return };
         let waits = self.state.lock().of(id).and_then(|running| running.waits.take());
         let Some(waits) = waits else {
