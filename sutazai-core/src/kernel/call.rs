@@ -34,6 +34,17 @@ impl Shared {
         task: Task,
         token: Option<&str>,
     ) -> (CallId, Ticket<Outcome>) {
+        match task.given_terms().and_then(|terms| terms.idempotency_key.clone()) {
+            Some(key) => self.call_once(task, key, token),
+            None => self.call_now(task, token),
+        }
+    }
+
+    pub(super) fn call_now(
+        self: &Arc<Self>,
+        task: Task,
+        token: Option<&str>,
+    ) -> (CallId, Ticket<Outcome>) {
         #[cfg(feature = "recovery")]
         if self.guards.any() {
             return self.call_guarded(task, token);

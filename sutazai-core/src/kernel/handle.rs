@@ -16,7 +16,7 @@ use super::shared::{Phase, Shared, Steps};
 use super::status::KernelStatus;
 use super::steps::{AllowAll, DeadlineOnly, Local};
 use crate::base::id::IdSource;
-use crate::base::runtime::{Runtime, Threads, ThreadsConfig, block, may_block_here};
+use crate::base::runtime::{Runtime, block, may_block_here};
 use crate::base::time::Moment;
 use crate::event::Bus;
 use crate::observe::{Level, Log, Registry, SpanRecorder};
@@ -60,7 +60,7 @@ impl Kernel {
     pub(super) fn build(builder: Builder) -> Result<Self> {
         let owns_runtime = builder.runtime.is_none();
         let limits = builder.limits;
-        let runtime = builder.runtime.unwrap_or_else(|| threads(&limits));
+        let runtime = builder.runtime.unwrap_or_else(|| limits.threads());
         let injector = builder.container.seal()?;
         let data_dir = builder.data_dir.map(DataDir::open).transpose()?;
         let mut migrations = super::migrations();
@@ -132,6 +132,8 @@ impl Kernel {
             agents: Default::default(),
             #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
+            #[cfg(feature = "agent")]
+            once: Default::default(),
             #[cfg(all(feature = "recovery", feature = "agent"))]
             queues: Default::default(),
         });
@@ -468,18 +470,6 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Threads of the kernel's own, within its limits.
-fn threads(limits: &Limits) -> Arc<dyn Runtime> {
-    let mut config = ThreadsConfig::default();
-    if let Some(pool) = limits.pool {
-        config.blocking = pool;
-    }
-    if let Some(queue) = limits.queue {
-        config.queue = queue;
-    }
-    Arc::new(Threads::new(config))
 }
 
 /// A seed that differs from kernel to kernel and from process to process. Identifiers are not

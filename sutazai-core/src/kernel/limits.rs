@@ -1,6 +1,9 @@
 //! The bounds of a kernel.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::base::runtime::{Runtime, Threads, ThreadsConfig};
 
 /// How much a kernel takes on. Every field has a default that suits a service of moderate size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,5 +40,15 @@ impl Default for Limits {
             spans: 4_096,
             records: 1_024,
         }
+    }
+}
+
+impl Limits {
+    /// Threads of the kernel's own.
+    pub(super) fn threads(&self) -> Arc<dyn Runtime> {
+        let mut config = ThreadsConfig::default();
+        config.blocking = self.pool.unwrap_or(config.blocking);
+        config.queue = self.queue.unwrap_or(config.queue);
+        Arc::new(Threads::new(config))
     }
 }

@@ -42,6 +42,8 @@
 
 #[cfg(feature = "agent")]
 mod agents;
+#[cfg(feature = "agent")]
+mod batch;
 mod builder;
 #[cfg(feature = "agent")]
 mod call;
@@ -69,6 +71,8 @@ mod load;
 mod manifest;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
+#[cfg(feature = "agent")]
+mod once;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod placing;
 #[cfg(all(feature = "agent", feature = "recovery"))]
@@ -86,6 +90,8 @@ mod trees;
 #[cfg(feature = "agent")]
 mod versions;
 
+#[cfg(feature = "agent")]
+pub use batch::BatchAnswer;
 pub use builder::Builder;
 #[cfg(feature = "recovery")]
 pub use guards::{CallsTo, GuardView};

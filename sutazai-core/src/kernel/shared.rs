@@ -66,6 +66,8 @@ pub(crate) struct Shared {
     pub(super) agents: Registry,
     #[cfg(feature = "agent")]
     pub(super) in_flight: InFlight,
+    #[cfg(feature = "agent")]
+    pub(super) once: super::once::Once,
     #[cfg(all(feature = "recovery", feature = "agent"))]
     pub(super) queues: Arc<super::pursue::Queues>,
 }

@@ -79,11 +79,18 @@ impl DeadlineOnly {
     }
 }
 
-impl Guard for DeadlineOnly {
-    fn admit(&self, call: &CallInfo<'_>) -> Result<Admission> {
+impl DeadlineOnly {
+    /// When a call is given up; [`Moment::FAR`] for never.
+    pub fn until(&self, call: &CallInfo<'_>) -> Moment {
         let agents = || call.agent.timeout_ms.map(Duration::from_millis);
         let timeout = call.timeout.or_else(agents).or(self.default);
-        Ok(Admission::until(timeout.map_or(Moment::FAR, |timeout| call.now + timeout)))
+        timeout.map_or(Moment::FAR, |timeout| call.now + timeout)
+    }
+}
+
+impl Guard for DeadlineOnly {
+    fn admit(&self, call: &CallInfo<'_>) -> Result<Admission> {
+        Ok(Admission::until(self.until(call)))
     }
 }
 

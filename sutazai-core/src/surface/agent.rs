@@ -1,6 +1,6 @@
 //! Rows of the agents: who there is, calling them, cancelling.
 
-use std::num::NonZeroU8;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use crate::agent::{AgentStats, AgentView, SkillStats};
 use crate::base::id::CallId;
 use crate::base::payload::Payload;
 use crate::base::ticket::Ticket;
+use crate::kernel::BatchAnswer;
 #[cfg(unix)]
 use crate::port::{Agent as _, AgentCard};
 use crate::port::{Outcome, Task, Terms};
@@ -52,6 +53,12 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::SAFE_STATE,
             ],
             call,
+        ),
+        Operation::later(
+            "agent.batch",
+            "Makes many calls, so many side by side, and answers when all have their answers.",
+            &[Code::INVALID, Code::CANCELLED],
+            batch,
         ),
         Operation::now(
             "agent.cancel",
@@ -155,22 +162,81 @@ struct Called {
 }
 
 fn call(surface: &Surface, request: Call) -> Result<Ticket<Called>> {
-    let mut task = Task::new(request.skill, request.input);
-    if let Some(agent) = request.agent {
-        task = task.to_agent(agent);
-    }
-    if let Some(ms) = request.timeout_ms {
-        task = task.timeout(Duration::from_millis(ms));
-    }
-    if let Some(priority) = request.priority {
-        task = task.priority(priority.get());
-    }
-    if let Some(terms) = request.terms {
-        task = task.terms(terms);
-    }
-    let (call, ticket) = surface.kernel().submit(task, request.token.as_deref());
+    let token = request.token.clone();
+    let (call, ticket) = surface.kernel().submit(request.task(), token.as_deref());
     Ok(ticket.map(Some(surface.hook()), move |answer: Result<Outcome>| {
         answer.map(|outcome| Called { call, output: outcome.output })
+    }))
+}
+
+impl Call {
+    fn task(self) -> Task {
+        let mut task = Task::new(self.skill, self.input);
+        if let Some(agent) = self.agent {
+            task = task.to_agent(agent);
+        }
+        if let Some(ms) = self.timeout_ms {
+            task = task.timeout(Duration::from_millis(ms));
+        }
+        if let Some(priority) = self.priority {
+            task = task.priority(priority.get());
+        }
+        if let Some(terms) = self.terms {
+            task = task.terms(terms);
+        }
+        task
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    /// The calls; at most 10,000. Their own tokens are not looked at.
+    calls: Vec<Call>,
+    /// How many are made side by side, at most; 16 without it.
+    side_by_side: Option<NonZeroUsize>,
+    /// On behalf of whoever this token belongs to; the local session without it.
+    token: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answers {
+    /// In the order of the calls.
+    answers: Vec<Answer>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    /// The call's number.
+    call: CallId,
+    /// What the agent gave; null where the call failed.
+    output: Payload,
+    /// Why it failed; null where it did not.
+    error: Option<serde_json::Value>,
+}
+
+/// Calls of one batch, at most.
+const MOST_CALLS: usize = 10_000;
+
+fn batch(surface: &Surface, request: Batch) -> Result<Ticket<Answers>> {
+    if request.calls.len() > MOST_CALLS {
+        return Err(Error::new(Code::INVALID, "a batch has at most 10,000 calls")
+            .operation("agent.batch")
+            .with("calls", request.calls.len()));
+    }
+    let tasks = request.calls.into_iter().map(Call::task);
+    let token = request.token.as_deref();
+    let ticket = surface.kernel().call_all(tasks, request.side_by_side, token);
+    let answer = |it: BatchAnswer| match it.answer {
+        Ok(outcome) => Answer { call: it.call, output: outcome.output, error: None },
+        Err(error) => Answer {
+            call: it.call,
+            output: Payload::NULL,
+            error: Some(serde_json::to_value(error).unwrap_or_default()),
+        },
+    };
+    Ok(ticket.map(Some(surface.hook()), move |answers: Result<Vec<BatchAnswer>>| {
+        answers.map(|all| Answers { answers: all.into_iter().map(answer).collect() })
     }))
 }
 

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import itertools
 import logging
 import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, overload
@@ -33,7 +35,7 @@ from sutazai._process import closed, opened
 from sutazai._saga import SagaStep
 from sutazai._saga import native as native_step
 from sutazai._supervise import Supervision
-from sutazai._sutazai import Event, Subscription
+from sutazai._sutazai import Event, Subscription, Ticket
 from sutazai._terms import Terms
 
 _logger = logging.getLogger("sutazai")
@@ -339,6 +341,53 @@ class Kernel(_sutazai.Kernel):
             terms=terms,
         )
 
+    def map(
+        self, skill: str, inputs: Iterable[object], *, side_by_side: int = 16, **call: Any
+    ) -> Iterator[Any]:
+        """Calls the skill with each of the inputs, at most `side_by_side` at once, and gives the answers
+        in their order, as they come. `call` is what else `call` takes. What one of them raises is raised
+        here when its turn comes; leaving the iterator cancels those that are under way.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.agent
+        ...     def double(number):
+        ...         return 2 * number
+        ...     list(kernel.map("double", range(4)))
+        [0, 2, 4, 6]
+        """
+        ahead = _checked(side_by_side)
+        waiting: deque[Ticket] = deque()
+        coming = iter(inputs)
+        try:
+            while True:
+                for given in itertools.islice(coming, ahead - len(waiting)):
+                    waiting.append(self.submit(skill, given, **call))
+                if not waiting:
+                    return
+                yield waiting.popleft().wait()
+        finally:
+            for ticket in waiting:
+                ticket.cancel()
+
+    async def amap(
+        self, skill: str, inputs: Iterable[object], *, side_by_side: int = 16, **call: Any
+    ) -> AsyncIterator[Any]:
+        """As `map`, awaited: `async for answer in kernel.amap(…)`."""
+        ahead = _checked(side_by_side)
+        waiting: deque[Ticket] = deque()
+        coming = iter(inputs)
+        try:
+            while True:
+                for given in itertools.islice(coming, ahead - len(waiting)):
+                    waiting.append(self.submit(skill, given, **call))
+                if not waiting:
+                    return
+                yield await waiting.popleft()
+        finally:
+            for ticket in waiting:
+                ticket.cancel()
+
     async def ainvoke(self, operation: str, /, **request: object) -> Any:
         """As `invoke`, awaited."""
         return await self.begin(operation, **request)
@@ -525,3 +574,11 @@ def _form(function: Callable[..., Any]) -> Literal["input", "context"]:
     if len(required) == 2 or (len(positional) > 1 and positional[1].name in ("ctx", "context")):
         return "context"
     return "input"
+
+
+def _checked(side_by_side: object) -> int:
+    if not isinstance(side_by_side, int) or isinstance(side_by_side, bool):
+        raise TypeError(f"side_by_side must be an int, not {type(side_by_side).__name__}")
+    if side_by_side < 1:
+        raise ValueError(f"side_by_side must be at least 1, not {side_by_side}")
+    return side_by_side
