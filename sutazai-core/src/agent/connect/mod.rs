@@ -1,5 +1,6 @@
-//! Adapters: a closure ([`from_fn`], [`from_fn_with`]), an asynchronous closure ([`from_async`]) and
-//! a process ([`process`]) as an [`Agent`](crate::port::Agent).
+//! Adapters: a closure ([`from_fn`], [`from_fn_with`]), an asynchronous closure ([`from_async`]), a
+//! process ([`process`]) and, with their features, an OpenAI-compatible endpoint (`openai`) and an
+//! agent of the A2A protocol (`a2a`) as an [`Agent`](crate::port::Agent). What speaks HTTP shares `http`.
 //!
 //! ```
 //! use sutazai_core::agent::connect::from_fn;
@@ -16,6 +17,8 @@
 //! ```
 
 mod function;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(unix)]
 pub mod process;
 
