@@ -19,7 +19,25 @@
 mod function;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "openai")]
+pub mod openai;
 #[cfg(unix)]
 pub mod process;
 
 pub use function::{FnAgent, TaskContext, from_async, from_fn, from_fn_with};
+
+/// A duration as whole milliseconds, in specs.
+#[cfg(any(unix, feature = "http"))]
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+}

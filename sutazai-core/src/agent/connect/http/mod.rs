@@ -42,3 +42,13 @@ pub use events::{Event, EventParser, EventReader};
 pub use request::HttpRequest;
 pub use response::{HttpHead, HttpResponse};
 pub use secret::Secret;
+
+pub(crate) use response::cut;
+
+use crate::port::Task;
+
+/// Where in a trace a task stands, as the header `traceparent` says it (W3C Trace Context).
+pub(crate) fn trace_parent(task: &Task) -> Option<String> {
+    let at = task.trace();
+    (at.trace.0 != 0 && at.span.0 != 0).then(|| format!("00-{}-{}-01", at.trace, at.span))
+}
