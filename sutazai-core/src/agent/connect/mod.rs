@@ -16,6 +16,8 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 
+#[cfg(feature = "a2a")]
+pub mod a2a;
 mod function;
 #[cfg(feature = "http")]
 pub mod http;

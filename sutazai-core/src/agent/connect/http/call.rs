@@ -27,7 +27,23 @@ struct Inner {
 thread_local! {
     /// What the thread's request belongs to: ureq keeps connections for many calls, and has no
     /// other way to tell one of them whom it works for.
-    static CURRENT: RefCell<Option<HttpCall>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+}
+
+/// A call, as a thread works for it.
+#[derive(Clone)]
+pub(super) struct Current {
+    pub(super) call: HttpCall,
+    /// What is read now is of no use later, whatever the call's deadline is.
+    until: Option<Moment>,
+}
+
+impl Current {
+    /// How long what is done now may take.
+    pub(super) fn left(&self) -> Duration {
+        let left = self.call.left();
+        self.until.map_or(left, |until| left.min(until.since(Moment::now())))
+    }
 }
 
 impl HttpCall {
@@ -88,21 +104,23 @@ impl HttpCall {
         }
     }
 
-    /// Runs `f` with the connections that it uses on this thread belonging to this call.
-    pub(super) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Back(Option<HttpCall>);
+    /// Runs `f` with the connections that it uses on this thread belonging to this call, `until` then
+    /// at most.
+    pub(super) fn enter<R>(&self, until: Option<Moment>, f: impl FnOnce() -> R) -> R {
+        struct Back(Option<Current>);
         impl Drop for Back {
             fn drop(&mut self) {
                 let before = self.0.take();
                 CURRENT.with(|current| drop(current.replace(before)));
             }
         }
-        let _back = Back(CURRENT.with(|current| current.replace(Some(self.clone()))));
+        let now = Current { call: self.clone(), until };
+        let _back = Back(CURRENT.with(|current| current.replace(Some(now))));
         f()
     }
 
     /// The call that this thread works for.
-    pub(super) fn current() -> Option<Self> {
+    pub(super) fn current() -> Option<Current> {
         CURRENT.with(|current| current.borrow().clone())
     }
 

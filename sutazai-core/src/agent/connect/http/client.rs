@@ -87,7 +87,7 @@ impl HttpClient {
         if let Some(headers) = made.headers_mut() {
             headers.extend(request.headers.iter().cloned());
         }
-        let sent = call.enter(|| match &request.body {
+        let sent = call.enter(None, || match &request.body {
             Some(body) => made.body(&**body).map(|made| self.agent.run(made)),
             None => made.body(()).map(|made| self.agent.run(made)),
         });

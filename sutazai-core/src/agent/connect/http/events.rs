@@ -1,9 +1,11 @@
 //! Server-sent events, as the HTML standard has them (section 9.2.6, "Interpreting an event stream").
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::Read as _;
+use std::time::Duration;
 
 use super::failure;
+use super::response::Body;
 use crate::{Code, Error, Result};
 
 /// What is read of the connection at once.
@@ -163,16 +165,23 @@ impl EventParser {
 
 /// The events of a body, as they come. Ends where the body ends; what breaks off or takes too long
 /// is an error, after which it ends. An event that is not whole at the end is none.
-pub struct EventReader<R> {
-    body: Option<R>,
+pub struct EventReader {
+    body: Option<Body>,
     parser: EventParser,
     chunk: Vec<u8>,
     url: String,
 }
 
-impl<R: Read> EventReader<R> {
-    pub(super) fn new(body: R, most: usize, url: String) -> Self {
+impl EventReader {
+    pub(super) fn new(body: Body, most: usize, url: String) -> Self {
         Self { body: Some(body), parser: EventParser::new(most), chunk: vec![0; CHUNK], url }
+    }
+
+    /// Waits for further events for so long at most, whatever the call's deadline is.
+    pub fn hurry(&mut self, time: Duration) {
+        if let Some(body) = &mut self.body {
+            body.hurry(time);
+        }
     }
 
     /// See [`EventParser::last_id`].
@@ -194,7 +203,7 @@ impl<R: Read> EventReader<R> {
     }
 }
 
-impl<R: Read> Iterator for EventReader<R> {
+impl Iterator for EventReader {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -92,6 +92,15 @@ impl HttpRequest {
         Ok(self)
     }
 
+    /// Scheme, host and port: whom it is for.
+    pub fn origin(&self) -> String {
+        let scheme = self.url.scheme_str().unwrap_or("http");
+        let authority = self.url.authority().map_or("", |authority| authority.as_str());
+        let usual = if scheme == "https" { ":443" } else { ":80" };
+        format!("{scheme}://{}", authority.strip_suffix(usual).unwrap_or(authority))
+            .to_ascii_lowercase()
+    }
+
     /// The URL without its query, as errors name it.
     pub fn shown_url(&self) -> String {
         shown(&self.url)

@@ -12,7 +12,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::{Error, Timeout};
 
-use super::call::HttpCall;
+use super::call::{Current, HttpCall};
 use super::failure::Ended;
 use super::socket::SLICE;
 
@@ -52,8 +52,8 @@ impl Names {
         })?;
         let call = HttpCall::current();
         loop {
-            let left = call.as_ref().map_or(Duration::MAX, HttpCall::left);
-            if call.as_ref().is_some_and(HttpCall::cancelled) {
+            let left = call.as_ref().map_or(Duration::MAX, Current::left);
+            if call.as_ref().is_some_and(|current| current.call.cancelled()) {
                 return Err(Ended::Cancelled.into());
             }
             match answer.recv_timeout(left.min(SLICE)) {

@@ -1,6 +1,7 @@
 //! What is answered: [`HttpResponse`].
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use ureq::BodyReader;
@@ -9,6 +10,7 @@ use ureq::http::HeaderMap;
 use super::call::HttpCall;
 use super::events::EventReader;
 use super::failure;
+use crate::base::time::Moment;
 use crate::port::failure as key;
 use crate::{Class, Code, Error, Result};
 
@@ -37,6 +39,14 @@ pub struct HttpResponse {
 pub(super) struct Body {
     reader: BodyReader<'static>,
     call: HttpCall,
+    until: Option<Moment>,
+}
+
+impl Body {
+    /// Reads for so long at most, whatever the call's deadline is.
+    pub(super) fn hurry(&mut self, time: Duration) {
+        self.until = Some(Moment::now() + time);
+    }
 }
 
 impl HttpHead {
@@ -101,7 +111,7 @@ impl HttpResponse {
     ) -> Self {
         let (parts, body) = response.into_parts();
         let head = HttpHead { status: parts.status.as_u16(), headers: parts.headers, url };
-        Self { head, body: Body { reader: body.into_reader(), call: call.clone() } }
+        Self { head, body: Body { reader: body.into_reader(), call: call.clone(), until: None } }
     }
 
     /// Status and headers.
@@ -175,15 +185,15 @@ impl HttpResponse {
     }
 
     /// The body as server-sent events, of `most` bytes each at most.
-    pub fn events(self, most: usize) -> EventReader<impl Read + Send + use<>> {
+    pub fn events(self, most: usize) -> EventReader {
         EventReader::new(self.body, most, self.head.url)
     }
 }
 
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Self { reader, call } = self;
-        let read = call.enter(|| reader.read(buffer));
+        let Self { reader, call, until } = self;
+        let read = call.enter(*until, || reader.read(buffer));
         // An end that cancellation brought about looks like any other.
         if call.cancelled() {
             return Err(failure::Ended::Cancelled.into_io());

@@ -11,7 +11,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
-use super::call::HttpCall;
+use super::call::{Current, HttpCall};
 use super::failure::Ended;
 use crate::base::time::Moment;
 
@@ -48,10 +48,10 @@ fn open(addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
     let call = HttpCall::current();
     let mut failed = Error::HostNotFound;
     for (tried, address) in addresses.iter().enumerate() {
-        let left = call.as_ref().map_or(LONGEST, HttpCall::left).min(LONGEST);
+        let left = call.as_ref().map_or(LONGEST, Current::left).min(LONGEST);
         let more = tried + 1 < addresses.len();
         let time = if more { left / 2 } else { left };
-        let wanted = || call.as_ref().is_none_or(|call| !call.cancelled());
+        let wanted = || call.as_ref().is_none_or(|current| !current.call.cancelled());
         match connect(*address, time, wanted) {
             Ok(stream) => return Ok(stream),
             Err(_) if !wanted() => return Err(Ended::Cancelled.into()),
@@ -94,14 +94,14 @@ fn until_end<R>(
     let call = HttpCall::current();
     let until = Moment::now() + *given.after;
     loop {
-        let left = call.as_ref().map_or(LONGEST, HttpCall::left).min(until.since(Moment::now()));
+        let left = call.as_ref().map_or(LONGEST, Current::left).min(until.since(Moment::now()));
         if left.is_zero() {
             return Err(Error::Timeout(given.reason));
         }
         // Less than a microsecond would be none at all to the system.
         set(stream, Some(left.min(LONGEST).max(Duration::from_micros(1))))?;
         let done = match &call {
-            Some(call) => call.using(stream, || io(stream)),
+            Some(current) => current.call.using(stream, || io(stream)),
             None => Some(io(stream)),
         };
         match done {
