@@ -37,6 +37,8 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::AGENT_EXITED,
                 Code::AGENT_PROTOCOL,
                 Code::AGENT_BAD_ANSWER,
+                Code::INVALID,
+                Code::IO,
                 Code::BREAKER_OPEN,
                 Code::BULKHEAD_FULL,
                 Code::RATE_LIMITED,

@@ -26,6 +26,8 @@ mod agent;
 mod checkpoint;
 #[cfg(feature = "config")]
 mod config;
+#[cfg(any(feature = "openai", feature = "a2a"))]
+mod connect_http;
 mod dispatch;
 mod event;
 #[cfg(feature = "recovery")]
@@ -57,6 +59,8 @@ pub fn operations() -> &'static [Operation] {
         agent::rows(&mut table);
         #[cfg(feature = "config")]
         config::rows(&mut table);
+        #[cfg(any(feature = "openai", feature = "a2a"))]
+        connect_http::rows(&mut table);
         event::rows(&mut table);
         #[cfg(feature = "recovery")]
         guard::rows(&mut table);
