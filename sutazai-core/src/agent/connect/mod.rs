@@ -1,6 +1,7 @@
 //! Adapters: a closure ([`from_fn`], [`from_fn_with`]), an asynchronous closure ([`from_async`]), a
-//! process ([`process`]) and, with their features, an OpenAI-compatible endpoint (`openai`) and an
-//! agent of the A2A protocol (`a2a`) as an [`Agent`](crate::port::Agent). What speaks HTTP shares `http`.
+//! process ([`process`]) and, with their features, an MCP server (`mcp`), an OpenAI-compatible endpoint
+//! (`openai`) and an agent of the A2A protocol (`a2a`) as an [`Agent`](crate::port::Agent). What speaks HTTP
+//! shares `http`.
 //!
 //! ```
 //! use sutazai_core::agent::connect::from_fn;
@@ -21,6 +22,8 @@ pub mod a2a;
 mod function;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(all(unix, feature = "mcp"))]
+pub mod mcp;
 #[cfg(feature = "openai")]
 pub mod openai;
 #[cfg(unix)]

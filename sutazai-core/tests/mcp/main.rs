@@ -1,0 +1,9 @@
+//! MCP agents against servers of ours that misbehave, and against real ones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![cfg(all(unix, feature = "mcp"))]
+
+mod common;
+mod misbehaviour;
+mod real;
+mod speaking;
