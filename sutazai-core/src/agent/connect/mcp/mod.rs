@@ -40,6 +40,18 @@
 //! another dialect: the same threads, bounds, restarts and evidence. What a server writes to stdout that is
 //! no message at all is logged and counted, and not held against it.
 //!
+//! # Over HTTP
+//!
+//! [`McpTransport::Http`] is the transport "streamable HTTP" of both eras, through
+//! [`http`](super::http). A task runs on the thread that it is handed to, a worker of the pool, which lends
+//! out its slot meanwhile; as many at once as [`McpHttp::in_flight`] says. In the newer era a cancelled
+//! call is told by closing its connection, and arguments that a tool marks with `x-mcp-header` go into
+//! headers as well; in the older one by `notifications/cancelled`. A session that is over (404, or 400 and
+//! words about a session) is begun anew, once, and so is what the server says of itself when it proves out of
+//! date. Not there: the streams that a server opens to tell of changes (a GET, `subscriptions/listen`),
+//! taking up a stream that broke off (`Last-Event-ID`), the transport of 2024 (HTTP+SSE), OAuth; headers
+//! may carry a token.
+//!
 //! # Why not rmcp
 //!
 //! The crate `rmcp` (3.11) speaks both eras, on tokio. What this module is judged by stands around the
@@ -55,17 +67,20 @@
 //! a state machine, driven by lines and by one deadline.
 
 mod catalogue;
+mod config;
 mod era;
 mod outcome;
 mod rpc;
 mod spec;
 mod stdio;
+mod streamable;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+pub use config::{McpConfig, McpServer};
 pub use era::Era;
-pub use spec::{McpSpec, McpTransport};
+pub use spec::{McpHttp, McpSpec, McpTransport};
 
 use super::process::{ProcessAgent, ProcessPhase, ProcessStatus};
 use crate::base::ticket::Reply;
@@ -75,6 +90,7 @@ use crate::port::{Agent, AgentCard, AgentHost, Outcome, Task};
 use crate::{Code, Error, Result};
 use catalogue::Catalogue;
 use stdio::Stdio;
+use streamable::Streamable;
 
 /// An agent that is an MCP server. See the [module](self) for what happens to it.
 pub struct McpAgent {
@@ -86,6 +102,7 @@ pub struct McpAgent {
 /// The way to the server.
 enum Peer {
     Stdio { process: ProcessAgent, dialect: Arc<Stdio> },
+    Http(Box<Streamable>),
 }
 
 /// What an MCP agent is doing.
@@ -118,7 +135,7 @@ impl McpAgent {
                 .with("server", &found.server)
                 .advice("only tools become skills; see whether it needs arguments or settings"));
         }
-        let _ = agent.card.set(found.card(&agent.spec.name));
+        let _ = agent.card.set(agent.bounded(found.card(&agent.spec.name)));
         Ok(agent)
     }
 
@@ -130,7 +147,7 @@ impl McpAgent {
     pub fn new(spec: McpSpec, card: AgentCard) -> Result<Self> {
         let agent = Self::made(spec)?;
         let name = Arc::from(&*agent.spec.name);
-        let _ = agent.card.set(AgentCard { name, ..card });
+        let _ = agent.card.set(agent.bounded(AgentCard { name, ..card }));
         Ok(agent)
     }
 
@@ -148,6 +165,10 @@ impl McpAgent {
                     dialect,
                 }
             }
+            McpTransport::Http(http) => {
+                let name = Arc::from(&*spec.name);
+                Peer::Http(Box::new(Streamable::new(name, &spec, http.clone())))
+            }
         };
         Ok(Self { spec, card: OnceLock::new(), peer })
     }
@@ -158,6 +179,10 @@ impl McpAgent {
     pub fn on_log(mut self, f: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         self.peer = match self.peer {
             Peer::Stdio { process, dialect } => Peer::Stdio { process: process.on_log(f), dialect },
+            Peer::Http(mut server) => {
+                server.log.to = Some(Arc::new(f));
+                Peer::Http(server)
+            }
         };
         self
     }
@@ -165,7 +190,15 @@ impl McpAgent {
     /// The card as it would be now: what the server offered when it was last asked. `None` until it has
     /// been reached.
     pub fn offers(&self) -> Option<AgentCard> {
-        self.found().map(|found| found.card(&self.spec.name))
+        self.found().map(|found| self.bounded(found.card(&self.spec.name)))
+    }
+
+    /// The card with as many tasks at once as there may be threads for them.
+    fn bounded(&self, card: AgentCard) -> AgentCard {
+        match (&self.spec.transport, card.concurrency) {
+            (McpTransport::Http(http), None) => card.concurrency(http.in_flight),
+            _ => card,
+        }
     }
 
     /// What it is doing.
@@ -176,6 +209,7 @@ impl McpAgent {
             revision: found.map(|found| found.revision.clone()),
             process: match &self.peer {
                 Peer::Stdio { process, .. } => Some(process.status()),
+                Peer::Http(_) => None,
             },
         }
     }
@@ -183,6 +217,7 @@ impl McpAgent {
     fn found(&self) -> Option<Arc<Catalogue>> {
         match &self.peer {
             Peer::Stdio { dialect, .. } => dialect.found(),
+            Peer::Http(server) => server.found(),
         }
     }
 
@@ -193,6 +228,7 @@ impl McpAgent {
                 ProcessPhase::Starting | ProcessPhase::Ready | ProcessPhase::Pausing => Ok(()),
                 _ => process.launch(),
             },
+            Peer::Http(server) => server.bring_up(),
         }
     }
 }
@@ -206,6 +242,7 @@ impl Agent for McpAgent {
     fn handle(&self, task: Task, reply: Reply<Outcome>) {
         match &self.peer {
             Peer::Stdio { process, .. } => process.handle(task, reply),
+            Peer::Http(server) => server.handle(&task, reply),
         }
     }
 
@@ -217,6 +254,7 @@ impl Agent for McpAgent {
     fn start(&self, host: &AgentHost) -> Result<()> {
         match &self.peer {
             Peer::Stdio { process, .. } => process.hosted(host),
+            Peer::Http(server) => server.hosted(host),
         }
         self.bring_up()?;
         let found = self.found().unwrap_or_default();
@@ -228,6 +266,7 @@ impl Agent for McpAgent {
             let message = format!("its card has skills that its server has not: {missing:?}");
             match &self.peer {
                 Peer::Stdio { process, .. } => process.log(Level::Warn, &message),
+                Peer::Http(server) => server.log.write(Level::Warn, &message),
             }
         }
         Ok(())
@@ -236,12 +275,14 @@ impl Agent for McpAgent {
     fn stop(&self, deadline: Moment) {
         match &self.peer {
             Peer::Stdio { process, .. } => process.stop(deadline),
+            Peer::Http(server) => server.stop(deadline.since(server.now())),
         }
     }
 
     fn restarts(&self) -> u64 {
         match &self.peer {
             Peer::Stdio { process, .. } => process.restarts(),
+            Peer::Http(_) => 0,
         }
     }
 }

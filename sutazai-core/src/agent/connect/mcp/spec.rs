@@ -1,9 +1,11 @@
 //! Which server, and the bounds of talking to it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::http::{HttpRequest, Secret};
 use super::super::process::ProcessSpec;
 use crate::agent::connect::millis;
 use super::catalogue::well_named;
@@ -52,12 +54,83 @@ pub struct McpSpec {
 pub enum McpTransport {
     /// A program that is started, and spoken to through its stdin and stdout.
     Stdio(ProcessSpec),
+    /// A URL that is posted to ("streamable HTTP").
+    Http(McpHttp),
+}
+
+/// A server behind a URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct McpHttp {
+    /// Its endpoint.
+    pub url: String,
+    /// Headers of every request, such as `Authorization`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Secret>,
+    /// How long it may take to be reached and to say what it offers. Default 30 s.
+    #[serde(default = "start_timeout", with = "millis", rename = "start_timeout_ms")]
+    #[schemars(with = "u64")]
+    pub start_timeout: Duration,
+    /// How long a call may take that has no deadline of its own, or a later one. Default 10 min.
+    #[serde(default = "call_timeout", with = "millis", rename = "call_timeout_ms")]
+    #[schemars(with = "u64")]
+    pub call_timeout: Duration,
+    /// Bytes of an answer, or of an event of a stream, at most. Default 8 MiB.
+    #[serde(default = "max_message")]
+    pub max_message: usize,
+    /// Calls at once, at most; each has a thread while it waits. Default 16, at least 1.
+    #[serde(default = "in_flight")]
+    pub in_flight: u32,
+}
+
+impl McpHttp {
+    /// The server with this endpoint.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            headers: BTreeMap::new(),
+            start_timeout: start_timeout(),
+            call_timeout: call_timeout(),
+            max_message: max_message(),
+            in_flight: in_flight(),
+        }
+    }
+
+    /// Sets a header of every request.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// Checks what no type can.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`].
+    pub fn validate(&self) -> Result<()> {
+        let mut request = HttpRequest::new("POST", &self.url)?;
+        for name in self.headers.keys() {
+            request = request.header(name, "")?;
+        }
+        if self.in_flight == 0 {
+            return Err(Error::new(Code::INVALID, "at least one call at once must be allowed")
+                .operation("agent.mcp")
+                .with("key", "in_flight"));
+        }
+        Ok(())
+    }
 }
 
 impl McpSpec {
     /// A server that is a program.
     pub fn stdio(name: impl Into<String>, process: ProcessSpec) -> Self {
         Self::new(name.into(), McpTransport::Stdio(process))
+    }
+
+    /// A server behind a URL.
+    pub fn http(name: impl Into<String>, http: McpHttp) -> Self {
+        Self::new(name.into(), McpTransport::Http(http))
     }
 
     fn new(name: String, transport: McpTransport) -> Self {
@@ -104,6 +177,7 @@ impl McpSpec {
         }
         match &self.transport {
             McpTransport::Stdio(process) => process.validate(),
+            McpTransport::Http(http) => http.validate(),
         }
     }
 }
@@ -114,4 +188,20 @@ fn probe_timeout() -> Duration {
 
 fn cancel_hold() -> Duration {
     Duration::from_secs(1)
+}
+
+fn start_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn call_timeout() -> Duration {
+    Duration::from_secs(600)
+}
+
+fn max_message() -> usize {
+    8 << 20
+}
+
+fn in_flight() -> u32 {
+    16
 }

@@ -120,6 +120,8 @@ pub(super) use dialect::{Dialect, Heard, Said, push_json};
 pub use exit::ProcessExit;
 #[cfg(feature = "mcp")]
 pub(super) use exit::shortened;
+#[cfg(feature = "mcp")]
+pub(super) use log::Log;
 pub use spec::{ProcessSpec, RestartPolicy};
 
 use crate::base::ticket::Reply;
