@@ -106,15 +106,13 @@ pub fn in_group(group: u32) -> bool {
 
 /// Where `tests/servers` puts the real servers; `None`, with a word, where it has not been run.
 pub fn servers() -> Option<PathBuf> {
-    let folder = std::env::var_os("SUTAZAI_SERVERS_DIR").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/servers")),
-        PathBuf::from,
-    );
-    if folder.join("made-of").exists() {
-        return folder.canonicalize().ok();
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/servers");
+    let root = std::env::var_os("SUTAZAI_SERVERS_DIR").map_or_else(|| own.into(), PathBuf::from);
+    if root.join("node-mcp/made-of").exists() && root.join("venv-mcp/made-of").exists() {
+        return root.canonicalize().ok();
     }
     let wanted = std::env::var("SUTAZAI_SERVERS").is_ok_and(|value| value == "1");
-    assert!(!wanted, "no servers in {}: tests/servers installs them", folder.display());
-    eprintln!("skipped: no servers in {}; tests/servers installs them", folder.display());
+    assert!(!wanted, "the servers are not in {}: run tests/servers", root.display());
+    eprintln!("skipped: no servers in {}; tests/servers installs them", root.display());
     None
 }

@@ -396,7 +396,7 @@ fn reached(name: &str, url: &str) -> McpAgent {
 fn real_everything_over_http() {
     let Some(folder) = servers() else { return };
     let port = nobody().port();
-    let index = "node/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+    let index = "node-mcp/node_modules/@modelcontextprotocol/server-everything/dist/index.js";
     let mut served = Command::new("node");
     served.arg(folder.join(index)).arg("streamableHttp").env("PORT", port.to_string());
     let served = Served(served.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
@@ -417,7 +417,7 @@ fn real_everything_over_http() {
 fn real_python_sdk_over_http() {
     let Some(folder) = servers() else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mcp/http_server.py");
-    let mut served = Command::new(folder.join("venv/bin/python"));
+    let mut served = Command::new(folder.join("venv-mcp/bin/python"));
     served.arg(script).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut served = Served(served.spawn().unwrap());
     let mut port = String::new();

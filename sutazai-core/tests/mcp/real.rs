@@ -18,12 +18,12 @@ struct Expected<'a> {
 }
 
 fn node(folder: &Path, name: &str) -> ProcessSpec {
-    let package = format!("node/node_modules/@modelcontextprotocol/{name}/dist/index.js");
+    let package = format!("node-mcp/node_modules/@modelcontextprotocol/{name}/dist/index.js");
     ProcessSpec::new("node").arg(folder.join(package).to_str().unwrap()).start_timeout(LONG)
 }
 
 fn python(folder: &Path, name: &str) -> ProcessSpec {
-    let program = folder.join("venv/bin").join(name);
+    let program = folder.join("venv-mcp/bin").join(name);
     ProcessSpec::new(program.to_str().unwrap()).start_timeout(LONG)
 }
 

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::http::{HttpRequest, Secret};
 use super::super::process::ProcessSpec;
-use crate::agent::connect::millis;
 use super::catalogue::well_named;
 use super::era::Era;
+use crate::agent::connect::millis;
 use crate::{Code, Error, Result};
 
 /// A server, and how it is talked to.
