@@ -43,6 +43,8 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::BULKHEAD_FULL,
                 Code::RATE_LIMITED,
                 Code::ABANDONED,
+                Code::INVALID,
+                Code::IO,
                 Code::NOT_RUNNING,
                 Code::DRAINING,
                 Code::DEGRADED,

@@ -35,6 +35,8 @@ mod guard;
 #[cfg(feature = "recovery")]
 mod heal;
 mod kernel;
+#[cfg(all(unix, feature = "mcp"))]
+mod mcp;
 mod observe;
 mod operation;
 #[cfg(feature = "recovery")]
@@ -57,6 +59,8 @@ pub fn operations() -> &'static [Operation] {
         kernel::rows(&mut table);
         #[cfg(feature = "agent")]
         agent::rows(&mut table);
+        #[cfg(all(unix, feature = "mcp"))]
+        mcp::rows(&mut table);
         #[cfg(feature = "config")]
         config::rows(&mut table);
         #[cfg(any(feature = "openai", feature = "a2a"))]

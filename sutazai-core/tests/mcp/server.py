@@ -96,6 +96,8 @@ def call(message):
         while hear().get("method") != "notifications/cancelled":
             pass
         say(id=identifier, error={"code": 0, "message": "Request cancelled"})
+        for step in range(20):
+            tell("progress", progressToken=token, progress=1 + step, message="cannot stop")
     elif name == "twice":
         answer(text("first"))
         answer(text("second"))

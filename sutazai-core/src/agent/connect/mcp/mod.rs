@@ -86,7 +86,7 @@ use super::process::{ProcessAgent, ProcessPhase, ProcessStatus};
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
 use crate::observe::Level;
-use crate::port::{Agent, AgentCard, AgentHost, Outcome, Task};
+use crate::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
 use crate::{Code, Error, Result};
 use catalogue::Catalogue;
 use stdio::Stdio;
@@ -193,11 +193,14 @@ impl McpAgent {
         self.found().map(|found| self.bounded(found.card(&self.spec.name)))
     }
 
-    /// The card with as many tasks at once as there may be threads for them.
+    /// The card with as many tasks at once as there may be threads for them, which are the pool's.
     fn bounded(&self, card: AgentCard) -> AgentCard {
-        match (&self.spec.transport, card.concurrency) {
-            (McpTransport::Http(http), None) => card.concurrency(http.in_flight),
-            _ => card,
+        match &self.spec.transport {
+            McpTransport::Http(http) => {
+                let most = card.concurrency.unwrap_or(http.in_flight).min(http.in_flight);
+                card.concurrency(most).run(RunMode::Pool)
+            }
+            McpTransport::Stdio(_) => card,
         }
     }
 

@@ -101,7 +101,11 @@ impl Stdio {
             "notifications/progress" => {
                 let token = params.get("progressToken").and_then(rpc::number);
                 match token.filter(|token| token % 2 == 0) {
-                    Some(token) => vec![Heard::Progress { id: token / 2, part: progress(params) }],
+                    // What works on goes on telling, also of what was cancelled and answered.
+                    Some(token) => {
+                        let (id, part) = (token / 2, progress(params));
+                        vec![Heard::Progress { id, part, may_be_late: true }]
+                    }
                     None => vec![Heard::Breach("progress of nothing that was asked".to_owned())],
                 }
             }
@@ -208,6 +212,7 @@ impl Dialect for Stdio {
             match message {
                 Ok(Message::Answer(answer)) => all.extend(self.answered(answer, now)),
                 Ok(Message::Request { id, method }) => {
+                    // In the newer era a server must not ask; one that does all the same waits.
                     all.push(Heard::Say(rpc::answer_to(&id, &method).into()));
                 }
                 Ok(Message::Notification { method, params }) => {

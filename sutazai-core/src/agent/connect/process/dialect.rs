@@ -89,8 +89,8 @@ pub(in crate::agent::connect) enum Heard {
     Ready,
     /// It introduced itself.
     Card(AgentCard),
-    /// A partial result.
-    Progress { id: u64, part: Value },
+    /// A partial result; of a task that has ended it is a breach unless it `may_be_late`.
+    Progress { id: u64, part: Value, may_be_late: bool },
     /// The end of a task.
     Answer { id: u64, answer: Result<Outcome> },
     /// A line for the log.

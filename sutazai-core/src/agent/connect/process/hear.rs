@@ -96,7 +96,10 @@ impl Shared {
                     self.log.write(level, &message);
                     Ok(())
                 }
-                Heard::Progress { id, part } => self.progress(id, part),
+                Heard::Progress { id, part, may_be_late } => match self.progress(id, part) {
+                    Err(_) if may_be_late => continue,
+                    done => done,
+                },
                 Heard::Answer { id, answer } => self.answer(id, answer),
                 Heard::Say(line) => self.say(line),
                 Heard::Noise(what) => {

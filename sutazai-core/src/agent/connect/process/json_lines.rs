@@ -29,7 +29,7 @@ impl Dialect for JsonLines {
             Ok(Message::Ready) => Heard::Ready,
             Ok(Message::Card(card)) => Heard::Card(card),
             Ok(Message::Log { level, message }) => Heard::Log { level, message },
-            Ok(Message::Progress { id, part }) => Heard::Progress { id, part },
+            Ok(Message::Progress { id, part }) => Heard::Progress { id, part, may_be_late: false },
             Ok(Message::Result { id, output }) => {
                 Heard::Answer { id, answer: Ok(Outcome::new(output)) }
             }

@@ -118,7 +118,9 @@ fn answers_and_progress_find_their_task() {
             &server,
             json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}),
         );
-        let [Heard::Progress { id: 7, part }] = &heard[..] else { panic!("{heard:?}") };
+        let [Heard::Progress { id: 7, part, may_be_late: true }] = &heard[..] else {
+            panic!("{heard:?}")
+        };
         assert_eq!(*part, json!({"progress": 1, "total": 2, "message": "m"}));
     }
     let heard = hear(&server, json!({"jsonrpc": "2.0", "id": 99, "result": {}}));
