@@ -26,6 +26,8 @@ mod agent;
 mod checkpoint;
 #[cfg(feature = "config")]
 mod config;
+#[cfg(any(feature = "openai", feature = "a2a"))]
+mod connect_http;
 mod dispatch;
 mod event;
 #[cfg(feature = "recovery")]
@@ -33,6 +35,8 @@ mod guard;
 #[cfg(feature = "recovery")]
 mod heal;
 mod kernel;
+#[cfg(all(unix, feature = "mcp"))]
+mod mcp;
 mod observe;
 mod operation;
 #[cfg(feature = "recovery")]
@@ -55,8 +59,12 @@ pub fn operations() -> &'static [Operation] {
         kernel::rows(&mut table);
         #[cfg(feature = "agent")]
         agent::rows(&mut table);
+        #[cfg(all(unix, feature = "mcp"))]
+        mcp::rows(&mut table);
         #[cfg(feature = "config")]
         config::rows(&mut table);
+        #[cfg(any(feature = "openai", feature = "a2a"))]
+        connect_http::rows(&mut table);
         event::rows(&mut table);
         #[cfg(feature = "recovery")]
         guard::rows(&mut table);

@@ -1,6 +1,8 @@
 //! Everything that is specific to operating systems, one subject a file.
 
 mod clock;
+#[cfg(all(unix, feature = "http"))]
+pub(crate) mod connect;
 pub mod lock;
 #[cfg(all(unix, feature = "agent"))]
 pub(crate) mod pipe;

@@ -15,8 +15,13 @@ pub(super) struct Calls {
     waiting: BTreeMap<u64, Waiting>,
     sent: BTreeMap<u64, Sent>,
     cancelled: BTreeSet<(Moment, u64)>,
+    /// Tasks that were let go of: an answer may still come.
+    gone: BTreeSet<u64>,
     bytes: usize,
 }
+
+/// Tasks that were let go of, of which it is known, at most; the oldest are forgotten.
+const GONE: usize = 1024;
 
 pub(super) struct Waiting {
     pub(super) task: Task,
@@ -90,6 +95,30 @@ impl Calls {
         self.cancelled.first().map(|(at, _)| *at)
     }
 
+    /// Frees the places of the tasks that were cancelled and have been held on to for too long: their
+    /// replies.
+    #[must_use]
+    pub(super) fn let_go(&mut self, now: Moment) -> Replies {
+        let mut replies = Vec::new();
+        while let Some((at, id)) = self.cancelled.first().copied()
+            && at <= now
+        {
+            self.cancelled.pop_first();
+            let Some(call) = self.sent.remove(&id) else { continue };
+            replies.extend(call.reply);
+            self.gone.insert(id);
+            if self.gone.len() > GONE {
+                self.gone.pop_first();
+            }
+        }
+        replies
+    }
+
+    /// Whether the task was let go of; after its answer that is forgotten.
+    pub(super) fn was_let_go(&mut self, id: u64, answered: bool) -> bool {
+        if answered { self.gone.remove(&id) } else { self.gone.contains(&id) }
+    }
+
     /// The process answered: the reply, if it had that task.
     pub(super) fn take(&mut self, id: u64) -> Option<Reply<Outcome>> {
         let call = self.sent.remove(&id)?;
@@ -104,7 +133,7 @@ impl Calls {
         self.sent.get_mut(&id)?.reply.take()
     }
 
-    /// Takes it back; only the thread that reads removes a task that was sent, so it is still there.
+    /// Takes it back, unless the task was let go of meanwhile.
     pub(super) fn give_back(&mut self, id: u64, reply: Reply<Outcome>) -> Option<Reply<Outcome>> {
         match self.sent.get_mut(&id) {
             Some(call) => call.reply.replace(reply),
@@ -116,6 +145,7 @@ impl Calls {
     #[must_use]
     pub(super) fn lose(&mut self) -> Replies {
         self.cancelled.clear();
+        self.gone.clear();
         std::mem::take(&mut self.sent).into_values().filter_map(|call| call.reply).collect()
     }
 

@@ -104,7 +104,7 @@ impl Tail {
 }
 
 /// At most `most` bytes of a text, and `…` where it was cut.
-pub(super) fn shortened(text: &str, most: usize) -> std::borrow::Cow<'_, str> {
+pub(in crate::agent::connect) fn shortened(text: &str, most: usize) -> std::borrow::Cow<'_, str> {
     if text.len() <= most {
         return text.into();
     }

@@ -3,19 +3,18 @@
 use std::io::Read;
 use std::time::Duration;
 
+use super::dialect::{Heard, Said, too_long};
 use super::exit::shortened;
 use super::lines::{Line, Lines};
 use super::shared::{Ending, Phase, Shared, State};
-use super::wire::{self, Failure, Message};
-use crate::base::ticket::Reply;
 use crate::base::time::Moment;
 use crate::observe::Level;
 use crate::port::Outcome;
-use crate::port::failure::AGENT_CODE;
-use crate::{Code, Error};
 
 /// Bytes of a line of stderr, at most; what is longer is cut.
 const STDERR_LINE: usize = 4096;
+/// Messages that wait for a process which does not read them, at most.
+const UNHEARD: usize = 4096;
 /// Bytes of an offending line that are shown.
 const EXCERPT: usize = 120;
 
@@ -26,7 +25,9 @@ impl Shared {
         loop {
             match lines.next() {
                 Ok(Some(Line::Whole(line))) => self.hear(line),
-                Ok(Some(Line::TooLong(head, length))) => self.hear_too_long(head, length),
+                Ok(Some(Line::TooLong { head, tail, length })) => {
+                    self.hear_too_long(head, tail, length);
+                }
                 Ok(None) => break,
                 Err(error) => {
                     self.log.write(Level::Warn, &format!("cannot read from the process: {error}"));
@@ -43,7 +44,7 @@ impl Shared {
         while let Ok(Some(line)) = lines.next() {
             let (bytes, cut) = match line {
                 Line::Whole(line) => (line, ""),
-                Line::TooLong(head, _) => (head, "…"),
+                Line::TooLong { head, .. } => (head, "…"),
             };
             let text = String::from_utf8_lossy(bytes);
             let text = text.trim_end();
@@ -76,32 +77,46 @@ impl Shared {
     }
 
     fn hear(&self, line: &[u8]) {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return;
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            self.act(self.dialect.hear(line, Moment::now()), line);
         }
-        let heard = match wire::parse(line) {
-            Ok(Message::Ready) => self.ready(),
-            Ok(Message::Card(card)) => {
-                self.state.lock().described = Some(card);
-                self.change.notify_all();
-                Ok(())
+    }
+
+    /// Does what follows from a line.
+    pub(super) fn act(&self, heard: Vec<Heard>, line: &[u8]) {
+        for heard in heard {
+            let done = match heard {
+                Heard::Ready => self.ready(),
+                Heard::Card(card) => {
+                    self.state.lock().described = Some(card);
+                    self.change.notify_all();
+                    Ok(())
+                }
+                Heard::Log { level, message } => {
+                    self.log.write(level, &message);
+                    Ok(())
+                }
+                Heard::Progress { id, part, may_be_late } => match self.progress(id, part) {
+                    Err(_) if may_be_late => continue,
+                    done => done,
+                },
+                Heard::Answer { id, answer } => self.answer(id, answer),
+                Heard::Say(line) => self.say(line),
+                Heard::Noise(what) => {
+                    self.noise(what, line);
+                    continue;
+                }
+                Heard::Breach(what) => Err(what),
+                Heard::Unusable(why) => {
+                    self.end(&mut self.state.lock(), why, Duration::ZERO);
+                    self.change.notify_all();
+                    continue;
+                }
+            };
+            match done {
+                Ok(()) => self.state.lock().breaches_in_a_row = 0,
+                Err(what) => self.breach(&what, line),
             }
-            Ok(Message::Log { level, message }) => {
-                self.log.write(level, &message);
-                Ok(())
-            }
-            Ok(Message::Progress { id, part }) => self.progress(id, part),
-            Ok(Message::Result { id, output }) => {
-                self.answer(id, |reply| reply.send(Outcome::new(output)))
-            }
-            Ok(Message::Error { id, failure }) => {
-                self.answer(id, |reply| reply.fail(self.failed(failure)))
-            }
-            Err(what) => Err(what),
-        };
-        match heard {
-            Ok(()) => self.state.lock().breaches_in_a_row = 0,
-            Err(what) => self.breach(&what, line),
         }
     }
 
@@ -118,9 +133,22 @@ impl Shared {
         Ok(())
     }
 
+    fn say(&self, line: Said) -> Result<(), String> {
+        let mut state = self.state.lock();
+        if state.control.len() >= UNHEARD {
+            return Err("it asks more than it listens to".to_owned());
+        }
+        if !state.closed && !state.asked {
+            state.control.push_back(line);
+        }
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
     fn progress(&self, id: u64, part: serde_json::Value) -> Result<(), String> {
         let lent = self.state.lock().calls.lend(id);
-        let reply = lent.ok_or_else(|| not_under_way(id))?;
+        let Some(reply) = lent else { return self.late(id, false) };
         // A task that was cancelled may well go on for a moment.
         let _ = reply.progress(part.into());
         let left = self.state.lock().calls.give_back(id, reply);
@@ -128,49 +156,30 @@ impl Shared {
         Ok(())
     }
 
-    fn answer<E>(
-        &self,
-        id: u64,
-        with: impl FnOnce(Reply<Outcome>) -> Result<(), E>,
-    ) -> Result<(), String> {
+    /// Answers a task that the process has.
+    pub(super) fn answer(&self, id: u64, answer: crate::Result<Outcome>) -> Result<(), String> {
         let taken = self.state.lock().calls.take(id);
-        let reply = taken.ok_or_else(|| not_under_way(id))?;
+        let Some(reply) = taken else { return self.late(id, true) };
         self.work.notify_one();
         // Too late when the caller cancelled; that is no breach.
-        let _ = with(reply);
+        let _ = reply.answer(answer);
         Ok(())
     }
 
-    fn failed(&self, failure: Failure) -> Error {
-        let number = failure.code.as_ref().and_then(serde_json::Value::as_u64);
-        let number = number.and_then(|n| u32::try_from(n).ok());
-        // The library's own codes are not for agents to give.
-        let code = number.and_then(Code::from_number).filter(|code| code.is_host());
-        let mut error = Error::new(code.unwrap_or(Code::AGENT_FAILED), failure.message)
-            .operation("agent.process")
-            .with("agent", &self.card.name);
-        if let Some(class) = failure.class {
-            error = error.classed(class);
-        } else if code.is_some() {
-            error = error.classed(Code::AGENT_FAILED.class());
-        }
-        match (code, failure.code) {
-            (None, Some(serde_json::Value::String(text))) => error.with(AGENT_CODE, text),
-            (None, Some(other)) => error.with(AGENT_CODE, other),
-            _ => error,
+    /// Something of a task that the process does not have: all right for one that was let go of.
+    fn late(&self, id: u64, answered: bool) -> Result<(), String> {
+        match self.state.lock().calls.was_let_go(id, answered) {
+            true => Ok(()),
+            false => Err(format!("task {id} is not under way: unknown, or answered before")),
         }
     }
 
-    fn hear_too_long(&self, head: &[u8], length: u64) {
-        let what = format!("a line of {length} bytes, but {} are allowed", self.spec.max_line);
-        if let Some(id) = wire::id_of_beginning(head) {
-            let error = Error::new(Code::AGENT_PROTOCOL, "the agent's answer is too long")
-                .operation("agent.process")
-                .with("agent", &self.card.name)
-                .with("bytes", length)
-                .with("max_line", self.spec.max_line)
-                .advice("answer in several progress messages, or raise max_line");
-            let _ = self.answer(id, |reply| reply.fail(error));
+    fn hear_too_long(&self, head: &[u8], tail: &[u8], length: u64) {
+        let most = self.spec.max_line;
+        let what = format!("a line of {length} bytes, but {most} are allowed");
+        if let Some(id) = self.dialect.whose(head, tail) {
+            let error = too_long(&*self.dialect, &self.card.name, length, most);
+            let _ = self.answer(id, Err(error));
         }
         self.breach(&what, head);
     }
@@ -187,12 +196,17 @@ impl Shared {
             }
         }
         self.change.notify_all();
-        let text = String::from_utf8_lossy(line.get(..EXCERPT * 4).unwrap_or(line));
-        let text = shortened(&text, EXCERPT);
-        self.log.write(Level::Warn, &format!("breach of the protocol: {what}: {text:?}"));
+        self.log.write(Level::Warn, &format!("breach of the protocol: {what}: {}", excerpt(line)));
+    }
+
+    /// Counts and logs what is not a message.
+    fn noise(&self, what: &str, line: &[u8]) {
+        self.state.lock().breaches += 1;
+        self.log.write(Level::Warn, &format!("{what}: {}", excerpt(line)));
     }
 }
 
-fn not_under_way(id: u64) -> String {
-    format!("task {id} is not under way: unknown, or answered before")
+fn excerpt(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line.get(..EXCERPT * 4).unwrap_or(line));
+    format!("{:?}", shortened(&text, EXCERPT))
 }

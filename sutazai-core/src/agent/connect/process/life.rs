@@ -1,18 +1,18 @@
 //! One process from start to end, and the threads that talk to it.
 
-use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::dialect::Said;
 use super::exit::ProcessExit;
 use super::shared::{Phase, Shared};
-use super::wire;
 use crate::base::os::pipe::{self, Interrupter, Sink, Source};
 use crate::base::os::process::{self, Leader};
 use crate::base::time::Moment;
+use crate::port::Task;
 
 pub(super) struct Life {
     child: Child,
@@ -116,6 +116,12 @@ impl Drop for Attended<'_> {
     }
 }
 
+/// What there is to write.
+enum Next {
+    Control(Said),
+    Task(u64, Task, Arc<str>),
+}
+
 impl Shared {
     /// Writes what there is to write until the process ends or is asked to.
     fn write(&self, mut sink: Sink) {
@@ -128,30 +134,40 @@ impl Shared {
     }
 
     /// Waits for the next message; `None` when there will be none.
-    fn next_line(&self) -> Option<Cow<'static, str>> {
-        let (id, task, input) = {
-            let mut state = self.state.lock();
-            loop {
-                if state.closed {
-                    return None;
-                }
-                if let Some(line) = state.control.pop_front() {
-                    return Some(line);
-                }
-                if state.asked {
-                    return None;
-                }
-                let ready = matches!(state.phase, Phase::Ready) && state.ending.is_none();
-                if ready && let Some(next) = state.calls.send(self.in_flight()) {
-                    break next;
-                }
-                state = self.work.wait(state);
+    fn next_line(&self) -> Option<Said> {
+        loop {
+            let (id, task, input) = match self.next_message()? {
+                Next::Control(line) => return Some(line),
+                Next::Task(id, task, input) => (id, task, input),
+            };
+            let deadline = task.deadline();
+            let timeout_ms = (deadline != Moment::FAR)
+                .then(|| u64::try_from(deadline.since(self.now()).as_millis()).unwrap_or(u64::MAX));
+            match self.dialect.task(id, &task, &input, timeout_ms) {
+                Ok(line) => return Some(line),
+                Err(error) => drop(self.answer(id, Err(error))),
             }
-        };
-        let deadline = task.deadline();
-        let timeout_ms = (deadline != Moment::FAR)
-            .then(|| u64::try_from(deadline.since(self.now()).as_millis()).unwrap_or(u64::MAX));
-        Some(wire::task(id, &task, &input, timeout_ms).into())
+        }
+    }
+
+    fn next_message(&self) -> Option<Next> {
+        let mut state = self.state.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(line) = state.control.pop_front() {
+                return Some(Next::Control(line));
+            }
+            if state.asked {
+                return None;
+            }
+            let ready = matches!(state.phase, Phase::Ready) && state.ending.is_none();
+            if ready && let Some((id, task, input)) = state.calls.send(self.in_flight()) {
+                return Some(Next::Task(id, task, input));
+            }
+            state = self.work.wait(state);
+        }
     }
 }
 

@@ -10,6 +10,8 @@ pub(super) struct Lines<R> {
     start: usize,
     end: usize,
     line: Vec<u8>,
+    /// The last bytes of a line that is too long.
+    tail: Vec<u8>,
 }
 
 /// One line, without its `\n` (and a `\r` before it).
@@ -17,13 +19,13 @@ pub(super) struct Lines<R> {
 pub(super) enum Line<'a> {
     /// All of it.
     Whole(&'a [u8]),
-    /// Longer than allowed: how it began, and its length in bytes. The rest was thrown away as it
-    /// came.
-    TooLong(&'a [u8], u64),
+    /// Longer than allowed: how it began and how it ended, and its length in bytes. What stood between
+    /// was thrown away as it came.
+    TooLong { head: &'a [u8], tail: &'a [u8], length: u64 },
 }
 
 const BUFFER: usize = 64 << 10;
-/// What is kept of a line that is too long; enough to find out which call it belongs to.
+/// What is kept of either end of a line that is too long; enough to find out which call it belongs to.
 const HEAD: usize = 512;
 /// A line buffer that grew beyond this is given back after use.
 const KEEP: usize = 256 << 10;
@@ -31,12 +33,13 @@ const KEEP: usize = 256 << 10;
 impl<R: Read> Lines<R> {
     pub(super) fn new(from: R, most: usize) -> Self {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { from, most, buffer, start: 0, end: 0, line: Vec::new() }
+        Self { from, most, buffer, start: 0, end: 0, line: Vec::new(), tail: Vec::new() }
     }
 
     /// The next line; what stands after the last `\n` is one too. `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.line.clear();
+        self.tail.clear();
         if self.line.capacity() > KEEP {
             self.line = Vec::new();
         }
@@ -51,9 +54,15 @@ impl<R: Read> Lines<R> {
             if length <= self.most as u64 {
                 self.line.extend_from_slice(part);
             } else {
+                if self.tail.is_empty() {
+                    let from = self.line.len().saturating_sub(HEAD);
+                    self.tail.extend_from_slice(self.line.get(from..).unwrap_or_default());
+                }
                 let missing = HEAD.saturating_sub(self.line.len());
                 self.line.extend_from_slice(part.get(..missing).unwrap_or(part));
                 self.line.truncate(HEAD);
+                self.tail.extend_from_slice(last(part));
+                self.tail.drain(..self.tail.len().saturating_sub(HEAD));
                 if self.line.capacity() > KEEP {
                     self.line.shrink_to(HEAD);
                 }
@@ -74,10 +83,15 @@ impl<R: Read> Lines<R> {
 
     fn finish(&self, length: u64) -> Line<'_> {
         if length > self.most as u64 {
-            return Line::TooLong(&self.line, length);
+            return Line::TooLong { head: &self.line, tail: &self.tail, length };
         }
         Line::Whole(self.line.strip_suffix(b"\r").unwrap_or(&self.line))
     }
+}
+
+/// The last bytes of it, as many as are kept.
+fn last(part: &[u8]) -> &[u8] {
+    part.get(part.len().saturating_sub(HEAD)..).unwrap_or(part)
 }
 
 #[cfg(test)]
@@ -117,10 +131,11 @@ mod tests {
                         prop_assert!(line.len() <= most);
                         prop_assert_eq!(got, line.strip_suffix(b"\r").unwrap_or(line));
                     }
-                    Some(Line::TooLong(head, length)) => {
+                    Some(Line::TooLong { head, tail, length }) => {
                         prop_assert!(line.len() > most);
                         prop_assert_eq!(length, line.len() as u64);
                         prop_assert!(line.starts_with(head));
+                        prop_assert_eq!(tail, last(line));
                     }
                     None => prop_assert!(false, "ended early"),
                 }
@@ -134,8 +149,8 @@ mod tests {
         let endless = io::repeat(b'x').take(200 << 20);
         let mut lines = Lines::new(endless, 1 << 20);
         match lines.next().unwrap() {
-            Some(Line::TooLong(head, length)) => {
-                assert_eq!((head.len(), length), (HEAD, 200 << 20));
+            Some(Line::TooLong { head, tail, length }) => {
+                assert_eq!((head.len(), tail.len(), length), (HEAD, HEAD, 200 << 20));
             }
             other => panic!("{other:?}"),
         }

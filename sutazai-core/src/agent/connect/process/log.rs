@@ -7,20 +7,20 @@ use crate::observe::{self, Level};
 
 /// Hears a line. Called from the agent's threads, without any lock held; it must not wait for the
 /// agent.
-pub(super) type OnLog = Arc<dyn Fn(Level, &str) + Send + Sync>;
+pub(in crate::agent::connect) type OnLog = Arc<dyn Fn(Level, &str) + Send + Sync>;
 
 /// Hands lines to the callback, or, where there is none, to the kernel's log under the target
 /// `sutazai.agent`; to `tracing` while the agent belongs to no kernel.
 #[derive(Clone)]
-pub(super) struct Log {
-    pub(super) agent: Arc<str>,
-    pub(super) to: Option<OnLog>,
+pub(in crate::agent::connect) struct Log {
+    pub(in crate::agent::connect) agent: Arc<str>,
+    pub(in crate::agent::connect) to: Option<OnLog>,
     /// The kernel's log, from the start on.
-    pub(super) host: Arc<OnceLock<observe::Log>>,
+    pub(in crate::agent::connect) host: Arc<OnceLock<observe::Log>>,
 }
 
 impl Log {
-    pub(super) fn write(&self, level: Level, line: &str) {
+    pub(in crate::agent::connect) fn write(&self, level: Level, line: &str) {
         // The callback, the log's clock and a subscriber of `tracing` are the host's. Their panic
         // must not end the thread that talks to the process.
         let heard = contain::catch(|| match (&self.to, self.host.get()) {

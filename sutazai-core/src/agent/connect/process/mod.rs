@@ -96,8 +96,10 @@
 //! answered or dropped, or while the log is written.
 
 mod calls;
+mod dialect;
 mod exit;
 mod hear;
+mod json_lines;
 mod life;
 mod lines;
 mod log;
@@ -113,7 +115,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+#[cfg(feature = "mcp")]
+pub(super) use dialect::{Dialect, Heard, Said, push_json};
 pub use exit::ProcessExit;
+#[cfg(feature = "mcp")]
+pub(super) use exit::shortened;
+#[cfg(feature = "mcp")]
+pub(super) use log::Log;
 pub use spec::{ProcessSpec, RestartPolicy};
 
 use crate::base::ticket::Reply;
@@ -172,6 +180,13 @@ impl ProcessAgent {
     /// An agent that has not started: no process, no thread.
     pub fn new(card: AgentCard, spec: ProcessSpec) -> Self {
         Self { shared: Arc::new(Shared::new(card, spec)), supervisor: Mutex::new(None) }
+    }
+
+    /// An agent that speaks another protocol.
+    #[cfg(feature = "mcp")]
+    pub(super) fn speaking(card: AgentCard, spec: ProcessSpec, dialect: Arc<dyn Dialect>) -> Self {
+        let shared = Arc::new(Shared::speaking(card, spec, dialect));
+        Self { shared, supervisor: Mutex::new(None) }
     }
 
     /// An agent that introduces itself: runs the program once, asks it to describe itself, and ends
@@ -235,13 +250,26 @@ impl ProcessAgent {
         }
     }
 
-    fn launch(&self) -> Result<()> {
+    /// Says what it may use of the kernel that it belongs to; the first time counts.
+    pub(super) fn hosted(&self, host: &AgentHost) {
+        let _ = self.shared.runtime.set(Arc::clone(&host.runtime));
+        let _ = self.shared.log.host.set(host.log.clone());
+    }
+
+    /// Writes a line to its log.
+    #[cfg(feature = "mcp")]
+    pub(super) fn log(&self, level: Level, line: &str) {
+        self.shared.log.write(level, line);
+    }
+
+    /// Starts the process and waits until it is ready.
+    pub(super) fn launch(&self) -> Result<()> {
         self.shared.spec.validate()?;
         {
             let mut state = self.shared.state.lock();
             if !matches!(state.phase, Phase::New) {
                 return Err(Error::new(Code::ALREADY_EXISTS, "a process agent is started once")
-                    .operation("agent.process")
+                    .operation(self.shared.dialect.operation())
                     .with("agent", &self.shared.card.name)
                     .advice("make a new one from its card and spec"));
             }
@@ -298,8 +326,7 @@ impl Agent for ProcessAgent {
     /// [`Code::AGENT_START`] when it cannot be started, ends, or is not ready in time;
     /// [`Code::INVALID`] when the spec is not valid; [`Code::ALREADY_EXISTS`] the second time.
     fn start(&self, host: &AgentHost) -> Result<()> {
-        let _ = self.shared.runtime.set(Arc::clone(&host.runtime));
-        let _ = self.shared.log.host.set(host.log.clone());
+        self.hosted(host);
         self.launch()
     }
 

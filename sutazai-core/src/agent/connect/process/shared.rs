@@ -1,16 +1,16 @@
 //! What the threads of a process agent and its callers share, and what callers do with it.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::calls::{Calls, Cancelled, Waiting};
+use super::dialect::{Dialect, Said};
 use super::exit::{ProcessExit, Tail};
+use super::json_lines::JsonLines;
 use super::log::Log;
 use super::spec::ProcessSpec;
-use super::wire;
 use crate::base::error::Fixed;
 use crate::base::os::process::Leader;
 use crate::base::runtime::Runtime;
@@ -23,6 +23,7 @@ use crate::{Code, Error};
 pub(super) struct Shared {
     pub(super) card: AgentCard,
     pub(super) spec: ProcessSpec,
+    pub(super) dialect: Arc<dyn Dialect>,
     pub(super) log: Log,
     pub(super) runtime: OnceLock<Arc<dyn Runtime>>,
     pub(super) next: AtomicU64,
@@ -37,8 +38,8 @@ pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) calls: Calls,
     /// Messages that go before any task. At most one cancellation a task that the process has, a
-    /// `describe` and a `stop`.
-    pub(super) control: VecDeque<Cow<'static, str>>,
+    /// `describe`, a `stop`, and what the dialect has to say, which is bounded where it is put in.
+    pub(super) control: VecDeque<Said>,
     /// The process, until it is reaped.
     pub(super) leader: Option<Leader>,
     pub(super) exited: bool,
@@ -83,10 +84,16 @@ thread_local! {
 
 impl Shared {
     pub(super) fn new(card: AgentCard, spec: ProcessSpec) -> Self {
+        let dialect = JsonLines { agent: Arc::clone(&card.name) };
+        Self::speaking(card, spec, Arc::new(dialect))
+    }
+
+    pub(super) fn speaking(card: AgentCard, spec: ProcessSpec, dialect: Arc<dyn Dialect>) -> Self {
         let log = Log { agent: Arc::clone(&card.name), to: None, host: Arc::default() };
         Self {
             card,
             spec,
+            dialect,
             log,
             runtime: OnceLock::new(),
             next: AtomicU64::new(1),
@@ -114,10 +121,16 @@ impl Shared {
 
     /// Takes a task, or answers it with the reason why not.
     pub(super) fn submit(self: &Arc<Self>, task: Task, reply: Reply<Outcome>) {
-        let input = task.input().to_text();
-        if wire::task_length(&task, &input) > self.spec.max_line {
+        let input = match self.dialect.input(&task) {
+            Ok(input) => input,
+            Err(error) => {
+                let _ = reply.fail(error);
+                return;
+            }
+        };
+        if self.dialect.task_length(&task, &input) > self.spec.max_line {
             let error = Error::new(Code::INVALID, "the input is longer than a line may be")
-                .operation("agent.process")
+                .operation(self.dialect.operation())
                 .with("agent", &self.card.name)
                 .with("bytes", input.len())
                 .with("max_line", self.spec.max_line)
@@ -167,7 +180,7 @@ impl Shared {
             && state.calls.under_way() < self.in_flight();
         (full && !idle).then(|| {
             Error::new(Code::OVERLOADED, "too many tasks wait for the agent's process")
-                .operation("agent.process")
+                .operation(self.dialect.operation())
                 .with("agent", &self.card.name)
                 .with("waiting", state.calls.waiting())
                 .with("bytes", state.calls.bytes())
@@ -177,10 +190,11 @@ impl Shared {
     fn cancel(&self, id: u64) {
         let cancelled = {
             let mut state = self.state.lock();
-            let give_up = self.spec.cancel_grace.map(|grace| Moment::now() + grace);
+            let grace = self.spec.cancel_grace.or_else(|| self.dialect.hold());
+            let give_up = grace.map(|grace| Moment::now() + grace);
             let cancelled = state.calls.cancel(id, give_up);
             if matches!(cancelled, Cancelled::Sent) && !state.closed && !state.asked {
-                state.control.push_back(wire::cancel(id).into());
+                state.control.push_back(self.dialect.cancel(id));
             }
             cancelled
         };

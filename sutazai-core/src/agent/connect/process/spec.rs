@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::connect::millis;
 use crate::{Code, Error, Result};
 
 /// The program, and the bounds of talking to it.
@@ -334,21 +335,6 @@ fn breaches() -> u32 {
     8
 }
 
-/// A duration as whole milliseconds.
-mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        u64::deserialize(d).map(Duration::from_millis)
-    }
-}
-
 /// A duration as whole milliseconds, or nothing.
 mod maybe_millis {
     use std::time::Duration;
@@ -357,7 +343,7 @@ mod maybe_millis {
 
     pub(super) fn serialize<S: Serializer>(d: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
         match d {
-            Some(d) => super::millis::serialize(d, s),
+            Some(d) => crate::agent::connect::millis::serialize(d, s),
             None => s.serialize_none(),
         }
     }

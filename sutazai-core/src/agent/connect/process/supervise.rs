@@ -6,8 +6,6 @@ use super::exit::ProcessExit;
 use super::life::Life;
 use super::restart::{Restarts, Verdict};
 use super::shared::{Ending, Phase, Shared, not_running};
-use super::spec::ProcessSpec;
-use super::wire;
 use crate::base::time::Moment;
 use crate::observe::Level;
 use crate::{Code, Error};
@@ -20,11 +18,16 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let last = loop {
         let exit = match live(shared) {
             Lived::Stopped => break Phase::Stopped,
+            Lived::Ended { ready: false, exit } if !was_ready && shared.dialect.again() => {
+                let message = format!("the process ended, and is tried again: {}", exit.summary());
+                shared.log.write(Level::Warn, &message);
+                continue;
+            }
             Lived::Ended { ready: false, exit } if !was_ready => {
                 break Phase::Failed(never_ready(shared, &exit));
             }
             Lived::NotStarted(error) if !was_ready => {
-                break Phase::Failed(cannot_start(&shared.spec, &shared.card.name, error));
+                break Phase::Failed(cannot_start(shared, error));
             }
             Lived::Ended { exit, .. } => exit,
             Lived::NotStarted(error) => {
@@ -41,7 +44,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
                 }
             }
             Verdict::GiveUp => {
-                let error = exit.too_often(&shared.card.name);
+                let error = exit.too_often(&shared.card.name).operation(shared.dialect.operation());
                 shared.log.write(Level::Error, &error.to_string());
                 break Phase::Failed(error);
             }
@@ -82,6 +85,7 @@ fn live(shared: &Arc<Shared>) -> Lived {
         (state.exited, state.closed, state.ending) = (false, false, None);
         state.breaches_in_a_row = 0;
         state.control.clear();
+        state.control.extend(shared.dialect.begin(Moment::now()));
     }
     let life = match Life::begin(shared) {
         Ok(life) => life,
@@ -99,7 +103,7 @@ fn live(shared: &Arc<Shared>) -> Lived {
         (state.calls.lose(), ready, stopped)
     };
     if !lost.is_empty() {
-        let error = exit.during_call(&shared.card.name);
+        let error = exit.during_call(&shared.card.name).operation(shared.dialect.operation());
         for reply in lost {
             let _ = reply.fail(error.clone());
         }
@@ -121,10 +125,17 @@ fn watch(shared: &Shared) {
     while !state.exited {
         let now = Moment::now();
         let starting = matches!(state.phase, Phase::Starting);
+        let due = shared.dialect.due().filter(|_| starting).unwrap_or(Moment::FAR);
+        if now >= due {
+            drop(state);
+            shared.act(shared.dialect.tick(now), &[]);
+            state = shared.state.lock();
+            continue;
+        }
         if let Some(by) = state.stop {
             if !state.asked {
                 state.asked = true;
-                state.control.push_back(wire::STOP.into());
+                state.control.extend(shared.dialect.stop());
                 shared.work.notify_all();
             }
             // A quarter of the time, at most, is for those who do not listen.
@@ -140,7 +151,14 @@ fn watch(shared: &Shared) {
             let reason = format!("it was not ready within {:?}", spec.start_timeout);
             shared.end(&mut state, reason, std::time::Duration::ZERO);
         } else if state.calls.give_up().is_some_and(|at| now >= at) {
-            let grace = spec.cancel_grace.unwrap_or_default();
+            let Some(grace) = spec.cancel_grace else {
+                let gone = state.calls.let_go(now);
+                drop(state);
+                drop(gone);
+                shared.work.notify_one();
+                state = shared.state.lock();
+                continue;
+            };
             let reason = format!("it held on to a cancelled task for longer than {grace:?}");
             shared.end(&mut state, reason, std::time::Duration::ZERO);
         }
@@ -163,7 +181,7 @@ fn watch(shared: &Shared) {
             None => state.calls.give_up().unwrap_or(Moment::FAR),
         };
         if starting && state.ending.is_none() {
-            next = next.min(ready_by);
+            next = next.min(ready_by).min(due);
         }
         if next == Moment::FAR {
             state = shared.change.wait(state);
@@ -191,24 +209,19 @@ fn pause(shared: &Shared, until: Moment) -> bool {
 }
 
 fn never_ready(shared: &Shared, exit: &ProcessExit) -> Error {
-    exit.error(
-        Code::AGENT_START,
-        "the agent's process did not get ready",
-        &shared.card.name,
-    )
-    .with("program", shared.spec.program())
-    .advice(
-        "it must write {\"v\":1,\"type\":\"ready\"} to stdout when it can take tasks, and flush; \
-         its stderr and exit status are in the context",
-    )
+    exit.error(Code::AGENT_START, "the agent's process did not get ready", &shared.card.name)
+        .operation(shared.dialect.operation())
+        .with("program", shared.spec.program())
+        .advice(shared.dialect.advice())
 }
 
-fn cannot_start(spec: &ProcessSpec, agent: &str, error: std::io::Error) -> Error {
+fn cannot_start(shared: &Shared, error: std::io::Error) -> Error {
     use std::io::ErrorKind;
+    let spec = &shared.spec;
     let no_directory = spec.cwd.as_ref().filter(|directory| !directory.is_dir());
     let mut start = Error::new(Code::AGENT_START, "cannot start the agent's process")
-        .operation("agent.process")
-        .with("agent", agent)
+        .operation(shared.dialect.operation())
+        .with("agent", &shared.card.name)
         .with("program", spec.program());
     if let Some(directory) = &spec.cwd {
         start = start.with("cwd", directory.display());

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::dialect::push_json;
 use crate::base::error::Class;
 use crate::observe::Level;
 use crate::port::{AgentCard, Task};
@@ -40,12 +41,7 @@ pub(super) fn task(id: u64, task: &Task, input: &str, timeout_ms: Option<u64>) -
     let place = task.trace();
     let _ = write!(line, ",\"trace\":\"{}\",\"span\":\"{}\"", place.trace, place.span);
     line.push_str(",\"input\":");
-    if input.contains(['\n', '\r']) {
-        // Line breaks in JSON text stand between tokens only.
-        line.extend(input.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
-    } else {
-        line.push_str(input);
-    }
+    push_json(&mut line, input);
     line.push_str("}\n");
     line
 }
