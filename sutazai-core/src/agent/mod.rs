@@ -19,7 +19,7 @@
 pub mod connect;
 mod ledger;
 mod registry;
-mod route;
+pub mod route;
 
 pub use connect::{FnAgent, TaskContext, from_async, from_fn, from_fn_with};
 pub use ledger::{
