@@ -26,5 +26,7 @@ pub use ledger::{
     AgentStats, FailureStats, KeptLedger, LatencyStats, Ledger, QualityStats, RecentStats,
     SkillStats, Went,
 };
-pub use registry::{AgentState, AgentView, Entry, Registry, Reservation, SkillList, Switched};
+pub use registry::{
+    AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, Switched,
+};
 pub use route::LeastLoaded;

@@ -8,6 +8,7 @@ use super::limits::Limits;
 use super::record::LogConfig;
 use crate::Result;
 use crate::base::runtime::Runtime;
+use crate::base::time::Moment;
 use crate::kernel::inject::Container;
 #[cfg(feature = "agent")]
 use crate::port::Agent;
@@ -26,6 +27,8 @@ pub struct Builder {
     pub(super) authenticator: Option<Arc<dyn Authenticator>>,
     pub(super) policy: Option<Arc<dyn Policy>>,
     pub(super) router: Option<Arc<dyn Router>>,
+    #[cfg(feature = "agent")]
+    pub(super) route_policy: crate::agent::route::RoutePolicy,
     pub(super) guard: Option<Arc<dyn Guard>>,
     pub(super) recorders: Vec<Arc<dyn Recorder>>,
     pub(super) components: Vec<Arc<dyn Component>>,
@@ -118,7 +121,15 @@ impl Builder {
         self
     }
 
-    /// Replaces the route step. Default: least loaded, with feature `agent`.
+    /// How the default router chooses among agents.
+    #[cfg(feature = "agent")]
+    pub fn route_policy(mut self, policy: crate::agent::route::RoutePolicy) -> Self {
+        self.route_policy = policy;
+        self
+    }
+
+    /// Replaces the route step. Default: one that learns who is best for what
+    /// ([`AdaptiveRouter`](crate::agent::route::AdaptiveRouter)), with feature `agent`.
     pub fn router(mut self, step: impl Router) -> Self {
         self.router = Some(Arc::new(step));
         self
@@ -195,4 +206,13 @@ impl Builder {
         }
         Kernel::build(self)
     }
+}
+
+/// A seed that differs from kernel to kernel and from process to process. Identifiers are not
+/// secrets; the standard library's hasher keys are random enough.
+pub(super) fn fresh_seed() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u64(Moment::now().as_nanos());
+    hasher.finish()
 }

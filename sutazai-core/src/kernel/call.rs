@@ -6,21 +6,22 @@
 //! [`Agent::handle`]: crate::port::Agent::handle
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::AtomicU8;
 
+use super::book::{Book, Held};
 use super::inflight::What;
 use super::shared::{Phase, Shared};
-use crate::agent::{AgentState, Entry, Reservation};
+use crate::agent::{AgentState, Decided, Entry, Reservation};
 use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::id::CallId;
 use crate::base::lineage::Lineage;
-use crate::base::ticket::{self, Hook, Reply, Settled, Settler, Ticket};
+use crate::base::ticket::{self, Reply, Settler, Ticket};
 use crate::base::time::Moment;
 use crate::port::{
-    Access, CallInfo, CallRecord, Candidate as _, Candidates, Decision, Outcome, RunMode, Session,
-    Task, Trace,
+    Access, CallInfo, CallRecord, Candidate as _, Candidates, Choice, Decision, Outcome, RunMode,
+    Session, Task, Trace,
 };
 use crate::{Code, Error, Result};
 
@@ -205,12 +206,18 @@ impl Shared {
         let mut candidates = find()?;
         for _ in 0..TRIES {
             let chosen = match self.fitting(task, &candidates, now)? {
-                Some(fitting) => self.choose(task, &fitting, now).map(|at| fitting.place(at)),
+                Some(fitting) => self
+                    .choose(task, &fitting, now)
+                    .map(|choice| Choice { index: fitting.place(choice.index), ..choice }),
                 None => self.choose(task, &*candidates, now),
             };
-            let chosen = chosen.and_then(|index| candidates.entry(index));
+            // Where nothing comes of it the router hears that too.
+            let number = chosen.and_then(|choice| choice.decision);
+            let router = self.steps.router.as_ref();
+            let decided = number.and_then(|number| Some(Decided::new(router?, number)));
+            let chosen = chosen.and_then(|choice| candidates.entry(choice.index));
             if let Some(reservation) = chosen.and_then(|entry| entry.reserve()) {
-                return Ok(reservation);
+                return Ok(reservation.decided(decided));
             }
             let found = find()?;
             if chosen.is_none() && Arc::ptr_eq(&found, &candidates) {
@@ -228,8 +235,8 @@ impl Shared {
         Err(busy(task))
     }
 
-    fn choose(&self, task: &Task, among: &dyn Candidates, now: Moment) -> Option<usize> {
-        self.steps.router.as_deref()?.route(task, among, now)
+    fn choose(&self, task: &Task, among: &dyn Candidates, now: Moment) -> Option<Choice> {
+        self.steps.router.as_deref()?.choose(task, among, now)
     }
 
     pub(super) fn dispatch(
@@ -342,15 +349,6 @@ pub(super) struct Admitted {
     what: What,
 }
 
-/// The places that a call has until its agent is done with it: the agent's, the kernel's, and that in the
-/// bulkhead of the agent's guard.
-struct Held {
-    reservation: Reservation,
-    _place: super::load::Place,
-    #[cfg(feature = "recovery")]
-    bulkhead: Option<crate::recovery::Place>,
-}
-
 pub(super) struct Refusal {
     pub(super) error: Error,
     pub(super) session: Option<Session>,
@@ -406,71 +404,6 @@ fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
             );
         }
     });
-}
-
-/// It was answered in the agent's stead.
-const ABANDONED: u8 = 1;
-/// The agent let go of its reply.
-const FINISHED: u8 = 2;
-
-/// The books of one call.
-struct Book {
-    id: CallId,
-    skill: Arc<str>,
-    trace: Trace,
-    parent: Option<Trace>,
-    session: Session,
-    began: Moment,
-    entry: Arc<Entry>,
-    shared: Arc<Shared>,
-    /// Given back when the agent lets go of its reply.
-    held: parking_lot::Mutex<Option<Held>>,
-    /// [`ABANDONED`] and [`FINISHED`].
-    ends: AtomicU8,
-}
-
-impl Hook<Outcome> for Book {
-    fn settled(&self, answer: &Result<Outcome>, by: Settled) {
-        let shared = &self.shared;
-        let failure = answer.as_ref().err();
-        let now = shared.runtime.now();
-        let card = self.entry.card();
-        let record = {
-            let mut record = CallRecord::new(self.id, &self.skill, shared.clock.wall(self.began));
-            record.trace = self.trace;
-            record.parent = self.parent;
-            record.session = Some(&self.session);
-            record.agent = Some(card);
-            record.failure = failure;
-            record.took = now.since(self.began);
-            record
-        };
-        shared.note(&self.entry, &self.skill, record.took, answer, now);
-        let info = CallInfo::new(self.id, &self.skill, None, card, now);
-        shared.guarded("guard", || shared.steps.guard.settled(&info, failure));
-        shared.record(&record);
-        shared.in_flight.leave(self.id);
-        if by != Settled::ByWorker {
-            // The agent may be letting go at this moment: whichever comes second takes it back.
-            shared.load.settle();
-            if self.ends.fetch_or(ABANDONED, Ordering::AcqRel) & FINISHED != 0 {
-                shared.load.unsettle();
-            }
-        }
-    }
-
-    fn finished(&self) {
-        if self.ends.fetch_or(FINISHED, Ordering::AcqRel) & ABANDONED != 0 {
-            self.shared.load.unsettle();
-        }
-        drop(self.held.lock().take());
-        #[cfg(feature = "recovery")]
-        self.shared.offer(&self.entry);
-    }
-
-    fn may_block(&self) -> bool {
-        self.shared.runtime.may_block()
-    }
 }
 
 fn not_running(phase: Phase) -> Error {

@@ -86,7 +86,7 @@ fn unfit_for(entry: &Entry, terms: &Terms, skill: &str, now: Moment) -> Option<U
         return Some(Unfit::Label(format!("{key}={value}")));
     }
     let most = terms.max_cost?;
-    entry.expected_cost(skill, now).filter(|cost| *cost > most).map(Unfit::Cost)
+    entry.cost_of(skill, now).filter(|cost| *cost > most).map(Unfit::Cost)
 }
 
 /// Agents that an error names, at most.

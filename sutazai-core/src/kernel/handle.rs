@@ -15,9 +15,10 @@ use super::record::Kept;
 use super::shared::{Phase, Shared, Steps};
 use super::status::KernelStatus;
 use super::steps::{AllowAll, DeadlineOnly, Local};
+#[cfg(feature = "agent")]
+use crate::agent::route::AdaptiveRouter;
 use crate::base::id::IdSource;
 use crate::base::runtime::{Runtime, block, may_block_here};
-use crate::base::time::Moment;
 use crate::event::Bus;
 use crate::observe::{Level, Log, Registry, SpanRecorder};
 use crate::store::{DataDir, Store};
@@ -70,7 +71,7 @@ impl Kernel {
             None => Store::memory(&migrations)?,
         };
         let bus = Bus::new(Arc::clone(&runtime));
-        let seed = builder.seed.unwrap_or_else(fresh_seed);
+        let seed = builder.seed.unwrap_or_else(super::builder::fresh_seed);
         let ids = Arc::new(IdSource::new(seed));
         #[cfg(feature = "recovery")]
         let judge = super::judge::Judge::new(builder.classification)?;
@@ -87,10 +88,18 @@ impl Kernel {
         #[cfg(feature = "recovery")]
         let heal = super::heal::Heal::new(&builder.heal, &runtime)?;
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
+        #[cfg(feature = "agent")]
+        let adaptive = match &builder.router {
+            Some(_) => None,
+            None => Some(Arc::new(AdaptiveRouter::new(builder.route_policy, seed)?)),
+        };
         let steps = Steps {
             authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
             policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
-            router: builder.router.or_else(super::steps::default_router),
+            #[cfg(feature = "agent")]
+            router: builder.router.or_else(|| adaptive.clone().map(|router| router as _)),
+            #[cfg(not(feature = "agent"))]
+            router: builder.router,
             guard: builder.guard.unwrap_or_else(|| Arc::new(DeadlineOnly::new(limits.timeout))),
             recorders: builder.recorders,
         };
@@ -134,6 +143,10 @@ impl Kernel {
             in_flight: super::inflight::InFlight::new(),
             #[cfg(feature = "agent")]
             once: Default::default(),
+            #[cfg(feature = "agent")]
+            answered: Default::default(),
+            #[cfg(feature = "agent")]
+            adaptive,
             #[cfg(all(feature = "recovery", feature = "agent"))]
             queues: Default::default(),
         });
@@ -470,15 +483,6 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// A seed that differs from kernel to kernel and from process to process. Identifiers are not
-/// secrets; the standard library's hasher keys are random enough.
-fn fresh_seed() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let mut hasher = std::hash::RandomState::new().build_hasher();
-    hasher.write_u64(Moment::now().as_nanos());
-    hasher.finish()
 }
 
 impl std::fmt::Debug for Kernel {

@@ -43,7 +43,11 @@
 #[cfg(feature = "agent")]
 mod agents;
 #[cfg(feature = "agent")]
+mod allocation;
+#[cfg(feature = "agent")]
 mod batch;
+#[cfg(feature = "agent")]
+mod book;
 mod builder;
 #[cfg(feature = "agent")]
 mod call;

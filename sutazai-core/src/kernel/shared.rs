@@ -68,6 +68,11 @@ pub(crate) struct Shared {
     pub(super) in_flight: InFlight,
     #[cfg(feature = "agent")]
     pub(super) once: super::once::Once,
+    #[cfg(feature = "agent")]
+    pub(super) answered: super::allocation::Answered,
+    /// The default router, unless the host has replaced it.
+    #[cfg(feature = "agent")]
+    pub(super) adaptive: Option<Arc<crate::agent::route::AdaptiveRouter>>,
     #[cfg(all(feature = "recovery", feature = "agent"))]
     pub(super) queues: Arc<super::pursue::Queues>,
 }

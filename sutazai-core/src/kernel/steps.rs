@@ -2,14 +2,11 @@
 //! from inside the process is local, everything local is allowed, and the only guard is the
 //! deadline.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::Fixed;
 use crate::base::time::{Moment, Timestamp};
-use crate::port::{
-    Access, Admission, Authenticator, CallInfo, Decision, Guard, Policy, Router, Session,
-};
+use crate::port::{Access, Admission, Authenticator, CallInfo, Decision, Guard, Policy, Session};
 use crate::{Code, Result};
 
 /// Knows one caller: the process itself. A token is refused, since nothing here can check it.
@@ -45,14 +42,6 @@ impl Authenticator for Local {
             Some(_) => Err((&NO_TOKENS).into()),
         }
     }
-}
-
-/// Least loaded, where the room that has it is built in.
-pub(super) fn default_router() -> Option<Arc<dyn Router>> {
-    #[cfg(feature = "agent")]
-    return Some(Arc::new(crate::agent::LeastLoaded::new()));
-    #[cfg(not(feature = "agent"))]
-    None
 }
 
 /// Allows everything.

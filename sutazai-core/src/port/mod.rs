@@ -44,7 +44,7 @@ pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
 pub use playbook::{ActionContext, PlaybookAction};
 pub use record::{CallRecord, Recorder};
-pub use route::{Candidate, Candidates, Router};
+pub use route::{CallEnd, Candidate, Candidates, Choice, Router};
 pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
 pub use session::{Access, Decision, Policy, Session};

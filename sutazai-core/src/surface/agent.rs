@@ -110,8 +110,8 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         ),
         Operation::now(
             "agent.score",
-            "Says how good an answer of an agent was, for its ledger, late or early.",
-            &[Code::NOT_FOUND, Code::INVALID],
+            "Says how good the answer of a call was, or of an agent: the router learns by it, and the ledger has it.",
+            &[Code::NOT_FOUND, Code::INVALID, Code::ALREADY_EXISTS],
             score,
         ),
         Operation::now(
@@ -350,9 +350,11 @@ fn ledger(surface: &Surface, request: Get) -> Result<LedgerView> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Score {
-    /// The agent's name.
-    name: String,
-    /// The skill that it was asked for; any without it.
+    /// The call's number; one of the last 4,096 or so.
+    call: Option<CallId>,
+    /// Without a call: the agent's name.
+    name: Option<String>,
+    /// Without a call: the skill that it was asked for; any without it.
     skill: Option<String>,
     /// How good the answer was, from 0 to 1.
     score: f64,
@@ -365,7 +367,17 @@ struct Scored {
 }
 
 fn score(surface: &Surface, request: Score) -> Result<Scored> {
-    surface.kernel().score(&request.name, request.skill.as_deref(), request.score)?;
+    let kernel = surface.kernel();
+    match (request.call, &request.name) {
+        (Some(call), None) if request.skill.is_none() => kernel.score_call(call, request.score)?,
+        (None, Some(name)) => kernel.score(name, request.skill.as_deref(), request.score)?,
+        _ => {
+            return Err(Error::new(Code::INVALID, "a score is for a call, or else for an agent")
+                .operation("agent.score")
+                .with("field", "call")
+                .advice("give the call's number alone, or the agent's name, and the skill"));
+        }
+    }
     Ok(Scored { scored: true })
 }
 

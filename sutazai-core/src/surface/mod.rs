@@ -41,6 +41,8 @@ mod observe;
 mod operation;
 #[cfg(feature = "recovery")]
 mod recovery;
+#[cfg(feature = "agent")]
+mod route;
 #[cfg(feature = "recovery")]
 mod saga;
 mod store;
@@ -58,7 +60,10 @@ pub fn operations() -> &'static [Operation] {
         let mut table = Vec::new();
         kernel::rows(&mut table);
         #[cfg(feature = "agent")]
-        agent::rows(&mut table);
+        {
+            agent::rows(&mut table);
+            route::rows(&mut table);
+        }
         #[cfg(all(unix, feature = "mcp"))]
         mcp::rows(&mut table);
         #[cfg(feature = "config")]

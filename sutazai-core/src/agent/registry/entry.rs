@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::agent::ledger::{AgentStats, Ledger, SkillStats};
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
-use crate::port::{Agent, AgentCard, Candidate};
+use crate::port::{Agent, AgentCard, CallEnd, Candidate, Router, Task};
 
 /// One registered agent.
 pub struct Entry {
@@ -129,7 +129,7 @@ impl Entry {
         // Never more than there are, not even for a moment: a place that is free is not refused.
         let one_more = |tasks| (tasks < most).then_some(tasks + 1);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
-        Some(Reservation(Arc::clone(self)))
+        Some(Reservation { entry: Arc::clone(self), decided: None })
     }
 
     /// What is kept of its calls.
@@ -154,7 +154,7 @@ impl Entry {
     }
 
     /// What a call for this skill is expected to cost: what calls have cost, or else what its card says.
-    pub fn expected_cost(&self, skill: &str, now: Moment) -> Option<f64> {
+    pub fn cost_of(&self, skill: &str, now: Moment) -> Option<f64> {
         self.ledger.mean_cost(self.skill_index(skill), now).or(self.card.cost)
     }
 
@@ -193,6 +193,10 @@ impl Candidate for Entry {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    fn expected_cost(&self, task: &Task, now: Moment) -> Option<f64> {
+        self.cost_of(task.skill(), now)
+    }
+
     #[inline]
     fn available(&self) -> bool {
         self.state.load(Ordering::Acquire) == AgentState::Ready as u8
@@ -201,17 +205,65 @@ impl Candidate for Entry {
 }
 
 /// A place for one task with an agent, given back when dropped.
-pub struct Reservation(Arc<Entry>);
+pub struct Reservation {
+    entry: Arc<Entry>,
+    decided: Option<Decided>,
+}
+
+/// A router's decision for an agent: it is told what comes of it, and that nothing did where nobody says so.
+pub struct Decided {
+    router: Arc<dyn Router>,
+    number: Option<u64>,
+}
 
 impl Reservation {
     /// The agent.
     pub fn entry(&self) -> &Arc<Entry> {
-        &self.0
+        &self.entry
+    }
+
+    /// By whose decision it is.
+    #[must_use]
+    pub fn decided(mut self, by: Option<Decided>) -> Self {
+        self.decided = by;
+        self
+    }
+
+    /// The decision, for whoever tells what comes of it.
+    pub fn take_decided(&mut self) -> Option<Decided> {
+        self.decided.take()
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.entry.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Decided {
+    /// A decision of a router that wants to hear what comes of it.
+    pub fn new(router: &Arc<dyn Router>, number: u64) -> Self {
+        Self { router: Arc::clone(router), number: Some(number) }
+    }
+
+    /// The router's number for it.
+    pub fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// The call has ended.
+    pub fn ended(mut self, now: Moment, end: CallEnd) {
+        if let Some(number) = self.number.take() {
+            self.router.settled(number, now, end);
+        }
+    }
+}
+
+impl Drop for Decided {
+    fn drop(&mut self) {
+        if let Some(number) = self.number.take() {
+            self.router.settled(number, Moment::ZERO, CallEnd::Cancelled);
+        }
     }
 }

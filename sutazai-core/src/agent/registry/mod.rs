@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-pub use entry::{AgentState, AgentView, Entry, Reservation};
+pub use entry::{AgentState, AgentView, Decided, Entry, Reservation};
 pub use versions::Switched;
 
 use crate::port::{Agent, AgentCard, Candidate, Candidates};

@@ -17,6 +17,7 @@ mod pending;
 mod policy;
 mod random;
 mod replay;
+mod router;
 mod scale;
 mod scope;
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub use least_loaded::LeastLoaded;
 pub use pending::EXPLAINED;
 pub use policy::{RoutePolicy, Strategy};
 pub use replay::{Input, OwnedArm, OwnedAsk, replay};
+pub use router::{AdaptiveRouter, RouteLog};
 pub use scale::MAX_FEATURES;

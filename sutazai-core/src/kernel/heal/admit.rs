@@ -148,7 +148,7 @@ pub(in crate::kernel) struct Around {
 mod around {
     use super::{Arc, Around, Heal, takes_calls};
     use crate::base::time::Moment;
-    use crate::port::{AgentCard, Candidate, Candidates, Router, Task};
+    use crate::port::{AgentCard, CallEnd, Candidate, Candidates, Choice, Router, Task};
 
     impl Around {
         pub(in crate::kernel) fn new(inner: Arc<dyn Router>, heal: &Heal) -> Self {
@@ -167,6 +167,26 @@ mod around {
                 return self.inner.route(task, candidates, now);
             }
             self.inner.route(task, &Open::new(candidates, self, now), now)
+        }
+
+        #[inline]
+        fn choose(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<Choice> {
+            if self.isolation.is_quiet() && self.degradation.all_on() {
+                return self.inner.choose(task, candidates, now);
+            }
+            self.inner.choose(task, &Open::new(candidates, self, now), now)
+        }
+
+        fn settled(&self, decision: u64, now: Moment, end: CallEnd) {
+            self.inner.settled(decision, now, end);
+        }
+
+        fn reward(&self, decision: u64, score: f64) -> bool {
+            self.inner.reward(decision, score)
+        }
+
+        fn explain(&self, decision: u64) -> Option<serde_json::Value> {
+            self.inner.explain(decision)
         }
     }
 
@@ -207,6 +227,9 @@ mod around {
         }
         fn available(&self) -> bool {
             self.open && self.candidate.available()
+        }
+        fn expected_cost(&self, task: &Task, now: Moment) -> Option<f64> {
+            self.candidate.expected_cost(task, now)
         }
     }
 }

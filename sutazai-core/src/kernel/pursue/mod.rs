@@ -32,6 +32,7 @@ use crate::{Error, Result};
 
 /// One call and its tries.
 pub(super) struct Pursuit {
+    id: CallId,
     shared: Arc<Shared>,
     task: Task,
     session: Session,
@@ -96,6 +97,7 @@ impl Shared {
         let (ticket, reply) = ticket::pair_with(Box::new(Entered { id, shared: Arc::clone(self) }));
         let settler = ticket.settler();
         let pursuit = Arc::new(Pursuit {
+            id,
             shared: Arc::clone(self),
             task,
             session,

@@ -42,6 +42,7 @@ impl Pursuit {
         if let Some(other) = other {
             other.outpaced();
         }
+        self.shared.answered.also(self.id, id);
         self.answer(Ok(outcome));
     }
 

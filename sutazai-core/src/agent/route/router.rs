@@ -1,0 +1,232 @@
+//! The allocator as the route step of the guarded call.
+
+use parking_lot::Mutex;
+
+use super::allocator::{Allocator, Ended, Report};
+use super::ask::{Arm, Ask};
+use super::policy::RoutePolicy;
+use super::replay::{Input, OwnedAsk};
+use crate::Result;
+use crate::base::time::Moment;
+use crate::port::{CallEnd, Candidates, Choice, Router, Task};
+
+/// The [`Allocator`] as a kernel's router. Where a skill has one agent there is nothing to decide, and nothing
+/// is learned; so it is under [`Strategy::LeastLoaded`], unless it is recorded.
+///
+/// An agent's share under [`Strategy::Weighted`] is its label `weight`, a whole number; 1 without it.
+pub struct AdaptiveRouter {
+    state: Mutex<State>,
+    /// Whether it goes by load alone and keeps nothing.
+    plain: AtomicBool,
+    least_loaded: LeastLoaded,
+}
+
+struct State {
+    allocator: Allocator,
+    seed: u64,
+    policy: RoutePolicy,
+    record: Option<Record>,
+}
+
+/// What the allocator was told since it began.
+struct Record {
+    most: usize,
+    log: Vec<Input>,
+    /// Whether there was more than that.
+    whole: bool,
+}
+
+/// What it takes to make all decisions again.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
+pub struct RouteLog {
+    /// The policy that it goes by.
+    pub policy: RoutePolicy,
+    /// The seed that it began with.
+    pub seed: u64,
+    /// What it was told, if that is recorded.
+    pub log: Vec<Input>,
+    /// Whether that is all that it was told.
+    pub whole: bool,
+}
+
+impl AdaptiveRouter {
+    /// One that knows nothing yet.
+    ///
+    /// # Errors
+    /// Those of [`RoutePolicy::check`].
+    pub fn new(policy: RoutePolicy, seed: u64) -> Result<Self> {
+        let allocator = Allocator::new(policy.clone(), seed)?;
+        Ok(Self {
+            plain: AtomicBool::new(policy.strategy == Strategy::LeastLoaded),
+            least_loaded: LeastLoaded::new(),
+            state: Mutex::new(State { allocator, seed, policy, record: None }),
+        })
+    }
+
+    /// Begins anew with another policy and seed: what was learned is forgotten. The first `record` things that
+    /// it is told are kept, for [`log`](Self::log).
+    ///
+    /// # Errors
+    /// Those of [`RoutePolicy::check`]; it goes on as before then.
+    pub fn begin(&self, policy: RoutePolicy, seed: u64, record: usize) -> Result<()> {
+        let allocator = Allocator::new(policy.clone(), seed)?;
+        let record = (record > 0).then(|| Record { most: record, log: Vec::new(), whole: true });
+        let before =
+            std::mem::replace(&mut *self.0.lock(), State { allocator, seed, policy, record });
+        drop(before);
+        Ok(())
+    }
+
+    /// What it takes to make its decisions again, by [`replay`](super::replay()).
+    pub fn log(&self) -> RouteLog {
+        let state = self.0.lock();
+        RouteLog {
+            policy: state.policy.clone(),
+            seed: state.seed,
+            log: state.record.as_ref().map(|record| record.log.clone()).unwrap_or_default(),
+            whole: state.record.as_ref().is_some_and(|record| record.whole),
+        }
+    }
+}
+
+impl State {
+    fn note(&mut self, input: impl FnOnce() -> Input) {
+        if let Some(record) = &mut self.record {
+            record.whole &= record.log.len() < record.most;
+            if record.whole {
+                record.log.push(input());
+            }
+        }
+    }
+}
+
+impl Router for AdaptiveRouter {
+    fn route(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<usize> {
+        let Choice { index, decision } = self.choose(task, candidates, now)?;
+        // Nobody will say what came of it.
+        decision.inspect(|decision| self.settled(*decision, now, CallEnd::Cancelled));
+        Some(index)
+    }
+
+    #[inline]
+    fn choose(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<Choice> {
+        if candidates.len() == 1 {
+            let available = candidates.get(0).is_some_and(|it| it.available());
+            return available.then_some(Choice { index: 0, decision: None });
+        }
+        self.decide(task, candidates, now)
+    }
+
+    fn settled(&self, decision: u64, now: Moment, end: CallEnd) {
+        let ended = match end {
+            CallEnd::Succeeded => Ended::Succeeded,
+            CallEnd::Failed => Ended::Failed,
+            CallEnd::Cancelled => Ended::Cancelled,
+        };
+        let mut state = self.0.lock();
+        state.note(|| Input::Settled { now_ns: now.as_nanos(), number: decision, ended });
+        let _ = state.allocator.settled(decision, now, ended);
+    }
+
+    fn reward(&self, decision: u64, score: f64) -> bool {
+        let mut state = self.0.lock();
+        let reward = score.is_finite().then_some(score);
+        state.note(|| Input::Reward { number: decision, reward });
+        state.allocator.reward(decision, score) == Report::Learned
+    }
+
+    fn explain(&self, decision: u64) -> Option<serde_json::Value> {
+        let explanation = self.0.lock().allocator.explain(decision)?;
+        serde_json::to_value(explanation).ok()
+    }
+}
+
+impl AdaptiveRouter {
+    fn decide(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<Choice> {
+        let mut state = self.0.lock();
+        let weighs = state.policy.strategy == super::Strategy::Weighted;
+        let costs = state.policy.cost_price > 0.0;
+        let each = (0..candidates.len()).filter_map(|index| candidates.get(index));
+        let arms: Vec<Arm<'_>> = each
+            .map(|candidate| {
+                let card = candidate.card();
+                let weight = || card.labels.get("weight")?.parse().ok();
+                let cost = || candidate.expected_cost(task, now);
+                Arm {
+                    in_flight: candidate.in_flight(),
+                    available: candidate.available(),
+                    // The kernel has left out who costs too much.
+                    cost: if costs { cost().unwrap_or(0.0) } else { 0.0 },
+                    weight: if weighs { weight().unwrap_or(1) } else { 1 },
+                    ..Arm::new(&card.name)
+                }
+            })
+            .collect();
+        let terms = task.given_terms();
+        let ask = Ask {
+            features: terms.map_or(&[], |terms| &terms.features),
+            affinity: terms.and_then(|terms| terms.affinity.as_deref()),
+            ..Ask::new(task.skill(), &arms)
+        };
+        state.note(|| Input::Decide { now_ns: now.as_nanos(), ask: OwnedAsk::from(&ask) });
+        let decision = state.allocator.decide(now, &ask)?;
+        Some(Choice { index: decision.index, decision: Some(decision.number) })
+    }
+}
+
+impl std::fmt::Debug for AdaptiveRouter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.0.lock();
+        f.debug_struct("AdaptiveRouter")
+            .field("policy", &state.policy)
+            .field("seed", &state.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::replay;
+    use super::*;
+    use crate::agent::{Registry, from_fn};
+    use crate::port::AgentCard;
+
+    #[test]
+    fn what_it_was_told_leads_to_the_same_decisions_again() {
+        let registry = Registry::default();
+        for name in ["a", "b", "c"] {
+            let card = AgentCard::new(name, ["s"]);
+            let agent = from_fn(card, |task: &Task| Ok(task.input().clone()));
+            let entry = registry.add(std::sync::Arc::new(agent)).unwrap();
+            entry.set_state(crate::agent::AgentState::Ready);
+        }
+        let candidates = registry.with_skill("s").unwrap();
+        let router = AdaptiveRouter::new(RoutePolicy::default(), 1).unwrap();
+        router.begin(RoutePolicy::default(), 7, 1_000).unwrap();
+        let mut chosen = Vec::new();
+        for n in 0..100_u64 {
+            let now = Moment::from_nanos(n * 1_000_000);
+            let choice = router.choose(&Task::new("s", n), &*candidates, now).unwrap();
+            let decision = choice.decision.unwrap();
+            chosen.push(choice.index);
+            router.settled(decision, now, CallEnd::Succeeded);
+            let score = if choice.index == 1 { 0.9 } else { 0.1 };
+            assert!(router.reward(decision, score));
+        }
+        let late = chosen.iter().skip(50).filter(|index| **index == 1).count();
+        assert!(late > 40, "{chosen:?}");
+        let log = router.log();
+        assert!(log.whole);
+        let lines: Vec<_> =
+            log.log.iter().map(|input| serde_json::to_string(input).unwrap()).collect();
+        let again = replay(log.policy, log.seed, lines.join("\n").as_bytes()).unwrap();
+        let again: Vec<_> = again.into_iter().map(|it| it.unwrap().index).collect();
+        assert_eq!(again, chosen);
+        assert!(router.explain(99).unwrap()["arms"].as_array().unwrap().len() == 3);
+        router.begin(RoutePolicy::default(), 7, 1).unwrap();
+        for _ in 0..2 {
+            router.route(&Task::new("s", 1_u32), &*candidates, Moment::ZERO).unwrap();
+        }
+        assert!(!router.log().whole);
+    }
+}
