@@ -1,6 +1,6 @@
 //! Rows of MCP servers: one becomes an agent, and what a configuration file says.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -56,20 +56,12 @@ struct Add {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct From {
-    /// The configuration.
-    #[serde(flatten)]
-    source: Source,
+    /// The configuration's text; this or `path`.
+    text: Option<String>,
+    /// Its file; this or `text`.
+    path: Option<PathBuf>,
     /// The server's name in it.
     server: String,
-}
-
-/// A configuration: its text, or a file.
-#[derive(Deserialize, JsonSchema)]
-struct Source {
-    /// The text; this or `path`.
-    text: Option<String>,
-    /// The file; this or `text`.
-    path: Option<PathBuf>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -83,7 +75,7 @@ struct Added {
 fn add(surface: &Surface, request: Add) -> Result<Added> {
     let spec = match (request.spec, request.from) {
         (Some(spec), None) => spec,
-        (None, Some(from)) => from.source.read()?.server(&from.server)?.spec.clone(),
+        (None, Some(from)) => read(from.text, from.path)?.server(&from.server)?.spec.clone(),
         _ => return Err(one_of("spec", "from")),
     };
     let agent = match request.card {
@@ -145,18 +137,16 @@ struct Listed {
 }
 
 fn config(_: &Surface, request: Config) -> Result<Configured> {
-    let config = Source { text: request.text, path: request.path }.read()?;
+    let config = read(request.text, request.path)?;
     let servers = config.servers.into_iter().map(Listed::new).collect();
     Ok(Configured { servers, refused: config.refused })
 }
 
-impl Source {
-    fn read(&self) -> Result<McpConfig> {
-        match (&self.text, &self.path) {
-            (Some(text), None) => McpConfig::parse(text),
-            (None, Some(path)) => McpConfig::read(Path::new(path)),
-            _ => Err(one_of("text", "path")),
-        }
+fn read(text: Option<String>, path: Option<PathBuf>) -> Result<McpConfig> {
+    match (text, path) {
+        (Some(text), None) => McpConfig::parse(&text),
+        (None, Some(path)) => McpConfig::read(&path),
+        _ => Err(one_of("text", "path")),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::common::{LONG, answer, ask, context, failure, host, output, servers};
 use crate::peer::{Asked, Line, Peer, nobody};
 
 fn at(peer: &Peer) -> McpSpec {
-    McpSpec::http("subject", McpHttp::new(peer.url("/mcp")).header("x-key", "k3y"))
+    McpSpec::http("subject", McpHttp::new(peer.url("/mcp")).header("x-key", "Bearer k3yk3y"))
 }
 
 fn result(asked: &Asked, result: Value) -> Value {
@@ -120,7 +120,7 @@ fn a_modern_server_is_told_in_headers_too() {
         ("mcp-name", "=?base64?Z3LDtsOfZQ==?="),
         ("mcp-param-region", "=?base64?S8O2bG4=?="),
         ("accept", "application/json, text/event-stream"),
-        ("x-key", "k3y"),
+        ("x-key", "Bearer k3yk3y"),
     ] {
         assert_eq!(asked.header(name), value, "{name}");
     }
@@ -212,7 +212,7 @@ fn what_goes_wrong_is_told_with_its_facts() {
                 line.event(&result(asked, text("two")));
                 line.end_events();
             }
-            _ => line.answer(500, &[], "ouch"),
+            _ => line.answer(500, &[], "not for k3yk3y"),
         }
         true
     });
@@ -238,6 +238,7 @@ fn what_goes_wrong_is_told_with_its_facts() {
     }
     let error = told("boom");
     assert_eq!((error.code(), &*context(&error, "http_status")), (Code::AGENT_FAILED, "500"));
+    assert_eq!(context(&error, "body"), "not for ***");
     assert_eq!(output(ask(&agent, "echo", json!({"do": "twice"}))), "one");
 }
 

@@ -9,8 +9,8 @@ use sutazai_core::port::Agent;
 use sutazai_core::{Class, Code};
 
 use crate::common::{
-    LONG, answer, ask, connected, context, exists, failure, in_group, output, pid, program, spec,
-    stop, until,
+    LONG, answer, ask, connected, context, exists, failure, host, in_group, output, pid, program,
+    spec, stop, until,
 };
 
 /// That it still answers, and is the same process.
@@ -121,6 +121,7 @@ fn a_server_that_dies_too_often_is_given_up_with_evidence() {
     let error = failure(ask(&agent, "echo", json!({})));
     assert_eq!((error.code(), error.class()), (Code::AGENT_EXITED, Class::Persistent));
     assert_eq!(context(&error, "stderr"), "goodbye");
+    assert_eq!(agent.start(&host()).unwrap_err(), error);
     stop(&agent);
 }
 

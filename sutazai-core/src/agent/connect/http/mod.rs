@@ -43,11 +43,11 @@ pub use request::HttpRequest;
 pub use response::{HttpHead, HttpResponse};
 pub use secret::Secret;
 
-#[cfg(any(feature = "openai", feature = "a2a"))]
+#[cfg(any(feature = "openai", feature = "a2a", feature = "mcp"))]
 pub(crate) use response::cut;
 
 /// Where in a trace a task stands, as the header `traceparent` says it (W3C Trace Context).
-#[cfg(any(feature = "openai", feature = "a2a"))]
+#[cfg(any(feature = "openai", feature = "a2a", feature = "mcp"))]
 pub(crate) fn trace_parent(task: &crate::port::Task) -> Option<String> {
     let at = task.trace();
     (at.trace.0 != 0 && at.span.0 != 0).then(|| format!("00-{}-{}-01", at.trace, at.span))

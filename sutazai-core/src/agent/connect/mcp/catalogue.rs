@@ -24,6 +24,8 @@ pub(super) struct Catalogue {
     pub(super) order: Vec<String>,
     /// What was changed or left out, for the log.
     pub(super) remarks: Vec<String>,
+    /// Bytes of the schemas.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub(super) struct Tool {
 
 /// Tools of one server, at most.
 const TOOLS: usize = 4096;
+/// Bytes of all their schemas as JSON, at most.
+const SCHEMAS: usize = 16 << 20;
 /// Characters of a skill's name, at most.
 const NAME: usize = 128;
 /// Bytes of a description that are kept.
@@ -46,6 +50,18 @@ impl Catalogue {
         let text = |key| info.and_then(|i| i.get(key)).and_then(Value::as_str).unwrap_or_default();
         self.server = shortened(text("name"), NAME).into_owned();
         self.version = shortened(text("version"), NAME).into_owned();
+    }
+
+    /// What is known beside the tools.
+    pub(super) fn without_tools(&self) -> Self {
+        Self {
+            era: self.era,
+            revision: self.revision.clone(),
+            server: self.server.clone(),
+            version: self.version.clone(),
+            instructions: self.instructions.clone(),
+            ..Self::default()
+        }
     }
 
     /// Adds a page of `tools/list`.
@@ -66,8 +82,14 @@ impl Catalogue {
                 self.remark(format!("another tool {skill:?} was left out"));
                 continue;
             }
+            let about = about(tool);
+            let schemas = [&about.input, &about.output].into_iter().flatten();
+            self.bytes += schemas.map(|schema| schema.to_string().len()).sum::<usize>();
+            if self.bytes > SCHEMAS {
+                return self.remark(format!("the tools' schemas have more than {SCHEMAS} bytes"));
+            }
             self.order.push(skill.clone());
-            self.tools.insert(skill, Tool { name: name.to_owned(), about: about(tool) });
+            self.tools.insert(skill, Tool { name: name.to_owned(), about });
         }
     }
 
@@ -130,6 +152,7 @@ mod tests {
         let mut catalogue = Catalogue::default();
         catalogue.introduce(Some(&json!({"name": "srv", "version": "1.2"})));
         catalogue.revision = "2025-11-25".to_owned();
+        assert!(catalogue.tools.is_empty());
         catalogue.page(&[
             json!({"name": "z", "description": "last", "inputSchema": {"type": "object"}}),
             json!({"name": "a b", "title": "A to B", "outputSchema": {"type": "string"}}),
@@ -146,6 +169,21 @@ mod tests {
         assert_eq!(card.about["a_b"].output, Some(json!({"type": "string"})));
         assert_eq!(catalogue.tools["a_b"].name, "a b");
         assert_eq!(catalogue.remarks.len(), 5, "{:?}", catalogue.remarks);
+    }
+
+    #[test]
+    fn a_catalogue_has_bounds() {
+        let mut catalogue = Catalogue::default();
+        let tool =
+            |n: usize| json!({"name": format!("t{n}"), "inputSchema": {"x": "y".repeat(1 << 20)}});
+        for n in 0..20 {
+            catalogue.page(&[tool(n)]);
+        }
+        assert_eq!(catalogue.tools.len(), 15);
+        let mut catalogue = Catalogue::default();
+        let many: Vec<_> = (0..5000).map(|n| json!({"name": n.to_string()})).collect();
+        catalogue.page(&many);
+        assert_eq!((catalogue.tools.len(), catalogue.remarks.len()), (TOOLS, 1));
     }
 
     proptest! {

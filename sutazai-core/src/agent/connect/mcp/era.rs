@@ -97,8 +97,7 @@ impl Handshake {
     /// Only the list of tools, of a server that is known.
     pub(super) fn list_again(found: &Catalogue) -> (Self, Vec<Step>) {
         let mut new = Self::new(Some(found.era));
-        new.found = Catalogue { tools: Default::default(), order: Vec::new(), ..found.clone() };
-        new.found.remarks.clear();
+        new.found = found.without_tools();
         let steps = vec![new.list(None)];
         (new, steps)
     }

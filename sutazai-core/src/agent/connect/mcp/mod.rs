@@ -229,7 +229,7 @@ impl McpAgent {
             Peer::Stdio { process, .. } => match process.status().phase {
                 // One that died since waits to be started again, as in any other moment of its life.
                 ProcessPhase::Starting | ProcessPhase::Ready | ProcessPhase::Pausing => Ok(()),
-                _ => process.launch(),
+                _ => process.failure().map_or_else(|| process.launch(), Err),
             },
             Peer::Http(server) => server.bring_up(),
         }

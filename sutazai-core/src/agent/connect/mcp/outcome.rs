@@ -107,6 +107,7 @@ fn asks(requests: Option<&Value>, agent: &str) -> Error {
         .flat_map(|requests| requests.values())
         .filter_map(|request| request.get("method").and_then(Value::as_str))
         .collect();
+    methods.sort_unstable();
     methods.dedup();
     Error::new(
         Code::AGENT_FAILED,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::super::http::trace_parent;
 use super::super::process::{Dialect, Heard, Said, push_json, shortened};
 use super::catalogue::Catalogue;
 use super::era::{Era, Handshake, Step, add_meta};
@@ -307,11 +308,7 @@ pub(super) fn meta(token: u64, task: &Task, found: &Catalogue) -> Value {
     let mut params = json!({"_meta": {"progressToken": token}});
     add_meta(&mut params, found.era, &found.revision);
     let mut meta = params.get_mut("_meta").map(Value::take).unwrap_or_default();
-    let place = task.trace();
-    if place.trace.0 != 0
-        && let Some(meta) = meta.as_object_mut()
-    {
-        let parent = format!("00-{}-{}-01", place.trace, place.span);
+    if let (Some(parent), Some(meta)) = (trace_parent(task), meta.as_object_mut()) {
         meta.insert("traceparent".to_owned(), parent.into());
     }
     meta

@@ -256,6 +256,15 @@ impl ProcessAgent {
         let _ = self.shared.log.host.set(host.log.clone());
     }
 
+    /// Why it could not be started, or is not started again.
+    #[cfg(feature = "mcp")]
+    pub(super) fn failure(&self) -> Option<Error> {
+        match &self.shared.state.lock().phase {
+            Phase::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
     /// Writes a line to its log.
     #[cfg(feature = "mcp")]
     pub(super) fn log(&self, level: Level, line: &str) {

@@ -1,14 +1,17 @@
 //! One message that is posted, and what comes back.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::super::super::http::{HttpCall, HttpClient, HttpHead, HttpRequest};
-use super::super::super::process::shortened;
+use super::super::super::http::{HttpCall, HttpClient, HttpHead, HttpRequest, cut};
 use super::super::era::Era;
 use super::super::rpc::{self, Answer, Message};
 use super::super::spec::McpHttp;
 use crate::{Code, Error, Result};
 
+/// How long the end of a stream is waited for after the answer.
+const END: Duration = Duration::from_millis(10);
 /// Bytes of a body in an error, at most.
 const EXCERPT: usize = 500;
 
@@ -116,8 +119,12 @@ pub(super) fn ask(
         };
     }
     if head.content_type() == "text/event-stream" {
-        for event in response.events(http.max_message) {
+        let mut events = response.events(http.max_message);
+        while let Some(event) = events.next() {
             if take(event?.data.as_bytes()) {
+                // Its end, so that the connection can be used again; most come with the answer.
+                events.hurry(END);
+                let _ = events.next();
                 break;
             }
         }
@@ -165,7 +172,7 @@ fn unanswered(head: &HttpHead) -> Error {
         Error::new(Code::IO, "the stream ended before the answer")
     } else {
         Error::new(Code::AGENT_PROTOCOL, "the response is not the answer of an MCP server")
-            .with("content_type", shortened(&head.content_type(), 100))
+            .with("content_type", cut(&head.content_type(), 100))
             .advice("see whether the URL is the one of its MCP endpoint")
     };
     head.describe(error.operation("agent.mcp"))
@@ -198,7 +205,7 @@ impl Refusal {
                 let error =
                     Error::new(Code::AGENT_FAILED, format!("HTTP status {}", head.status()))
                         .operation("agent.mcp")
-                        .with("body", shortened(body.trim(), EXCERPT));
+                        .with("body", cut(body.trim(), EXCERPT));
                 head.describe(error)
             }
             Self::Error(error) => error,

@@ -31,6 +31,8 @@ use params::Mirrored;
 
 /// How long the end of a call, or of a session, may take to tell.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// What is shorter is no key: `1` or `en` may stand anywhere.
+const SHORTEST_KEY: usize = 4;
 /// How soon one who waits for another's session notices that nobody waits for it any more.
 const SLICE: Duration = Duration::from_millis(20);
 
@@ -114,6 +116,7 @@ impl Streamable {
         let call = HttpCall::within(self.http.start_timeout);
         let begun = runtime::block(|| self.session(&call)).and_then(|begun| begun);
         begun.map(drop).map_err(|error| {
+            let error = self.scrubbed(error);
             if error.code() == Code::AGENT_START {
                 return error;
             }
@@ -133,6 +136,7 @@ impl Streamable {
         let now = self.now();
         let call = HttpCall::of(&reply, task.deadline(), now, self.http.call_timeout);
         let done = runtime::block(|| self.run(task, &reply, &call)).and_then(|done| done);
+        let done = done.map_err(|error| self.scrubbed(error));
         let _ = reply.answer(done);
     }
 
@@ -254,7 +258,7 @@ impl Streamable {
                 }
                 "notifications/message" => {
                     if let Heard::Log { level, message } = stdio::logged(&params) {
-                        self.log.write(level, &message);
+                        self.log.write(level, &cleaned(&message, &self.keys()));
                     }
                 }
                 _ => {}
@@ -273,6 +277,34 @@ impl Streamable {
                 self.log.write(Level::Warn, &message);
             }
         }
+    }
+
+    /// An error in which the other side repeats no key.
+    fn scrubbed(&self, error: Error) -> Error {
+        let keys = self.keys();
+        let holds = |text: &str| keys.iter().any(|key| text.contains(&**key));
+        if !holds(error.message()) && !error.context().any(|(_, value)| holds(value)) {
+            return error;
+        }
+        let made = Error::new(error.code(), cleaned(error.message(), &keys)).classed(error.class());
+        let made = made.operation("agent.mcp");
+        error
+            .context()
+            .fold(made, |made, (key, value)| made.with_key(key.to_owned(), cleaned(value, &keys)))
+    }
+
+    /// What must not be shown: the values of headers, and what stands in them behind a scheme.
+    fn keys(&self) -> Vec<String> {
+        let values = self.http.headers.values().filter_map(|value| value.reveal().ok());
+        let mut keys = Vec::new();
+        for value in values {
+            let value = value.trim();
+            keys.extend(value.split_once(' ').map(|(_, key)| key.trim().to_owned()));
+            keys.push(value.to_owned());
+        }
+        keys.retain(|key| key.len() >= SHORTEST_KEY);
+        keys.sort_unstable_by_key(|key| std::cmp::Reverse(key.len()));
+        keys
     }
 
     fn next_id(&self) -> u64 {
@@ -431,4 +463,8 @@ impl Streamable {
             .with("agent", &self.agent)
             .with("reason", why)
     }
+}
+
+fn cleaned(text: &str, keys: &[String]) -> String {
+    keys.iter().fold(text.to_owned(), |text, key| text.replace(&**key, "***"))
 }
