@@ -28,7 +28,7 @@ pub struct Builder {
     pub(super) policy: Option<Arc<dyn Policy>>,
     pub(super) router: Option<Arc<dyn Router>>,
     #[cfg(feature = "agent")]
-    pub(super) route_policy: crate::agent::route::RoutePolicy,
+    pub(super) route_policy: Option<crate::agent::route::RoutePolicy>,
     pub(super) guard: Option<Arc<dyn Guard>>,
     pub(super) recorders: Vec<Arc<dyn Recorder>>,
     pub(super) components: Vec<Arc<dyn Component>>,
@@ -121,15 +121,17 @@ impl Builder {
         self
     }
 
-    /// How the default router chooses among agents.
+    /// How agents are chosen, where the host does not replace the router. A kernel goes by
+    /// [`Strategy::LeastLoaded`](crate::agent::route::Strategy::LeastLoaded) unless told otherwise;
+    /// [`RoutePolicy::default`](crate::agent::route::RoutePolicy) is one that learns who is best for what.
     #[cfg(feature = "agent")]
     pub fn route_policy(mut self, policy: crate::agent::route::RoutePolicy) -> Self {
-        self.route_policy = policy;
+        self.route_policy = Some(policy);
         self
     }
 
-    /// Replaces the route step. Default: one that learns who is best for what
-    /// ([`AdaptiveRouter`](crate::agent::route::AdaptiveRouter)), with feature `agent`.
+    /// Replaces the route step. Default: an [`AdaptiveRouter`](crate::agent::route::AdaptiveRouter) that
+    /// goes as [`route_policy`](Self::route_policy) says, with feature `agent`.
     pub fn router(mut self, step: impl Router) -> Self {
         self.router = Some(Arc::new(step));
         self

@@ -91,7 +91,10 @@ impl Kernel {
         #[cfg(feature = "agent")]
         let adaptive = match &builder.router {
             Some(_) => None,
-            None => Some(Arc::new(AdaptiveRouter::new(builder.route_policy, seed)?)),
+            None => {
+                let policy = builder.route_policy.unwrap_or_else(super::allocation::least_loaded);
+                Some(Arc::new(AdaptiveRouter::new(policy, seed)?))
+            }
         };
         let steps = Steps {
             authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),

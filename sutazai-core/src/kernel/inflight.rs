@@ -66,6 +66,7 @@ pub(super) enum What {
 pub(super) struct Due {
     pub(super) id: CallId,
     pub(super) settler: Settler<Outcome>,
+    #[cfg(feature = "recovery")]
     what: What,
 }
 
@@ -188,8 +189,12 @@ impl InFlight {
                     return false;
                 }
                 if call.deadline <= now {
-                    let (settler, what) = (call.settler.clone(), call.what.clone());
-                    due.push(Due { id: CallId(*id), settler, what });
+                    due.push(Due {
+                        id: CallId(*id),
+                        settler: call.settler.clone(),
+                        #[cfg(feature = "recovery")]
+                        what: call.what.clone(),
+                    });
                     return false;
                 }
                 earliest = earliest.min(call.deadline);

@@ -1,10 +1,13 @@
 //! The allocator as the route step of the guarded call.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use parking_lot::Mutex;
 
 use super::allocator::{Allocator, Ended, Report};
 use super::ask::{Arm, Ask};
-use super::policy::RoutePolicy;
+use super::least_loaded::LeastLoaded;
+use super::policy::{RoutePolicy, Strategy};
 use super::replay::{Input, OwnedAsk};
 use crate::Result;
 use crate::base::time::Moment;
@@ -70,16 +73,18 @@ impl AdaptiveRouter {
     /// Those of [`RoutePolicy::check`]; it goes on as before then.
     pub fn begin(&self, policy: RoutePolicy, seed: u64, record: usize) -> Result<()> {
         let allocator = Allocator::new(policy.clone(), seed)?;
+        let plain = policy.strategy == Strategy::LeastLoaded && record == 0;
         let record = (record > 0).then(|| Record { most: record, log: Vec::new(), whole: true });
         let before =
-            std::mem::replace(&mut *self.0.lock(), State { allocator, seed, policy, record });
+            std::mem::replace(&mut *self.state.lock(), State { allocator, seed, policy, record });
+        self.plain.store(plain, Ordering::Relaxed);
         drop(before);
         Ok(())
     }
 
     /// What it takes to make its decisions again, by [`replay`](super::replay()).
     pub fn log(&self) -> RouteLog {
-        let state = self.0.lock();
+        let state = self.state.lock();
         RouteLog {
             policy: state.policy.clone(),
             seed: state.seed,
@@ -110,9 +115,9 @@ impl Router for AdaptiveRouter {
 
     #[inline]
     fn choose(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<Choice> {
-        if candidates.len() == 1 {
-            let available = candidates.get(0).is_some_and(|it| it.available());
-            return available.then_some(Choice { index: 0, decision: None });
+        if candidates.len() <= 1 || self.plain.load(Ordering::Relaxed) {
+            let index = self.least_loaded.route(task, candidates, now);
+            return index.map(|index| Choice { index, decision: None });
         }
         self.decide(task, candidates, now)
     }
@@ -123,28 +128,28 @@ impl Router for AdaptiveRouter {
             CallEnd::Failed => Ended::Failed,
             CallEnd::Cancelled => Ended::Cancelled,
         };
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.note(|| Input::Settled { now_ns: now.as_nanos(), number: decision, ended });
         let _ = state.allocator.settled(decision, now, ended);
     }
 
     fn reward(&self, decision: u64, score: f64) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let reward = score.is_finite().then_some(score);
         state.note(|| Input::Reward { number: decision, reward });
         state.allocator.reward(decision, score) == Report::Learned
     }
 
     fn explain(&self, decision: u64) -> Option<serde_json::Value> {
-        let explanation = self.0.lock().allocator.explain(decision)?;
+        let explanation = self.state.lock().allocator.explain(decision)?;
         serde_json::to_value(explanation).ok()
     }
 }
 
 impl AdaptiveRouter {
     fn decide(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<Choice> {
-        let mut state = self.0.lock();
-        let weighs = state.policy.strategy == super::Strategy::Weighted;
+        let mut state = self.state.lock();
+        let weighs = state.policy.strategy == Strategy::Weighted;
         let costs = state.policy.cost_price > 0.0;
         let each = (0..candidates.len()).filter_map(|index| candidates.get(index));
         let arms: Vec<Arm<'_>> = each
@@ -176,7 +181,7 @@ impl AdaptiveRouter {
 
 impl std::fmt::Debug for AdaptiveRouter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let state = self.0.lock();
+        let state = self.state.lock();
         f.debug_struct("AdaptiveRouter")
             .field("policy", &state.policy)
             .field("seed", &state.seed)
