@@ -33,7 +33,8 @@ fn nothing_is_left_of_calls_that_came_to_nothing() {
     let nowhere = format!("http://{}/", nobody());
     let client = HttpClient::new();
     let round = |n: u64| {
-        let call = HttpCall::within(Duration::from_millis(if n % 4 == 0 { 2 } else { 5_000 }));
+        let call =
+            HttpCall::within(Duration::from_millis(if n.is_multiple_of(4) { 2 } else { 5_000 }));
         let canceller = call.clone();
         let other = (n % 4 == 1).then(|| {
             std::thread::spawn(move || {
