@@ -134,6 +134,28 @@ fn a_cancelled_call_frees_its_thread_and_the_next_one_is_fine() {
 }
 
 #[test]
+fn a_call_that_several_threads_wait_for_frees_them_all() {
+    let peer = Peer::start(|_, line| {
+        line.stall(LONG);
+        false
+    });
+    let (client, call) = (HttpClient::new(), call());
+    let url = peer.url("/");
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| client.send(&HttpRequest::get(&url).unwrap(), &call).err()))
+            .collect();
+        while peer.asked().len() < 4 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        call.cancel();
+        for thread in waiting {
+            assert_eq!(thread.join().unwrap().unwrap().code(), Code::CANCELLED);
+        }
+    });
+}
+
+#[test]
 fn cancelling_never_hits_the_connection_of_another_call() {
     let peer = Peer::start(|_, line| {
         line.json(200, &json!("fine"));
