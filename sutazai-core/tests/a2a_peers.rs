@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use peer::{Asked, Line, Peer, nobody};
+use peer::{Asked, Line, Peer, nobody, promptly};
 use serde_json::{Value, json};
 use sutazai_core::agent::connect::a2a::{A2aAgent, A2aSpec, Refreshed};
 use sutazai_core::base::payload::Payload;
@@ -20,8 +20,6 @@ use sutazai_core::port::{Agent, Outcome, Task};
 use sutazai_core::{Class, Code, Error, Result};
 
 const LONG: Duration = Duration::from_secs(20);
-/// What a stalled call may take beyond its deadline, or its cancellation.
-const PROMPT: Duration = Duration::from_millis(50);
 
 fn card(asked: &Asked, streaming: bool) -> Value {
     let url = format!("http://{}/rpc", asked.header("host"));
@@ -179,9 +177,11 @@ fn a_task_that_goes_on_after_its_end_is_a_breach() {
         false
     });
     let agent = connect(&peer);
-    let begun = Instant::now();
-    assert_eq!(ask(&agent, "x").0.unwrap().output, Payload::from("all"));
-    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+    promptly("a stream that stays open", || {
+        let begun = Instant::now();
+        assert_eq!(ask(&agent, "x").0.unwrap().output, Payload::from("all"));
+        begun.elapsed().saturating_sub(Duration::from_millis(100))
+    });
 }
 
 #[test]
@@ -323,27 +323,32 @@ fn cancelling_reaches_the_agent_and_is_bounded() {
     });
     let kernel = Kernel::builder().agent(connect(&peer)).build().unwrap();
     kernel.start().unwrap();
-    let (id, mut ticket) = kernel.submit(Task::new("work", "x"), None);
-    ticket.wait_part(LONG).unwrap();
-    let at = Instant::now();
-    assert!(kernel.cancel(id));
-    assert_eq!(ticket.wait().unwrap_err().code(), Code::CANCELLED);
-    assert!(at.elapsed() < PROMPT);
-    // The thread is free once the two seconds for the agent are over.
-    while kernel.agent("peer").unwrap().in_flight > 0 {
-        assert!(at.elapsed() < Duration::from_secs(3), "the thread is not free");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let told = cancelled.lock().unwrap().clone();
-    assert_eq!((told.len(), &told[0].0), (1, &json!("t1")));
-    assert!(told[0].1 - at < PROMPT, "told after {:?}", told[0].1 - at);
+    let after = promptly("cancelling", || {
+        let (id, mut ticket) = kernel.submit(Task::new("work", "x"), None);
+        ticket.wait_part(LONG).unwrap();
+        let at = Instant::now();
+        assert!(kernel.cancel(id));
+        assert_eq!(ticket.wait().unwrap_err().code(), Code::CANCELLED);
+        let settled = at.elapsed();
+        // The thread is free once the two seconds for the agent are over.
+        while kernel.agent("peer").unwrap().in_flight > 0 {
+            assert!(at.elapsed() < LONG, "the thread is not free");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(at.elapsed() < Duration::from_secs(5), "it took {:?}", at.elapsed());
+        let told = std::mem::take(&mut *cancelled.lock().unwrap());
+        assert_eq!((told.len(), &told[0].0), (1, &json!("t1")));
+        settled.max(told[0].1 - at)
+    });
     let time = Duration::from_millis(150);
-    let begun = Instant::now();
-    let error = kernel.call(Task::new("work", "x").timeout(time)).wait().unwrap_err();
-    let took = begun.elapsed();
-    assert_eq!(error.code(), Code::DEADLINE_EXCEEDED);
-    assert!(took >= time && took < time + PROMPT, "{took:?}");
-    println!("told {:?} after; a deadline of {time:?} took {took:?}", told[0].1 - at);
+    let beyond = promptly("the deadline", || {
+        let begun = Instant::now();
+        let error = kernel.call(Task::new("work", "x").timeout(time)).wait().unwrap_err();
+        assert_eq!(error.code(), Code::DEADLINE_EXCEEDED);
+        assert!(begun.elapsed() >= time);
+        begun.elapsed() - time
+    });
+    println!("told {after:?} after it was cancelled; {beyond:?} beyond a deadline");
     kernel.stop(LONG).unwrap();
 }
 

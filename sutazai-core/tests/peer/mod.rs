@@ -1,7 +1,7 @@
 //! A server of HTTP whose handler writes what it likes, for tests of how clients take it.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod real;
 
@@ -180,6 +180,20 @@ fn read(reader: &mut impl BufRead) -> Option<Asked> {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(Asked { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// Asserts that something takes no more than 50 ms beyond what it may: of five tries one has to, since a
+/// busy machine only ever adds. Gives what it took beyond.
+pub fn promptly(what: &str, mut beyond: impl FnMut() -> Duration) -> Duration {
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let one = beyond();
+        if one < Duration::from_millis(50) {
+            return one;
+        }
+        took.push(one);
+    }
+    panic!("{what} took too long each time: {took:?}");
 }
 
 /// An address on which nothing listens.

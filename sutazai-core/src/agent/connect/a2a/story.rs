@@ -268,6 +268,8 @@ pub(super) fn wrong(what: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::wire::Dialect;
     use super::*;
 
@@ -351,6 +353,78 @@ mod tests {
         let other =
             json!({"statusUpdate": {"taskId": "u", "status": {"state": "TASK_STATE_WORKING"}}});
         assert!(told(&[status("TASK_STATE_WORKING"), other]).is_err());
+    }
+
+    /// JSON of the words that events are made of, in any places.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let word = prop_oneof![
+            Just("t"),
+            Just("u"),
+            Just("TASK_STATE_WORKING"),
+            Just("TASK_STATE_COMPLETED"),
+            Just("failed"),
+            Just("task"),
+            Just("message"),
+            Just("status-update"),
+            Just("artifact-update"),
+            Just(""),
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i8>().prop_map(Value::from),
+            word.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            let keys = prop::sample::select(vec![
+                "kind",
+                "id",
+                "taskId",
+                "contextId",
+                "status",
+                "state",
+                "message",
+                "task",
+                "artifact",
+                "parts",
+                "text",
+                "data",
+                "file",
+                "artifacts",
+                "history",
+                "statusUpdate",
+                "artifactUpdate",
+                "append",
+                "role",
+                "artifactId",
+                "content",
+                "msg",
+                "update",
+            ]);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(keys.prop_map(str::to_owned), inner, 0..6)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_is_taken_or_refused(said in prop::collection::vec(any_json(), 0..12)) {
+            for dialect in [Dialect::V1, Dialect::V03, Dialect::Proto03] {
+                let mut story = Story::default();
+                let mut ended = None;
+                for value in &said {
+                    let Ok(event) = Event::parse(value, dialect) else { continue };
+                    let _ = story.apply(event);
+                    // No state follows a final one.
+                    prop_assert!(ended.is_none() || story.state == ended);
+                    ended = story.state.filter(|state| state.is_terminal());
+                }
+                let _ = story.outcome(false);
+            }
+        }
     }
 
     #[test]

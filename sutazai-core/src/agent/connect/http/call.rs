@@ -20,8 +20,9 @@ struct Inner {
     /// On the system's clock.
     deadline: Moment,
     cancelled: AtomicBool,
-    /// The connection that a thread reads or writes at this moment.
-    busy: Mutex<Option<Arc<TcpStream>>>,
+    /// The connections that threads read or write at this moment: one, unless the clones of a call are
+    /// used by several at once.
+    busy: Mutex<Vec<Arc<TcpStream>>>,
 }
 
 thread_local! {
@@ -52,7 +53,7 @@ impl HttpCall {
         Self(Arc::new(Inner {
             deadline: Moment::now() + time,
             cancelled: AtomicBool::new(false),
-            busy: Mutex::new(None),
+            busy: Mutex::new(Vec::new()),
         }))
     }
 
@@ -74,7 +75,7 @@ impl HttpCall {
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::SeqCst);
         // Under the lock, so that a connection which is done and goes to the next call is left alone.
-        if let Some(stream) = &*self.0.busy.lock() {
+        for stream in &*self.0.busy.lock() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -127,9 +128,9 @@ impl HttpCall {
     /// Uses a connection that [`cancel`](Self::cancel) shuts down meanwhile; `None` when it was ended
     /// before or in the meantime.
     pub(super) fn using<R>(&self, stream: &Arc<TcpStream>, f: impl FnOnce() -> R) -> Option<R> {
-        *self.0.busy.lock() = Some(Arc::clone(stream));
+        self.0.busy.lock().push(Arc::clone(stream));
         let done = (!self.cancelled()).then(f);
-        *self.0.busy.lock() = None;
+        self.0.busy.lock().retain(|busy| !Arc::ptr_eq(busy, stream));
         done.filter(|_| !self.cancelled())
     }
 }

@@ -1,13 +1,11 @@
 //! Sending requests: [`HttpClient`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::{Method, Request, Response, Uri, header};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, RustlsConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _};
 
 use super::call::HttpCall;
 use super::failure;
@@ -15,6 +13,7 @@ use super::request::{HttpRequest, shown};
 use super::resolve::Names;
 use super::response::HttpResponse;
 use super::socket::TcpOpener;
+use super::tls::TlsOpener;
 use crate::{Code, Error, Result};
 
 /// Redirects that are followed, at most.
@@ -29,13 +28,7 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client without connections. Reads the proxies from the environment.
     pub fn new() -> Self {
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            // The process's default may be another library's, or none.
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .build();
         let config = Config::builder()
-            .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -49,12 +42,9 @@ impl HttpClient {
             .max_idle_connections_per_host(8)
             .max_idle_age(Duration::from_secs(30))
             .build();
-        // The deadline is in the connections, not in the configuration of a request: that would make
-        // rustls read the system's roots for each.
+        // The deadline is in the connections: ureq's own is an allowance for each request.
         let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(TcpOpener)
-                .chain(RustlsConnector::default());
+            ().chain(ConnectProxyConnector::default()).chain(TcpOpener).chain(TlsOpener::default());
         Self { agent: Agent::with_parts(config, connector, Names::default()) }
     }
 

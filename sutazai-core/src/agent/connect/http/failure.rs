@@ -61,7 +61,6 @@ pub(super) fn of(error: ureq::Error, url: &str) -> Error {
             new(Code::AGENT_PROTOCOL, "the answer's headers are longer than allowed", url)
                 .with("bytes", most)
         }
-        ureq::Error::Rustls(error) => tls(&error, url),
         ureq::Error::ConnectProxyFailed(reason) => {
             new(Code::IO, "the proxy did not connect", url).with("reason", reason)
         }

@@ -21,7 +21,8 @@
 //! Connections are kept and used again: at most 32, 8 to a host, for 30 s. Redirects are followed
 //! within the same origin, and by a GET also to another one, but then without the request's own
 //! headers, and never from `https` to `http`. Proxies come from the environment (`HTTPS_PROXY`,
-//! `ALL_PROXY`, `NO_PROXY`, …), trusted roots from the system (`SSL_CERT_FILE` names others).
+//! `ALL_PROXY`, `NO_PROXY`, …), trusted roots from the system (`SSL_CERT_FILE` names others), which all clients
+//! of a process read once.
 //!
 //! **Invariants.** Everything read is bounded: headers (60 KiB, 128 lines), a body and an event by what the caller
 //! says. Values of headers given with [`HttpRequest::secret`] stand in no error, log or `Debug` output.
@@ -35,6 +36,7 @@ mod resolve;
 mod response;
 mod secret;
 mod socket;
+mod tls;
 
 pub use call::HttpCall;
 pub use client::HttpClient;
