@@ -17,7 +17,7 @@ use crate::base::ticket::Ticket;
 use crate::kernel::BatchAnswer;
 #[cfg(unix)]
 use crate::port::{Agent as _, AgentCard};
-use crate::port::{Outcome, Task, Terms};
+use crate::port::{Outcome, Task, Terms, Usage};
 use crate::{Code, Error, Result};
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
@@ -47,8 +47,6 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::BULKHEAD_FULL,
                 Code::RATE_LIMITED,
                 Code::ABANDONED,
-                Code::INVALID,
-                Code::IO,
                 Code::NOT_RUNNING,
                 Code::DRAINING,
                 Code::DEGRADED,
@@ -162,13 +160,18 @@ struct Called {
     call: CallId,
     /// What the agent gave.
     output: Payload,
+    /// What it took, where the agent says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
 }
 
 fn call(surface: &Surface, request: Call) -> Result<Ticket<Called>> {
     let token = request.token.clone();
     let (call, ticket) = surface.kernel().submit(request.task(), token.as_deref());
     Ok(ticket.map(Some(surface.hook()), move |answer: Result<Outcome>| {
-        answer.map(|outcome| Called { call, output: outcome.output })
+        let called =
+            |it: Outcome| Called { call, output: it.output, usage: it.usage.map(|it| *it) };
+        answer.map(called)
     }))
 }
 
