@@ -268,12 +268,12 @@ def digits(seeds: range) -> None:
     ratio = mean["ours"] / mean[best]
     met = "met" if ratio >= 1 else "missed"
     print("bar agent.digits ours=%.4f peer=%s:%.4f ratio=%.3f goal=>=1 %s"
-          % (mean["ours"], best.replace(" ", "-"), mean[best], ratio, met))
+          % (mean["ours"], best.replace(", ", "").replace(" ", "-"), mean[best], ratio, met))
     seconds = {name: float(np.mean([r["seconds"] for r in results])) for name, results in everybody.items()}
     ratio = seconds["ours"] / seconds[best]
     met = "met" if ratio <= 0.01 else "missed"
     print("bar agent.digits_time ours=%.3fs peer=%s:%.2fs ratio=%.4f goal=<=0.01 %s"
-          % (seconds["ours"], best.replace(" ", "-"), seconds[best], ratio, met))
+          % (seconds["ours"], best.replace(", ", "").replace(" ", "-"), seconds[best], ratio, met))
 
 
 def line(name: str, ours_low: float, goal: float) -> None:
