@@ -7,13 +7,18 @@
 //! with Bayesian Online Change Detection* (AISTATS 2013). Forgetting is nowhere needed: what did not change
 //! is never unlearned.
 
-use super::linear::Linear;
+use super::linear::{Linear, Point, Scratch};
 use super::random::Random;
 use super::scale::Rebase;
 
-/// The chance that an arm changes, per reward that its scope learned: once in some thousands. It decides
-/// how much evidence a change needs, and how soon a neglected arm is tried again: rarer changes, rarer tries.
-pub(super) const HAZARD: f64 = 3e-4;
+/// The chance that an arm changes, per reward that its scope learned: once in some thousands. It decides how
+/// much evidence a change needs.
+const HAZARD: f64 = 3e-4;
+
+/// The same for an arm that is not looked at, where it decides how often one that is thought worse is tried
+/// again. Lower, because a try costs and a suspicion does not: with 1e-4 an arm that would have to move by one
+/// standard deviation of a change to be best is tried once in some 250 decisions.
+const UNSEEN_HAZARD: f64 = 1e-4;
 
 /// How far a change goes: the standard deviation of what a reward's mean moves by, the scale of rewards
 /// being 0 to 1.
@@ -26,13 +31,13 @@ const SUSPECT_FOR: u64 = 40;
 /// Odds of the suspicion that end the doubt before that: those of 95 in 100.
 const CERTAIN: f64 = 20.0;
 
-/// What a new arm's prior is worth, in observations: of its intercept, and of all its slopes.
+/// What a new arm's prior is worth at most, in observations: of its intercept, and of all its slopes.
 const INTERCEPT_COUNTS: f64 = 2.0;
 const SLOPES_COUNT: f64 = 0.3;
 
 /// How far an arm that nothing is known of may be from the average one: the standard deviation of the
-/// prior's intercept, and of all its slopes together.
-pub(super) const UNKNOWN: f64 = 0.35;
+/// prior's intercept, and of all its slopes together at a usual task.
+const UNKNOWN: f64 = 0.35;
 
 /// What is learned of one arm.
 #[derive(Clone, Debug)]
@@ -58,9 +63,12 @@ pub(super) struct Look {
 
 impl Belief {
     /// An arm of which nothing is known but what arms are like: `mean`.
-    pub(super) fn new(size: usize, mean: f64, clock: u64) -> Self {
-        let slope = 1.0 / (SLOPES_COUNT * (size.max(2) - 1) as f64);
-        let held = Linear::new(size, mean, 1.0 / INTERCEPT_COUNTS, slope);
+    pub(super) fn new(size: usize, mean: f64, noise: &Noise, clock: u64) -> Self {
+        // In units of the noise. Where rewards scatter little, one says more than the prior.
+        let unknown = 0.25 * UNKNOWN * UNKNOWN / noise.variance;
+        let intercept = unknown.max(1.0 / INTERCEPT_COUNTS);
+        let slopes = unknown.max(1.0 / SLOPES_COUNT);
+        let held = Linear::new(size, mean, intercept, slopes / (size.max(2) - 1) as f64);
         Self { suspected: held.clone(), held, odds: 0.0, learned_at: clock, rewards: 0 }
     }
 
@@ -69,8 +77,8 @@ impl Belief {
     }
 
     /// Draws one of the three: it is as it was, it changed since some reward, it changed since the last one.
-    pub(super) fn look(&self, at: &[f64], noise: &Noise, clock: u64, random: &mut Random) -> Look {
-        let unseen = HAZARD * clock.saturating_sub(self.learned_at) as f64;
+    pub(super) fn look(&self, at: &Point, noise: &Noise, clock: u64, random: &mut Random) -> Look {
+        let unseen = UNSEEN_HAZARD * clock.saturating_sub(self.learned_at) as f64;
         let drawn = random.unit() * (1.0 + self.odds + unseen);
         let (model, added) = if drawn < 1.0 {
             (&self.held, 0.0)
@@ -89,11 +97,11 @@ impl Belief {
     /// Learns a reward; `clock` counts the scope's, this one included.
     pub(super) fn learn(
         &mut self,
-        at: &[f64],
+        at: &Point,
         reward: f64,
         noise: &mut Noise,
         clock: u64,
-        scratch: &mut Vec<f64>,
+        scratch: &mut Scratch,
     ) {
         let unseen = HAZARD * clock.saturating_sub(self.learned_at).max(1) as f64;
         if unseen >= self.odds || self.suspected.count() >= SUSPECT_FOR {
@@ -128,31 +136,26 @@ impl Belief {
 
     /// Begins a suspicion: as it was, but every weight may have moved.
     fn suspect(&mut self, noise: f64) {
-        let slopes = self.held.size().max(2) - 1;
-        let half = 0.5 * CHANGE * CHANGE / noise;
+        let slopes = self.held.size() - 1;
+        let all = CHANGE * CHANGE / noise;
         self.suspected.copy(&self.held);
-        self.suspected.widen(half, half / slopes as f64);
+        if slopes == 0 {
+            self.suspected.widen(all, 0.0);
+        } else {
+            self.suspected.widen(0.5 * all, 0.5 * all / slopes as f64);
+        }
         self.suspected.count_from_zero();
     }
 }
 
 /// The variance that an arm of which nothing is known has at a point.
-pub(super) fn unknown_at(at: &[f64]) -> f64 {
-    UNKNOWN * UNKNOWN * (1.0 + slopes_share(at))
+pub(super) fn unknown_at(at: &Point) -> f64 {
+    UNKNOWN * UNKNOWN * (1.0 + at.spread())
 }
 
 /// The variance that a change adds at a point.
-fn change_at(at: &[f64]) -> f64 {
-    CHANGE * CHANGE * 0.5 * (1.0 + slopes_share(at))
-}
-
-/// The mean square of the features, 1 for a usual point.
-fn slopes_share(at: &[f64]) -> f64 {
-    let slopes = at.get(1..).unwrap_or(&[]);
-    if slopes.is_empty() {
-        return 0.0;
-    }
-    super::linear::dot(slopes, slopes) / slopes.len() as f64
+fn change_at(at: &Point) -> f64 {
+    CHANGE * CHANGE * 0.5 * (1.0 + at.spread())
 }
 
 /// Student's t density with 15 degrees of freedom, but for a constant factor: nearly normal, with tails that
@@ -182,6 +185,12 @@ impl Noise {
     /// Of durations in doublings: by a factor of two either way until it is known better.
     pub(super) const fn of_durations() -> Self {
         Self { variance: 1.0, count: 4.0, floor: 0.01, ceiling: 16.0 }
+    }
+
+    /// Keeps what it estimates as a first guess only, four times as much to be on the safe side.
+    pub(super) fn doubt(&mut self) {
+        self.count = 4.0;
+        self.variance = (4.0 * self.variance).min(0.25);
     }
 
     /// `error` is how far a value was from what was expected with that variance.

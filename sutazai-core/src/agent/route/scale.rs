@@ -6,14 +6,13 @@
 //! pictures has a tiny deviation, and standardised it would outweigh all others. The result does not
 //! depend on units.
 
+use super::linear::Point;
+
 /// As many features are used; what comes after is ignored.
 pub const MAX_FEATURES: usize = 64;
 
 /// The first scale is set after as many points, and then whenever their number has doubled.
 const FIRST: u64 = 8;
-
-/// A scale that was made of fewer points is rough: what was learned in its terms is worth learning again.
-pub(super) const ROUGH_UNTIL: u64 = 64;
 
 /// How far a scaled feature may be from its mean. The range keeps within it what was seen when the scale was
 /// set; this bounds what a later outlier does.
@@ -36,19 +35,19 @@ struct Moments {
     range: f64,
 }
 
-/// A feature that is not scaled yet, having been constant so far, has `unit` 0.
+/// A feature that is not scaled yet, having been constant so far, has `unit` and `per_unit` 0.
 #[derive(Clone, Copy, Debug, Default)]
 struct Affine {
     mean: f64,
     unit: f64,
+    /// One divided by it.
+    per_unit: f64,
 }
 
 /// How the old coordinates follow from the new ones: see `Linear::rebase`.
 pub(super) struct Rebase {
     pub(super) stretch: Vec<f64>,
     pub(super) shift: Vec<f64>,
-    /// After how many points.
-    pub(super) points: u64,
 }
 
 impl Scale {
@@ -66,11 +65,6 @@ impl Scale {
         self.seen.len() + 1
     }
 
-    /// Whether the scale is still rough: it was made of few points.
-    pub(super) const fn is_rough(&self) -> bool {
-        !self.seen.is_empty() && self.points < ROUGH_UNTIL
-    }
-
     /// Counts a point. Where it is time for another scale, answers how to change to it: it is in use from
     /// here.
     pub(super) fn see(&mut self, features: &[f64]) -> Option<Rebase> {
@@ -84,17 +78,12 @@ impl Scale {
         (self.points >= FIRST && self.points.is_power_of_two()).then(|| self.rescale())
     }
 
-    /// Writes the point: 1, then each feature scaled. One that is missing or not finite stands at its mean.
-    pub(super) fn point(&self, features: &[f64], into: &mut Vec<f64>) {
-        into.clear();
-        into.push(1.0);
-        for (i, used) in self.used.iter().enumerate() {
-            let scaled = match features.get(i) {
-                Some(x) if x.is_finite() && used.unit > 0.0 => (x - used.mean) / used.unit,
-                _ => 0.0,
-            };
-            into.push(scaled.clamp(-BOUND, BOUND));
-        }
+    /// Writes where a task stands. A feature that is missing or not finite stands at its mean.
+    pub(super) fn point(&self, features: &[f64], into: &mut Point) {
+        into.set(self.used.iter().enumerate().map(|(i, used)| match features.get(i) {
+            Some(x) if x.is_finite() => ((x - used.mean) * used.per_unit).clamp(-BOUND, BOUND),
+            _ => 0.0,
+        }));
     }
 
     fn rescale(&mut self) -> Rebase {
@@ -106,7 +95,9 @@ impl Scale {
         let common = if varying > 0.0 { (squares / varying).sqrt() } else { 1.0 };
         let (mut stretch, mut shift) = (vec![1.0], vec![0.0]);
         for (used, seen) in self.used.iter_mut().zip(&self.seen) {
-            let new = Affine { mean: seen.mean, unit: seen.range * common };
+            let unit = seen.range * common;
+            let per_unit = if unit > 0.0 { 1.0 / unit } else { 0.0 };
+            let new = Affine { mean: seen.mean, unit, per_unit };
             // What was constant has no weight yet that would have to be changed.
             let (by, plus) = if used.unit > 0.0 && new.unit > 0.0 {
                 (new.unit / used.unit, (new.mean - used.mean) / used.unit)
@@ -117,7 +108,7 @@ impl Scale {
             shift.push(plus);
             *used = new;
         }
-        Rebase { stretch, shift, points: self.points }
+        Rebase { stretch, shift }
     }
 }
 
@@ -146,9 +137,9 @@ mod tests {
             let raw = [random.normal(), f64::from(n % 2), random.unit()];
             let raw: Vec<f64> = raw.iter().zip(factors).map(|(x, f)| x * f + 7.0 * f).collect();
             scale.see(&raw);
-            let mut point = Vec::new();
+            let mut point = Point::default();
             scale.point(&raw, &mut point);
-            points.push(point);
+            points.push(point.coordinates());
         }
         points
     }
@@ -167,11 +158,11 @@ mod tests {
         for n in 0..16 {
             scale.see(&[f64::from(n), f64::NAN]);
         }
-        let mut point = Vec::new();
+        let mut point = Point::default();
         scale.point(&[f64::INFINITY], &mut point);
-        assert_eq!(point, [1.0, 0.0, 0.0]);
+        assert_eq!(point.coordinates(), [1.0, 0.0, 0.0, 0.0]);
         scale.point(&[1e300, 3.0], &mut point);
-        assert_eq!(point, [1.0, 5.0, 0.0]);
+        assert_eq!(point.coordinates(), [1.0, 5.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::ask::Arm;
 use super::belief::{Belief, Noise};
 use super::latency::{Owed, Pace};
-use super::scale::{ROUGH_UNTIL, Rebase, Scale};
+use super::linear::{Point, Scratch};
+use super::scale::{Rebase, Scale};
 
 /// As many arms more than twice those of an ask are remembered; beyond that, who has not been among the
 /// candidates for longest is forgotten.
@@ -14,6 +15,9 @@ const SPARE_ARMS: usize = 64;
 /// Of as many first rewards of each arm the prior of the next new arm is made: what arms are like
 /// before it is known who is good.
 const EARLY_REWARDS: u64 = 5;
+
+/// So many rewards are kept, to be learned again when it is known better what they mean.
+const FIRST_REWARDS: u64 = 64;
 
 /// One scope's knowledge.
 #[derive(Debug)]
@@ -40,15 +44,15 @@ pub(super) struct Scope {
     pub(super) turn: u64,
     /// Whether the host reports rewards. Until the first one, that a call succeeded is its reward.
     rewarded: bool,
-    /// What was learned of the first tasks.
+    /// The first rewards.
     first: Vec<Observed>,
     /// Of durations.
     pub(super) pace_noise: Noise,
     /// What a call of any arm usually takes, and of how many calls that is the mean.
     pub(super) usual: (f64, f64),
     /// The point of the task at hand.
-    pub(super) point: Vec<f64>,
-    scratch: Vec<f64>,
+    pub(super) point: Point,
+    scratch: Scratch,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +100,7 @@ impl Scope {
             first: Vec::new(),
             pace_noise: Noise::of_durations(),
             usual: (0.0, 0.0),
-            point: Vec::new(),
+            point: Point::default(),
             scratch: Vec::new(),
         }
     }
@@ -197,10 +201,9 @@ impl Scope {
     /// Looks at a task: the scale of features may change, and then what is known with it.
     pub(super) fn see(&mut self, features: &[f64]) {
         if let Some(to) = self.scale.see(features) {
-            if to.points <= ROUGH_UNTIL {
+            if self.clock <= FIRST_REWARDS {
                 self.learn_again();
             } else {
-                self.first = Vec::new();
                 self.rebase(&to);
             }
         }
@@ -214,19 +217,24 @@ impl Scope {
         }
     }
 
+    /// Learns the first rewards again, with what is known by now of the scale of features, of how rewards
+    /// scatter and of what arms are like (empirical Bayes): guesses made for the first ones would bias what
+    /// is thought of arms for long.
     #[cold]
     fn learn_again(&mut self) {
         self.unlearn();
-        for observed in std::mem::take(&mut self.first) {
-            self.learn(observed.slot, observed.id, &observed.features, observed.reward);
+        let first = std::mem::take(&mut self.first);
+        for observed in &first {
+            self.absorb(observed.slot, observed.id, &observed.features, observed.reward);
         }
+        self.first = first;
     }
 
     fn unlearn(&mut self) {
         for arm in &mut self.arms {
             arm.belief = None;
         }
-        self.noise = Noise::of_rewards();
+        self.noise.doubt();
         self.early = (0.5, 1.0);
         self.clock = 0;
     }
@@ -238,6 +246,7 @@ impl Scope {
             self.rewarded = true;
             self.first = Vec::new();
             self.unlearn();
+            self.noise = Noise::of_rewards();
         }
         self.learn(slot, id, features, reward);
     }
@@ -251,22 +260,35 @@ impl Scope {
 
     /// Learns a reward from 0 to 1.
     pub(super) fn learn(&mut self, slot: u32, id: u64, features: &[f64], reward: f64) {
-        let Some(arm) = self.arms.get_mut(slot as usize).filter(|a| a.id == id) else { return };
+        if !self.absorb(slot, id, features, reward) {
+            return;
+        }
+        if self.clock > FIRST_REWARDS {
+            self.first = Vec::new();
+            return;
+        }
+        self.first.push(Observed { slot, id, features: features.to_vec(), reward });
+        if self.clock >= 8 && self.clock.is_power_of_two() {
+            self.learn_again();
+        }
+    }
+
+    fn absorb(&mut self, slot: u32, id: u64, features: &[f64], reward: f64) -> bool {
+        let Some(arm) = self.arms.get_mut(slot as usize).filter(|a| a.id == id) else {
+            return false;
+        };
         self.clock += 1;
-        let size = self.scale.size();
-        let new = self.early.0;
-        let belief = arm.belief.get_or_insert_with(|| Box::new(Belief::new(size, new, self.clock)));
+        let (size, new) = (self.scale.size(), self.early.0);
+        let belief = arm
+            .belief
+            .get_or_insert_with(|| Box::new(Belief::new(size, new, &self.noise, self.clock)));
         if belief.rewards() < EARLY_REWARDS {
             self.early.1 += 1.0;
             self.early.0 += (reward - self.early.0) / self.early.1;
         }
-        let mut point = std::mem::take(&mut self.point);
-        self.scale.point(features, &mut point);
-        belief.learn(&point, reward, &mut self.noise, self.clock, &mut self.scratch);
-        self.point = point;
-        if self.scale.is_rough() {
-            self.first.push(Observed { slot, id, features: features.to_vec(), reward });
-        }
+        self.scale.point(features, &mut self.point);
+        belief.learn(&self.point, reward, &mut self.noise, self.clock, &mut self.scratch);
+        true
     }
 
     /// A call took that long, in nanoseconds; of one that failed it is known that it takes no less.
