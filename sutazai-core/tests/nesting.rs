@@ -127,3 +127,23 @@ fn on_its_own_it_is_a_part_of_nothing() {
     kernel.add_agent(agent).unwrap();
     assert_eq!(call(&kernel, "a", 1).unwrap(), 1_u32.into());
 }
+
+#[test]
+fn a_callback_is_no_part_of_the_call_whose_answer_it_gets() {
+    let kernel = kernel();
+    let card = AgentCard::new("echo", ["echo"]).run(RunMode::Pool);
+    kernel.add_agent(agent::from_fn(card, |task: &Task| Ok(task.input().clone()))).unwrap();
+    let (done, all_done) = std::sync::mpsc::channel();
+    // One call after the other, each made by the callback of the one before: as many as one likes, with the
+    // same input, and each with all its time.
+    fn next(kernel: Kernel, left: u32, done: std::sync::mpsc::Sender<Result<()>>) {
+        let timeout = std::time::Duration::from_secs(if left == 20 { 1 } else { 30 });
+        let ticket = kernel.call(Task::new("echo", 1_u64).timeout(timeout));
+        ticket.on_done(move |answer| match answer {
+            Ok(_) if left > 0 => next(kernel, left - 1, done),
+            answer => done.send(answer.map(drop)).unwrap(),
+        });
+    }
+    next(kernel, 20, done);
+    all_done.recv().unwrap().unwrap();
+}

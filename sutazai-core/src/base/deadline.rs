@@ -37,6 +37,13 @@ pub fn within<R>(deadline: Moment, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Runs `f` with this deadline, be it earlier or later than the present one: it is other work.
+#[inline]
+pub(crate) fn instead<R>(deadline: Moment, f: impl FnOnce() -> R) -> R {
+    let _restored = Restored(CURRENT.replace(deadline));
+    f()
+}
+
 /// Sets the deadline before back, also when the work panics.
 struct Restored(Moment);
 

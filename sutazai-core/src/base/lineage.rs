@@ -148,6 +148,17 @@ pub fn on_behalf_of<R>(name: Option<&Arc<str>>, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Whoever [`on_behalf_of`] names.
+pub(crate) fn named_caller() -> Option<Arc<str>> {
+    CALLER.with_borrow(Clone::clone)
+}
+
+/// Runs `f` as somebody's work or nobody's, whosever it is already.
+pub(crate) fn instead_of_caller<R>(name: Option<Arc<str>>, f: impl FnOnce() -> R) -> R {
+    let _restored = RestoredCaller(CALLER.replace(name));
+    f()
+}
+
 struct RestoredCaller(Option<Arc<str>>);
 
 impl Drop for RestoredCaller {

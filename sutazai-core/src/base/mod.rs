@@ -5,6 +5,7 @@
 //! where a `now` can be passed in.
 
 pub mod contain;
+pub(crate) mod context;
 pub mod deadline;
 pub mod error;
 pub mod id;

@@ -39,6 +39,7 @@ use cell::Cell;
 use super::error::Fixed;
 use super::payload::Payload;
 use crate::base::contain;
+use crate::base::context::Context as Work;
 use crate::{Code, Error, Result};
 
 /// A call, to be answered through the [`Reply`].
@@ -152,7 +153,11 @@ impl<T> Ticket<T> {
     /// there already. The call is no longer cancelled by dropping anything.
     pub fn on_done(mut self, callback: impl FnOnce(Result<T>) + Send + 'static) {
         match self.cell.take() {
-            Some(cell) => cell.callback(Box::new(callback)),
+            Some(cell) => {
+                // It goes on with the work of whoever registers it, and not with that of the call.
+                let work = Work::current();
+                cell.callback(Box::new(move |answer| work.run(|| callback(answer))));
+            }
             None => callback(Err(taken())),
         }
     }

@@ -1,6 +1,7 @@
 //! Partial results: the worker's [`Reply::progress`](super::Reply::progress) on one side, reading,
 //! awaiting or a callback on the other.
 
+use crate::base::context::Context as Work;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ impl<T> Ticket<T> {
     /// Runs `callback` with each partial result, on the worker's thread; those that wait are given
     /// to it here first.
     pub fn on_part(&self, callback: impl Fn(Payload) + Send + Sync + 'static) {
+        let work = Work::current();
+        let callback = move |part| work.clone().run(|| callback(part));
         let Some(cell) = &self.cell else { return };
         let callback: Arc<dyn Fn(Payload) + Send + Sync> = Arc::new(callback);
         loop {
