@@ -17,7 +17,9 @@ use sutazai_core::port::{Agent, AgentCard, Outcome, RunMode, Task, Terms};
 use sutazai_core::{Code, Error};
 
 #[derive(Clone, Default)]
-struct Keeps(Arc<Mutex<Vec<(Task, Reply<Outcome>)>>>);
+struct Keeps(Arc<Mutex<Vec<Held>>>);
+
+type Held = (Task, Reply<Outcome>);
 
 impl Agent for Keeps {
     fn card(&self) -> AgentCard {

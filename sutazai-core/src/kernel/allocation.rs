@@ -150,27 +150,31 @@ impl Answered {
 }
 
 impl Shared {
-    /// A call has its answer: whoever chose its agent is told, and who gave it is remembered.
-    #[inline]
+    /// A call has ended: whoever chose its agent is told. The number of that choice.
     pub(super) fn learn(
         &self,
-        call: CallId,
-        decided: Option<Decided>,
-        entry: &Arc<Entry>,
-        skill: &str,
+        decided: Decided,
         failure: Option<&Error>,
         by: Settled,
         now: Moment,
+    ) -> Option<u64> {
+        let number = decided.number();
+        self.guarded("router", || decided.ended(now, end(failure, by)));
+        number
+    }
+
+    /// Who answered a call, for whoever scores the answer.
+    #[inline]
+    pub(super) fn remember(
+        &self,
+        call: CallId,
+        entry: &Arc<Entry>,
+        skill: &str,
+        decision: Option<u64>,
     ) {
-        let decision = decided.as_ref().and_then(|decided| decided.number());
-        if let Some(decided) = decided {
-            decided.ended(now, end(failure, by));
-        }
-        if failure.is_none() {
-            let skill = entry.skill_index(skill);
-            let entry = Arc::downgrade(entry);
-            self.answered.put(Place { call, entry, skill, decision, scored: false });
-        }
+        let skill = entry.skill_index(skill);
+        let entry = Arc::downgrade(entry);
+        self.answered.put(Place { call, entry, skill, decision, scored: false });
     }
 }
 

@@ -59,7 +59,10 @@ impl Hook<Outcome> for Book {
         };
         shared.note(&self.entry, &self.skill, record.took, answer, now);
         let decided = self.held.lock().as_mut().and_then(|held| held.reservation.take_decided());
-        shared.learn(self.id, decided, &self.entry, &self.skill, failure, by, now);
+        let decision = decided.and_then(|decided| shared.learn(decided, failure, by, now));
+        if failure.is_none() {
+            shared.remember(self.id, &self.entry, &self.skill, decision);
+        }
         let info = CallInfo::new(self.id, &self.skill, None, card, now);
         shared.guarded("guard", || shared.steps.guard.settled(&info, failure));
         shared.record(&record);

@@ -119,7 +119,7 @@ impl Drop for Attended<'_> {
 /// What there is to write.
 enum Next {
     Control(Said),
-    Task(u64, Task, Arc<str>),
+    Task(u64, Box<Task>, Arc<str>),
 }
 
 impl Shared {
@@ -164,7 +164,7 @@ impl Shared {
             }
             let ready = matches!(state.phase, Phase::Ready) && state.ending.is_none();
             if ready && let Some((id, task, input)) = state.calls.send(self.in_flight()) {
-                return Some(Next::Task(id, task, input));
+                return Some(Next::Task(id, Box::new(task), input));
             }
             state = self.work.wait(state);
         }
