@@ -93,3 +93,26 @@ fn labels_and_exclusions_hold_with_guards_too() {
     let terms = Terms::default().label("region", "eu").exclude("c");
     assert_eq!(call(&kernel, terms).unwrap_err().code(), Code::TIMEOUT);
 }
+
+#[test]
+fn calls_of_one_key_stay_with_one_agent_while_it_takes_calls() {
+    let kernel = Kernel::builder().build().unwrap();
+    for name in ["a", "b", "c", "d"] {
+        kernel.add_agent(costs(name, 0.0)).unwrap();
+    }
+    kernel.start().unwrap();
+    let who = |key: &str| call(&kernel, Terms::default().affinity(key)).unwrap();
+    let homes: Vec<_> = (0..40).map(|key| who(&key.to_string())).collect();
+    for (key, home) in homes.iter().enumerate() {
+        assert!((0..5).all(|_| who(&key.to_string()) == *home));
+    }
+    let mut all = homes.clone();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 4, "keys are spread: {homes:?}");
+    // Only what was at home with the one that goes moves.
+    kernel.remove_agent("b", Duration::ZERO).unwrap();
+    for (key, home) in homes.iter().enumerate().filter(|(_, home)| *home != "b") {
+        assert_eq!(who(&key.to_string()), *home);
+    }
+}

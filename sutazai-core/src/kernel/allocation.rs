@@ -97,7 +97,7 @@ impl Kernel {
         router.begin(policy, seed, record)
     }
 
-    /// What it takes to make the default router's decisions again.
+    /// What it takes to make the router's decisions again.
     ///
     /// # Errors
     /// [`Code::UNSUPPORTED`] where the host has replaced the router.

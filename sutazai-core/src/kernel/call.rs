@@ -386,23 +386,25 @@ impl Refusal {
 /// unwound, has answered [`Code::PANIC`].
 fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     let _ = contain::catch(move || {
-        let outer = task.clone();
-        let mut work = Some((task, reply));
-        outer.within_it(|| {
+        task.hand_over(|task| {
+            let mut work = Some((task, reply));
             entry.with_agent(|agent| {
                 if let Some((task, reply)) = work.take() {
                     agent.handle(task, reply);
                 }
-            })
-        });
-        if let Some((task, reply)) = work {
-            let _ = reply.fail(
-                Error::new(Code::AGENT_EXITED, "the agent was removed before it got to the call")
+            });
+            if let Some((task, reply)) = work {
+                let _ = reply.fail(
+                    Error::new(
+                        Code::AGENT_EXITED,
+                        "the agent was removed before it got to the call",
+                    )
                     .operation("kernel.call")
                     .with("agent", entry.name())
                     .with("skill", task.skill()),
-            );
-        }
+                );
+            }
+        });
     });
 }
 

@@ -70,7 +70,7 @@ pub(crate) struct Shared {
     pub(super) once: super::once::Once,
     #[cfg(feature = "agent")]
     pub(super) answered: super::allocation::Answered,
-    /// The default router, unless the host has replaced it.
+    /// The kernel's own router, unless the host has replaced it.
     #[cfg(feature = "agent")]
     pub(super) adaptive: Option<Arc<crate::agent::route::AdaptiveRouter>>,
     #[cfg(all(feature = "recovery", feature = "agent"))]

@@ -159,9 +159,14 @@ impl Task {
     /// it. A called task is handled within this; who hands it to another thread does it there.
     #[inline]
     pub fn within_it<R>(&self, f: impl FnOnce() -> R) -> R {
-        priority::within(self.priority, || {
-            deadline::within(self.deadline, || lineage::within(self.lineage.clone(), f))
-        })
+        within(self.priority, self.deadline, self.lineage.clone(), f)
+    }
+
+    /// As [`within_it`](Self::within_it), of work that the task itself is handed to.
+    #[inline]
+    pub fn hand_over<R>(self, f: impl FnOnce(Self) -> R) -> R {
+        let (priority, deadline, lineage) = (self.priority, self.deadline, self.lineage.clone());
+        within(priority, deadline, lineage, || f(self))
     }
 
     /// The skill it asks for.
@@ -237,6 +242,11 @@ impl Task {
     pub fn deadline(&self) -> Moment {
         self.deadline
     }
+}
+
+#[inline]
+fn within<R>(priority: u8, deadline: Moment, lineage: Option<Lineage>, f: impl FnOnce() -> R) -> R {
+    priority::within(priority, || deadline::within(deadline, || lineage::within(lineage, f)))
 }
 
 /// What came of a task.

@@ -24,7 +24,8 @@ pub struct Terms {
     /// the call, or else the session that calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<Arc<str>>,
-    /// Calls of one key go to the same agent for as long as that takes calls.
+    /// Calls of one key go to the same agent for as long as that takes calls, and a router that learns does not
+    /// think much more of another; a policy that gives each its turn or its share takes no notice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Arc<str>>,
     /// A call with the key of one that is under way, or that succeeded within the last ten minutes, is not made:

@@ -19,13 +19,13 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         ),
         Operation::now(
             "agent.route_set_policy",
-            "Has the default router begin anew with another policy; what it has learned is forgotten.",
+            "Has the kernel's router begin anew with another policy; what it has learned is forgotten.",
             &[Code::INVALID, Code::UNSUPPORTED],
             set_policy,
         ),
         Operation::now(
             "agent.route_log",
-            "The default router's policy and seed, and what it was told, if that is recorded.",
+            "The router's policy and seed, and what it was told, if that is recorded.",
             &[Code::UNSUPPORTED],
             log,
         ),

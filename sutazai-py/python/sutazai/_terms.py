@@ -15,7 +15,8 @@ class Terms(TypedDict, total=False):
     """Whose work it is: where calls wait for a place, callers have their turns. Default: whoever's work
     makes the call, or else the session that calls."""
     affinity: str
-    """Calls of one key go to the same agent for as long as that takes calls."""
+    """Calls of one key go to the same agent for as long as that takes calls, and a router that learns does
+    not think much more of another; a policy that gives each its turn or its share takes no notice."""
     idempotency_key: str
     """A call with the key of one that is under way, or that succeeded within the last ten minutes, is not
     made: it gets the answer of that one."""

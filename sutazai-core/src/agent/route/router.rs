@@ -8,8 +8,10 @@ use super::allocator::{Allocator, Ended, Report};
 use super::ask::{Arm, Ask};
 use super::least_loaded::LeastLoaded;
 use super::policy::{RoutePolicy, Strategy};
+use super::random::hash;
 use super::replay::{Input, OwnedAsk};
 use crate::Result;
+use crate::base::id::mix;
 use crate::base::time::Moment;
 use crate::port::{CallEnd, Candidates, Choice, Router, Task};
 
@@ -116,7 +118,11 @@ impl Router for AdaptiveRouter {
     #[inline]
     fn choose(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<Choice> {
         if candidates.len() <= 1 || self.plain.load(Ordering::Relaxed) {
-            let index = self.least_loaded.route(task, candidates, now);
+            let affinity = task.given_terms().and_then(|terms| terms.affinity.as_deref());
+            let index = match affinity {
+                Some(key) => home(key, candidates),
+                None => self.least_loaded.route(task, candidates, now),
+            };
             return index.map(|index| Choice { index, decision: None });
         }
         self.decide(task, candidates, now)
@@ -144,6 +150,17 @@ impl Router for AdaptiveRouter {
         let explanation = self.state.lock().allocator.explain(decision)?;
         serde_json::to_value(explanation).ok()
     }
+}
+
+/// Where an affinity key is at home among those that take calls, as the allocator has it.
+fn home(affinity: &str, candidates: &dyn Candidates) -> Option<usize> {
+    let key = hash(affinity);
+    let each = (0..candidates.len()).filter_map(|at| Some((at, candidates.get(at)?)));
+    each.filter(|(_, candidate)| candidate.available())
+        .max_by_key(|(at, candidate)| {
+            (mix(key ^ hash(&candidate.card().name)), std::cmp::Reverse(*at))
+        })
+        .map(|(at, _)| at)
 }
 
 impl AdaptiveRouter {

@@ -99,7 +99,8 @@ impl Heal {
     }
 }
 
-/// Fallbacks that lead to others, at most: they may go in a circle.
+/// Fallbacks that lead to others, at most. No policy has a circle, but one may take the place of another
+/// between two looks.
 #[cfg(feature = "agent")]
 const LONGEST: usize = 16;
 
