@@ -448,10 +448,18 @@ fn what_happens_is_published() {
     kernel.call(Task::new("a", "x")).wait().unwrap_err();
     kernel.remove_agent("a", GRACE).unwrap();
     kernel.stop(GRACE).unwrap();
-    let mut seen = Vec::new();
+    let (mut seen, mut states) = (Vec::new(), Vec::new());
     while let Ok(Some(delivery)) = events.try_next() {
-        seen.push(delivery.event.subject.as_str().to_owned());
+        let event = delivery.event;
+        if event.subject.as_str() == "agent.state" {
+            let change = event.payload.value().unwrap();
+            assert_eq!(change["agent"], "a");
+            states.push(change["to"].as_str().unwrap().to_owned());
+        } else {
+            seen.push(event.subject.as_str().to_owned());
+        }
     }
+    assert_eq!(states, ["starting", "ready", "draining", "stopped"]);
     assert_eq!(
         seen,
         [

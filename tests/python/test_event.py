@@ -52,13 +52,20 @@ def test_the_kernels_own_events_are_heard() -> None:
         kernel.start()
         kernel.add_echo_agent()
         kernel.stop()
-        subjects = [event.subject for event in subscription]
+        events = list(subscription)
+    subjects = [event.subject for event in events if event.subject != "agent.state"]
     assert subjects == [
         "kernel.started",
         "agent.registered",
         "kernel.draining",
         "agent.removed",
         "kernel.stopped",
+    ]
+    states = [event.payload for event in events if event.subject == "agent.state"]
+    assert [(state["from"], state["to"]) for state in states] == [
+        ("registered", "starting"),
+        ("starting", "ready"),
+        ("ready", "stopped"),
     ]
 
 

@@ -89,7 +89,7 @@ impl Kernel {
         }
         let deadline = shared.runtime.now() + grace;
         for entry in &removed {
-            entry.set_state(AgentState::Draining);
+            shared.turn(entry, AgentState::Draining, "it is removed");
         }
         #[cfg(feature = "recovery")]
         shared.guards.forget(name);
@@ -155,6 +155,7 @@ impl Shared {
         if !entry.move_state(AgentState::Registered, AgentState::Starting) {
             return Ok(());
         }
+        self.turned(entry, AgentState::Registered, AgentState::Starting, None);
         self.recall(entry);
         let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
         let gone = || Err(Error::new(Code::NOT_RUNNING, "the agent has been stopped"));
@@ -166,7 +167,9 @@ impl Shared {
                 error.with("agent", entry.name())
             }
         })?;
-        self.agents.started(entry);
+        if let Some(state) = self.agents.started(entry) {
+            self.turned(entry, AgentState::Starting, state, None);
+        }
         let card = entry.card();
         let event = serde_json::json!({"agent": &*card.name, "version": card.version});
         self.publish("agent.registered", event);
@@ -236,7 +239,9 @@ impl Shared {
             entry.with_agent(|agent| agent.stop(deadline));
             Ok(())
         });
-        entry.set_state(AgentState::Stopped);
+        if let Some(from) = entry.turn(AgentState::Stopped, None) {
+            self.turned(entry, from, AgentState::Stopped, None);
+        }
         entry.release();
         self.keep(entry);
         let card = entry.card();
@@ -244,6 +249,35 @@ impl Shared {
         // Where another version goes on, only this one is gone.
         let goes_on = self.agents.get(&card.name).is_some_and(|other| !Arc::ptr_eq(&other, entry));
         self.publish(if goes_on { "agent.retired" } else { "agent.removed" }, event);
+    }
+
+    /// Moves an agent to another state, for a reason, and tells of it; says whether that could be.
+    pub(super) fn turn(&self, entry: &Entry, to: AgentState, why: impl Into<Arc<str>>) -> bool {
+        let why = why.into();
+        let from = entry.turn(to, Some(Arc::clone(&why)));
+        if let Some(from) = from {
+            self.turned(entry, from, to, Some(&why));
+        }
+        from.is_some()
+    }
+
+    /// Tells that an agent is in another state.
+    pub(super) fn turned(
+        &self,
+        entry: &Entry,
+        from: AgentState,
+        to: AgentState,
+        why: Option<&str>,
+    ) {
+        let card = entry.card();
+        let event = serde_json::json!({
+            "agent": &*card.name,
+            "version": card.version,
+            "from": from,
+            "to": to,
+            "why": why,
+        });
+        self.publish("agent.state", event);
     }
 
     pub(super) fn cancel(&self, call: CallId) -> bool {

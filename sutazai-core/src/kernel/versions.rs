@@ -107,6 +107,9 @@ impl Shared {
         #[cfg(feature = "recovery")]
         self.guards.forget(&card.name);
         if let Some(before) = &switched.before {
+            if before.state() == AgentState::Standby {
+                self.turned(before, AgentState::Ready, AgentState::Standby, None);
+            }
             let event = serde_json::json!({
                 "agent": &*card.name,
                 "version": card.version,
@@ -139,7 +142,7 @@ impl Shared {
 
     fn retire(&self, entry: &Arc<Entry>, grace: Duration) {
         let deadline = self.runtime.now() + grace;
-        entry.set_state(AgentState::Draining);
+        self.turn(entry, AgentState::Draining, "there are newer versions, or it was retired");
         entry.drain(&*self.runtime, deadline);
         self.stop_agent(entry, deadline);
     }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::state::AgentState;
 use crate::agent::ledger::{AgentStats, Ledger, SkillStats};
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
@@ -21,35 +23,10 @@ pub struct Entry {
     restarts: AtomicU64,
     in_flight: AtomicU32,
     state: AtomicU8,
+    /// Why it is in its state, where there is more to say than the state.
+    why: Mutex<Option<Arc<str>>>,
     ledger: Ledger,
 }
-
-/// Whether an agent takes tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum AgentState {
-    /// It is registered and has not been started.
-    Registered,
-    /// It is being started.
-    Starting,
-    /// It takes tasks.
-    Ready,
-    /// Another version of it is in charge; it may take over again.
-    Standby,
-    /// It finishes what it has and takes no more.
-    Draining,
-    /// It has been removed.
-    Stopped,
-}
-
-const STATES: [AgentState; 6] = [
-    AgentState::Registered,
-    AgentState::Starting,
-    AgentState::Ready,
-    AgentState::Standby,
-    AgentState::Draining,
-    AgentState::Stopped,
-];
 
 /// An agent as hosts see it.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
@@ -58,6 +35,9 @@ pub struct AgentView {
     pub card: AgentCard,
     /// Whether it takes tasks.
     pub state: AgentState,
+    /// Why it is in this state, where there is more to say than the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Arc<str>>,
     /// Other versions of it that may take over again; the one that was in charge last comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<String>,
@@ -77,6 +57,7 @@ impl Entry {
             restarts: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             state: AtomicU8::new(AgentState::Registered as u8),
+            why: Mutex::new(None),
             ledger: Ledger::default(),
         }
     }
@@ -103,20 +84,33 @@ impl Entry {
 
     /// Whether it takes tasks.
     pub fn state(&self) -> AgentState {
-        let state = usize::from(self.state.load(Ordering::Acquire));
-        STATES.get(state).copied().unwrap_or(AgentState::Stopped)
+        AgentState::of(self.state.load(Ordering::Acquire))
     }
 
-    /// Says whether it takes tasks.
-    pub fn set_state(&self, state: AgentState) {
-        self.state.store(state as u8, Ordering::Release);
+    /// Moves it to another state, and says which it was in; `None` where that does not follow from the one
+    /// that it is in, and nothing changes. `why` is kept for whoever asks.
+    pub fn turn(&self, to: AgentState, why: Option<Arc<str>>) -> Option<AgentState> {
+        // Of two that turn it at once, the later one's reason is kept.
+        let mut kept = self.why.lock();
+        let from = self.turn_from(to, |from| from.may_become(to))?;
+        *kept = why;
+        Some(from)
     }
 
-    /// Moves it from one state to another, unless it is in a third.
+    /// As [`turn`](Self::turn), from one state alone and with no reason: says whether it was in that one.
     pub fn move_state(&self, from: AgentState, to: AgentState) -> bool {
-        self.state
-            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        let mut kept = self.why.lock();
+        let moved = self.turn_from(to, |state| state == from).is_some();
+        if moved {
+            *kept = None;
+        }
+        moved
+    }
+
+    fn turn_from(&self, to: AgentState, may: impl Fn(AgentState) -> bool) -> Option<AgentState> {
+        let next = |state| may(AgentState::of(state)).then_some(to as u8);
+        let from = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()?;
+        Some(AgentState::of(from))
     }
 
     /// Takes a place for one task, if it takes tasks and has one.
@@ -173,6 +167,7 @@ impl Entry {
         AgentView {
             card: self.card.clone(),
             state: self.state(),
+            why: self.why.lock().clone(),
             standby: Vec::new(),
             in_flight: self.in_flight.load(Ordering::Acquire),
             restarts: self

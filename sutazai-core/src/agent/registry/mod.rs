@@ -1,6 +1,7 @@
 //! The agents of a kernel, by name and by skill.
 
 mod entry;
+mod state;
 mod versions;
 
 use std::collections::HashMap;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-pub use entry::{AgentState, AgentView, Decided, Entry, Reservation};
+pub use entry::{AgentView, Decided, Entry, Reservation};
+pub use state::AgentState;
 pub use versions::Switched;
 
 use crate::port::{Agent, AgentCard, Candidate, Candidates};
@@ -39,7 +41,7 @@ pub struct SkillList(Vec<Arc<Entry>>);
 const LONGEST_NAME: usize = 128;
 
 impl Registry {
-    /// Adds an agent; it takes no task until [`Entry::set_state`] says ready.
+    /// Adds an agent; it takes no task until it is [started](Self::started).
     ///
     /// # Errors
     /// [`Code::ALREADY_EXISTS`] for a name that is taken, [`Code::INVALID`] for a card that is not
@@ -270,7 +272,7 @@ mod tests {
         let registry = Registry::default();
         let entry = add(&registry, AgentCard::new("a", ["s"]).concurrency(2)).unwrap();
         assert!(entry.reserve().is_none(), "not ready yet");
-        entry.set_state(AgentState::Ready);
+        entry.move_state(AgentState::Registered, AgentState::Ready);
         let (one, _two) = (entry.reserve().unwrap(), entry.reserve().unwrap());
         assert!(!entry.available() && entry.reserve().is_none());
         drop(one);

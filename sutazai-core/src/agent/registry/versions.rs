@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::entry::{AgentState, AgentView, Entry};
+use super::entry::{AgentView, Entry};
+use super::state::AgentState;
 use super::{Registry, Tables};
 use crate::base::time::Moment;
 use crate::port::Candidate as _;
@@ -59,12 +60,13 @@ impl Registry {
         self.tables.write().take_standby(name, version)
     }
 
-    /// An entry has been started: it takes tasks when it is in charge.
-    pub fn started(&self, entry: &Arc<Entry>) {
+    /// An entry has been started: it takes tasks when it is in charge. Says in which state it is now; `None`
+    /// when it was not being started any more.
+    pub fn started(&self, entry: &Arc<Entry>) -> Option<AgentState> {
         let tables = self.tables.read();
         let in_charge = tables.by_name.get(entry.name()).is_some_and(|e| Arc::ptr_eq(e, entry));
         let next = if in_charge { AgentState::Ready } else { AgentState::Standby };
-        entry.move_state(AgentState::Starting, next);
+        entry.move_state(AgentState::Starting, next).then_some(next)
     }
 
     /// The agents as hosts see them, sorted by name.
@@ -148,7 +150,7 @@ mod tests {
         let card = AgentCard::new("a", [skill]).version(version);
         let agent = agent::from_fn(card, |task: &Task| Ok(task.input().clone()));
         let entry = Registry::entry(Arc::new(agent)).unwrap();
-        entry.set_state(AgentState::Standby);
+        entry.move_state(AgentState::Registered, AgentState::Standby);
         entry
     }
 

@@ -220,7 +220,7 @@ mod tests {
             let card = AgentCard::new(name, ["s"]);
             let agent = from_fn(card, |task: &Task| Ok(task.input().clone()));
             let entry = registry.add(std::sync::Arc::new(agent)).unwrap();
-            entry.set_state(crate::agent::AgentState::Ready);
+            entry.move_state(crate::agent::AgentState::Registered, crate::agent::AgentState::Ready);
         }
         let candidates = registry.with_skill("s").unwrap();
         let router = AdaptiveRouter::new(RoutePolicy::default(), 1).unwrap();
