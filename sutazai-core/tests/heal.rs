@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sutazai_core::agent::from_fn;
+use sutazai_core::agent::route::{RoutePolicy, Strategy};
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Manual;
 use sutazai_core::event::Subscription;
@@ -170,7 +171,10 @@ fn an_agent_that_keeps_failing_is_passed_over_probed_and_let_in() {
     let good = from_fn(inline("good", "work"), |_: &Task| Ok("good"));
     let policy: IsolatePolicy =
         read(json!({"error_storm": {"minimum": 10, "failure_rate": 0.5, "window_ms": 10_000}}));
-    let kernel = started(Kernel::builder().isolation(policy).agent(bad).agent(good));
+    // A router that learns would keep away from it, isolated or not.
+    let by_load = RoutePolicy { strategy: Strategy::LeastLoaded, ..RoutePolicy::default() };
+    let builder = Kernel::builder().isolation(policy).route_policy(by_load);
+    let kernel = started(builder.agent(bad).agent(good));
     let mut events = kernel.bus().subscribe("recovery.isolate.*").pull().unwrap();
     let failed = (0..100).filter(|_| call(&kernel, "work").is_err()).count();
     assert_eq!((failed, calls.load(Ordering::Relaxed)), (10, 10), "then nobody asked it");

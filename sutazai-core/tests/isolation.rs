@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use sutazai_core::agent::route::{RoutePolicy, Strategy};
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket::Reply;
@@ -106,9 +107,11 @@ struct Seen {
 }
 
 /// A minute in which an agent does harm, beside three that are well.
-fn minute(harm: Harm, isolated: bool) -> Seen {
+fn minute(harm: Harm, isolated: bool, learns: bool) -> Seen {
     let time = Manual::new();
-    let mut builder = Kernel::builder().runtime(Arc::new(time.clone())).seed(7);
+    let strategy = if learns { Strategy::Adaptive } else { Strategy::LeastLoaded };
+    let route = RoutePolicy { strategy, ..RoutePolicy::default() };
+    let mut builder = Kernel::builder().runtime(Arc::new(time.clone())).seed(7).route_policy(route);
     if isolated {
         let policy = r#"{"memory": {"growth_per_minute": 50000000, "window_ms": 3000}}"#;
         builder = builder.isolation(serde_json::from_str(policy).unwrap());
@@ -158,29 +161,38 @@ fn at_most_a_tenth_more(seen: Duration, well: Duration) -> bool {
 
 #[test]
 fn an_agent_in_a_crash_loop_does_not_slow_its_siblings() {
-    let well = minute(Harm::None, true);
-    let crashing = minute(Harm::Crashes, true);
-    assert!(at_most_a_tenth_more(crashing.p99, well.p99), "{:?}, {:?}", crashing.p99, well.p99);
-    assert_eq!((well.failed, crashing.failed), (0, 0));
-    assert!(crashing.harmed < CALLS / 100, "{} tasks", crashing.harmed);
-    // Without isolation it draws the calls: it is always the least loaded.
-    let left_in = minute(Harm::Crashes, false);
+    let well = minute(Harm::None, true, false);
+    for learns in [false, true] {
+        let crashing = minute(Harm::Crashes, true, learns);
+        assert!(at_most_a_tenth_more(crashing.p99, well.p99), "{:?}, {:?}", crashing.p99, well.p99);
+        assert_eq!((well.failed, crashing.failed), (0, 0));
+        assert!(crashing.harmed < CALLS / 100, "{} tasks", crashing.harmed);
+    }
+    // By load alone and without isolation it draws the calls: it is always the least loaded.
+    let left_in = minute(Harm::Crashes, false, false);
     assert!(!at_most_a_tenth_more(left_in.p99, well.p99), "{:?}", left_in.p99);
     assert!(left_in.harmed > CALLS / 10, "{} tasks", left_in.harmed);
+    // A router that learns keeps away from who fails.
+    let left_in = minute(Harm::Crashes, false, true);
+    assert!(at_most_a_tenth_more(left_in.p99, well.p99), "{:?}", left_in.p99);
+    assert!(left_in.harmed < CALLS / 100, "{} tasks", left_in.harmed);
 }
 
 #[test]
 fn an_agent_that_leaks_does_not_slow_its_siblings() {
-    let well = minute(Harm::None, true);
-    let leaking = minute(Harm::Leaks, true);
-    assert!(
-        at_most_a_tenth_more(leaking.p99, well.p99),
-        "{:?}, {:?}, {} tasks",
-        leaking.p99,
-        well.p99,
-        leaking.harmed
-    );
-    assert_eq!(leaking.failed, 0);
-    let left_in = minute(Harm::Leaks, false);
+    let well = minute(Harm::None, true, false);
+    for learns in [false, true] {
+        let leaking = minute(Harm::Leaks, true, learns);
+        assert!(
+            at_most_a_tenth_more(leaking.p99, well.p99),
+            "{:?}, {:?}, {} tasks",
+            leaking.p99,
+            well.p99,
+            leaking.harmed
+        );
+        assert_eq!(leaking.failed, 0);
+    }
+    let left_in = minute(Harm::Leaks, false, false);
     assert!(!at_most_a_tenth_more(left_in.p99, well.p99), "{:?}", left_in.p99);
+    assert!(minute(Harm::None, false, true).p99 <= well.p99, "learning costs nobody's time");
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::handle::Kernel;
 use super::shared::Shared;
-use crate::agent::route::{RouteLog, RoutePolicy, Strategy};
+use crate::agent::route::{RouteLog, RoutePolicy};
 use crate::agent::{Decided, Entry};
 use crate::base::id::CallId;
 use crate::base::ticket::Settled;
@@ -104,11 +104,6 @@ impl Kernel {
     pub fn route_log(&self) -> Result<RouteLog> {
         Ok(self.shared.adaptive.as_ref().ok_or_else(replaced)?.log())
     }
-}
-
-/// How a kernel chooses that was not told.
-pub(super) fn least_loaded() -> RoutePolicy {
-    RoutePolicy { strategy: Strategy::LeastLoaded, ..RoutePolicy::default() }
 }
 
 fn unknown() -> Error {

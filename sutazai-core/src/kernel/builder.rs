@@ -121,9 +121,10 @@ impl Builder {
         self
     }
 
-    /// How agents are chosen, where the host does not replace the router. A kernel goes by
-    /// [`Strategy::LeastLoaded`](crate::agent::route::Strategy::LeastLoaded) unless told otherwise;
-    /// [`RoutePolicy::default`](crate::agent::route::RoutePolicy) is one that learns who is best for what.
+    /// How agents are chosen, where the host does not replace the router. By
+    /// [default](crate::agent::route::RoutePolicy) it learns who is best for what: from the scores that the host
+    /// reports, and where it reports none, from who fails and how long calls take. Whoever wants load alone to
+    /// decide takes [`Strategy::LeastLoaded`](crate::agent::route::Strategy::LeastLoaded).
     #[cfg(feature = "agent")]
     pub fn route_policy(mut self, policy: crate::agent::route::RoutePolicy) -> Self {
         self.route_policy = Some(policy);

@@ -92,7 +92,7 @@ impl Kernel {
         let adaptive = match &builder.router {
             Some(_) => None,
             None => {
-                let policy = builder.route_policy.unwrap_or_else(super::allocation::least_loaded);
+                let policy = builder.route_policy.unwrap_or_default();
                 Some(Arc::new(AdaptiveRouter::new(policy, seed)?))
             }
         };

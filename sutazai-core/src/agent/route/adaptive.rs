@@ -18,10 +18,14 @@ use crate::base::id::mix;
 
 /// Shares of the standard deviation: added for certain, and added times a standard normal number. Measured
 /// over the worlds of `benches/allocation.rs` and synthetic ones, optimism from .3 to 1 and chance from .1 to
-/// .4: rewards differ by less than their intervals, so this is the middle, with the smaller chance because
-/// many features (64) prefer it.
-const OPTIMISM: f64 = 0.6;
+/// .4: mean rewards differ by less than their intervals. More optimism has fewer of the runs that never try a good
+/// arm again after bad luck; the smaller chance is what many features (64) prefer.
+const OPTIMISM: f64 = 0.9;
 const CHANCE: f64 = 0.2;
+
+/// Waits that differ by less are the same, in doublings: a quarter more or less is what estimates of pace are
+/// wrong by.
+const CLOSE: f64 = 0.32;
 
 /// An arm that is passed over because it is slow gets one decision in so many, if it has no call under
 /// way: half a percent of the work buys knowing that it healed.
@@ -39,8 +43,18 @@ pub(super) fn choose(
 ) -> Option<(usize, Why)> {
     value(policy, scope, ask, now, random, figures);
     let candidates = || figures.iter().enumerate().filter(|(_, f)| f.excluded.is_none());
-    let (chosen, figure) = candidates()
+    let best = candidates()
         .reduce(|best, next| if next.1.value() > best.1.value() { next } else { best })?;
+    // Nothing but chance tells those apart that are so close: fewer calls under way count, then whose turn it is.
+    // Where lots are drawn about what is not known, that decides.
+    let close = (CLOSE * policy.waiting_price - best.1.exploration.abs()).max(0.0);
+    let enough = best.1.value() - close;
+    let close = candidates().filter(|(_, figure)| figure.value() >= enough);
+    let turn = |at: usize, figure: &Figures| {
+        let chosen_at = scope.arms.get(figure.slot as usize).map_or(0, |arm| arm.chosen_at);
+        (ask.arms.get(at).map_or(u32::MAX, |arm| arm.in_flight), chosen_at)
+    };
+    let (chosen, figure) = close.min_by_key(|(at, figure)| turn(*at, figure)).unwrap_or(best);
     let best_known = candidates().all(|(_, f)| f.known() <= figure.known());
     let why = match (best_known, figure.unseen_change) {
         (true, _) => Why::Best,
@@ -84,10 +98,23 @@ fn value(
                 unseen_change: false,
             },
         };
-        // What may have changed is drawn from all that it might be now, for better or worse.
-        let (optimism, chance) = if look.unseen_change { (0.0, 1.0) } else { (OPTIMISM, CHANCE) };
         figure.quality = look.mean;
-        figure.exploration = look.deviation * (optimism + chance * random.normal());
+        let lot = if ask.affinity.is_some() { None } else { Some(random.normal()) };
+        figure.exploration = match lot {
+            // A session is not for trying out who else might be good.
+            None => 0.0,
+            Some(lot) if scope.rewarded() => {
+                // What may have changed is drawn from all that it might be now, for better or worse.
+                let (optimism, chance) =
+                    if look.unseen_change { (0.0, 1.0) } else { (OPTIMISM, CHANCE) };
+                look.deviation * (optimism + chance * lot)
+            }
+            // Who never failed is as good as it can be, and all such are equal.
+            Some(lot) => {
+                let share = if look.unseen_change { lot.max(0.0) } else { OPTIMISM };
+                (share * look.deviation).min(1.0 - look.mean)
+            }
+        };
         figure.unseen_change = look.unseen_change;
         if policy.cost_price > 0.0 && arm.cost.is_finite() {
             figure.cost = policy.cost_price * arm.cost;

@@ -12,6 +12,9 @@ const HAZARD: f64 = 1.0 / 2000.0;
 /// How far such a change goes: three doublings either way.
 const CHANGE: f64 = 9.0;
 
+/// How far the levels of arms are apart, as a variance: two doublings.
+const DIFFER: f64 = 4.0;
+
 /// A level is the mean of about as many calls: slower drift is followed.
 const MEMORY: f64 = 64.0;
 
@@ -49,9 +52,11 @@ pub(super) struct Pace {
 
 impl Pace {
     /// From the first call's duration.
-    pub(super) fn new(first: f64, usual: f64, clock: u64) -> Self {
-        // What arms usually take counts as one call.
-        let mut held = Level { mean: usual, variance: 1.0, count: 0.0 };
+    pub(super) fn new(first: f64, usual: f64, noise: &Noise, clock: u64) -> Self {
+        // What arms usually take counts as one call at most, and as less where calls of one arm scatter less than
+        // arms differ.
+        let variance = (DIFFER / noise.variance).max(1.0);
+        let mut held = Level { mean: usual, variance, count: 0.0 };
         held.learn(first);
         Self { held, suspected: held, odds: 0.0, learned_at: clock }
     }
@@ -159,7 +164,7 @@ mod tests {
     fn calls_until_believed(after: f64, spread: f64) -> usize {
         let mut random = Random::new(5);
         let mut noise = Noise::of_durations();
-        let mut pace = Pace::new(32.0, 32.0, 0);
+        let mut pace = Pace::new(32.0, 32.0, &noise, 0);
         for n in 0..200 {
             pace.learn(32.0 + spread * random.normal(), &mut noise, n * 8);
         }

@@ -44,7 +44,8 @@ pub struct RoutePolicy {
     pub waiting_price: f64,
     /// The quality that one gives up to save one unit of cost. 0 by default: cost is a bound only.
     pub cost_price: f64,
-    /// The quality that one gives up to stay with the arm of one's affinity key. 0.05 by default.
+    /// The quality that one gives up to stay with the arm of one's affinity key. 0.3 by default: a call leaves it
+    /// for one that is much better, or where it would have to wait for thousands of times as long.
     pub affinity_price: f64,
     /// Decisions that are remembered until their rewards and ends come, 1 to 1,048,576; 4,096 by default. Of an
     /// older one, what still comes is not learned.
@@ -59,7 +60,7 @@ impl Default for RoutePolicy {
             strategy: Strategy::Adaptive,
             waiting_price: 0.02,
             cost_price: 0.0,
-            affinity_price: 0.05,
+            affinity_price: 0.3,
             max_pending: 4096,
             max_scopes: 1024,
         }

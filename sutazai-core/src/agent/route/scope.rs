@@ -193,9 +193,15 @@ impl Scope {
         self.arms.get_mut(slot as usize).filter(|a| a.id == id)
     }
 
-    /// What a new arm's reward is expected to be.
+    /// Whether rewards are reported. Until the first one, that a call succeeded is its reward.
+    pub(super) const fn rewarded(&self) -> bool {
+        self.rewarded
+    }
+
+    /// What a new arm's reward is expected to be: what those of others were at first, and where all that is to
+    /// be known is whether calls succeed, that they do.
     pub(super) const fn expected_of_new(&self) -> f64 {
-        self.early.0
+        if self.rewarded { self.early.0 } else { 1.0 }
     }
 
     /// Looks at a task: the scale of features may change, and then what is known with it.
@@ -274,11 +280,11 @@ impl Scope {
     }
 
     fn absorb(&mut self, slot: u32, id: u64, features: &[f64], reward: f64) -> bool {
+        let (size, new) = (self.scale.size(), self.expected_of_new());
         let Some(arm) = self.arms.get_mut(slot as usize).filter(|a| a.id == id) else {
             return false;
         };
         self.clock += 1;
-        let (size, new) = (self.scale.size(), self.early.0);
         let belief = arm
             .belief
             .get_or_insert_with(|| Box::new(Belief::new(size, new, &self.noise, self.clock)));
@@ -305,7 +311,7 @@ impl Scope {
         self.usual.0 += (value - self.usual.0) / self.usual.1;
         match &mut arm.pace {
             Some(pace) => pace.learn(value, &mut self.pace_noise, clock),
-            None => arm.pace = Some(Pace::new(value, self.usual.0, clock)),
+            None => arm.pace = Some(Pace::new(value, self.usual.0, &self.pace_noise, clock)),
         }
     }
 }
