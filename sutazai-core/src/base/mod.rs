@@ -8,6 +8,7 @@ pub mod contain;
 pub(crate) mod context;
 pub mod deadline;
 pub mod error;
+pub(crate) mod fair;
 pub mod id;
 pub mod lineage;
 pub(crate) mod nearest;

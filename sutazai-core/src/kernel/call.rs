@@ -16,7 +16,8 @@ use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::id::CallId;
-use crate::base::lineage::Lineage;
+use crate::base::lineage::{self, Lineage};
+use crate::base::priority;
 use crate::base::ticket::{self, Reply, Settler, Ticket};
 use crate::base::time::Moment;
 use crate::port::{
@@ -253,6 +254,10 @@ impl Shared {
             span: self.ids.span(id.0),
         };
         let entry = Arc::clone(held.reservation.entry());
+        // Whose turn it is among those who wait for a thread.
+        let whose = (entry.card().run == RunMode::Pool).then(|| {
+            task.given_caller().map_or_else(|| Arc::from(session.principal()), Arc::clone)
+        });
         let book = Book {
             id,
             skill: Arc::clone(task.shared_skill()),
@@ -271,8 +276,12 @@ impl Shared {
             RunMode::Inline => handle(&entry, task, reply),
             RunMode::Pool => {
                 let settler = ticket.settler();
+                let urgency = task.given_priority();
                 let job = Box::new(move || handle(&entry, task, reply));
-                if let Err(refused) = self.runtime.spawn_blocking(job) {
+                let spawn = || self.runtime.spawn_blocking(job);
+                let spawned =
+                    priority::within(urgency, || lineage::on_behalf_of(whose.as_ref(), spawn));
+                if let Err(refused) = spawned {
                     if let Some(settler) = settler {
                         settler.settle(Err(refused.error.operation("kernel.call")));
                     }

@@ -1,6 +1,5 @@
 //! A bulkhead: so many calls at once, a bounded queue for the rest.
 
-mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +11,8 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use queue::{Joined, Queue};
-
 use crate::base::error::Fixed;
+use crate::base::fair::{Joined, Queue};
 use crate::base::lineage;
 use crate::base::ticket::{self, Reply, Ticket};
 use crate::{Code, Error, Result};

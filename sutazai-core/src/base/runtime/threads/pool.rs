@@ -1,16 +1,17 @@
 //! The bounded pool for blocking jobs. Threads come with the work and leave when idle; a worker
-//! that waits for a ticket lends out its slot, so that jobs that wait for jobs do not starve.
+//! that waits for a ticket lends out its slot, so that jobs that wait for jobs do not starve. What waits is
+//! [fair](crate::base::fair): the more urgent first, then each caller in its turn.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::super::place::{self, Lend};
 use super::{FULL, Job, NOT_RUNNING, Refused, join};
-use crate::base::contain;
+use crate::base::fair::{Joined, Queue};
 use crate::base::time::Moment;
 use crate::base::wait::{Condvar, Mutex};
+use crate::base::{contain, lineage, priority};
 
 /// Substitutes for waiting workers, at most: a chain of calls deeper than this is a loop.
 const MOST_LENT: usize = 1024;
@@ -27,7 +28,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct State {
     running: bool,
-    queue: VecDeque<Job>,
+    queue: Queue<Job>,
     /// Threads alive.
     alive: usize,
     /// Threads that wait for work.
@@ -41,11 +42,13 @@ struct State {
 
 impl Pool {
     pub(super) fn new(most: usize, queue_bound: usize, idle_for: Duration) -> Arc<Self> {
+        // It is asked whether there is room before anything joins: what was taken on stays.
+        let queue = Queue::without_bound();
         Arc::new_cyclic(|me| Self {
             most,
             queue_bound,
             idle_for,
-            state: Mutex::default(),
+            state: Mutex::new(State { queue, ..State::default() }),
             work: Condvar::new(),
             me: me.clone(),
         })
@@ -64,7 +67,12 @@ impl Pool {
             state.refused += 1;
             return Err(Refused { error: (&FULL).into(), work: job });
         }
-        state.queue.push_back(job);
+        let mut place = None;
+        let joined = state.queue.join(priority::current(), lineage::caller(), |key| {
+            place = Some(key);
+            job
+        });
+        debug_assert!(matches!(joined, Joined::Waits(None)), "there is no bound but ours");
         // Whoever idles is told even where a thread more is wanted: at the bound none comes.
         if state.idle > 0 {
             this.work.notify_one();
@@ -78,7 +86,7 @@ impl Pool {
             Err(_) if state.alive > 0 => Ok(()),
             Err(error) => {
                 state.refused += 1;
-                match state.queue.pop_back() {
+                match place.and_then(|place| state.queue.leave(&place)) {
                     Some(work) => {
                         Err(Refused { error: super::cannot_start("sutazai-pool", error), work })
                     }
@@ -119,7 +127,7 @@ impl Pool {
         let mut state = self.state.lock();
         loop {
             let too_many = state.alive > self.most + state.lent.min(MOST_LENT);
-            if !too_many && let Some(job) = state.queue.pop_front() {
+            if !too_many && let Some(job) = state.queue.pop() {
                 return Some(job);
             }
             if too_many || !state.running {
@@ -150,7 +158,10 @@ impl Pool {
             std::mem::take(&mut state.handles)
         };
         join(handles, end);
-        let left = std::mem::take(&mut self.state.lock().queue);
+        let left = {
+            let mut state = self.state.lock();
+            std::mem::replace(&mut state.queue, Queue::without_bound())
+        };
         drop(left);
     }
 

@@ -1,4 +1,4 @@
-//! Who waits, and whose turn it is: the more urgent first, and of those that are as urgent each caller in its
+//! A queue of who waits, and whose turn it is: the more urgent first, and of those that are as urgent each caller in its
 //! turn.
 //!
 //! Callers share by start-time fair queueing (P. Goyal, H. Vin, H. Cheng, "Start-time fair queueing", SIGCOMM
@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Whose calls they are, where somebody said so.
-pub(super) type Caller = Option<Arc<str>>;
+pub(crate) type Caller = Option<Arc<str>>;
 
 /// An ordered queue of `T`s with a bound.
 #[derive(Debug)]
-pub(super) struct Queue<T> {
-    pub(super) most: usize,
+pub(crate) struct Queue<T> {
+    pub(crate) most: usize,
     came: u64,
     len: usize,
     /// Where some wait, the most urgent first.
@@ -25,14 +25,14 @@ pub(super) struct Queue<T> {
 
 /// Where somebody waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(crate) struct Key {
     priority: u8,
     caller: Caller,
     came: u64,
 }
 
 /// What comes of a wish to wait.
-pub(super) enum Joined<T> {
+pub(crate) enum Joined<T> {
     /// It waits; somebody else may have had to go for it.
     Waits(Option<T>),
     /// There is no room for it.
@@ -69,17 +69,22 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn len(&self) -> usize {
+    /// One whose owner looks whether there is room: everybody who joins waits.
+    pub(crate) fn without_bound() -> Self {
+        Self { most: usize::MAX, ..Self::default() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Whether one of this priority and caller would have somebody else go, in a queue that is full; `None`
     /// where there is no room even so.
-    pub(super) fn displaces(&self, priority: u8, caller: &Caller) -> Option<bool> {
+    pub(crate) fn displaces(&self, priority: u8, caller: &Caller) -> Option<bool> {
         if self.len < self.most {
             return Some(false);
         }
@@ -90,7 +95,7 @@ impl<T> Queue<T> {
 
     /// Begins to wait, as what is made of where that is. Where the queue is full the one that would go last
     /// leaves it, unless that is this one.
-    pub(super) fn join(
+    pub(crate) fn join(
         &mut self,
         priority: u8,
         caller: Caller,
@@ -116,7 +121,7 @@ impl<T> Queue<T> {
     }
 
     /// Whoever's turn it is.
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self) -> Option<T> {
         let (Reverse(priority), flow) = self.flows.first_key_value()?;
         let (tag, came, caller) = flow.heads.first()?.clone();
         let (priority, key) = (*priority, Key { priority: *priority, caller, came });
@@ -131,7 +136,7 @@ impl<T> Queue<T> {
     }
 
     /// Stops waiting: the caller's other calls stand no worse for it.
-    pub(super) fn leave(&mut self, key: &Key) -> Option<T> {
+    pub(crate) fn leave(&mut self, key: &Key) -> Option<T> {
         let flow = self.flows.get_mut(&Reverse(key.priority))?;
         if !flow.callers.get(&key.caller)?.calls.contains_key(&key.came) {
             return None;
