@@ -17,6 +17,7 @@
 //! kilobyte; what is kept of its calls is made with the first one.
 
 pub mod connect;
+pub mod discover;
 mod ledger;
 mod registry;
 pub mod route;

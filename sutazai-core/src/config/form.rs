@@ -49,9 +49,11 @@ pub(super) fn read(
     let mut root = Table::new(document.get_ref(), 0, &mut mistakes);
     let mut manifest = root_of(&mut root, &Base { directory: base, look });
     let recovery = root.section("recovery");
+    let discovery = root.section("discovery");
     root.finish();
     manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
-    if let Some(section) = &manifest.recovery {
+    manifest.discovery = discovery.map(|table| Section::new("discovery", name, text, table));
+    for section in manifest.recovery.iter().chain(&manifest.discovery) {
         mistakes.join(grammar.mistakes(section));
     }
     let found = mistakes.finish();
@@ -88,6 +90,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         log,
         agents,
         recovery: None,
+        discovery: None,
     }
 }
 

@@ -41,6 +41,10 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub recovery: Option<Section>,
+    /// Sources that agents are found in, by name: for the room `agent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub discovery: Option<Section>,
 }
 
 /// `[limits]`: bounds of the kernel.

@@ -58,22 +58,7 @@ impl Kernel {
     /// # Errors
     /// As [`add_agent`](Self::add_agent).
     pub fn add_shared_agent(&self, agent: Arc<dyn Agent>) -> Result<()> {
-        let shared = &self.shared;
-        shared.takes_agents()?;
-        let entry = shared.agents.add(agent)?;
-        // A kernel that is just starting starts it, or, when it has looked already, we do.
-        if shared.phase() == Phase::Running
-            && let Err(error) = shared.start_agent(&entry)
-        {
-            shared.agents.remove(entry.name());
-            return Err(error);
-        }
-        if let Err(stopping) = shared.takes_agents() {
-            shared.agents.remove(entry.name());
-            shared.stop_agent(&entry, shared.runtime.now());
-            return Err(stopping);
-        }
-        Ok(())
+        self.shared.add_agent(agent).map(drop)
     }
 
     /// Removes an agent, with the versions of it that stand by: it gets no more tasks, has `grace` to finish
@@ -82,25 +67,8 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`] when there is none of this name.
     pub fn remove_agent(&self, name: &str, grace: Duration) -> Result<()> {
-        let shared = &self.shared;
-        let removed = shared.agents.remove(name);
-        if removed.is_empty() {
-            return Err(shared.no_agent_named(name).operation("agent.remove"));
-        }
-        let deadline = shared.runtime.now() + grace;
-        for entry in &removed {
-            shared.turn(entry, AgentState::Draining, "it is removed");
-        }
-        #[cfg(feature = "recovery")]
-        shared.guards.forget(name);
-        for entry in &removed {
-            entry.drain(&*shared.runtime, deadline);
-            shared.stop_agent(entry, deadline);
-        }
-        // What its last calls said of it is of no use any more.
-        #[cfg(feature = "recovery")]
-        shared.heal.isolation.forget(name);
-        Ok(())
+        let removed = self.shared.remove_agent(name, grace, "it is removed");
+        removed.map_err(|error| error.operation("agent.remove"))
     }
 
     /// The agents, sorted by name.
@@ -116,6 +84,47 @@ impl Kernel {
 }
 
 impl Shared {
+    /// Registers an agent; on a running kernel it is started.
+    pub(super) fn add_agent(self: &Arc<Self>, agent: Arc<dyn Agent>) -> Result<Arc<Entry>> {
+        self.takes_agents()?;
+        let entry = self.agents.add(agent)?;
+        // A kernel that is just starting starts it, or, when it has looked already, we do.
+        if self.phase() == Phase::Running
+            && let Err(error) = self.start_agent(&entry)
+        {
+            self.agents.remove(entry.name());
+            return Err(error);
+        }
+        if let Err(stopping) = self.takes_agents() {
+            self.agents.remove(entry.name());
+            self.stop_agent(&entry, self.runtime.now());
+            return Err(stopping);
+        }
+        Ok(entry)
+    }
+
+    /// Removes an agent with all its versions, for a reason.
+    pub(super) fn remove_agent(&self, name: &str, grace: Duration, why: &str) -> Result<()> {
+        let removed = self.agents.remove(name);
+        if removed.is_empty() {
+            return Err(self.no_agent_named(name));
+        }
+        let deadline = self.runtime.now() + grace;
+        for entry in &removed {
+            self.turn(entry, AgentState::Draining, why);
+        }
+        #[cfg(feature = "recovery")]
+        self.guards.forget(name);
+        for entry in &removed {
+            entry.drain(&*self.runtime, deadline);
+            self.stop_agent(entry, deadline);
+        }
+        // What its last calls said of it is of no use any more.
+        #[cfg(feature = "recovery")]
+        self.heal.isolation.forget(name);
+        Ok(())
+    }
+
     /// # Errors
     /// [`Code::DRAINING`] for a kernel that stops.
     pub(super) fn takes_agents(&self) -> Result<()> {

@@ -55,6 +55,8 @@ mod call;
 mod checkpointed;
 mod clock;
 #[cfg(feature = "agent")]
+mod discovery;
+#[cfg(feature = "agent")]
 mod fitting;
 #[cfg(feature = "recovery")]
 mod guards;
@@ -73,6 +75,8 @@ mod limits;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;
+#[cfg(all(feature = "config", feature = "agent"))]
+mod manifest_discovery;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
 #[cfg(feature = "agent")]

@@ -32,37 +32,7 @@ impl Kernel {
     /// # Errors
     /// As [`replace_agent`](Self::replace_agent).
     pub fn replace_shared_agent(&self, agent: Arc<dyn Agent>) -> Result<()> {
-        let shared = &self.shared;
-        shared.takes_agents()?;
-        let entry = Registry::entry(agent)?;
-        shared.agents.is_new(&entry).map_err(|error| error.operation("agent.replace"))?;
-        if shared.phase() == Phase::Running {
-            shared.start_agent(&entry)?;
-        }
-        let switched = match shared.agents.put(&entry) {
-            Ok(switched) => switched,
-            Err(error) => {
-                // Somebody else was quicker with this version.
-                shared.stop_agent(&entry, shared.runtime.now() + GRACE);
-                return Err(error.operation("agent.replace"));
-            }
-        };
-        let before = switched.before.clone();
-        let back = || shared.put_back(&entry, before.as_deref());
-        shared.switched(&entry, switched);
-        // A kernel that was just starting starts it, or, when it has looked already, we do.
-        if shared.phase() == Phase::Running
-            && let Err(error) = shared.start_agent(&entry)
-        {
-            back();
-            return Err(error);
-        }
-        if let Err(stopping) = shared.takes_agents() {
-            back();
-            shared.stop_agent(&entry, shared.runtime.now());
-            return Err(stopping);
-        }
-        Ok(())
+        self.shared.replace_agent(agent).map(drop)
     }
 
     /// Puts a version of an agent in charge that stands by; the one that was stands by then. One that is in
@@ -89,6 +59,70 @@ impl Kernel {
 }
 
 impl Shared {
+    /// Puts another version of an agent in charge of its name.
+    pub(super) fn replace_agent(self: &Arc<Self>, agent: Arc<dyn Agent>) -> Result<Arc<Entry>> {
+        self.takes_agents()?;
+        let entry = Registry::entry(agent)?;
+        self.agents.is_new(&entry).map_err(|error| error.operation("agent.replace"))?;
+        if self.phase() == Phase::Running {
+            self.start_agent(&entry)?;
+        }
+        let switched = match self.agents.put(&entry) {
+            Ok(switched) => switched,
+            Err(error) => {
+                // Somebody else was quicker with this version.
+                self.stop_agent(&entry, self.runtime.now() + GRACE);
+                return Err(error.operation("agent.replace"));
+            }
+        };
+        let before = switched.before.clone();
+        let back = || self.put_back(&entry, before.as_deref());
+        self.switched(&entry, switched);
+        // A kernel that was just starting starts it, or, when it has looked already, we do.
+        if self.phase() == Phase::Running
+            && let Err(error) = self.start_agent(&entry)
+        {
+            back();
+            return Err(error);
+        }
+        if let Err(stopping) = self.takes_agents() {
+            back();
+            self.stop_agent(&entry, self.runtime.now());
+            return Err(stopping);
+        }
+        Ok(entry)
+    }
+
+    /// Puts another one of the same version in the place of the entry that is in charge, which finishes what it
+    /// has, within `grace`, and is stopped. `None`, and the new one is stopped, when that one is not in charge
+    /// any more.
+    pub(super) fn exchange_agent(
+        self: &Arc<Self>,
+        before: &Arc<Entry>,
+        agent: Arc<dyn Agent>,
+        grace: Duration,
+    ) -> Result<Option<Arc<Entry>>> {
+        self.takes_agents()?;
+        let entry = Registry::entry(agent)?;
+        self.start_agent(&entry)?;
+        if self.takes_agents().is_err() || !self.agents.exchange(before, &entry) {
+            self.stop_agent(&entry, self.runtime.now() + GRACE);
+            self.takes_agents()?;
+            return Ok(None);
+        }
+        self.turned(&entry, AgentState::Standby, AgentState::Ready, None);
+        #[cfg(feature = "recovery")]
+        {
+            self.guards.forget(entry.name());
+            self.offer(&entry);
+        }
+        let deadline = self.runtime.now() + grace;
+        self.turn(before, AgentState::Draining, "another one takes its place");
+        before.drain(&*self.runtime, deadline);
+        self.stop_agent(before, deadline);
+        Ok(Some(entry))
+    }
+
     pub(super) fn switch_agent(self: &Arc<Self>, name: &str, version: &str) -> Result<()> {
         if self.agents.get(name).is_none() {
             return Err(self.no_agent_named(name));

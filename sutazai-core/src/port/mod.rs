@@ -2,7 +2,7 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`]; what heals: [`PlaybookAction`], [`FailsafeStage`]; what is supervised:
+//! [`Guard`], [`Recorder`]; where agents are found: [`DiscoverySource`]; what heals: [`PlaybookAction`], [`FailsafeStage`]; what is supervised:
 //! [`Child`], [`Worker`], [`MessageWorker`]; and what recovery rolls back: [`SagaStep`],
 //! [`Checkpointed`].
 //!
@@ -18,6 +18,7 @@ pub mod checkpoint;
 pub mod child;
 pub mod component;
 pub mod config;
+pub mod discover;
 pub mod failsafe;
 pub mod failure;
 pub mod guard;
@@ -39,6 +40,7 @@ pub use checkpoint::Checkpointed;
 pub use child::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Children, Generation};
 pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
+pub use discover::{DiscoverySource, FoundAgent, MakeAgent, Sighting};
 pub use failsafe::{FailsafeStage, SafeContext};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};

@@ -28,6 +28,8 @@ mod checkpoint;
 mod config;
 #[cfg(any(feature = "openai", feature = "a2a"))]
 mod connect_http;
+#[cfg(feature = "agent")]
+mod discover;
 mod dispatch;
 mod event;
 #[cfg(feature = "recovery")]
@@ -62,6 +64,7 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "agent")]
         {
             agent::rows(&mut table);
+            discover::rows(&mut table);
             route::rows(&mut table);
         }
         #[cfg(all(unix, feature = "mcp"))]

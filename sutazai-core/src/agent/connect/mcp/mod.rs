@@ -89,6 +89,7 @@ use crate::observe::Level;
 use crate::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
 use crate::{Code, Error, Result};
 use catalogue::Catalogue;
+pub(crate) use catalogue::well_named;
 use stdio::Stdio;
 use streamable::Streamable;
 
