@@ -39,6 +39,8 @@ mod kernel;
 mod mcp;
 mod observe;
 mod operation;
+#[cfg(feature = "agent")]
+mod probe;
 #[cfg(feature = "recovery")]
 mod recovery;
 #[cfg(feature = "agent")]
@@ -62,6 +64,7 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "agent")]
         {
             agent::rows(&mut table);
+            probe::rows(&mut table);
             route::rows(&mut table);
         }
         #[cfg(all(unix, feature = "mcp"))]

@@ -13,6 +13,7 @@ pub use entry::{AgentView, Decided, Entry, Reservation};
 pub use state::AgentState;
 pub use versions::Switched;
 
+use crate::agent::probe;
 use crate::port::{Agent, AgentCard, Candidate, Candidates};
 use crate::{Code, Error, Result};
 
@@ -99,6 +100,14 @@ impl Registry {
         skills
     }
 
+    /// The entry of this name and version, in charge or not.
+    pub fn version(&self, name: &str, version: &str) -> Option<Arc<Entry>> {
+        let tables = self.tables.read();
+        let standby = tables.standby.get(name).into_iter().flatten();
+        let mut all = tables.by_name.get(name).into_iter().chain(standby);
+        all.find(|entry| entry.card().version == version).cloned()
+    }
+
     /// Every agent and every version that stands by.
     pub fn everything(&self) -> Vec<Arc<Entry>> {
         let tables = self.tables.read();
@@ -170,6 +179,12 @@ fn check(card: &AgentCard) -> Result<()> {
         )
         .with("agent", &card.name)
         .with("skill", skill));
+    }
+    for (skill, about) in &card.about {
+        if let Some(probe) = &about.probe {
+            probe::check(probe)
+                .map_err(|error| error.with("agent", &card.name).with("skill", skill))?;
+        }
     }
     match card.skills.iter().find(|skill| !well_named(skill)) {
         Some(skill) => Err(bad("not a name for a skill", skill).with("agent", &card.name)),

@@ -288,6 +288,10 @@ impl Agent for McpAgent {
             Peer::Http(_) => 0,
         }
     }
+
+    fn offers(&self) -> Option<AgentCard> {
+        Self::offers(self)
+    }
 }
 
 impl fmt::Debug for McpAgent {
