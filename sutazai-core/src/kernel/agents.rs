@@ -58,7 +58,22 @@ impl Kernel {
     /// # Errors
     /// As [`add_agent`](Self::add_agent).
     pub fn add_shared_agent(&self, agent: Arc<dyn Agent>) -> Result<()> {
-        self.shared.add_agent(agent).map(drop)
+        let shared = &self.shared;
+        shared.takes_agents()?;
+        let entry = shared.agents.add(agent)?;
+        // A kernel that is just starting starts it, or, when it has looked already, we do.
+        if shared.phase() == Phase::Running
+            && let Err(error) = shared.start_agent(&entry)
+        {
+            shared.agents.remove(entry.name());
+            return Err(error);
+        }
+        if let Err(stopping) = shared.takes_agents() {
+            shared.agents.remove(entry.name());
+            shared.stop_agent(&entry, shared.runtime.now());
+            return Err(stopping);
+        }
+        Ok(())
     }
 
     /// Removes an agent, with the versions of it that stand by: it gets no more tasks, has `grace` to finish
@@ -84,25 +99,6 @@ impl Kernel {
 }
 
 impl Shared {
-    /// Registers an agent; on a running kernel it is started.
-    pub(super) fn add_agent(self: &Arc<Self>, agent: Arc<dyn Agent>) -> Result<Arc<Entry>> {
-        self.takes_agents()?;
-        let entry = self.agents.add(agent)?;
-        // A kernel that is just starting starts it, or, when it has looked already, we do.
-        if self.phase() == Phase::Running
-            && let Err(error) = self.start_agent(&entry)
-        {
-            self.agents.remove(entry.name());
-            return Err(error);
-        }
-        if let Err(stopping) = self.takes_agents() {
-            self.agents.remove(entry.name());
-            self.stop_agent(&entry, self.runtime.now());
-            return Err(stopping);
-        }
-        Ok(entry)
-    }
-
     /// Removes an agent with all its versions, for a reason.
     pub(super) fn remove_agent(&self, name: &str, grace: Duration, why: &str) -> Result<()> {
         let removed = self.agents.remove(name);

@@ -111,6 +111,7 @@ fn agent(entry: &config::AgentEntry) -> crate::agent::connect::process::ProcessA
     let mut card = AgentCard::new(&entry.name, &entry.skills).description(&entry.description);
     card.concurrency = entry.concurrency;
     card.labels.clone_from(&entry.labels);
+    card.about.clone_from(&entry.about);
     if let Some(timeout) = entry.timeout {
         card = card.timeout(timeout);
     }

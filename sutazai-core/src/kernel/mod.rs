@@ -83,6 +83,8 @@ mod manifest_recovery;
 mod once;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod placing;
+#[cfg(feature = "agent")]
+mod probes;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod pursue;
 mod record;
@@ -109,6 +111,8 @@ pub use heal::{KeptPolicies, Recovery, RecoveryPolicies};
 pub use limits::Limits;
 #[cfg(feature = "config")]
 pub use manifest::grammar;
+#[cfg(feature = "agent")]
+pub use probes::ProbeOptions;
 pub use record::LogConfig;
 #[cfg(all(feature = "recovery", feature = "agent"))]
 pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};

@@ -32,7 +32,37 @@ impl Kernel {
     /// # Errors
     /// As [`replace_agent`](Self::replace_agent).
     pub fn replace_shared_agent(&self, agent: Arc<dyn Agent>) -> Result<()> {
-        self.shared.replace_agent(agent).map(drop)
+        let shared = &self.shared;
+        shared.takes_agents()?;
+        let entry = Registry::entry(agent)?;
+        shared.agents.is_new(&entry).map_err(|error| error.operation("agent.replace"))?;
+        if shared.phase() == Phase::Running {
+            shared.start_agent(&entry)?;
+        }
+        let switched = match shared.agents.put(&entry) {
+            Ok(switched) => switched,
+            Err(error) => {
+                // Somebody else was quicker with this version.
+                shared.stop_agent(&entry, shared.runtime.now() + GRACE);
+                return Err(error.operation("agent.replace"));
+            }
+        };
+        let before = switched.before.clone();
+        let back = || shared.put_back(&entry, before.as_deref());
+        shared.switched(&entry, switched);
+        // A kernel that was just starting starts it, or, when it has looked already, we do.
+        if shared.phase() == Phase::Running
+            && let Err(error) = shared.start_agent(&entry)
+        {
+            back();
+            return Err(error);
+        }
+        if let Err(stopping) = shared.takes_agents() {
+            back();
+            shared.stop_agent(&entry, shared.runtime.now());
+            return Err(stopping);
+        }
+        Ok(())
     }
 
     /// Puts a version of an agent in charge that stands by; the one that was stands by then. One that is in
@@ -59,68 +89,56 @@ impl Kernel {
 }
 
 impl Shared {
-    /// Puts another version of an agent in charge of its name.
-    pub(super) fn replace_agent(self: &Arc<Self>, agent: Arc<dyn Agent>) -> Result<Arc<Entry>> {
-        self.takes_agents()?;
-        let entry = Registry::entry(agent)?;
-        self.agents.is_new(&entry).map_err(|error| error.operation("agent.replace"))?;
-        if self.phase() == Phase::Running {
-            self.start_agent(&entry)?;
-        }
-        let switched = match self.agents.put(&entry) {
-            Ok(switched) => switched,
-            Err(error) => {
-                // Somebody else was quicker with this version.
-                self.stop_agent(&entry, self.runtime.now() + GRACE);
-                return Err(error.operation("agent.replace"));
-            }
-        };
-        let before = switched.before.clone();
-        let back = || self.put_back(&entry, before.as_deref());
-        self.switched(&entry, switched);
-        // A kernel that was just starting starts it, or, when it has looked already, we do.
-        if self.phase() == Phase::Running
-            && let Err(error) = self.start_agent(&entry)
-        {
-            back();
-            return Err(error);
-        }
-        if let Err(stopping) = self.takes_agents() {
-            back();
-            self.stop_agent(&entry, self.runtime.now());
-            return Err(stopping);
-        }
-        Ok(entry)
+    /// Registers an entry that has been started: it takes tasks from here on.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a name that is taken.
+    pub(super) fn join(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        self.agents.join(entry)?;
+        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
+        #[cfg(feature = "recovery")]
+        self.offer(entry);
+        Ok(())
     }
 
-    /// Puts another one of the same version in the place of the entry that is in charge, which finishes what it
-    /// has, within `grace`, and is stopped. `None`, and the new one is stopped, when that one is not in charge
-    /// any more.
-    pub(super) fn exchange_agent(
+    /// Puts an entry that has been started in charge of its name; the one that was stands by.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a version that there is already.
+    pub(super) fn take_over(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        let switched = self.agents.put(entry)?;
+        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
+        self.switched(entry, switched);
+        Ok(())
+    }
+
+    /// Puts an entry that has been started in the place of the one that is in charge, whatever its version, which
+    /// finishes what it has, within `grace`, and is stopped. Says whether that one was in charge.
+    pub(super) fn exchange(
         self: &Arc<Self>,
         before: &Arc<Entry>,
-        agent: Arc<dyn Agent>,
+        entry: &Arc<Entry>,
         grace: Duration,
-    ) -> Result<Option<Arc<Entry>>> {
-        self.takes_agents()?;
-        let entry = Registry::entry(agent)?;
-        self.start_agent(&entry)?;
-        if self.takes_agents().is_err() || !self.agents.exchange(before, &entry) {
-            self.stop_agent(&entry, self.runtime.now() + GRACE);
-            self.takes_agents()?;
-            return Ok(None);
+    ) -> bool {
+        if !self.agents.exchange(before, entry) {
+            return false;
         }
-        self.turned(&entry, AgentState::Standby, AgentState::Ready, None);
+        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
         #[cfg(feature = "recovery")]
         {
             self.guards.forget(entry.name());
-            self.offer(&entry);
+            self.offer(entry);
         }
+        self.let_go(before, grace, "another one has taken its place");
+        true
+    }
+
+    /// An entry that is registered no more finishes what it has, within `grace`, and is stopped.
+    pub(super) fn let_go(&self, entry: &Arc<Entry>, grace: Duration, why: &str) {
         let deadline = self.runtime.now() + grace;
-        self.turn(before, AgentState::Draining, "another one takes its place");
-        before.drain(&*self.runtime, deadline);
-        self.stop_agent(before, deadline);
-        Ok(Some(entry))
+        self.turn(entry, AgentState::Draining, why);
+        entry.drain(&*self.runtime, deadline);
+        self.stop_agent(entry, deadline);
     }
 
     pub(super) fn switch_agent(self: &Arc<Self>, name: &str, version: &str) -> Result<()> {
@@ -175,9 +193,6 @@ impl Shared {
     }
 
     fn retire(&self, entry: &Arc<Entry>, grace: Duration) {
-        let deadline = self.runtime.now() + grace;
-        self.turn(entry, AgentState::Draining, "there are newer versions, or it was retired");
-        entry.drain(&*self.runtime, deadline);
-        self.stop_agent(entry, deadline);
+        self.let_go(entry, grace, "there are newer versions, or it was retired");
     }
 }

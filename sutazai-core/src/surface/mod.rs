@@ -41,6 +41,8 @@ mod kernel;
 mod mcp;
 mod observe;
 mod operation;
+#[cfg(feature = "agent")]
+mod probe;
 #[cfg(feature = "recovery")]
 mod recovery;
 #[cfg(feature = "agent")]
@@ -65,6 +67,7 @@ pub fn operations() -> &'static [Operation] {
         {
             agent::rows(&mut table);
             discover::rows(&mut table);
+            probe::rows(&mut table);
             route::rows(&mut table);
         }
         #[cfg(all(unix, feature = "mcp"))]

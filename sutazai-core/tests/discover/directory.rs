@@ -248,8 +248,13 @@ fn a_file_that_is_half_written_is_left_alone_until_it_is_whole() {
     assert_eq!(subjects, expected, "nothing came of it but the agent");
 
     fs::remove_file(&file).unwrap();
-    runtime.advance(Duration::from_millis(2_100));
+    let looks = || kernel.sources()[0].looks;
+    let before = looks();
+    while looks() == before {
+        runtime.advance(Duration::from_millis(50));
+    }
     assert_eq!(names(&kernel), ["a"], "it is missing in one look");
-    runtime.advance(Duration::from_millis(300));
+    runtime.advance(Duration::from_millis(250));
+    assert_eq!(looks(), before + 2);
     assert!(names(&kernel).is_empty());
 }

@@ -31,6 +31,45 @@ fn programs_are_asked_who_they_are() {
     assert_eq!(gave(&look(&kernel)), json!([[], [], ["two"], [], []]));
 }
 
+/// A program whose card says how its skill is to be probed, and that answers so.
+fn probed(name: &str, answer: &str) -> String {
+    format!(
+        "import json, sys\n\
+         def say(**m): print(json.dumps({{'v': 1, **m}}), flush=True)\n\
+         say(type='ready')\n\
+         for line in sys.stdin:\n\
+         \x20   m = json.loads(line)\n\
+         \x20   if m['type'] == 'describe':\n\
+         \x20       probe = {{'input': [2, 3], 'equals': 5}}\n\
+         \x20       card = {{'name': '{name}', 'skills': ['add'], 'about': {{'add': {{'probe': probe}}}}}}\n\
+         \x20       say(type='card', card=card)\n\
+         \x20   elif m['type'] == 'task': say(type='result', id=m['id'], output={answer})\n\
+         \x20   elif m['type'] == 'stop': break\n"
+    )
+}
+
+#[test]
+fn a_card_that_lies_is_found_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let kernel = kernel();
+    program(directory.path(), "honest", &probed("honest", "sum(m['input'])"));
+    program(directory.path(), "liar", &probed("liar", "len(m['input'])"));
+    let spec = source(json!({"executables": {"directory": directory.path(), "timeout_ms": 20_000}}));
+    kernel.add_source_of("bin", spec, asked()).unwrap();
+    let seen = look(&kernel);
+    assert_eq!(gave(&seen), json!([["honest"], [], [], [], []]));
+    let error = seen.failed[0].error.as_ref().unwrap();
+    assert_eq!(error.code(), Code::AGENT_LIES, "{error}");
+    let about = |wanted| error.context().find(|(key, _)| *key == wanted).map(|(_, value)| value);
+    assert_eq!((about("agent"), about("skill"), about("verdict")), (Some("liar"), Some("add"), Some("lies")));
+    // One that begins to lie does not take over from the one that does not.
+    program(directory.path(), "honest", &probed("honest", "0"));
+    let seen = look(&kernel);
+    assert_eq!((gave(&seen), seen.failed.len()), (json!([[], [], [], [], []]), 2));
+    program(directory.path(), "liar", &probed("liar", "sum(m['input'])"));
+    assert_eq!(gave(&look(&kernel)), json!([["liar"], [], [], [], []]));
+}
+
 #[test]
 fn what_a_program_does_instead_is_told_and_spares_the_others() {
     let directory = tempfile::tempdir().unwrap();

@@ -125,6 +125,7 @@ from sutazai._playbook import (
     SignalMatch,
 )
 from sutazai._plugins import plugins
+from sutazai._probe import ProbeReport, SkillCard, SkillProbe, SkillReport
 from sutazai._saga import SagaContext, SagaStep
 from sutazai._supervise import (
     Backoff,
@@ -242,6 +243,7 @@ __all__ = [
     "Playbooks",
     "Poison",
     "PoisonedMessage",
+    "ProbeReport",
     "Quarantined",
     "RateLimited",
     "RatePolicy",
@@ -260,6 +262,9 @@ __all__ = [
     "SecurityError",
     "Share",
     "SignalMatch",
+    "SkillCard",
+    "SkillProbe",
+    "SkillReport",
     "StageReport",
     "StoreError",
     "Subscription",

@@ -116,7 +116,11 @@ impl ManifestDirectory {
                 .operation("agent.discover")
                 .advice("declare the agent in JSON, or build with feature `config`")),
         };
-        let with_path = |error: Error| error.with("path", path.display());
+        // In TOML mistakes have their places, with the file.
+        let with_path = |error: Error| match error.location() {
+            Some(at) if at.file == shown => error,
+            _ => error.with("path", path.display()),
+        };
         let declared: DeclaredAgent = declared.map_err(with_path)?;
         declared.validate().map_err(with_path)?;
         Ok(declared)

@@ -264,11 +264,9 @@ impl Inventory {
         self.items.values().filter_map(of).min()
     }
 
-    /// Items that are neither here nor there: they are being written, or have been missing for a moment only.
-    pub fn unsettled(&self, now: Moment) -> Vec<Arc<str>> {
-        let is = |item: &Item| {
-            item.unsettled || item.absent.is_some_and(|since| since + self.settle > now)
-        };
+    /// Items that are neither here nor there: they are being written, or are missing for the first time.
+    pub fn unsettled(&self) -> Vec<Arc<str>> {
+        let is = |item: &Item| item.unsettled || (item.absent.is_some() && item.made.is_some());
         let unsettled = self.items.iter().filter(|(_, item)| is(item));
         unsettled.map(|(name, _)| Arc::clone(name)).collect()
     }

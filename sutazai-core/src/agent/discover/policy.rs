@@ -36,6 +36,9 @@ pub struct DiscoveryPolicy {
     /// In how many looks an agent may be unreachable before it is removed; any number without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub away_looks: Option<u32>,
+    /// How long probing an agent may take before it is registered, in milliseconds; 0 to take its card's word for
+    /// its skills. Default 10,000.
+    pub probe_ms: u64,
     /// How long an agent that is removed, or another one takes the place of, has for the tasks it has. In
     /// milliseconds, default 5,000.
     pub grace_ms: u64,
@@ -51,6 +54,7 @@ impl Default for DiscoveryPolicy {
             settle_ms: 250,
             away_ms: 600_000,
             away_looks: None,
+            probe_ms: 10_000,
             grace_ms: 5_000,
             items: 1_024,
         }
@@ -90,6 +94,13 @@ impl DiscoveryPolicy {
     #[must_use]
     pub fn away_looks(mut self, looks: u32) -> Self {
         self.away_looks = Some(looks);
+        self
+    }
+
+    /// Sets how long probing an agent may take, zero for not at all; whole milliseconds.
+    #[must_use]
+    pub fn probe(mut self, time: Duration) -> Self {
+        self.probe_ms = whole(time);
         self
     }
 

@@ -60,6 +60,21 @@ impl Registry {
         self.tables.write().take_standby(name, version)
     }
 
+    /// Registers an entry that has been started.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] for a name that is taken.
+    pub fn join(&self, entry: &Arc<Entry>) -> Result<()> {
+        let mut tables = self.tables.write();
+        if tables.by_name.contains_key(entry.name()) {
+            drop(tables);
+            return Err(super::is_taken(entry.name()));
+        }
+        tables.put_in_charge(entry);
+        entry.move_state(AgentState::Standby, AgentState::Ready);
+        Ok(())
+    }
+
     /// Puts an entry, which has been started, in the place of the one that is in charge of its name, whatever its
     /// version; says whether that one was in charge. It gets no new tasks.
     pub fn exchange(&self, before: &Arc<Entry>, entry: &Arc<Entry>) -> bool {

@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::slot::{Slot, inside};
 use crate::agent::discover::{CardChange, ItemState, Look, Seen, Step, side_by_side};
-use crate::agent::{AgentState, Entry};
+use crate::agent::{AgentState, Entry, ProbeVerdict};
+use crate::kernel::ProbeOptions;
 use crate::kernel::shared::{Phase, Shared};
 use crate::observe::Level;
-use crate::port::{Agent, Candidate as _, FoundAgent, MakeAgent, Sighting};
+use crate::port::{Candidate as _, DiscoverySource, FoundAgent, MakeAgent, Sighting};
 use crate::{Code, Error, Result};
 
 /// Agents that are made, or removed, side by side, at most.
@@ -19,6 +20,9 @@ const SIDE_BY_SIDE: usize = 8;
 /// Items of one look that are kept in mind, at most: beyond those that a source may have, so that some are told
 /// to be too many.
 const MOST_ITEMS: usize = 100_000;
+
+/// Looks that follow one that somebody asked for, while something is being written.
+const MORE_LOOKS: usize = 8;
 
 /// What makes the agents of a look, by item.
 type Makers = HashMap<Arc<str>, (MakeAgent, Option<Arc<str>>)>;
@@ -33,11 +37,12 @@ struct Make {
 }
 
 impl Shared {
-    /// Looks at a source and does what follows. Where `insist`, whoever looks already is waited for, and what
-    /// could not be made is tried again. `None` where there is nothing to look at, or somebody else does.
+    /// Looks at a source and does what follows. Where `insist`, whoever looks already is waited for, what could
+    /// not be made is tried again, and it is looked at until nothing is being written any more. `None` where
+    /// there is nothing to look at, or somebody else does.
     pub(super) fn look(self: &Arc<Self>, slot: &Arc<Slot>, insist: bool) -> Option<Look> {
-        let waits = insist && self.runtime.may_block();
-        let (turn, source) = slot.turn(waits)?;
+        let may_wait = insist && self.runtime.may_block();
+        let (turn, source) = slot.turn(may_wait)?;
         if self.phase() != Phase::Running {
             return None;
         }
@@ -46,6 +51,37 @@ impl Shared {
             // Most cannot be watched; they are looked at often enough.
             drop(watch.ok().and_then(|watch| slot.watched(watch)));
         }
+        let (mut look, mut looks) = self.look_once(slot, &*source, insist);
+        for _ in 0..MORE_LOOKS {
+            if look.settling.is_empty() || !may_wait || self.phase() != Phase::Running {
+                break;
+            }
+            std::thread::sleep(slot.settle());
+            let (later, count) = self.look_once(slot, &*source, false);
+            look.then(later);
+            looks = count;
+        }
+        drop(source);
+        self.measure(slot);
+        let now = self.runtime.now();
+        let awaited = slot.inventory(|inventory| inventory.next_look(now));
+        drop(turn);
+        if let Some(timer) = slot.disarm() {
+            self.runtime.cancel(timer);
+        }
+        if self.phase() == Phase::Running {
+            self.look_at(slot, self.next_look(slot, now, awaited, looks));
+        }
+        Some(look)
+    }
+
+    /// One look; and the how-manieth it was.
+    fn look_once(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        source: &dyn DiscoverySource,
+        insist: bool,
+    ) -> (Look, u64) {
         self.leave_to_the_host(slot);
         let now = self.runtime.now();
         let mut found = Vec::new();
@@ -57,7 +93,6 @@ impl Shared {
             };
             inside::run(|| source.find(now, &mut sink))
         });
-        drop(source);
         let mut look = Look { source: Arc::clone(slot.name()), ..Look::default() };
         look.error = looked.err();
         let (looks, new) = slot.looked(self.runtime.timestamp(), look.error.clone());
@@ -66,20 +101,10 @@ impl Shared {
             Some(_) => {}
             None => self.follow(slot, found, insist, &mut look),
         }
-        let now = self.runtime.now();
         let views = slot.inventory(|inventory| inventory.views());
         look.failed = views.into_iter().filter(|view| view.error.is_some()).collect();
-        look.settling = slot.inventory(|inventory| inventory.unsettled(now));
-        self.measure(slot);
-        let awaited = slot.inventory(|inventory| inventory.next_look(now));
-        drop(turn);
-        if let Some(timer) = slot.disarm() {
-            self.runtime.cancel(timer);
-        }
-        if self.phase() == Phase::Running {
-            self.look_at(slot, self.next_look(slot, now, awaited, looks));
-        }
-        Some(look)
+        look.settling = slot.inventory(|inventory| inventory.unsettled());
+        (look, looks)
     }
 
     /// Agents that the host has removed are the source's no more.
@@ -185,6 +210,8 @@ impl Shared {
         answer
     }
 
+    /// Makes an agent, starts it, has it show its skills, and registers it; says whether it took the place of
+    /// one of its name.
     fn register(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -199,69 +226,117 @@ impl Shared {
         {
             self.is_free(name)?;
         }
-        let agent = super::super::caught(|| inside::run(make))?;
+        let made = || inside::run(|| make().and_then(crate::agent::Registry::entry));
+        let entry = super::super::caught(made)?;
         let before = replaces.and_then(|name| slot.entry(name));
-        let Some(before) = before else {
-            let entry = self.add_agent(agent)?;
-            slot.keep(&entry);
-            self.discovered(slot, item, &entry);
-            return Ok((entry, false));
-        };
-        let (entry, changed) = self.take_over(slot, &before, agent)?;
-        slot.keep(&entry);
-        if let Some(change) = CardChange::between(before.card(), entry.card()) {
-            let event = json!({
-                "agent": &**entry.name(),
-                "source": &**slot.name(),
-                "item": &**item,
-                "version": entry.card().version,
-                "change": change,
-            });
-            self.publish("agent.card_changed", event);
+        let same = before.as_ref().is_some_and(|before| before.name() == entry.name());
+        if !same {
+            self.is_free(entry.name())?;
         }
-        Ok((entry, changed))
+        self.start_agent(&entry)?;
+        let placed = self.prove(slot, &entry).and_then(|()| match &before {
+            Some(before) if same => self.succeed(slot, before, &entry),
+            _ => self.join(&entry),
+        });
+        let placed = placed.and_then(|()| self.takes_agents().inspect_err(|_| {
+            self.agents.remove(entry.name());
+        }));
+        if let Err(error) = placed {
+            self.stop_agent(&entry, self.runtime.now() + slot.grace());
+            return Err(error);
+        }
+        match &before {
+            Some(before) if same => {
+                slot.keep(&entry);
+                self.tell_change(slot, item, before, &entry);
+            }
+            before => {
+                if let Some(before) = before {
+                    let why = format!("it is called {} now", entry.name());
+                    self.lose(slot, item, before.name(), &why);
+                }
+                slot.keep(&entry);
+                self.discovered(slot, item, &entry);
+            }
+        }
+        Ok((entry, same))
     }
 
-    /// Puts an agent in the place of the one that was made of the same item before; says whether it has its
-    /// name.
-    fn take_over(
+    /// Puts an agent in the place of the one of its name that was made of the same item before.
+    fn succeed(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         before: &Arc<Entry>,
-        agent: Arc<dyn Agent>,
-    ) -> Result<(Arc<Entry>, bool)> {
-        let card = super::super::caught(|| Ok(inside::run(|| agent.card())))?;
-        let name = before.name();
-        if card.name != *name {
-            let entry = self.add_agent(agent)?;
-            slot.forget(name);
-            let why = format!("it is called {} now", card.name);
-            let _ = self.remove_agent(name, slot.grace(), &why);
-            return Ok((entry, false));
-        }
+        entry: &Arc<Entry>,
+    ) -> Result<()> {
+        let name = entry.name();
+        let version = &entry.card().version;
         if !self.agents.is_in_charge(before) {
-            return Err(Error::new(
-                Code::ALREADY_EXISTS,
-                "the host has put another version of the agent in charge",
-            )
-            .operation("agent.discover")
-            .with("agent", name));
+            return Err(not_ours(name));
         }
-        if card.version == before.card().version {
-            let exchanged = self.exchange_agent(before, agent, slot.grace())?;
-            let gone = || {
-                Error::new(Code::NOT_FOUND, "the agent was removed while another one was made")
-                    .operation("agent.discover")
-                    .with("agent", name)
-            };
-            return Ok((exchanged.ok_or_else(gone)?, true));
+        if *version == before.card().version {
+            let exchanged = self.exchange(before, entry, slot.grace());
+            return if exchanged { Ok(()) } else { Err(not_ours(name)) };
         }
         // A version that stands by and is declared again is made anew.
-        if let Ok(stale) = self.agents.retire(name, &card.version) {
-            self.turn(&stale, AgentState::Draining, "the same version is made anew");
-            self.stop_agent(&stale, self.runtime.now() + slot.grace());
+        if let Ok(stale) = self.agents.retire(name, version) {
+            self.let_go(&stale, slot.grace(), "the same version is made anew");
         }
-        Ok((self.replace_agent(agent)?, true))
+        self.take_over(entry)
+    }
+
+    /// Has an agent that has been started show that it can do what its card says, where it can be asked.
+    fn prove(self: &Arc<Self>, slot: &Slot, entry: &Arc<Entry>) -> Result<()> {
+        let within = Duration::from_millis(slot.policy().probe_ms);
+        if within.is_zero() {
+            return Ok(());
+        }
+        let mut ticket = self.probe(entry, ProbeOptions::default().within(within))?;
+        let report = if self.runtime.may_block() {
+            Some(ticket.wait()?)
+        } else {
+            // Where nothing may be waited for, only what answers at once is held to its card.
+            ticket.try_take().transpose()?
+        };
+        let against = report.as_ref().and_then(|report| report.worst());
+        let Some(against) = against else { return Ok(()) };
+        let error = match against.verdict {
+            ProbeVerdict::Late => {
+                Error::new(Code::DEADLINE_EXCEEDED, "the agent did not show its skill in time")
+            }
+            _ => Error::new(Code::AGENT_LIES, "the agent cannot do what its card says"),
+        };
+        let mut error = error
+            .operation("agent.discover")
+            .with("agent", entry.name())
+            .with("skill", &against.skill)
+            .with("verdict", against.verdict.name());
+        if let Some(why) = &against.why {
+            error = error.with("why", why);
+        }
+        if let Some(field) = &against.field {
+            error = error.with("field", field);
+        }
+        Err(match &against.error {
+            // What it needs may be there again later.
+            Some(said) => error.classed(said.class()).because(said.clone()),
+            None => error,
+        })
+    }
+
+    fn tell_change(&self, slot: &Slot, item: &str, before: &Entry, entry: &Entry) {
+        let card = entry.card();
+        let Some(change) = CardChange::between(before.card(), card) else { return };
+        let event = json!({
+            "agent": &*card.name,
+            "source": &**slot.name(),
+            "item": item,
+            "version": card.version,
+            "change": change,
+        });
+        self.publish("agent.card_changed", event);
+        let why = serde_json::to_string(&change).unwrap_or_default();
+        self.tell(Level::Info, "an agent's card has changed", slot, item, &card.name, &why);
     }
 
     fn is_free(&self, name: &Arc<str>) -> Result<()> {
@@ -285,7 +360,7 @@ impl Shared {
     }
 
     /// The source of these agents was taken out.
-    pub(super) fn let_go(&self, slot: &Slot, found: Vec<Arc<Entry>>, why: &str) {
+    pub(super) fn let_all_go(&self, slot: &Slot, found: Vec<Arc<Entry>>, why: &str) {
         self.each(found, |entry| self.let_go_of(&entry, slot.grace(), why));
     }
 
@@ -295,10 +370,7 @@ impl Shared {
         if self.agents.is_in_charge(entry) {
             let _ = self.remove_agent(name, grace, why);
         } else if let Ok(stale) = self.agents.retire(name, &entry.card().version) {
-            let deadline = self.runtime.now() + grace;
-            self.turn(&stale, AgentState::Draining, why);
-            stale.drain(&*self.runtime, deadline);
-            self.stop_agent(&stale, deadline);
+            self.let_go(&stale, grace, why);
         }
     }
 
@@ -373,4 +445,10 @@ impl Shared {
             self.discovery.found.with([slot.name(), name]).set(items as f64);
         }
     }
+}
+
+fn not_ours(name: &str) -> Error {
+    Error::new(Code::ALREADY_EXISTS, "the host has put another version of the agent in charge")
+        .operation("agent.discover")
+        .with("agent", name)
 }

@@ -28,8 +28,6 @@ const EVERY: Duration = Duration::from_secs(30);
 const MOST: usize = 1_000;
 /// Sources that are looked at side by side because somebody asks, at most.
 const SIDE_BY_SIDE: usize = 4;
-/// Looks that follow one that somebody asked for, while something is being written.
-const MORE_LOOKS: usize = 8;
 /// When a look is tried again that the runtime had no room for.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two looks, at least.
@@ -111,7 +109,7 @@ impl Kernel {
         let found = self.shared.blocking(|| slot.end(waits))?;
         if !keep_agents {
             let why = format!("its source {name} was taken out");
-            self.shared.let_go(&slot, found, &why);
+            self.shared.let_all_go(&slot, found, &why);
         }
         self.shared.measure(&slot);
         Ok(())
@@ -141,7 +139,7 @@ impl Kernel {
             return Err(operation(Error::new(Code::NOT_RUNNING, "the kernel does not run")));
         }
         let most = if shared.runtime.may_block() { SIDE_BY_SIDE } else { 1 };
-        let look = |slot: Arc<Slot>| shared.look_until_settled(&slot);
+        let look = |slot: Arc<Slot>| shared.look(&slot, true);
         let looks = shared.blocking(|| side_by_side(slots, most, look))?;
         let mut looks: Vec<Look> = looks.into_iter().flatten().collect();
         looks.sort_unstable_by(|one, other| one.source.cmp(&other.source));
@@ -245,20 +243,6 @@ impl Shared {
         if self.runtime.spawn_blocking(job).is_err() && self.phase() == Phase::Running {
             self.look_at(slot, self.runtime.now() + AGAIN);
         }
-    }
-
-    /// Looks because somebody asks, and again while something is being written.
-    fn look_until_settled(self: &Arc<Self>, slot: &Arc<Slot>) -> Option<Look> {
-        let mut look = self.look(slot, true)?;
-        for _ in 0..MORE_LOOKS {
-            if look.settling.is_empty() || !self.runtime.may_block() {
-                break;
-            }
-            std::thread::sleep(slot.settle().max(LEAST));
-            let Some(later) = self.look(slot, true) else { break };
-            look.then(later);
-        }
-        Some(look)
     }
 
     /// When a source is looked at next: after its interval, a little longer or shorter, or sooner where

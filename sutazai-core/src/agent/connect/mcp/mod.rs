@@ -289,6 +289,10 @@ impl Agent for McpAgent {
             Peer::Http(_) => 0,
         }
     }
+
+    fn offers(&self) -> Option<AgentCard> {
+        Self::offers(self)
+    }
 }
 
 impl fmt::Debug for McpAgent {
