@@ -244,7 +244,8 @@ fn a_file_that_is_half_written_is_left_alone_until_it_is_whole() {
     let subjects: Vec<_> = std::iter::from_fn(|| told.try_next().unwrap())
         .map(|delivery| delivery.event.subject.to_string())
         .collect();
-    let expected = ["agent.state", "agent.state", "agent.registered", "agent.discovered"];
+    let expected = ["state", "state", "registered", "probed", "state", "discovered"];
+    let expected = expected.map(|word| format!("agent.{word}"));
     assert_eq!(subjects, expected, "nothing came of it but the agent");
 
     fs::remove_file(&file).unwrap();

@@ -9,6 +9,7 @@
 'HELLO'
 """
 
+from sutazai._agents import AgentSpec
 from sutazai._checkpoint import (
     Checkpoint,
     CheckpointDetail,
@@ -31,6 +32,16 @@ from sutazai._degrade import (
     DegradeStatus,
     FeatureMode,
     LevelChange,
+)
+from sutazai._discover import (
+    Discovery,
+    DiscoveryPolicy,
+    DiscoverySource,
+    EntryPoints,
+    FoundAgent,
+    FoundItem,
+    Look,
+    SourceStatus,
 )
 from sutazai._errors import (
     AgentError,
@@ -164,6 +175,7 @@ __all__ = [
     "ActionContext",
     "ActionView",
     "AgentError",
+    "AgentSpec",
     "AlreadyExists",
     "Backoff",
     "BadAnswer",
@@ -199,6 +211,10 @@ __all__ = [
     "DegradeStatus",
     "Degraded",
     "Delivered",
+    "Discovery",
+    "DiscoveryPolicy",
+    "DiscoverySource",
+    "EntryPoints",
     "ErrorStorm",
     "Escalation",
     "Event",
@@ -210,6 +226,8 @@ __all__ = [
     "FailureFacts",
     "FeatureMode",
     "Forked",
+    "FoundAgent",
+    "FoundItem",
     "Guard",
     "GuardStatus",
     "GuardView",
@@ -226,6 +244,7 @@ __all__ = [
     "LevelChange",
     "Location",
     "LogHandler",
+    "Look",
     "MailboxPolicy",
     "MailboxStatus",
     "MemoryRule",
@@ -265,6 +284,7 @@ __all__ = [
     "SkillCard",
     "SkillProbe",
     "SkillReport",
+    "SourceStatus",
     "StageReport",
     "StoreError",
     "Subscription",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import inspect
 import itertools
 import logging
@@ -19,16 +18,18 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
 from sutazai import _sutazai
+from sutazai._agents import AgentSpec
 from sutazai._checkpoint import Checkpoints
 from sutazai._classify import Classification
 from sutazai._degrade import Degradation
+from sutazai._discover import Discovery
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
-from sutazai._heal import kind_of, mapping, now
+from sutazai._heal import kind_of, now
 from sutazai._isolate import Isolation
 from sutazai._logging import relay
-from sutazai._loop import LoopThread, bridge_of
+from sutazai._loop import LoopThread
 from sutazai._playbook import Playbooks
 from sutazai._plugins import plugins as _installed
 from sutazai._probe import ProbeReport, SkillCard, SkillProbe
@@ -284,35 +285,21 @@ class Kernel(_sutazai.Kernel):
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            called = name if name is not None else _name_of(function)
-            told = description if description is not None else _first_line(function)
-            kind = kind_of(function)
-            asks = kind == "a coroutine function"
-            if kind and not asks:
-                raise TypeError(f"an agent is a plain function or a coroutine function, not {kind}")
-            if asks and inline:
-                raise TypeError("a coroutine runs on a loop; it cannot be inline")
-            if loop is not None and not asks:
-                raise TypeError("loop is for coroutine functions")
-            if reply and asks:
-                raise TypeError("reply is for plain functions; a coroutine returns its answer")
-            card: dict[str, object] = {
-                "name": called,
-                "skills": [called] if skills is None else skills,
-                "version": version,
-                "description": told,
-                # Starting a coroutine is putting it into a queue.
-                "inline": inline or asks,
-                "concurrency": concurrency,
-                "timeout": timeout,
-                "labels": labels,
-                "about": None if about is None else mapping("about", about),
-            }
-            form = "reply" if reply else _form(function)
-            open_: Callable[[], _sutazai._Bridge] | None = None
-            if asks:
-                open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
-            self._add_agent(card, form, function, open_, replace)
+            spec = AgentSpec(
+                function,
+                skills=skills,
+                name=name,
+                version=version,
+                description=description,
+                concurrency=concurrency,
+                timeout=timeout,
+                labels=labels,
+                about=about,
+                inline=inline,
+                reply=reply,
+                loop=loop,
+            )
+            self._add_agent(*spec._declared(self._loop), replace)
             return function
 
         return register if function is None else register(function)
@@ -357,6 +344,11 @@ class Kernel(_sutazai.Kernel):
         """As `probe`, awaited."""
         request = _probing(agent, version, skills, probes, timeout)
         return cast(ProbeReport, await self.ainvoke("agent.probe", **request))
+
+    @property
+    def discovery(self) -> Discovery:
+        """Sources that agents are found in."""
+        return Discovery(self, self._loop)
 
     # ---- calls ----
 
@@ -583,55 +575,6 @@ class Kernel(_sutazai.Kernel):
     def log_to_logging(self, prefix: str = "sutazai") -> None:
         """Gives the kernel's log records to Python's `logging`, to loggers below `prefix`."""
         self._relay_log(relay(prefix))
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        raise TypeError("the function has no name of its own; give one: name=...")
-    return name
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    text = inspect.getdoc(function) if hasattr(function, "__name__") else None
-    return text.strip().partition("\n")[0] if text else ""
-
-
-def _form(function: Callable[..., Any]) -> Literal["input", "context"]:
-    """Whether a function wants the context: whether it must or can take a second argument that has
-    no default."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        # Many built-in functions do not say.
-        return "input"
-    positional = [
-        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    required = [p for p in positional if p.default is p.empty]
-    variable = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    if len(required) > 2 or (not positional and not variable):
-        raise TypeError("an agent is f(input) or f(input, context)")
-    if len(required) == 2 or (len(positional) > 1 and positional[1].name in ("ctx", "context")):
-        return "context"
-    return "input"
-
-
-def _probing(
-    agent: str,
-    version: str | None,
-    skills: Sequence[str],
-    probes: Mapping[str, SkillProbe] | None,
-    timeout: float | timedelta | None,
-) -> dict[str, object]:
-    request: dict[str, object] = {"name": agent, "skills": list(skills)}
-    if version is not None:
-        request["version"] = version
-    if probes is not None:
-        request["probes"] = mapping("probes", probes)
-    if timeout is not None and (seconds := _sutazai._seconds("timeout", timeout)) < math.inf:
-        request["within_ms"] = math.ceil(seconds * 1e3)
-    return request
 
 
 def _checked(side_by_side: object) -> int:
