@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use crate::agent::discover::{DiscoveryPolicy, Look, SourceSpec, SourceView};
+use crate::base::ticket::Ticket;
+use crate::kernel::Kernel;
 use crate::{Code, Result};
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
@@ -18,7 +20,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             &[Code::INVALID, Code::ALREADY_EXISTS, Code::DRAINING],
             add,
         ),
-        Operation::blocking(
+        Operation::later(
             "agent.source_remove",
             "Takes a source out, and removes the agents that were found there.",
             &[Code::NOT_FOUND],
@@ -30,7 +32,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             &[Code::REQUEST_INVALID],
             list,
         ),
-        Operation::blocking(
+        Operation::later(
             "agent.discover",
             "Looks at a source now, or at all of them, and says what has changed and what failed.",
             &[Code::NOT_FOUND],
@@ -79,9 +81,11 @@ struct Removed {
     removed: bool,
 }
 
-fn remove(surface: &Surface, request: Remove) -> Result<Removed> {
-    surface.kernel().remove_source(&request.name, request.keep_agents)?;
-    Ok(Removed { removed: true })
+fn remove(surface: &Surface, request: Remove) -> Result<Ticket<Removed>> {
+    aside(surface, move |kernel| {
+        kernel.remove_source(&request.name, request.keep_agents)?;
+        Ok(Removed { removed: true })
+    })
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -107,6 +111,20 @@ struct Discovered {
     looks: Vec<Look>,
 }
 
-fn discover(surface: &Surface, request: Discover) -> Result<Discovered> {
-    Ok(Discovered { looks: surface.kernel().discover(request.source.as_deref())? })
+fn discover(surface: &Surface, request: Discover) -> Result<Ticket<Discovered>> {
+    aside(surface, move |kernel| {
+        Ok(Discovered { looks: kernel.discover(request.source.as_deref())? })
+    })
+}
+
+/// Does on the pool what waits for looks. Whether this thread is within one only it knows.
+fn aside<A: Send + 'static>(
+    surface: &Surface,
+    f: impl FnOnce(&Kernel) -> Result<A> + Send + 'static,
+) -> Result<Ticket<A>> {
+    surface.kernel().may_discover_here()?;
+    let kernel = surface.kernel().clone();
+    Ok(surface.aside(move |reply| {
+        let _ = reply.answer(f(&kernel));
+    }))
 }

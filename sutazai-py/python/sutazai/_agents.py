@@ -114,20 +114,3 @@ def _form(function: Callable[..., Any]) -> Literal["input", "context"]:
     if len(required) == 2 or (len(positional) > 1 and positional[1].name in ("ctx", "context")):
         return "context"
     return "input"
-
-
-def _probing(
-    agent: str,
-    version: str | None,
-    skills: Sequence[str],
-    probes: Mapping[str, SkillProbe] | None,
-    timeout: float | timedelta | None,
-) -> dict[str, object]:
-    request: dict[str, object] = {"name": agent, "skills": list(skills)}
-    if version is not None:
-        request["version"] = version
-    if probes is not None:
-        request["probes"] = mapping("probes", probes)
-    if timeout is not None and (seconds := _sutazai._seconds("timeout", timeout)) < math.inf:
-        request["within_ms"] = math.ceil(seconds * 1e3)
-    return request

@@ -15,7 +15,7 @@ from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast
 
 from sutazai import _sutazai
 from sutazai._agents import AgentSpec
-from sutazai._heal import check_plain, mapping, now
+from sutazai._heal import mapping, now
 from sutazai._loop import LoopThread
 
 __all__ = [
@@ -205,8 +205,9 @@ class Discovery:
     ) -> None:
         """Adds a source of your own: an object whose `find()` gives a `FoundAgent` for each agent that is there
         at present. Looked at as soon as the kernel runs, and then every 30 seconds unless the policy says."""
-        check_plain("find", source.find)
         find, loop = source.find, self._loop
+        if inspect.iscoroutinefunction(find) or inspect.isasyncgenfunction(find):
+            raise TypeError("find is a plain function: it runs on a thread of the kernel's")
 
         def found() -> list[_Given]:
             return [_given(one, loop) for one in find()]

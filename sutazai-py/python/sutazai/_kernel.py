@@ -26,7 +26,7 @@ from sutazai._discover import Discovery
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
-from sutazai._heal import kind_of, now
+from sutazai._heal import kind_of, mapping, now
 from sutazai._isolate import Isolation
 from sutazai._logging import relay
 from sutazai._loop import LoopThread
@@ -575,6 +575,23 @@ class Kernel(_sutazai.Kernel):
     def log_to_logging(self, prefix: str = "sutazai") -> None:
         """Gives the kernel's log records to Python's `logging`, to loggers below `prefix`."""
         self._relay_log(relay(prefix))
+
+
+def _probing(
+    agent: str,
+    version: str | None,
+    skills: Sequence[str],
+    probes: Mapping[str, SkillProbe] | None,
+    timeout: float | timedelta | None,
+) -> dict[str, object]:
+    request: dict[str, object] = {"name": agent, "skills": list(skills)}
+    if version is not None:
+        request["version"] = version
+    if probes is not None:
+        request["probes"] = mapping("probes", probes)
+    if timeout is not None and (seconds := _sutazai._seconds("timeout", timeout)) < math.inf:
+        request["within_ms"] = math.ceil(seconds * 1e3)
+    return request
 
 
 def _checked(side_by_side: object) -> int:

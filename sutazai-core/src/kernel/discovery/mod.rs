@@ -120,6 +120,14 @@ impl Kernel {
         self.shared.slots().iter().map(|slot| slot.view()).collect()
     }
 
+    /// Whether this thread may wait for a look.
+    ///
+    /// # Errors
+    /// [`Code::WOULD_DEADLOCK`] within one: on a thread that runs code of a source, or makes an agent for one.
+    pub fn may_discover_here(&self) -> Result<()> {
+        inside::refuse().map_err(|error| error.operation("agent.discover"))
+    }
+
     /// Looks at a source now, or at all of them, and does what follows. What could not be made is tried again.
     /// Blocks until the agents that were found are registered or have failed; what is being written is waited
     /// for. On a thread that may not block it looks once.
