@@ -11,6 +11,7 @@ use crate::agent::{AgentState, AgentView, Entry};
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
+use crate::observe::Level;
 use crate::port::{Agent, AgentHost, Candidate as _, Outcome, Task};
 use crate::{Code, Error, Result};
 
@@ -153,6 +154,18 @@ impl Shared {
         });
         let failed = failed.lock().take();
         failed.map_or(Ok(()), Err)
+    }
+
+    /// The kernel runs: agents that came after the others had been started are, figures are kept, and sources are
+    /// looked at.
+    pub(super) fn agents_run(self: &Arc<Self>) {
+        if let Err(error) = self.start_agents() {
+            let fields = [("error", format!("{error:#}"))];
+            let log = self.kept.log();
+            log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
+        }
+        self.keep_ledgers();
+        self.start_discovery();
     }
 
     /// Starts an agent, unless somebody does or did.

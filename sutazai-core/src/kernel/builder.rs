@@ -7,11 +7,11 @@ use super::handle::Kernel;
 use super::limits::Limits;
 use super::record::LogConfig;
 use crate::Result;
+#[cfg(feature = "agent")]
+use crate::agent::discover::{DiscoveryPolicy, SourceSpec};
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::kernel::inject::Container;
-#[cfg(feature = "agent")]
-use crate::agent::discover::{DiscoveryPolicy, SourceSpec};
 #[cfg(feature = "agent")]
 use crate::port::{Agent, DiscoverySource};
 use crate::port::{Authenticator, Component, Guard, Policy, Recorder, Router};
@@ -103,11 +103,7 @@ impl Builder {
 
     /// Adds a source of agents, as [`Kernel::add_shared_source`] does.
     #[cfg(feature = "agent")]
-    pub fn source(
-        mut self,
-        source: Arc<dyn DiscoverySource>,
-        policy: DiscoveryPolicy,
-    ) -> Self {
+    pub fn source(mut self, source: Arc<dyn DiscoverySource>, policy: DiscoveryPolicy) -> Self {
         self.sources.push(super::discovery::Planned::Source(source, policy));
         self
     }

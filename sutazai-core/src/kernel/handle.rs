@@ -213,18 +213,8 @@ impl Kernel {
             Ok(()) => {
                 shared.set_phase(Phase::Running);
                 shared.publish("kernel.started", serde_json::Value::Null);
-                // Agents that came after the others had been started.
                 #[cfg(feature = "agent")]
-                if let Err(error) = shared.start_agents() {
-                    let fields = [("error", format!("{error:#}"))];
-                    let log = self.log();
-                    log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
-                }
-                #[cfg(feature = "agent")]
-                {
-                    shared.keep_ledgers();
-                    shared.start_discovery();
-                }
+                shared.agents_run();
                 #[cfg(feature = "recovery")]
                 {
                     shared.warn_of_actions();
@@ -380,8 +370,6 @@ impl Owner {
     fn stop(&self, grace: Duration) -> Result<()> {
         let shared = &self.shared;
         if shared.move_phase(Phase::Built, Phase::Stopped) {
-            #[cfg(feature = "agent")]
-            shared.stop_discovery();
             return self.close_store(grace);
         }
         if !shared.move_phase(Phase::Running, Phase::Draining) {

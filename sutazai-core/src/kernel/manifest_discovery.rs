@@ -9,11 +9,11 @@ use serde::Deserialize;
 use super::builder::Builder;
 #[cfg(feature = "a2a")]
 use crate::agent::discover::A2aAddressesSpec;
-use crate::agent::discover::{DirectorySpec, DiscoveryPolicy, SourceSpec};
 #[cfg(unix)]
 use crate::agent::discover::ExecutablesSpec;
 #[cfg(all(unix, feature = "mcp"))]
 use crate::agent::discover::McpConfigFileSpec;
+use crate::agent::discover::{DirectorySpec, DiscoveryPolicy, SourceSpec};
 use crate::config::Section;
 use crate::{Code, Error, Result};
 
@@ -47,7 +47,8 @@ impl Entry {
     fn spec(self, base: &Path) -> Result<(SourceSpec, DiscoveryPolicy)> {
         let within = |path: PathBuf| base.join(path);
         let kinds = [
-            self.directory.map(|spec| SourceSpec::Directory(DirectorySpec { path: within(spec.path) })),
+            self.directory
+                .map(|spec| SourceSpec::Directory(DirectorySpec { path: within(spec.path) })),
             #[cfg(all(unix, feature = "mcp"))]
             self.mcp_config
                 .map(|spec| SourceSpec::McpConfig(McpConfigFileSpec { path: within(spec.path) })),

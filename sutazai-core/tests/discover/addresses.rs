@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sutazai_core::Code;
 use sutazai_core::agent::AgentState;
 use sutazai_core::agent::discover::ItemState;
 use sutazai_core::port::Task;
-use sutazai_core::Code;
 
 use crate::common::*;
 use crate::peer::{Peer, nobody};

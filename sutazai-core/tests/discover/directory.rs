@@ -43,7 +43,10 @@ fn files_come_change_and_go_and_so_do_their_agents() {
     write(at("notes.txt"), "nothing to see");
     write(at(".hidden.toml"), "]");
     assert_eq!(gave(&look(&kernel)), json!([["one", "two"], [], [], [], []]));
-    assert_eq!((call(&kernel, "one", "read"), call(&kernel, "two", "count")), ("1".into(), "1".into()));
+    assert_eq!(
+        (call(&kernel, "one", "read"), call(&kernel, "two", "count")),
+        ("1".into(), "1".into())
+    );
 
     // Another version takes over, and the one before stands by.
     write(at("one.toml"), &declared("one", "2", "write"));
@@ -97,8 +100,14 @@ fn mistakes_have_their_places_and_spare_the_others() {
     write(at("c.json"), "{\"process\":\n  {,}}");
     write(at("d.toml"), "");
     write(at("e.toml"), "[process]\ncommand = ['']\n");
-    write(at("f.toml"), "[process]\ncommand = ['/nowhere/to/be/found']\n[card]\nname = 'f'\nskills = ['s']\n");
-    write(at("g.toml"), "[card]\nname = 'g'\nskills = ['s']\n[process]\ncommand = ['x']\nin_flight = 0\n");
+    write(
+        at("f.toml"),
+        "[process]\ncommand = ['/nowhere/to/be/found']\n[card]\nname = 'f'\nskills = ['s']\n",
+    );
+    write(
+        at("g.toml"),
+        "[card]\nname = 'g'\nskills = ['s']\n[process]\ncommand = ['x']\nin_flight = 0\n",
+    );
     write(at("z.toml"), &declared("good", "1", "s"));
     let seen = look(&kernel);
     assert_eq!(gave(&seen), json!([["good"], [], [], [], []]));
@@ -107,8 +116,16 @@ fn mistakes_have_their_places_and_spare_the_others() {
         let found = failed.iter().find(|(name, _)| name == item);
         found.unwrap_or_else(|| panic!("{item}: {failed:?}")).1.clone()
     };
-    assert!(said("a.toml").contains("a.toml:6:1: unknown key \"skils\"; did you mean \"skills\"?"), "{}", said("a.toml"));
-    assert!(said("b.json").contains("\"process.command\" must be an array, not \"x\""), "{}", said("b.json"));
+    assert!(
+        said("a.toml").contains("a.toml:6:1: unknown key \"skils\"; did you mean \"skills\"?"),
+        "{}",
+        said("a.toml")
+    );
+    assert!(
+        said("b.json").contains("\"process.command\" must be an array, not \"x\""),
+        "{}",
+        said("b.json")
+    );
     assert!(said("c.json").contains("2:4"), "{}", said("c.json"));
     assert!(said("d.toml").contains("add one of process"), "{}", said("d.toml"));
     assert!(said("e.toml").contains("process.command"), "{}", said("e.toml"));
@@ -219,7 +236,9 @@ fn a_file_that_is_half_written_is_left_alone_until_it_is_whole() {
     kernel.add_source_of("local", spec, policy).unwrap();
     let mut told = subscribe(&kernel, "agent.*");
     let whole = |model: &str| {
-        format!("[openai]\nname = 'a'\nbase_url = 'http://127.0.0.1:9/v1'\nmodel = '{model}'\nskills = ['s']\n")
+        format!(
+            "[openai]\nname = 'a'\nbase_url = 'http://127.0.0.1:9/v1'\nmodel = '{model}'\nskills = ['s']\n"
+        )
     };
     let model = |text: &str| text.chars().take(40).collect::<String>();
     write_ahead(&file, &model(&whole("m")), 0);

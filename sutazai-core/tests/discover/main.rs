@@ -1,7 +1,12 @@
 //! Agents that are found: directories, files, addresses and programs that change under the kernel.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "../peer/mod.rs"]
 mod peer;

@@ -73,7 +73,8 @@ fn real_servers_are_discovered() {
     assert_eq!((failed.len(), &*failed[0].0), (1, "sqlite"), "{failed:?}");
     println!("sqlite: {}", failed[0].1);
     let input = json!({"message": "here"});
-    let mut ticket = kernel.call(sutazai_core::port::Task::new("echo", input).to_agent("everything"));
+    let mut ticket =
+        kernel.call(sutazai_core::port::Task::new("echo", input).to_agent("everything"));
     let answer = ticket.wait_timeout(LONG).unwrap().unwrap().output.to_string();
     assert!(answer.contains("here"), "{answer}");
     write(&file, r#"{"mcpServers": {}}"#);

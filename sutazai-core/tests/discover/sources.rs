@@ -53,7 +53,9 @@ impl DiscoverySource for Source {
         }
         for (name, says) in world.items.lock().clone() {
             sink(match says {
-                Says::Here("panics") => FoundAgent::here(name, "", "panics", || panic!("on purpose")),
+                Says::Here("panics") => {
+                    FoundAgent::here(name, "", "panics", || panic!("on purpose"))
+                }
                 Says::Here(version) => {
                     let (world, its) = (Arc::clone(world), name);
                     FoundAgent::here(name, "a hand", version, move || {
@@ -119,7 +121,11 @@ fn a_source_is_looked_at_by_itself() {
     assert_eq!(world.makes.load(Ordering::SeqCst), 2, "nothing is made twice");
     kernel.stop(SECOND).unwrap();
     runtime.advance(3_000 * SECOND);
-    assert_eq!(world.looks.load(Ordering::SeqCst) - looks, 100, "a kernel that has stopped does not look");
+    assert_eq!(
+        world.looks.load(Ordering::SeqCst) - looks,
+        100,
+        "a kernel that has stopped does not look"
+    );
 }
 
 #[test]
@@ -154,7 +160,11 @@ fn away_and_back_and_given_up() {
     assert_eq!(kernel.agent("a").unwrap().why.as_deref(), Some("nobody is there"));
     set(&world, &[("a", Says::Here("1"))]);
     runtime.advance(SECOND);
-    assert_eq!(state(&kernel, "a"), Some(AgentState::Ready), "it is looked at again after a second");
+    assert_eq!(
+        state(&kernel, "a"),
+        Some(AgentState::Ready),
+        "it is looked at again after a second"
+    );
     set(&world, &[("a", Says::Away)]);
     runtime.advance(30 * SECOND);
     let mut lost = subscribe(&kernel, "agent.lost");
@@ -195,7 +205,10 @@ fn what_goes_wrong_is_told_once_and_stays_where_it_is() {
     runtime.advance(300 * SECOND);
     let heard = events(&mut told);
     assert_eq!(heard.len(), 1);
-    assert_eq!((&heard[0]["item"], &heard[0]["error"]["name"]), (&json!("bad"), &json!("base.panic")));
+    assert_eq!(
+        (&heard[0]["item"], &heard[0]["error"]["name"]),
+        (&json!("bad"), &json!("base.panic"))
+    );
     *world.fails.lock() = Some(Error::new(Code::IO, "the place is gone"));
     runtime.advance(300 * SECOND);
     assert_eq!(state(&kernel, "good"), Some(AgentState::Ready));
@@ -278,5 +291,9 @@ fn another_version_takes_over_and_goes_with_its_source() {
     runtime.advance(60 * SECOND);
     let view = kernel.agent("a").unwrap();
     assert_eq!(view.card.version, "own");
-    assert!(!view.standby.contains(&"1".to_owned()), "only what was found goes: {:?}", view.standby);
+    assert!(
+        !view.standby.contains(&"1".to_owned()),
+        "only what was found goes: {:?}",
+        view.standby
+    );
 }

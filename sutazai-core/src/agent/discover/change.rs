@@ -80,7 +80,10 @@ impl CardChange {
                 .filter(changed)
                 .map(|skill| (*skill).to_owned())
                 .collect(),
-            fields: differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect(),
+            fields: differ
+                .into_iter()
+                .filter_map(|(name, differs)| differs.then_some(name))
+                .collect(),
         })
     }
 }

@@ -149,7 +149,9 @@ impl DiscoverySource for ManifestDirectory {
                     looked => (path, looked),
                 });
             }
-            state.settling.keep(|path| files.binary_search_by(|file| file.as_path().cmp(path)).is_ok());
+            state
+                .settling
+                .keep(|path| files.binary_search_by(|file| file.as_path().cmp(path)).is_ok());
             state.read.retain(|path, _| files.binary_search(path).is_ok());
         }
         for (path, looked) in found {

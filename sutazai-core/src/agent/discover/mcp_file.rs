@@ -61,7 +61,8 @@ impl McpConfigFile {
 
     /// What the file says; nothing while it is being written.
     fn read(&self, now: Moment, state: &mut State) -> Result<Option<McpConfig>> {
-        let metadata = std::fs::metadata(&self.path).map_err(|error| unreadable(&self.path, error))?;
+        let metadata =
+            std::fs::metadata(&self.path).map_err(|error| unreadable(&self.path, error))?;
         if !state.settling.is_settled(&self.path, Mark::of(&metadata), now, self.settle) {
             return Ok(None);
         }

@@ -54,7 +54,9 @@ impl SourceSpec {
     ) -> Result<Arc<dyn DiscoverySource>> {
         let settle = Duration::from_millis(policy.settle_ms);
         Ok(match self {
-            Self::Directory(spec) => Arc::new(ManifestDirectory::new(name, spec, settle).toml(toml)),
+            Self::Directory(spec) => {
+                Arc::new(ManifestDirectory::new(name, spec, settle).toml(toml))
+            }
             #[cfg(all(unix, feature = "mcp"))]
             Self::McpConfig(spec) => Arc::new(McpConfigFile::new(name, spec, settle)),
             #[cfg(feature = "a2a")]

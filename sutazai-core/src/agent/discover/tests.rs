@@ -187,8 +187,7 @@ fn the_hosts_word_counts() {
 
 #[test]
 fn there_is_a_bound() {
-    let mut policy = DiscoveryPolicy::default();
-    policy.items = 2;
+    let policy = DiscoveryPolicy { items: 2, ..DiscoveryPolicy::default() };
     let mut inventory = Inventory::new(&policy, INTERVAL);
     let all = [("a", here("1")), ("b", here("2")), ("c", here("3")), ("b", here("4"))];
     let steps = inventory.looked(at(0), seen(&all), false);

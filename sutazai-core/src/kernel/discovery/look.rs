@@ -238,9 +238,11 @@ impl Shared {
             Some(before) if same => self.succeed(slot, before, &entry),
             _ => self.join(&entry),
         });
-        let placed = placed.and_then(|()| self.takes_agents().inspect_err(|_| {
-            self.agents.remove(entry.name());
-        }));
+        let placed = placed.and_then(|()| {
+            self.takes_agents().inspect_err(|_| {
+                self.agents.remove(entry.name());
+            })
+        });
         if let Err(error) = placed {
             self.stop_agent(&entry, self.runtime.now() + slot.grace());
             return Err(error);
@@ -424,7 +426,15 @@ impl Shared {
         self.tell(Level::Warn, message, slot, item.unwrap_or_default(), "", &why);
     }
 
-    fn tell(&self, level: Level, message: &'static str, slot: &Slot, item: &str, agent: &str, why: &str) {
+    fn tell(
+        &self,
+        level: Level,
+        message: &'static str,
+        slot: &Slot,
+        item: &str,
+        agent: &str,
+        why: &str,
+    ) {
         let fields = [("source", &**slot.name()), ("item", item), ("agent", agent), ("why", why)];
         let said = fields.into_iter().filter(|(_, value)| !value.is_empty());
         let said: Vec<(&'static str, String)> =

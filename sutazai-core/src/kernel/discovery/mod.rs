@@ -13,7 +13,9 @@ use parking_lot::Mutex;
 
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
-use crate::agent::discover::{DiscoveryPolicy, Look, ReadToml, SourceSpec, SourceView, side_by_side};
+use crate::agent::discover::{
+    DiscoveryPolicy, Look, ReadToml, SourceSpec, SourceView, side_by_side,
+};
 use crate::base::id::mix;
 use crate::base::time::Moment;
 use crate::observe::{Family, Gauge, Registry};

@@ -5,13 +5,13 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::Error;
 use crate::agent::Entry;
 use crate::agent::discover::{DiscoveryPolicy, Inventory, SourceView};
 use crate::base::id::TimerId;
 use crate::base::time::{Moment, Timestamp};
 use crate::base::wait::{Condvar, Mutex};
 use crate::port::{DiscoverySource, WatchGuard};
-use crate::Error;
 
 /// One source of a kernel.
 pub(in crate::kernel) struct Slot {
