@@ -17,7 +17,6 @@ from sutazai._probe import SkillCard
 
 __all__ = ["AgentSpec"]
 
-_Form = Literal["input", "context", "reply"]
 _Open = Callable[[], _sutazai._Bridge]
 
 
@@ -49,7 +48,12 @@ class AgentSpec:
 
     def _declared(
         self, own: LoopThread
-    ) -> tuple[dict[str, object], _Form, Callable[..., Any], _Open | None]:
+    ) -> tuple[
+        dict[str, object],
+        Literal["input", "context", "reply"],
+        Callable[..., Any],
+        _Open | None,
+    ]:
         """The card's fields, how the function is called, the function, and for a coroutine function what opens
         its loop: the kernel's `own` unless it has one."""
         function = self.function
@@ -77,7 +81,7 @@ class AgentSpec:
             "labels": self.labels,
             "about": None if self.about is None else mapping("about", self.about),
         }
-        form: _Form = "reply" if self.reply else _form(function)
+        form: Literal["input", "context", "reply"] = "reply" if self.reply else _form(function)
         open_: _Open | None = None
         if asks:
             open_ = own.bridge if self.loop is None else functools.partial(bridge_of, self.loop)

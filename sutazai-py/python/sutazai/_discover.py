@@ -322,7 +322,7 @@ def _given(found: FoundAgent, loop: LoopThread) -> _Given:
     return found.item, found.origin, found.agent, found.state, found.fingerprint, what
 
 
-def _agent_of(made: object, factories: bool = True) -> AgentSpec:
+def _agent_of(made: Any, factories: bool = True) -> AgentSpec:
     """What somebody gave as an agent, or as what makes one."""
     if isinstance(made, AgentSpec):
         return made
