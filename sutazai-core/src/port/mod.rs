@@ -2,9 +2,9 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`]; where agents are found: [`DiscoverySource`]; what heals: [`PlaybookAction`], [`FailsafeStage`]; what is supervised:
-//! [`Child`], [`Worker`], [`MessageWorker`]; and what recovery rolls back: [`SagaStep`],
-//! [`Checkpointed`].
+//! [`Guard`], [`Recorder`]; where agents are found: [`DiscoverySource`]; what heals: [`PlaybookAction`],
+//! [`FailsafeStage`]; what is supervised: [`Child`], [`Worker`], [`MessageWorker`]; and what recovery rolls
+//! back: [`SagaStep`], [`Checkpointed`].
 //!
 //! All are object-safe and `Send + Sync`, take the time as an argument where they need it, and are
 //! called without any lock held.
