@@ -151,6 +151,9 @@
 /** no agent that has the skill meets the call's terms (persistent) */
 #define SUTAZAI_AGENT_NONE_FITS 5008
 
+/** the agent cannot do what its card says (persistent) */
+#define SUTAZAI_AGENT_LIES 5030
+
 /** nothing provides a type that is needed (persistent) */
 #define SUTAZAI_KERNEL_INJECT_MISSING 6000
 
@@ -1324,7 +1327,8 @@ void sutazai_ticket_free(struct sutazai_ticket *ticket);
 /**
  * Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
  * (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
- * `concurrency`, `timeout_ms`, `labels`. The table is copied. Its `user` belongs to the library
+ * `concurrency`, `timeout_ms`, `labels`, `cost`, `about` (more of its skills: schemas, and probes that the operation
+ * "agent.probe" makes). The table is copied. Its `user` belongs to the library
  * from now on: `drop` is called once, also when this function fails (unless the table is NULL or
  * its `size` is not possible).
  *

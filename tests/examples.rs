@@ -28,6 +28,20 @@ fn the_quick_start() {
 }
 
 #[test]
+fn agents_that_are_found() {
+    let text = output("discovery");
+    for line in [
+        "found: [\"counter\"]\ncount: 5\n",
+        "counter.toml lies: true\ncount: 5\n",
+        "gone: [\"counter\"]\n",
+        "event: agent.discovered\n",
+        "event: agent.lost\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}
+
+#[test]
 fn what_is_done_about_failures() {
     let text = output("recovery");
     for line in [

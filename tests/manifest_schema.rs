@@ -21,18 +21,20 @@ fn it_takes_the_example() {
     assert_eq!(mistakes(&manifest), [] as [String; 0]);
 }
 
-/// What is commented out needs workers of the program's, and is as right as the rest.
+/// What is commented out needs something of the program's, or files, and is as right as the rest.
 #[test]
-fn it_takes_the_examples_tree() {
+fn it_takes_what_the_example_leaves_out() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sutazai.toml");
     let text = std::fs::read_to_string(path).unwrap();
-    let (_, rest) = text.split_once("\n# [recovery.tree.main]").unwrap();
-    let (tree, _) = rest.split_once("\n\n").unwrap();
-    let tree = format!("[recovery.tree.main]{}", tree.replace("\n# ", "\n"));
-    let manifest = kernel::grammar().parse("tree.toml", &tree).unwrap();
-    assert!(manifest.recovery.is_some());
-    let manifest = serde_json::to_value(&manifest).unwrap();
-    assert_eq!(mistakes(&manifest), [] as [String; 0]);
+    for (table, section) in [("recovery.tree.main", "recovery"), ("discovery.local", "discovery")] {
+        let (_, rest) = text.split_once(&format!("\n# [{table}]")).unwrap();
+        let (rest, _) = rest.split_once("\n\n").unwrap();
+        let shown = format!("[{table}]{}", rest.replace("\n# ", "\n"));
+        let manifest = kernel::grammar().parse("shown.toml", &shown).unwrap();
+        let manifest = serde_json::to_value(&manifest).unwrap();
+        assert!(manifest.get(section).is_some());
+        assert_eq!(mistakes(&manifest), [] as [String; 0]);
+    }
 }
 
 #[test]

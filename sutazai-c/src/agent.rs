@@ -65,7 +65,8 @@ unsafe impl Table for sutazai_agent_table {
 
 /// Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
 /// (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
-/// `concurrency`, `timeout_ms`, `labels`. The table is copied. Its `user` belongs to the library
+/// `concurrency`, `timeout_ms`, `labels`, `cost`, `about` (more of its skills: schemas, and probes that the operation
+/// "agent.probe" makes). The table is copied. Its `user` belongs to the library
 /// from now on: `drop` is called once, also when this function fails (unless the table is NULL or
 /// its `size` is not possible).
 ///

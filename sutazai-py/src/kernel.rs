@@ -13,6 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde_json::Value;
+use sutazai_core::agent::discover::DiscoveryPolicy;
 use sutazai_core::base::id::CallId;
 use sutazai_core::base::payload::Payload;
 use sutazai_core::base::priority;
@@ -35,6 +36,7 @@ use sutazai_core::{Code, Error};
 use crate::agent::{Coroutine, Echo, Form, PythonAgent};
 use crate::checkpointed::PythonState;
 use crate::component::PythonComponent;
+use crate::discover::PythonSource;
 use crate::event::{self, Subscription};
 use crate::fork::Owned;
 use crate::guard::Shared;
@@ -218,7 +220,7 @@ impl Kernel {
             if data_dir.is_some() {
                 manifest.data_dir = data_dir;
             }
-            strangers = !manifest.agents.is_empty();
+            strangers = !manifest.agents.is_empty() || manifest.discovery.is_some();
             builder = builder.manifest(&manifest);
         } else {
             builder = builder.limits(bounds.limits()?).log(bounds.log()?);
@@ -471,15 +473,28 @@ impl Kernel {
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
         let card = Keywords::new(card).card()?;
-        let form = match form {
-            "input" => Form::Input,
-            "context" => Form::WithContext,
-            _ => Form::Reply,
-        };
+        let form = Form::of(form);
         let runtime = Arc::clone(inner.core().runtime());
         let coroutine = open.map(Coroutine::new);
         let agent = PythonAgent::new(card, form, runtime, function, coroutine);
         inner.add_agent(py, agent, replace).map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_source(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        find: Py<PyAny>,
+        policy: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?.to_owned();
+        let policy: DiscoveryPolicy = read_policy("agent.source_add", policy)?;
+        let source = PythonSource::new(name, Arc::clone(inner.core().runtime()), find);
+        let source = Arc::new(source);
+        inner.hold(&source);
+        py.detach(|| inner.core().add_shared_source(source, policy))
+            .map_err(|error| error::raise(py, &error))
     }
 
     fn _add_component(
@@ -881,7 +896,7 @@ impl Inner {
             Some(request) => convert::to_json(request).map_err(convert::Trouble::into_py_err)?,
             None => Value::Object(serde_json::Map::new()),
         };
-        if operation == "agent.add_process" {
+        if matches!(operation, "agent.add_process" | "agent.source_add") {
             self.strangers.store(true, Ordering::Relaxed);
         }
         let request = request.to_string();

@@ -1,14 +1,16 @@
 //! Keyword arguments that come as a dict: those of `Kernel` that a manifest says as well, and those
 //! of `Kernel.agent`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use sutazai_core::base::reading::from_value;
 use sutazai_core::kernel::{Limits, LogConfig};
-use sutazai_core::port::{AgentCard, RunMode};
+use sutazai_core::port::{AgentCard, RunMode, SkillCard};
 
-use crate::argument;
+use crate::{argument, convert, error};
 
 /// Arguments by name; what is `None` is left out.
 pub(crate) struct Keywords<'a, 'py>(&'a Bound<'py, PyDict>);
@@ -65,6 +67,7 @@ impl<'a, 'py> Keywords<'a, 'py> {
             card = card.timeout(timeout);
         }
         card.labels = self.read("labels", argument::labels)?.unwrap_or_default();
+        card.about = self.read("about", about)?.unwrap_or_default();
         if self.read("inline", argument::flag)?.unwrap_or(false) {
             card = card.run(RunMode::Inline);
         }
@@ -83,4 +86,10 @@ impl<'a, 'py> Keywords<'a, 'py> {
         let given = self.0.get_item(name)?.filter(|value| !value.is_none());
         given.map(|value| as_what(name, &value)).transpose()
     }
+}
+
+/// More of an agent's skills, as its card has it.
+fn about(_: &str, given: &Bound<'_, PyAny>) -> PyResult<BTreeMap<String, SkillCard>> {
+    let about = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
+    from_value("agent.add", "about", &about).map_err(|error| error::raise(given.py(), &error))
 }

@@ -13,6 +13,7 @@ mod bridge;
 mod checkpointed;
 mod component;
 mod convert;
+mod discover;
 mod error;
 mod event;
 mod exit;

@@ -293,3 +293,44 @@ def test_progress_from_many_threads_while_one_answers(kernel: Kernel) -> None:
     for _ in range(3):
         assert kernel.call("agent") == "done"
     gc.collect()
+
+
+def test_a_probe_tells_who_lies(kernel: sutazai.Kernel) -> None:
+    about: dict[str, sutazai.SkillCard] = {
+        "double": {"output": {"type": "integer"}, "probe": {"input": 21, "equals": 42}}
+    }
+
+    @kernel.agent(skills=["double"], about=about)
+    def good(number: int) -> int:
+        return 2 * number
+
+    @kernel.agent(skills=["double"], about=about)
+    def liar(_number: int) -> dict[str, int]:
+        return {"result": 42}
+
+    @kernel.agent(skills=["double", "other"], about=about)
+    def broken(_number: int) -> int:
+        raise ValueError("out of order")
+
+    assert kernel.probe("good")["verdict"] == "right"
+    report = kernel.probe("liar")
+    assert report["verdict"] == "lies"
+    assert report["skills"][0]["why"].startswith("not as the card declares the output: ")
+    failed = kernel.probe("broken")
+    assert [skill["verdict"] for skill in failed["skills"]] == ["fails", "unproved"]
+    assert failed["skills"][0]["error"]["name"] == "agent.failed"
+    own: sutazai.SkillProbe = {"input": 1, "contains": 3}
+    assert kernel.probe("good", probes={"double": own}, timeout=5)["verdict"] == "lies"
+    assert all(agent["stats"]["calls"] == 0 for agent in kernel.agents())
+    with pytest.raises(sutazai.NotFound):
+        kernel.probe("good", skills=["cook"])
+    with pytest.raises(sutazai.Invalid, match="probe"):
+        kernel.agent(about={"worse": {"probe": {"within_ms": 0}}})(lambda_named("worse"))
+
+
+def lambda_named(name: str) -> Callable[[object], object]:
+    def function(given: object) -> object:
+        return given
+
+    function.__name__ = name
+    return function

@@ -12,6 +12,13 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SHOWS = {
     "quickstart.py": ["fetched: 50", "agent: count 1 calls"],
+    "discovery.py": [
+        "shout: HELLO",
+        "changed: ['shout']",
+        "found: ['counter']\ncount: 5",
+        "skils",
+        "gone: ['counter']",
+    ],
     "recovery.py": [
         "guarded calls: {'hello'} breaker of first: open",
         "a guarded function: page after 3 tries",

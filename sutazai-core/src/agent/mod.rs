@@ -17,15 +17,20 @@
 //! kilobyte; what is kept of its calls is made with the first one.
 
 pub mod connect;
+pub mod discover;
 mod ledger;
+mod probe;
 mod registry;
 pub mod route;
+mod schema;
 
 pub use connect::{FnAgent, TaskContext, from_async, from_fn, from_fn_with};
 pub use ledger::{
     AgentStats, FailureStats, KeptLedger, LatencyStats, Ledger, QualityStats, RecentStats,
     SkillStats, Went,
 };
+pub(crate) use probe::check as check_probe;
+pub use probe::{ProbeReport, ProbeVerdict, SkillReport};
 pub use registry::{
     AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, Switched,
 };

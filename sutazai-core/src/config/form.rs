@@ -14,7 +14,7 @@ use super::manifest::{
 use super::read::{Mistakes, Table};
 use super::section::Section;
 use crate::base::reading::say::quoted;
-use crate::port::RunMode;
+use crate::port::{RunMode, SkillCard};
 use crate::{Error, Result};
 
 const MOST_AGENTS: usize = 10_000;
@@ -49,9 +49,11 @@ pub(super) fn read(
     let mut root = Table::new(document.get_ref(), 0, &mut mistakes);
     let mut manifest = root_of(&mut root, &Base { directory: base, look });
     let recovery = root.section("recovery");
+    let discovery = root.section("discovery");
     root.finish();
     manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
-    if let Some(section) = &manifest.recovery {
+    manifest.discovery = discovery.map(|table| Section::new("discovery", name, text, table));
+    for section in manifest.recovery.iter().chain(&manifest.discovery) {
         mistakes.join(grammar.mistakes(section));
     }
     let found = mistakes.finish();
@@ -88,6 +90,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         log,
         agents,
         recovery: None,
+        discovery: None,
     }
 }
 
@@ -140,11 +143,13 @@ fn agent_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> AgentEntry {
         table.wrong("run", "a process cannot run inline", Some("leave \"run\" out".to_owned()));
     }
     let timeout = table.duration("timeout", MILLISECOND..=WEEK);
+    let skills = skills_of(table);
     AgentEntry {
         name: name.to_owned(),
         kind,
         command: command_of(table, base),
-        skills: skills_of(table),
+        about: about_of(table, &skills),
+        skills,
         description: table.text("description").unwrap_or_default().to_owned(),
         run,
         concurrency: table.number("concurrency", 1..=1_000_000),
@@ -207,6 +212,17 @@ fn skills_of(table: &mut Table<'_, '_, '_>) -> Vec<String> {
         }
     }
     skills
+}
+
+/// What is said of skills, each of which is among the agent's own.
+fn about_of(table: &mut Table<'_, '_, '_>, skills: &[String]) -> BTreeMap<String, SkillCard> {
+    let about: BTreeMap<String, SkillCard> = table.typed_as("about").unwrap_or_default();
+    if let Some(skill) = about.keys().find(|skill| !skills.contains(skill)) {
+        let message =
+            format!("\"about\" speaks of {}, which is not among the skills", quoted(skill));
+        table.wrong("about", message, Some(format!("the skills are {}", skills.join(", "))));
+    }
+    about
 }
 
 fn env_of(table: &mut Table<'_, '_, '_>) -> BTreeMap<String, String> {

@@ -86,7 +86,7 @@ impl Grammar {
 
     /// As [`Manifest::schema`], with what the sections hold.
     pub fn schema(&self) -> Value {
-        let mut schema = schema_for!(Manifest).to_value();
+        let mut schema = sketch(schema_for!(Manifest).to_value());
         for section in &self.sections {
             nest(&mut schema, section.name, (section.schema)());
         }

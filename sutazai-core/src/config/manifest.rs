@@ -12,7 +12,7 @@ use super::grammar::Grammar;
 use super::section::Section;
 use super::units;
 use crate::base::nearest::nearest;
-use crate::port::RunMode;
+use crate::port::{RunMode, SkillCard};
 use crate::{Code, Error, Result};
 
 /// A kernel as its manifest describes it. Relative paths are resolved against the directory of the
@@ -41,6 +41,10 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub recovery: Option<Section>,
+    /// Sources that agents are found in, by name: for the room `agent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub discovery: Option<Section>,
 }
 
 /// `[limits]`: bounds of the kernel.
@@ -166,6 +170,11 @@ pub struct AgentEntry {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub labels: BTreeMap<String, String>,
+    /// More of its skills, by their names: what they are for, the schemas of their inputs and outputs, and by
+    /// what task it can be seen whether the agent has them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "about")]
+    #[schemars(with = "Option<BTreeMap<String, SkillCard>>")]
+    pub about: BTreeMap<String, SkillCard>,
 }
 
 /// What an agent is.
@@ -319,6 +328,24 @@ pub(super) fn near_file(path: &Path) -> Option<String> {
         .collect();
     let near = nearest(wanted, names.iter().map(String::as_str))?;
     Some(format!("did you mean \"{near}\"?"))
+}
+
+/// As it stands in a manifest: durations with their units.
+fn about<S: serde::Serializer>(
+    about: &BTreeMap<String, SkillCard>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let written = about.iter().map(|(skill, card)| {
+        let mut written = serde_json::to_value(card).map_err(serde::ser::Error::custom)?;
+        if let (Some(probe), Some(own)) = (written.get_mut("probe"), &card.probe)
+            && let Some(probe) = probe.as_object_mut()
+        {
+            probe.remove("within_ms");
+            probe.insert("within".to_owned(), units::show(own.within()).into());
+        }
+        Ok((skill, written))
+    });
+    written.collect::<Result<BTreeMap<_, _>, S::Error>>()?.serialize(serializer)
 }
 
 fn data_dir<S: serde::Serializer>(dir: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {

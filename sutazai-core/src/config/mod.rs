@@ -27,6 +27,7 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 
+mod document;
 mod form;
 mod grammar;
 mod manifest;
@@ -37,6 +38,7 @@ mod shape;
 mod tests;
 mod units;
 
+pub use document::document;
 pub use grammar::Grammar;
 pub use manifest::{AgentEntry, AgentKind, Level, Limits, Log, Manifest, Restart, Terminal};
 pub use section::Section;

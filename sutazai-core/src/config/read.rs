@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -258,6 +260,28 @@ impl<'a, 'm, 't> Table<'a, 'm, 't> {
     /// A table below this one that somebody else reads.
     pub(super) fn section(&mut self, key: &'static str) -> Option<&'a DeTable<'t>> {
         self.typed(key, "a table", DeValue::as_table)
+    }
+
+    /// A table that is read by the schema of a type; integers `…_ms` stand there as durations.
+    pub(super) fn typed_as<T: DeserializeOwned + JsonSchema>(
+        &mut self,
+        key: &'static str,
+    ) -> Option<T> {
+        let table = self.section(key)?;
+        let offset = self.table.get(key).map_or(self.offset, |value| value.span().start);
+        let schema = schemars::schema_for!(T).to_value();
+        let before = self.mistakes.found.len();
+        let value = super::shape::read(&schema, table, offset, self.mistakes);
+        if self.mistakes.found.len() > before {
+            return None;
+        }
+        match serde_json::from_value(value) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.wrong(key, error.to_string(), None);
+                None
+            }
+        }
     }
 
     /// An array of tables below this one.

@@ -63,6 +63,11 @@ impl Section {
         self.name
     }
 
+    /// The manifest's file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// What it says, as a `T`.
     ///
     /// # Errors
@@ -126,7 +131,7 @@ impl Section {
     }
 }
 
-fn step(segment: &Segment) -> Option<String> {
+pub(super) fn step(segment: &Segment) -> Option<String> {
     match segment {
         Segment::Seq { index } => Some(index.to_string()),
         Segment::Map { key } => Some(key.clone()),

@@ -38,6 +38,8 @@ max_line = "64KiB"
 grace = "2s"
 restart = { limit = 3, within = "30s", backoff = "1s" }
 labels.team = "a"
+about.review.output = { type = "integer" }
+about.review.probe = { input = { lines = [1, 2.5] }, equals = 3, within = "250ms" }
 
 [[agent]]
 name = "history"
@@ -66,6 +68,11 @@ fn a_whole_manifest_is_read() {
     assert_eq!((one.timeout, one.grace), (Some(Duration::from_secs(5)), Duration::from_secs(2)));
     assert_eq!((one.env["LANG"].as_str(), one.labels["team"].as_str()), ("C", "a"));
     assert_eq!((one.cwd.as_path(), one.max_line), (Path::new("fleet/work"), 65536));
+    let about = &one.about["review"];
+    assert_eq!(about.output, Some(serde_json::json!({"type": "integer"})));
+    let probe = about.probe.as_ref().unwrap();
+    assert_eq!((&probe.input, probe.within_ms), (&serde_json::json!({"lines": [1, 2.5]}), 250));
+    assert_eq!(probe.equals, Some(serde_json::json!(3)));
     assert_eq!((one.restart.limit, one.restart.backoff), (3, Duration::from_secs(1)));
     assert_eq!(
         (two.command.as_slice(), two.cwd.as_path()),
@@ -96,7 +103,12 @@ const WRONG: &[Wrong] = &[
     ("[limit]\n", &[(1, 2, "unknown key \"limit\"", "did you mean \"limits\"?")]),
     (
         "colour = 1\n",
-        &[(1, 1, "unknown key \"colour\"", "valid here: data_dir, limits, log, agent, recovery")],
+        &[(
+            1,
+            1,
+            "unknown key \"colour\"",
+            "valid here: data_dir, limits, log, agent, recovery, discovery",
+        )],
     ),
     (
         "[limits]\n  timout = \"1s\"\n",
@@ -177,7 +189,7 @@ const WRONG: &[Wrong] = &[
                 4,
                 1,
                 "unknown key \"abilities\"",
-                "valid here: name, kind, run, timeout, command, skills, description, concurrency, env, cwd, max_line, grace, restart, labels",
+                "valid here: name, kind, run, timeout, skills, command, about, description, concurrency, env, cwd, max_line, grace, restart, labels",
             ),
         ],
     ),
@@ -217,11 +229,32 @@ const WRONG: &[Wrong] = &[
             (9, 8, "\"kind\" cannot be \"proces\"", "did you mean \"process\"?"),
         ],
     ),
+    (
+        "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nskills = [\"s\"]\nabout.s.probe = { within = 3, eqals = 1 }\n",
+        &[
+            (
+                5,
+                28,
+                "\"within\" must be a duration such as \"250ms\", \"30s\", \"5m\" or \"1h 30m\", not an integer",
+                "say the unit: \"3s\" or \"3ms\"",
+            ),
+            (5, 31, "unknown key \"eqals\"", "did you mean \"equals\"?"),
+        ],
+    ),
+    (
+        "[[agent]]\nname = \"a\"\ncommand = [\"x\"]\nskills = [\"s\"]\nabout.t.probe.input = 1\n",
+        &[(5, 1, "\"about\" speaks of \"t\", which is not among the skills", "the skills are s")],
+    ),
     ("[limits\nqueue = 1\n", &[(1, 8, "unclosed table, expected `]`", "")]),
     ("a = 1\na = 2\n", &[(2, 1, "duplicate key", "")]),
     (
         "\u{feff}x = 1\n",
-        &[(1, 1, "unknown key \"x\"", "valid here: data_dir, limits, log, agent, recovery")],
+        &[(
+            1,
+            1,
+            "unknown key \"x\"",
+            "valid here: data_dir, limits, log, agent, recovery, discovery",
+        )],
     ),
 ];
 

@@ -11,6 +11,7 @@ use crate::agent::{AgentState, AgentView, Entry};
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
+use crate::observe::Level;
 use crate::port::{Agent, AgentHost, Candidate as _, Outcome, Task};
 use crate::{Code, Error, Result};
 
@@ -82,25 +83,8 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`] when there is none of this name.
     pub fn remove_agent(&self, name: &str, grace: Duration) -> Result<()> {
-        let shared = &self.shared;
-        let removed = shared.agents.remove(name);
-        if removed.is_empty() {
-            return Err(shared.no_agent_named(name).operation("agent.remove"));
-        }
-        let deadline = shared.runtime.now() + grace;
-        for entry in &removed {
-            shared.turn(entry, AgentState::Draining, "it is removed");
-        }
-        #[cfg(feature = "recovery")]
-        shared.guards.forget(name);
-        for entry in &removed {
-            entry.drain(&*shared.runtime, deadline);
-            shared.stop_agent(entry, deadline);
-        }
-        // What its last calls said of it is of no use any more.
-        #[cfg(feature = "recovery")]
-        shared.heal.isolation.forget(name);
-        Ok(())
+        let removed = self.shared.remove_agent(name, grace, "it is removed");
+        removed.map_err(|error| error.operation("agent.remove"))
     }
 
     /// The agents, sorted by name.
@@ -116,6 +100,28 @@ impl Kernel {
 }
 
 impl Shared {
+    /// Removes an agent with all its versions, for a reason.
+    pub(super) fn remove_agent(&self, name: &str, grace: Duration, why: &str) -> Result<()> {
+        let removed = self.agents.remove(name);
+        if removed.is_empty() {
+            return Err(self.no_agent_named(name));
+        }
+        let deadline = self.runtime.now() + grace;
+        for entry in &removed {
+            self.turn(entry, AgentState::Draining, why);
+        }
+        #[cfg(feature = "recovery")]
+        self.guards.forget(name);
+        for entry in &removed {
+            entry.drain(&*self.runtime, deadline);
+            self.stop_agent(entry, deadline);
+        }
+        // What its last calls said of it is of no use any more.
+        #[cfg(feature = "recovery")]
+        self.heal.isolation.forget(name);
+        Ok(())
+    }
+
     /// # Errors
     /// [`Code::DRAINING`] for a kernel that stops.
     pub(super) fn takes_agents(&self) -> Result<()> {
@@ -148,6 +154,18 @@ impl Shared {
         });
         let failed = failed.lock().take();
         failed.map_or(Ok(()), Err)
+    }
+
+    /// The kernel runs: agents that came after the others had been started are, figures are kept, and sources are
+    /// looked at.
+    pub(super) fn agents_run(self: &Arc<Self>) {
+        if let Err(error) = self.start_agents() {
+            let fields = [("error", format!("{error:#}"))];
+            let log = self.kept.log();
+            log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
+        }
+        self.keep_ledgers();
+        self.start_discovery();
     }
 
     /// Starts an agent, unless somebody does or did.

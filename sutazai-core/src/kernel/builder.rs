@@ -7,11 +7,13 @@ use super::handle::Kernel;
 use super::limits::Limits;
 use super::record::LogConfig;
 use crate::Result;
+#[cfg(feature = "agent")]
+use crate::agent::discover::{DiscoveryPolicy, SourceSpec};
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::kernel::inject::Container;
 #[cfg(feature = "agent")]
-use crate::port::Agent;
+use crate::port::{Agent, DiscoverySource};
 use crate::port::{Authenticator, Component, Guard, Policy, Recorder, Router};
 use crate::store::Migrations;
 
@@ -49,6 +51,8 @@ pub struct Builder {
     pub(super) rollback: super::rollback::Given,
     #[cfg(feature = "agent")]
     pub(super) agents: Vec<Arc<dyn Agent>>,
+    #[cfg(feature = "agent")]
+    pub(super) sources: Vec<super::discovery::Planned>,
 }
 
 impl Builder {
@@ -94,6 +98,26 @@ impl Builder {
     #[cfg(feature = "agent")]
     pub fn shared_agent(mut self, agent: Arc<dyn Agent>) -> Self {
         self.agents.push(agent);
+        self
+    }
+
+    /// Adds a source of agents, as [`Kernel::add_shared_source`] does.
+    #[cfg(feature = "agent")]
+    pub fn source(mut self, source: Arc<dyn DiscoverySource>, policy: DiscoveryPolicy) -> Self {
+        self.sources.push(super::discovery::Planned::Source(source, policy));
+        self
+    }
+
+    /// Adds one of the sources of agents that are built in, as [`Kernel::add_source_of`] does.
+    #[cfg(feature = "agent")]
+    pub fn source_of(
+        mut self,
+        name: impl Into<String>,
+        spec: SourceSpec,
+        policy: DiscoveryPolicy,
+    ) -> Self {
+        let planned = super::discovery::Planned::Spec(name.into(), Box::new(spec), policy);
+        self.sources.push(planned);
         self
     }
 

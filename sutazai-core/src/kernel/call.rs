@@ -393,7 +393,7 @@ impl Refusal {
 
 /// Hands the task over. A panic of the agent ends here: its reply, dropped while the thread
 /// unwound, has answered [`Code::PANIC`].
-fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
+pub(super) fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     let _ = contain::catch(move || {
         task.hand_over(|task| {
             let mut work = Some((task, reply));

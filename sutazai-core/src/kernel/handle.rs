@@ -89,6 +89,8 @@ impl Kernel {
         let heal = super::heal::Heal::new(&builder.heal, &runtime)?;
         let kept = Kept::new(&limits, &runtime, &ids, data_dir.as_ref(), &builder.log)?;
         #[cfg(feature = "agent")]
+        let discovery = super::discovery::Discovery::new(seed, kept.metrics())?;
+        #[cfg(feature = "agent")]
         let adaptive = match &builder.router {
             Some(_) => None,
             None => {
@@ -143,6 +145,8 @@ impl Kernel {
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
+            discovery,
+            #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
             #[cfg(feature = "agent")]
             once: Default::default(),
@@ -171,6 +175,8 @@ impl Kernel {
         for agent in builder.agents {
             shared.agents.add(agent)?;
         }
+        #[cfg(feature = "agent")]
+        builder.sources.into_iter().try_for_each(|planned| shared.plan(planned))?;
         let owner = Arc::new(Owner {
             shared: Arc::clone(&shared),
             injector,
@@ -207,15 +213,8 @@ impl Kernel {
             Ok(()) => {
                 shared.set_phase(Phase::Running);
                 shared.publish("kernel.started", serde_json::Value::Null);
-                // Agents that came after the others had been started.
                 #[cfg(feature = "agent")]
-                if let Err(error) = shared.start_agents() {
-                    let fields = [("error", format!("{error:#}"))];
-                    let log = self.log();
-                    log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
-                }
-                #[cfg(feature = "agent")]
-                shared.keep_ledgers();
+                shared.agents_run();
                 #[cfg(feature = "recovery")]
                 {
                     shared.warn_of_actions();
@@ -414,6 +413,7 @@ impl Owner {
         let deadline = shared.runtime.now() + grace.max(LEAST_GRACE);
         #[cfg(feature = "agent")]
         {
+            shared.stop_discovery();
             shared.cancel_all();
             shared.stop_agents(deadline);
         }

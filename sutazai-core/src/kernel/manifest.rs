@@ -34,6 +34,10 @@ impl Builder {
         for entry in &manifest.agents {
             self.agents.push(std::sync::Arc::new(agent(entry)));
         }
+        #[cfg(feature = "agent")]
+        if let Some(section) = &manifest.discovery {
+            self = super::manifest_discovery::take(self, section);
+        }
         #[cfg(feature = "recovery")]
         if let Some(section) = &manifest.recovery {
             self = super::manifest_recovery::take(self, section);
@@ -65,6 +69,11 @@ pub fn grammar() -> Grammar {
     #[cfg(feature = "recovery")]
     let grammar = grammar
         .section::<super::manifest_recovery::Recovery>("recovery", super::manifest_recovery::check);
+    #[cfg(feature = "agent")]
+    let grammar = grammar.section::<super::manifest_discovery::Discovery>(
+        "discovery",
+        super::manifest_discovery::check,
+    );
     grammar
 }
 
@@ -102,6 +111,7 @@ fn agent(entry: &config::AgentEntry) -> crate::agent::connect::process::ProcessA
     let mut card = AgentCard::new(&entry.name, &entry.skills).description(&entry.description);
     card.concurrency = entry.concurrency;
     card.labels.clone_from(&entry.labels);
+    card.about.clone_from(&entry.about);
     if let Some(timeout) = entry.timeout {
         card = card.timeout(timeout);
     }

@@ -55,6 +55,8 @@ mod call;
 mod checkpointed;
 mod clock;
 #[cfg(feature = "agent")]
+mod discovery;
+#[cfg(feature = "agent")]
 mod fitting;
 #[cfg(feature = "recovery")]
 mod guards;
@@ -73,12 +75,16 @@ mod limits;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;
+#[cfg(all(feature = "config", feature = "agent"))]
+mod manifest_discovery;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
 #[cfg(feature = "agent")]
 mod once;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod placing;
+#[cfg(feature = "agent")]
+mod probes;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod pursue;
 mod record;
@@ -105,6 +111,8 @@ pub use heal::{KeptPolicies, Recovery, RecoveryPolicies};
 pub use limits::Limits;
 #[cfg(feature = "config")]
 pub use manifest::grammar;
+#[cfg(feature = "agent")]
+pub use probes::ProbeOptions;
 pub use record::LogConfig;
 #[cfg(all(feature = "recovery", feature = "agent"))]
 pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};

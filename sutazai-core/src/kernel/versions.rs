@@ -89,6 +89,58 @@ impl Kernel {
 }
 
 impl Shared {
+    /// Registers an entry that has been started: it takes tasks from here on.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a name that is taken.
+    pub(super) fn join(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        self.agents.join(entry)?;
+        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
+        #[cfg(feature = "recovery")]
+        self.offer(entry);
+        Ok(())
+    }
+
+    /// Puts an entry that has been started in charge of its name; the one that was stands by.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a version that there is already.
+    pub(super) fn take_over(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        let switched = self.agents.put(entry)?;
+        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
+        self.switched(entry, switched);
+        Ok(())
+    }
+
+    /// Puts an entry that has been started in the place of the one that is in charge, whatever its version, which
+    /// finishes what it has, within `grace`, and is stopped. Says whether that one was in charge.
+    pub(super) fn exchange(
+        self: &Arc<Self>,
+        before: &Arc<Entry>,
+        entry: &Arc<Entry>,
+        grace: Duration,
+    ) -> bool {
+        if !self.agents.exchange(before, entry) {
+            return false;
+        }
+        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
+        #[cfg(feature = "recovery")]
+        {
+            self.guards.forget(entry.name());
+            self.offer(entry);
+        }
+        self.let_go(before, grace, "another one has taken its place");
+        true
+    }
+
+    /// An entry that is registered no more finishes what it has, within `grace`, and is stopped.
+    pub(super) fn let_go(&self, entry: &Arc<Entry>, grace: Duration, why: &str) {
+        let deadline = self.runtime.now() + grace;
+        self.turn(entry, AgentState::Draining, why);
+        entry.drain(&*self.runtime, deadline);
+        self.stop_agent(entry, deadline);
+    }
+
     pub(super) fn switch_agent(self: &Arc<Self>, name: &str, version: &str) -> Result<()> {
         if self.agents.get(name).is_none() {
             return Err(self.no_agent_named(name));
@@ -141,9 +193,6 @@ impl Shared {
     }
 
     fn retire(&self, entry: &Arc<Entry>, grace: Duration) {
-        let deadline = self.runtime.now() + grace;
-        self.turn(entry, AgentState::Draining, "there are newer versions, or it was retired");
-        entry.drain(&*self.runtime, deadline);
-        self.stop_agent(entry, deadline);
+        self.let_go(entry, grace, "there are newer versions, or it was retired");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::probe::SkillProbe;
 use super::task::{Outcome, Task};
 use crate::Result;
 use crate::base::runtime::Runtime;
@@ -57,6 +58,12 @@ pub trait Agent: Send + Sync + 'static {
     /// How often it had to be started again since it was registered.
     fn restarts(&self) -> u64 {
         0
+    }
+
+    /// What its other side says, by their protocol, that it can do, as far as it was last heard; `None` where
+    /// there is no such thing. A card that was written by somebody else is held to it. Must not block.
+    fn offers(&self) -> Option<AgentCard> {
+        None
     }
 }
 
@@ -118,6 +125,9 @@ pub struct SkillCard {
     /// The JSON Schema of its output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<serde_json::Value>,
+    /// A task by which it can be seen whether the agent has the skill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<SkillProbe>,
 }
 
 /// Where an agent's `handle` runs.
@@ -228,6 +238,13 @@ impl SkillCard {
     #[must_use]
     pub fn output(mut self, schema: serde_json::Value) -> Self {
         self.output = Some(schema);
+        self
+    }
+
+    /// Sets the task by which it can be seen whether the agent has the skill.
+    #[must_use]
+    pub fn probe(mut self, probe: SkillProbe) -> Self {
+        self.probe = Some(probe);
         self
     }
 }

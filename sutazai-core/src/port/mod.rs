@@ -2,9 +2,9 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`]; what heals: [`PlaybookAction`], [`FailsafeStage`]; what is supervised:
-//! [`Child`], [`Worker`], [`MessageWorker`]; and what recovery rolls back: [`SagaStep`],
-//! [`Checkpointed`].
+//! [`Guard`], [`Recorder`]; where agents are found: [`DiscoverySource`]; what heals: [`PlaybookAction`],
+//! [`FailsafeStage`]; what is supervised: [`Child`], [`Worker`], [`MessageWorker`]; and what recovery rolls
+//! back: [`SagaStep`], [`Checkpointed`].
 //!
 //! All are object-safe and `Send + Sync`, take the time as an argument where they need it, and are
 //! called without any lock held.
@@ -18,11 +18,13 @@ pub mod checkpoint;
 pub mod child;
 pub mod component;
 pub mod config;
+pub mod discover;
 pub mod failsafe;
 pub mod failure;
 pub mod guard;
 pub mod monitor;
 pub mod playbook;
+pub mod probe;
 pub mod record;
 pub mod route;
 pub mod saga;
@@ -39,10 +41,12 @@ pub use checkpoint::Checkpointed;
 pub use child::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Children, Generation};
 pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
+pub use discover::{DiscoverySource, FoundAgent, MakeAgent, Sighting};
 pub use failsafe::{FailsafeStage, SafeContext};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};
 pub use playbook::{ActionContext, PlaybookAction};
+pub use probe::SkillProbe;
 pub use record::{CallRecord, Recorder};
 pub use route::{CallEnd, Candidate, Candidates, Choice, Router};
 pub use saga::{SagaContext, SagaStep};

@@ -28,6 +28,8 @@ mod checkpoint;
 mod config;
 #[cfg(any(feature = "openai", feature = "a2a"))]
 mod connect_http;
+#[cfg(feature = "agent")]
+mod discover;
 mod dispatch;
 mod event;
 #[cfg(feature = "recovery")]
@@ -39,6 +41,8 @@ mod kernel;
 mod mcp;
 mod observe;
 mod operation;
+#[cfg(feature = "agent")]
+mod probe;
 #[cfg(feature = "recovery")]
 mod recovery;
 #[cfg(feature = "agent")]
@@ -62,6 +66,8 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "agent")]
         {
             agent::rows(&mut table);
+            discover::rows(&mut table);
+            probe::rows(&mut table);
             route::rows(&mut table);
         }
         #[cfg(all(unix, feature = "mcp"))]

@@ -9,6 +9,7 @@
 'HELLO'
 """
 
+from sutazai._agents import AgentSpec
 from sutazai._checkpoint import (
     Checkpoint,
     CheckpointDetail,
@@ -31,6 +32,16 @@ from sutazai._degrade import (
     DegradeStatus,
     FeatureMode,
     LevelChange,
+)
+from sutazai._discover import (
+    Discovery,
+    DiscoveryPolicy,
+    DiscoverySource,
+    EntryPoints,
+    FoundAgent,
+    FoundItem,
+    Look,
+    SourceStatus,
 )
 from sutazai._errors import (
     AgentError,
@@ -125,6 +136,7 @@ from sutazai._playbook import (
     SignalMatch,
 )
 from sutazai._plugins import plugins
+from sutazai._probe import ProbeReport, SkillCard, SkillProbe, SkillReport
 from sutazai._saga import SagaContext, SagaStep
 from sutazai._supervise import (
     Backoff,
@@ -163,6 +175,7 @@ __all__ = [
     "ActionContext",
     "ActionView",
     "AgentError",
+    "AgentSpec",
     "AlreadyExists",
     "Backoff",
     "BadAnswer",
@@ -198,6 +211,10 @@ __all__ = [
     "DegradeStatus",
     "Degraded",
     "Delivered",
+    "Discovery",
+    "DiscoveryPolicy",
+    "DiscoverySource",
+    "EntryPoints",
     "ErrorStorm",
     "Escalation",
     "Event",
@@ -209,6 +226,8 @@ __all__ = [
     "FailureFacts",
     "FeatureMode",
     "Forked",
+    "FoundAgent",
+    "FoundItem",
     "Guard",
     "GuardStatus",
     "GuardView",
@@ -225,6 +244,7 @@ __all__ = [
     "LevelChange",
     "Location",
     "LogHandler",
+    "Look",
     "MailboxPolicy",
     "MailboxStatus",
     "MemoryRule",
@@ -242,6 +262,7 @@ __all__ = [
     "Playbooks",
     "Poison",
     "PoisonedMessage",
+    "ProbeReport",
     "Quarantined",
     "RateLimited",
     "RatePolicy",
@@ -260,6 +281,10 @@ __all__ = [
     "SecurityError",
     "Share",
     "SignalMatch",
+    "SkillCard",
+    "SkillProbe",
+    "SkillReport",
+    "SourceStatus",
     "StageReport",
     "StoreError",
     "Subscription",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import inspect
 import itertools
 import logging
@@ -16,21 +15,24 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, overload
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
 from sutazai import _sutazai
+from sutazai._agents import AgentSpec
 from sutazai._checkpoint import Checkpoints
 from sutazai._classify import Classification
 from sutazai._degrade import Degradation
+from sutazai._discover import Discovery
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
-from sutazai._heal import kind_of, now
+from sutazai._heal import kind_of, mapping, now
 from sutazai._isolate import Isolation
 from sutazai._logging import relay
-from sutazai._loop import LoopThread, bridge_of
+from sutazai._loop import LoopThread
 from sutazai._playbook import Playbooks
 from sutazai._plugins import plugins as _installed
+from sutazai._probe import ProbeReport, SkillCard, SkillProbe
 from sutazai._process import closed, opened
 from sutazai._saga import SagaStep
 from sutazai._saga import native as native_step
@@ -230,6 +232,7 @@ class Kernel(_sutazai.Kernel):
         concurrency: int | None = None,
         timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
+        about: Mapping[str, SkillCard] | None = None,
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -247,6 +250,7 @@ class Kernel(_sutazai.Kernel):
         concurrency: int | None = None,
         timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
+        about: Mapping[str, SkillCard] | None = None,
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
@@ -259,7 +263,8 @@ class Kernel(_sutazai.Kernel):
         the kernel's own loop or on `loop`; cancelling the call cancels its task. With `reply` it
         is `f(task, reply)`, which may answer later, from any thread. The name is the function's,
         and the only skill has the agent's name unless `skills` says more. `timeout` is how long a task
-        may take whose caller does not say.
+        may take whose caller does not say. `about` says more of skills, by their names: what they are for, the
+        schemas of what goes in and out, and a `probe` by which it can be seen whether the agent has them.
 
         With `replace` another version of it, as `version` says, takes over from the one of this name when it
         is ready. The one before finishes what it has and stands by; `switch_agent` or a checkpoint puts it in
@@ -280,34 +285,21 @@ class Kernel(_sutazai.Kernel):
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            called = name if name is not None else _name_of(function)
-            about = description if description is not None else _first_line(function)
-            kind = kind_of(function)
-            asks = kind == "a coroutine function"
-            if kind and not asks:
-                raise TypeError(f"an agent is a plain function or a coroutine function, not {kind}")
-            if asks and inline:
-                raise TypeError("a coroutine runs on a loop; it cannot be inline")
-            if loop is not None and not asks:
-                raise TypeError("loop is for coroutine functions")
-            if reply and asks:
-                raise TypeError("reply is for plain functions; a coroutine returns its answer")
-            card: dict[str, object] = {
-                "name": called,
-                "skills": [called] if skills is None else skills,
-                "version": version,
-                "description": about,
-                # Starting a coroutine is putting it into a queue.
-                "inline": inline or asks,
-                "concurrency": concurrency,
-                "timeout": timeout,
-                "labels": labels,
-            }
-            form = "reply" if reply else _form(function)
-            open_: Callable[[], _sutazai._Bridge] | None = None
-            if asks:
-                open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
-            self._add_agent(card, form, function, open_, replace)
+            spec = AgentSpec(
+                function,
+                skills=skills,
+                name=name,
+                version=version,
+                description=description,
+                concurrency=concurrency,
+                timeout=timeout,
+                labels=labels,
+                about=about,
+                inline=inline,
+                reply=reply,
+                loop=loop,
+            )
+            self._add_agent(*spec._declared(self._loop), replace)
             return function
 
         return register if function is None else register(function)
@@ -316,6 +308,47 @@ class Kernel(_sutazai.Kernel):
         """Puts a version of an agent in charge that stands by; the one that was stands by then. Raises
         `NotFound` when there is none."""
         now(self, "agent.switch", name=name, version=version)
+
+    def probe(
+        self,
+        agent: str,
+        *,
+        version: str | None = None,
+        skills: Sequence[str] = (),
+        probes: Mapping[str, SkillProbe] | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> ProbeReport:
+        """Asks an agent itself whether it has the skills of its card, or some of them, by the card's probes or
+        by `probes`; nothing is counted for or against it. An agent that lies or fails is no exception: the
+        report says so. `timeout` bounds the whole of it.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.agent(about={"double": {"probe": {"input": 21, "equals": 42}}})
+        ...     def double(number):
+        ...         return number + number
+        ...     kernel.probe("double")["verdict"]
+        'right'
+        """
+        return cast(ProbeReport, self.invoke("agent.probe", **_probing(agent, version, skills, probes, timeout)))
+
+    async def aprobe(
+        self,
+        agent: str,
+        *,
+        version: str | None = None,
+        skills: Sequence[str] = (),
+        probes: Mapping[str, SkillProbe] | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> ProbeReport:
+        """As `probe`, awaited."""
+        request = _probing(agent, version, skills, probes, timeout)
+        return cast(ProbeReport, await self.ainvoke("agent.probe", **request))
+
+    @property
+    def discovery(self) -> Discovery:
+        """Sources that agents are found in."""
+        return Discovery(self, self._loop)
 
     # ---- calls ----
 
@@ -544,36 +577,21 @@ class Kernel(_sutazai.Kernel):
         self._relay_log(relay(prefix))
 
 
-def _name_of(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        raise TypeError("the function has no name of its own; give one: name=...")
-    return name
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    text = inspect.getdoc(function) if hasattr(function, "__name__") else None
-    return text.strip().partition("\n")[0] if text else ""
-
-
-def _form(function: Callable[..., Any]) -> Literal["input", "context"]:
-    """Whether a function wants the context: whether it must or can take a second argument that has
-    no default."""
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        # Many built-in functions do not say.
-        return "input"
-    positional = [
-        p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    required = [p for p in positional if p.default is p.empty]
-    variable = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    if len(required) > 2 or (not positional and not variable):
-        raise TypeError("an agent is f(input) or f(input, context)")
-    if len(required) == 2 or (len(positional) > 1 and positional[1].name in ("ctx", "context")):
-        return "context"
-    return "input"
+def _probing(
+    agent: str,
+    version: str | None,
+    skills: Sequence[str],
+    probes: Mapping[str, SkillProbe] | None,
+    timeout: float | timedelta | None,
+) -> dict[str, object]:
+    request: dict[str, object] = {"name": agent, "skills": list(skills)}
+    if version is not None:
+        request["version"] = version
+    if probes is not None:
+        request["probes"] = mapping("probes", probes)
+    if timeout is not None and (seconds := _sutazai._seconds("timeout", timeout)) < math.inf:
+        request["within_ms"] = math.ceil(seconds * 1e3)
+    return request
 
 
 def _checked(side_by_side: object) -> int:

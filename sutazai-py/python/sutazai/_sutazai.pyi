@@ -199,6 +199,9 @@ class Kernel:
         open: Callable[[], _Bridge] | None,
         replace: bool,
     ) -> None: ...
+    def _add_source(
+        self, name: str, find: Callable[[], list[Any]], policy: dict[str, object]
+    ) -> None: ...
     def _add_component(
         self,
         name: str,

@@ -116,10 +116,15 @@ impl Entry {
     /// Takes a place for one task, if it takes tasks and has one.
     #[inline]
     pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
-        let most = self.card.concurrency.unwrap_or(u32::MAX);
         if self.state.load(Ordering::Acquire) != AgentState::Ready as u8 {
             return None;
         }
+        self.occupy()
+    }
+
+    /// Takes a place, whether it takes tasks or not: for who asks the agent itself.
+    pub fn occupy(self: &Arc<Self>) -> Option<Reservation> {
+        let most = self.card.concurrency.unwrap_or(u32::MAX);
         // Never more than there are, not even for a moment: a place that is free is not refused.
         let one_more = |tasks| (tasks < most).then_some(tasks + 1);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;

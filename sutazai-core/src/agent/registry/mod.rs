@@ -13,6 +13,7 @@ pub use entry::{AgentView, Decided, Entry, Reservation};
 pub use state::AgentState;
 pub use versions::Switched;
 
+use crate::agent::probe;
 use crate::port::{Agent, AgentCard, Candidate, Candidates};
 use crate::{Code, Error, Result};
 
@@ -51,9 +52,7 @@ impl Registry {
         let mut tables = self.tables.write();
         if tables.by_name.contains_key(entry.name()) {
             drop(tables);
-            return Err(Error::new(Code::ALREADY_EXISTS, "an agent of this name is registered")
-                .with("agent", entry.name())
-                .advice("give it another name, remove the other one first, or replace it"));
+            return Err(is_taken(entry.name()));
         }
         tables.put_in_charge(&entry);
         Ok(entry)
@@ -99,6 +98,14 @@ impl Registry {
         skills
     }
 
+    /// The entry of this name and version, in charge or not.
+    pub fn version(&self, name: &str, version: &str) -> Option<Arc<Entry>> {
+        let tables = self.tables.read();
+        let standby = tables.standby.get(name).into_iter().flatten();
+        let mut all = tables.by_name.get(name).into_iter().chain(standby);
+        all.find(|entry| entry.card().version == version).cloned()
+    }
+
     /// Every agent and every version that stands by.
     pub fn everything(&self) -> Vec<Arc<Entry>> {
         let tables = self.tables.read();
@@ -122,6 +129,12 @@ impl Registry {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn is_taken(name: &str) -> Error {
+    Error::new(Code::ALREADY_EXISTS, "an agent of this name is registered")
+        .with("agent", name)
+        .advice("give it another name, remove the other one first, or replace it")
 }
 
 impl Tables {
@@ -170,6 +183,12 @@ fn check(card: &AgentCard) -> Result<()> {
         )
         .with("agent", &card.name)
         .with("skill", skill));
+    }
+    for (skill, about) in &card.about {
+        if let Some(probe) = &about.probe {
+            probe::check(probe)
+                .map_err(|error| error.with("agent", &card.name).with("skill", skill))?;
+        }
     }
     match card.skills.iter().find(|skill| !well_named(skill)) {
         Some(skill) => Err(bad("not a name for a skill", skill).with("agent", &card.name)),

@@ -60,6 +60,40 @@ impl Registry {
         self.tables.write().take_standby(name, version)
     }
 
+    /// Registers an entry that has been started.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] for a name that is taken.
+    pub fn join(&self, entry: &Arc<Entry>) -> Result<()> {
+        let mut tables = self.tables.write();
+        if tables.by_name.contains_key(entry.name()) {
+            drop(tables);
+            return Err(super::is_taken(entry.name()));
+        }
+        tables.put_in_charge(entry);
+        entry.move_state(AgentState::Standby, AgentState::Ready);
+        Ok(())
+    }
+
+    /// Puts an entry, which has been started, in the place of the one that is in charge of its name, whatever its
+    /// version; says whether that one was in charge. It gets no new tasks.
+    pub fn exchange(&self, before: &Arc<Entry>, entry: &Arc<Entry>) -> bool {
+        let mut tables = self.tables.write();
+        if !tables.by_name.get(entry.name()).is_some_and(|it| Arc::ptr_eq(it, before)) {
+            return false;
+        }
+        tables.take_skills(before);
+        tables.put_in_charge(entry);
+        before.move_state(AgentState::Ready, AgentState::Standby);
+        entry.move_state(AgentState::Standby, AgentState::Ready);
+        true
+    }
+
+    /// Whether an entry is in charge of its name.
+    pub fn is_in_charge(&self, entry: &Arc<Entry>) -> bool {
+        self.get(entry.name()).is_some_and(|it| Arc::ptr_eq(&it, entry))
+    }
+
     /// An entry has been started: it takes tasks when it is in charge. Says in which state it is now; `None`
     /// when it was not being started any more.
     pub fn started(&self, entry: &Arc<Entry>) -> Option<AgentState> {

@@ -138,6 +138,21 @@ impl A2aAgent {
         }
     }
 
+    /// Another agent with the card that this one has now, which need not be fetched.
+    pub(crate) fn twin(&self) -> Self {
+        Self {
+            spec: self.spec.clone(),
+            client: HttpClient::new(),
+            found: ArcSwap::new(self.found.load_full()),
+            host: OnceLock::new(),
+        }
+    }
+
+    /// What its card says now, as JSON.
+    pub(crate) fn said(&self) -> String {
+        self.found.load().peer.said.to_string()
+    }
+
     fn run(&self, task: &Task, reply: &Reply<Outcome>) -> Result<Payload> {
         let found = self.found.load_full();
         let PeerCard { card, skills, streaming, interface, .. } = &found.peer;

@@ -129,7 +129,7 @@ fn about(tool: &Value) -> SkillCard {
 }
 
 /// A name as agents and skills have them: everything else becomes `_`.
-pub(super) fn well_named(name: &str) -> String {
+pub(crate) fn well_named(name: &str) -> String {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | ':' | '.');
     let mut made = String::new();
     for c in name.chars().map(|c| if allowed(c) { c } else { '_' }) {

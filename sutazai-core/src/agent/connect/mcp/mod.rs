@@ -89,6 +89,7 @@ use crate::observe::Level;
 use crate::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
 use crate::{Code, Error, Result};
 use catalogue::Catalogue;
+pub(crate) use catalogue::well_named;
 use stdio::Stdio;
 use streamable::Streamable;
 
@@ -287,6 +288,10 @@ impl Agent for McpAgent {
             Peer::Stdio { process, .. } => process.restarts(),
             Peer::Http(_) => 0,
         }
+    }
+
+    fn offers(&self) -> Option<AgentCard> {
+        Self::offers(self)
     }
 }
 
