@@ -28,6 +28,17 @@ pub(crate) enum Form {
     Reply,
 }
 
+impl Form {
+    /// The form of this name.
+    pub(crate) fn of(name: &str) -> Self {
+        match name {
+            "input" => Self::Input,
+            "context" => Self::WithContext,
+            _ => Self::Reply,
+        }
+    }
+}
+
 /// An agent whose work is a Python callable.
 pub(crate) struct PythonAgent {
     card: AgentCard,

@@ -36,6 +36,7 @@ use crate::agent::{Coroutine, Echo, Form, PythonAgent};
 use crate::checkpointed::PythonState;
 use crate::component::PythonComponent;
 use crate::event::{self, Subscription};
+use crate::factory::PythonFactory;
 use crate::fork::Owned;
 use crate::guard::Shared;
 use crate::heal::{PythonAction, PythonStage, Releases};
@@ -471,15 +472,25 @@ impl Kernel {
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
         let card = Keywords::new(card).card()?;
-        let form = match form {
-            "input" => Form::Input,
-            "context" => Form::WithContext,
-            _ => Form::Reply,
-        };
+        let form = Form::of(form);
         let runtime = Arc::clone(inner.core().runtime());
         let coroutine = open.map(Coroutine::new);
         let agent = PythonAgent::new(card, form, runtime, function, coroutine);
         inner.add_agent(py, agent, replace).map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_factory(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        make: Py<PyAny>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?;
+        let factory = Arc::new(PythonFactory::new(Arc::clone(inner.core().runtime()), make));
+        inner.hold(&factory);
+        let added = inner.core().add_shared_agent_factory(name, factory);
+        added.map_err(|error| error::raise(py, &error))
     }
 
     fn _add_component(
@@ -881,7 +892,7 @@ impl Inner {
             Some(request) => convert::to_json(request).map_err(convert::Trouble::into_py_err)?,
             None => Value::Object(serde_json::Map::new()),
         };
-        if operation == "agent.add_process" {
+        if matches!(operation, "agent.add_process" | "agent.create" | "agent.pool_add") {
             self.strangers.store(true, Ordering::Relaxed);
         }
         let request = request.to_string();

@@ -16,6 +16,7 @@ mod convert;
 mod error;
 mod event;
 mod exit;
+mod factory;
 mod fork;
 mod guard;
 mod heal;

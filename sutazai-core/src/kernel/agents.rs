@@ -82,25 +82,7 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`] when there is none of this name.
     pub fn remove_agent(&self, name: &str, grace: Duration) -> Result<()> {
-        let shared = &self.shared;
-        let removed = shared.agents.remove(name);
-        if removed.is_empty() {
-            return Err(shared.no_agent_named(name).operation("agent.remove"));
-        }
-        let deadline = shared.runtime.now() + grace;
-        for entry in &removed {
-            shared.turn(entry, AgentState::Draining, "it is removed");
-        }
-        #[cfg(feature = "recovery")]
-        shared.guards.forget(name);
-        for entry in &removed {
-            entry.drain(&*shared.runtime, deadline);
-            shared.stop_agent(entry, deadline);
-        }
-        // What its last calls said of it is of no use any more.
-        #[cfg(feature = "recovery")]
-        shared.heal.isolation.forget(name);
-        Ok(())
+        self.shared.remove_agent(name, grace, "it is removed")
     }
 
     /// The agents, sorted by name.
@@ -135,6 +117,32 @@ impl Shared {
         }
     }
 
+    pub(super) fn remove_agent(&self, name: &str, grace: Duration, why: &str) -> Result<()> {
+        let removed = self.agents.remove(name);
+        if removed.is_empty() {
+            return Err(self.no_agent_named(name).operation("agent.remove"));
+        }
+        self.end_removed(&removed, grace, why);
+        Ok(())
+    }
+
+    /// Ends what was taken out of the registry under one name: it finishes what it has, and is stopped.
+    pub(super) fn end_removed(&self, removed: &[Arc<Entry>], grace: Duration, why: &str) {
+        let deadline = self.runtime.now() + grace;
+        for entry in removed {
+            self.turn(entry, AgentState::Draining, why);
+        }
+        #[cfg(feature = "recovery")]
+        removed.iter().take(1).for_each(|entry| self.guards.forget(entry.name()));
+        for entry in removed {
+            entry.drain(&*self.runtime, deadline);
+            self.stop_agent(entry, deadline);
+        }
+        // What its last calls said of it is of no use any more.
+        #[cfg(feature = "recovery")]
+        removed.iter().take(1).for_each(|entry| self.heal.isolation.forget(entry.name()));
+    }
+
     /// Starts every agent that has not been, side by side where the runtime can.
     pub(super) fn start_agents(self: &Arc<Self>) -> Result<()> {
         let failed = Arc::new(Mutex::new(None));
@@ -150,10 +158,27 @@ impl Shared {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Starts an agent, unless somebody does or did.
+    /// Starts an agent, unless somebody does or did, and tells of it.
     pub(super) fn start_agent(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        if self.bring_up(entry)? {
+            self.announce(entry);
+        }
+        Ok(())
+    }
+
+    /// An agent takes tasks now.
+    pub(super) fn announce(self: &Arc<Self>, entry: &Arc<Entry>) {
+        let card = entry.card();
+        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
+        self.publish("agent.registered", event);
+        #[cfg(feature = "recovery")]
+        self.offer(entry);
+    }
+
+    /// Starts an agent, unless somebody does or did; says whether it has.
+    pub(super) fn bring_up(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool> {
         if !entry.move_state(AgentState::Registered, AgentState::Starting) {
-            return Ok(());
+            return Ok(false);
         }
         self.turned(entry, AgentState::Registered, AgentState::Starting, None);
         self.recall(entry);
@@ -170,18 +195,14 @@ impl Shared {
         if let Some(state) = self.agents.started(entry) {
             self.turned(entry, AgentState::Starting, state, None);
         }
-        let card = entry.card();
-        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
-        self.publish("agent.registered", event);
-        #[cfg(feature = "recovery")]
-        self.offer(entry);
-        Ok(())
+        Ok(true)
     }
 
     /// Stops every agent that was started, side by side. One that overruns `deadline` by a second is
     /// left behind.
     pub(super) fn stop_agents(self: &Arc<Self>, deadline: Moment) {
         let shared = Arc::clone(self);
+        self.creation.close();
         self.side_by_side(deadline + Duration::from_secs(1), move |entry| {
             if entry.state() != AgentState::Registered {
                 shared.stop_agent(entry, deadline);
@@ -197,7 +218,8 @@ impl Shared {
         end: Moment,
         f: impl Fn(&Arc<Entry>) + Send + Sync + 'static,
     ) {
-        let agents = self.agents.everything();
+        let mut agents = self.agents.everything();
+        agents.extend(self.creation.making());
         let threads = if self.runtime.may_block() { agents.len().min(SIDE_BY_SIDE) } else { 0 };
         let (queue, work) = crossbeam_channel::unbounded();
         for entry in agents {
@@ -235,6 +257,16 @@ impl Shared {
     }
 
     pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {
+        self.put_down(entry, deadline);
+        let card = entry.card();
+        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
+        // Where another version goes on, only this one is gone.
+        let goes_on = self.agents.get(&card.name).is_some_and(|other| !Arc::ptr_eq(&other, entry));
+        self.publish(if goes_on { "agent.retired" } else { "agent.removed" }, event);
+    }
+
+    /// Stops an agent and lets go of it.
+    pub(super) fn put_down(&self, entry: &Arc<Entry>, deadline: Moment) {
         let _ = super::caught(|| {
             entry.with_agent(|agent| agent.stop(deadline));
             Ok(())
@@ -244,11 +276,6 @@ impl Shared {
         }
         entry.release();
         self.keep(entry);
-        let card = entry.card();
-        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
-        // Where another version goes on, only this one is gone.
-        let goes_on = self.agents.get(&card.name).is_some_and(|other| !Arc::ptr_eq(&other, entry));
-        self.publish(if goes_on { "agent.retired" } else { "agent.removed" }, event);
     }
 
     /// Moves an agent to another state, for a reason, and tells of it; says whether that could be.

@@ -143,6 +143,8 @@ impl Kernel {
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
+            creation: Default::default(),
+            #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
             #[cfg(feature = "agent")]
             once: Default::default(),

@@ -55,6 +55,8 @@ mod call;
 mod checkpointed;
 mod clock;
 #[cfg(feature = "agent")]
+mod creation;
+#[cfg(feature = "agent")]
 mod fitting;
 #[cfg(feature = "recovery")]
 mod guards;
@@ -99,6 +101,8 @@ mod versions;
 #[cfg(feature = "agent")]
 pub use batch::BatchAnswer;
 pub use builder::Builder;
+#[cfg(feature = "agent")]
+pub use creation::{CreateOptions, Created, FailedTemplate, PoolView};
 #[cfg(feature = "recovery")]
 pub use guards::{CallsTo, GuardView};
 pub use handle::Kernel;

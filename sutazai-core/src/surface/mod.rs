@@ -28,6 +28,8 @@ mod checkpoint;
 mod config;
 #[cfg(any(feature = "openai", feature = "a2a"))]
 mod connect_http;
+#[cfg(feature = "agent")]
+mod create;
 mod dispatch;
 mod event;
 #[cfg(feature = "recovery")]
@@ -64,6 +66,7 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "agent")]
         {
             agent::rows(&mut table);
+            create::rows(&mut table);
             probe::rows(&mut table);
             route::rows(&mut table);
         }

@@ -21,11 +21,23 @@ from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, over
 from sutazai import _sutazai
 from sutazai._checkpoint import Checkpoints
 from sutazai._classify import Classification
+from sutazai._create import (
+    Created,
+    Needs,
+    Parameter,
+    Pools,
+    Requirements,
+    Surroundings,
+    Template,
+    Templates,
+    Want,
+    creation,
+)
 from sutazai._degrade import Degradation
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
-from sutazai._heal import kind_of, mapping, now
+from sutazai._heal import check_plain, kind_of, mapping, now
 from sutazai._isolate import Isolation
 from sutazai._logging import relay
 from sutazai._loop import LoopThread, bridge_of
@@ -44,6 +56,15 @@ _logger = logging.getLogger("sutazai")
 _SHOWN = 5
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+# A card, how the function is called, and what opens its loop; and with the function.
+_Carded = tuple[
+    dict[str, object],
+    Literal["input", "context", "reply"],
+    Callable[[], _sutazai._Bridge] | None,
+]
+_Made = tuple[
+    dict[str, object], str, Callable[..., object], Callable[[], _sutazai._Bridge] | None
+]
 _C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
 
 
@@ -285,37 +306,190 @@ class Kernel(_sutazai.Kernel):
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             called = name if name is not None else _name_of(function)
-            told = description if description is not None else _first_line(function)
-            kind = kind_of(function)
-            asks = kind == "a coroutine function"
-            if kind and not asks:
-                raise TypeError(f"an agent is a plain function or a coroutine function, not {kind}")
-            if asks and inline:
-                raise TypeError("a coroutine runs on a loop; it cannot be inline")
-            if loop is not None and not asks:
-                raise TypeError("loop is for coroutine functions")
-            if reply and asks:
-                raise TypeError("reply is for plain functions; a coroutine returns its answer")
-            card: dict[str, object] = {
-                "name": called,
-                "skills": [called] if skills is None else skills,
-                "version": version,
-                "description": told,
-                # Starting a coroutine is putting it into a queue.
-                "inline": inline or asks,
-                "concurrency": concurrency,
-                "timeout": timeout,
-                "labels": labels,
-                "about": None if about is None else mapping("about", about),
-            }
-            form = "reply" if reply else _form(function)
-            open_: Callable[[], _sutazai._Bridge] | None = None
-            if asks:
-                open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
+            card, form, open_ = self._carded(
+                function,
+                name=called,
+                skills=[called] if skills is None else skills,
+                version=version,
+                description=description,
+                concurrency=concurrency,
+                timeout=timeout,
+                labels=labels,
+                about=about,
+                inline=inline,
+                reply=reply,
+                loop=loop,
+            )
             self._add_agent(card, form, function, open_, replace)
             return function
 
         return register if function is None else register(function)
+
+    def _carded(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        skills: Sequence[str],
+        version: str = "",
+        description: str | None = None,
+        concurrency: int | None = None,
+        timeout: float | timedelta | None = None,
+        labels: Mapping[str, str] | None = None,
+        about: Mapping[str, SkillCard] | None = None,
+        inline: bool = False,
+        reply: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> _Carded:
+        """What the native module makes an agent of: a card, how the function is called, what opens its loop."""
+        kind = kind_of(function)
+        asks = kind == "a coroutine function"
+        if kind and not asks:
+            raise TypeError(f"an agent is a plain function or a coroutine function, not {kind}")
+        if asks and inline:
+            raise TypeError("a coroutine runs on a loop; it cannot be inline")
+        if loop is not None and not asks:
+            raise TypeError("loop is for coroutine functions")
+        if reply and asks:
+            raise TypeError("reply is for plain functions; a coroutine returns its answer")
+        card: dict[str, object] = {
+            "name": name,
+            "skills": skills,
+            "version": version,
+            "description": description if description is not None else _first_line(function),
+            # Starting a coroutine is putting it into a queue.
+            "inline": inline or asks,
+            "concurrency": concurrency,
+            "timeout": timeout,
+            "labels": labels,
+            "about": None if about is None else mapping("about", about),
+        }
+        open_: Callable[[], _sutazai._Bridge] | None = None
+        if asks:
+            open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
+        return card, "reply" if reply else _form(function), open_
+
+    def template(
+        self,
+        *,
+        skills: Sequence[str],
+        name: str | None = None,
+        description: str | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+        cost: float | None = None,
+        latency_ms: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        about: Mapping[str, SkillCard] | None = None,
+        needs: Needs | None = None,
+        requires: Requirements | None = None,
+        concurrency: int | None = None,
+        most: int | None = None,
+        agent_name: str | None = None,
+        inline: bool = False,
+        reply: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Callable[[_F], _F]:
+        """Makes a factory a template, from which agents are made when they are wanted (`create`) or as their load
+        needs (`pools`); gives the factory back. It is called with the parameters by their names, on a thread
+        that may block, and returns the agent's function, as `agent` takes one. What the rest means `Template`
+        says.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.template(
+        ...         skills=["greet"],
+        ...         parameters={"word": {"schema": {"type": "string"}, "default": "Hello"}},
+        ...         about={"greet": {"probe": {"input": "you", "contains": "you"}}},
+        ...     )
+        ...     def polite(word):
+        ...         return lambda name: f"{word}, {name}"
+        ...     created = kernel.create("greet", {"parameters": {"word": "Welcome"}})
+        ...     created["agent"], kernel.call("greet", "Ada")
+        ('polite-1', 'Welcome, Ada')
+        """
+
+        def register(factory: _F) -> _F:
+            called = name if name is not None else _name_of(factory)
+            told = description if description is not None else _first_line(factory)
+            check_plain("a factory", factory)
+
+            def make(order: dict[str, Any]) -> _Made:
+                function = factory(**order["parameters"])
+                if not callable(function):
+                    raise TypeError(
+                        f"the factory {called} must return a function, not {type(function).__name__}"
+                    )
+                card, form, open_ = self._carded(
+                    function,
+                    name=order["name"],
+                    skills=order["skills"],
+                    inline=inline,
+                    reply=reply,
+                    loop=loop,
+                )
+                return card, form, function, open_
+
+            given: dict[str, object] = {
+                "name": called,
+                "description": told,
+                "skills": list(skills),
+                "make": {"factory": called},
+                "parameters": parameters,
+                "cost": cost,
+                "latency_ms": latency_ms,
+                "labels": labels,
+                "about": about,
+                "needs": needs,
+                "requires": requires,
+                "concurrency": concurrency,
+                "most": most,
+                "agent_name": agent_name,
+            }
+            template = {key: value for key, value in given.items() if value is not None}
+            self._add_factory(called, make)
+            self.templates.add(cast(Template, template))
+            return factory
+
+        return register
+
+    @property
+    def templates(self) -> Templates:
+        """What agents can be made from."""
+        return Templates(self)
+
+    @property
+    def pools(self) -> Pools:
+        """Pools of agents, which grow with those who wait and shrink when they are idle."""
+        return Pools(self)
+
+    def create(
+        self,
+        skill: str,
+        want: Want | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        tries: int | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> Created:
+        """Makes an agent with the skill: chooses a template, makes and starts an agent of it, asks it whether it
+        can do what the template says, and registers it when it can; else the next best template has its turn, at
+        most `tries` of them (3 without it). Raises `NotMade` with every reason when none has, and nothing is left
+        behind. `timeout` bounds the whole of it (a minute without it)."""
+        request = creation(skill, want, timeout, tries, surroundings)
+        return cast(Created, self.invoke("agent.create", **request))
+
+    async def acreate(
+        self,
+        skill: str,
+        want: Want | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        tries: int | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> Created:
+        """As `create`, awaited; cancelling the task stops what is being made."""
+        request = creation(skill, want, timeout, tries, surroundings)
+        return cast(Created, await self.ainvoke("agent.create", **request))
 
     def switch_agent(self, name: str, version: str) -> None:
         """Puts a version of an agent in charge that stands by; the one that was stands by then. Raises

@@ -199,6 +199,16 @@ class Kernel:
         open: Callable[[], _Bridge] | None,
         replace: bool,
     ) -> None: ...
+    def _add_factory(
+        self,
+        name: str,
+        make: Callable[
+            [dict[str, Any]],
+            tuple[
+                dict[str, object], str, Callable[..., object], Callable[[], _Bridge] | None
+            ],
+        ],
+    ) -> None: ...
     def _add_component(
         self,
         name: str,
