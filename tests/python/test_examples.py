@@ -12,6 +12,15 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SHOWS = {
     "quickstart.py": ["fetched: 50", "agent: count 1 calls"],
+    "create.py": [
+        "explained: guesser chosen",
+        'explained: server refused the program "units-server" is not there',
+        "tried: guesser it does not pass its probe: 1000 is wanted, not 900",
+        "created: table-1 right",
+        "answer: 3218.688",
+        "not made: ",
+        "pool: has grown",
+    ],
     "recovery.py": [
         "guarded calls: {'hello'} breaker of first: open",
         "a guarded function: page after 3 tries",

@@ -42,14 +42,18 @@ fn one_that_crashes_at_its_start_says_why_and_the_next_has_its_turn() {
     let database = database.to_str().unwrap();
     let skills = ["get_current_time", "list_tables"];
     let mut sqlite = template(&folder, "sqlite", &skills, 0.0);
-    sqlite.parameters.get_mut("more").unwrap().default = Some(json!(format!("--db-path={database}")));
+    sqlite.parameters.get_mut("more").unwrap().default =
+        Some(json!(format!("--db-path={database}")));
     kernel.add_template(sqlite, false).unwrap();
 
     let error = kernel.create_agent(Want::new("list_tables"), long()).wait().unwrap_err();
     assert_eq!(error.code(), Code::AGENT_NOT_MADE);
     let tried = &error.problems()[1];
     let of = |key: &str| tried.context().find(|(k, _)| *k == key).map(|(_, value)| value);
-    assert_eq!((tried.code(), of("template"), of("stage")), (Code::AGENT_START, Some("sqlite"), Some("start")));
+    assert_eq!(
+        (tried.code(), of("template"), of("stage")),
+        (Code::AGENT_START, Some("sqlite"), Some("start"))
+    );
     let said = of("stderr").unwrap_or_default();
     assert!(said.contains("Traceback") || said.contains("Error"), "{tried:#}");
     assert!(kernel.agents().is_empty());
@@ -71,11 +75,16 @@ fn one_that_crashes_at_its_start_says_why_and_the_next_has_its_turn() {
     assert!(failed.contains(&("lying", "probe")), "{failed:?}");
     let probe = created.probe.unwrap();
     let verdicts: Vec<_> = probe.skills.iter().map(|it| it.verdict.name()).collect();
-    assert_eq!(verdicts, ["right", "offered"], "the one by its probe, the other by the server's list");
+    assert_eq!(
+        verdicts,
+        ["right", "offered"],
+        "the one by its probe, the other by the server's list"
+    );
     let lie = created.failed.iter().find(|it| it.template == "lying").unwrap();
     assert!(lie.error.message().ends_with("the other side does not offer it"), "{}", lie.error);
 
-    let asked = kernel.call(Task::new("get_current_time", json!({"timezone": "UTC"}))).wait().unwrap();
+    let asked =
+        kernel.call(Task::new("get_current_time", json!({"timezone": "UTC"}))).wait().unwrap();
     assert!(asked.output.to_string().contains("UTC"));
     kernel.stop(Duration::from_secs(10)).unwrap();
 }

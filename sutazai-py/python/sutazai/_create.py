@@ -15,25 +15,25 @@ __all__ = [
     "Considered",
     "Created",
     "FailedTemplate",
-    "Needs",
-    "Parameter",
     "Pool",
     "PoolPolicy",
     "Pools",
-    "Reason",
-    "Requirements",
     "Surroundings",
     "Template",
     "TemplateChoice",
     "TemplateFigures",
+    "TemplateNeeds",
+    "TemplateParameter",
+    "TemplateReason",
+    "TemplateRequirements",
     "TemplateView",
     "Templates",
     "Want",
-    "Weights",
+    "WantWeights",
 ]
 
 
-class Parameter(TypedDict, total=False):
+class TemplateParameter(TypedDict, total=False):
     """What can be said of an agent that is made from a template."""
 
     description: str
@@ -43,7 +43,7 @@ class Parameter(TypedDict, total=False):
     """Its value where none is given; without it one must be."""
 
 
-class Needs(TypedDict, total=False):
+class TemplateNeeds(TypedDict, total=False):
     """What an agent takes of the machine."""
 
     memory: int
@@ -52,7 +52,7 @@ class Needs(TypedDict, total=False):
     """Processors; a half is one for half of the time."""
 
 
-class Requirements(TypedDict, total=False):
+class TemplateRequirements(TypedDict, total=False):
     """What must be there for an agent to be made."""
 
     executables: Sequence[str]
@@ -109,9 +109,9 @@ class Template(TypedDict):
     description: NotRequired[str]
     skills: Sequence[str]
     make: MadeProcess | MadeMcp | MadeOpenai | MadeA2a | MadeByFactory
-    parameters: NotRequired[Mapping[str, Parameter]]
-    needs: NotRequired[Needs]
-    requires: NotRequired[Requirements]
+    parameters: NotRequired[Mapping[str, TemplateParameter]]
+    needs: NotRequired[TemplateNeeds]
+    requires: NotRequired[TemplateRequirements]
     cost: NotRequired[float]
     """What a call is expected to cost, in your unit of account, as long as calls have not shown it."""
     latency_ms: NotRequired[float]
@@ -147,7 +147,7 @@ class TemplateView(TypedDict):
     figures: TemplateFigures
 
 
-class Weights(TypedDict, total=False):
+class WantWeights(TypedDict, total=False):
     """How much success, cost and latency count against one another."""
 
     success: float
@@ -186,13 +186,13 @@ class Want(TypedDict, total=False):
     """Templates that it must not be made from."""
     parameters: Mapping[str, Any]
     """Values for the template's parameters."""
-    weights: Weights
+    weights: WantWeights
     name: str
     """Its name; as the template says without it. Where an agent of this name was made before for the skill, it
     is the answer."""
 
 
-class Reason(TypedDict):
+class TemplateReason(TypedDict):
     """Why a template is refused."""
 
     code: Literal[
@@ -226,7 +226,8 @@ class Considered(TypedDict):
     success: NotRequired[float]
     cost: NotRequired[float]
     latency_ms: NotRequired[float]
-    reasons: NotRequired[list[Reason]]
+    reasons: list[TemplateReason]
+    """Why it is refused, or has failed."""
 
 
 class TemplateChoice(TypedDict):
@@ -254,7 +255,7 @@ class Created(TypedDict):
     existing: NotRequired[bool]
     """True where it was there already."""
     choice: NotRequired[TemplateChoice]
-    failed: NotRequired[list[FailedTemplate]]
+    failed: list[FailedTemplate]
     """Templates that were tried before."""
     probe: NotRequired[ProbeReport]
     took_ms: int

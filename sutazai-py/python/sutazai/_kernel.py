@@ -23,12 +23,12 @@ from sutazai._checkpoint import Checkpoints
 from sutazai._classify import Classification
 from sutazai._create import (
     Created,
-    Needs,
-    Parameter,
     Pools,
-    Requirements,
     Surroundings,
     Template,
+    TemplateNeeds,
+    TemplateParameter,
+    TemplateRequirements,
     Templates,
     Want,
     creation,
@@ -375,13 +375,13 @@ class Kernel(_sutazai.Kernel):
         skills: Sequence[str],
         name: str | None = None,
         description: str | None = None,
-        parameters: Mapping[str, Parameter] | None = None,
+        parameters: Mapping[str, TemplateParameter] | None = None,
         cost: float | None = None,
         latency_ms: float | None = None,
         labels: Mapping[str, str] | None = None,
         about: Mapping[str, SkillCard] | None = None,
-        needs: Needs | None = None,
-        requires: Requirements | None = None,
+        needs: TemplateNeeds | None = None,
+        requires: TemplateRequirements | None = None,
         concurrency: int | None = None,
         most: int | None = None,
         agent_name: str | None = None,
@@ -446,8 +446,12 @@ class Kernel(_sutazai.Kernel):
                 "agent_name": agent_name,
             }
             template = {key: value for key, value in given.items() if value is not None}
-            self._add_factory(called, make)
             self.templates.add(cast(Template, template))
+            try:
+                self._add_factory(called, make)
+            except BaseException:
+                self.templates.remove(called)
+                raise
             return factory
 
         return register

@@ -32,13 +32,12 @@ mod made;
 mod pool;
 mod template;
 mod templates;
+mod want;
 
-pub use choose::{
-    Considered, Reason, ReasonCode, Surroundings, TemplateChoice, TemplateVerdict, Want, Weights,
-    choose,
-};
+pub use choose::{Considered, Reason, ReasonCode, TemplateChoice, TemplateVerdict, choose};
 pub use figures::{HALF_LIFE, TemplateFigures};
 pub use pool::{Pool, PoolChange, PoolLoad, PoolPolicy};
 pub use template::{Needs, Parameter, Requirements, Template, TemplateKind};
 pub(crate) use templates::Named;
 pub use templates::{Kept, MakeAgent, Origin, TemplateView, Templates};
+pub use want::{Surroundings, Want, Weights};

@@ -7,9 +7,10 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::choose::{Surroundings, TemplateChoice, Want, choose};
+use super::choose::{TemplateChoice, choose};
 use super::figures::{Record, TemplateFigures};
 use super::template::Template;
+use super::want::{Surroundings, Want};
 use super::{fill, made};
 use crate::agent::registry::well_named;
 use crate::base::nearest::nearest;

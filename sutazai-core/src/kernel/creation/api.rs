@@ -74,7 +74,6 @@ pub struct Created {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choice: Option<TemplateChoice>,
     /// Templates that were tried before and made none, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedTemplate>,
     /// What came of probing it; `None` where it was there already.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,10 +1,11 @@
-//! Contexts, and which template is right in each. Each row says what there is, what is wanted, who is right, and why:
-//! the reason codes of those that are refused, in brackets after their names, or `<` where one is possible and worse.
+//! Contexts, and which template is right in each. A row says what differs from a world in which all is there, and
+//! what is right then: the templates in their order, the chosen one first, and behind each that is refused, in
+//! brackets, the codes of all that speaks against it.
 
 use serde_json::json;
 
 use super::*;
-use crate::agent::create::TemplateKind;
+use crate::agent::create::Weights;
 
 /// A world of four ways to get a translation: a model on this machine, a small and a large one behind a URL, and a
 /// function of the host's. The machine has all that they need, and nothing is known of how they do.
