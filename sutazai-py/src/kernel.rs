@@ -219,7 +219,7 @@ impl Kernel {
             if data_dir.is_some() {
                 manifest.data_dir = data_dir;
             }
-            strangers = !manifest.agents.is_empty();
+            strangers = !manifest.agents.is_empty() || manifest.create.is_some();
             builder = builder.manifest(&manifest);
         } else {
             builder = builder.limits(bounds.limits()?).log(bounds.log()?);

@@ -48,10 +48,12 @@ pub(super) fn read(
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let mut root = Table::new(document.get_ref(), 0, &mut mistakes);
     let mut manifest = root_of(&mut root, &Base { directory: base, look });
+    let create = root.section("create");
     let recovery = root.section("recovery");
     root.finish();
+    manifest.create = create.map(|table| Section::new("create", name, text, table));
     manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
-    if let Some(section) = &manifest.recovery {
+    for section in manifest.create.iter().chain(&manifest.recovery) {
         mistakes.join(grammar.mistakes(section));
     }
     let found = mistakes.finish();
@@ -87,6 +89,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         limits,
         log,
         agents,
+        create: None,
         recovery: None,
     }
 }

@@ -103,7 +103,12 @@ const WRONG: &[Wrong] = &[
     ("[limit]\n", &[(1, 2, "unknown key \"limit\"", "did you mean \"limits\"?")]),
     (
         "colour = 1\n",
-        &[(1, 1, "unknown key \"colour\"", "valid here: data_dir, limits, log, agent, recovery")],
+        &[(
+            1,
+            1,
+            "unknown key \"colour\"",
+            "valid here: data_dir, limits, log, agent, create, recovery",
+        )],
     ),
     (
         "[limits]\n  timout = \"1s\"\n",
@@ -244,7 +249,12 @@ const WRONG: &[Wrong] = &[
     ("a = 1\na = 2\n", &[(2, 1, "duplicate key", "")]),
     (
         "\u{feff}x = 1\n",
-        &[(1, 1, "unknown key \"x\"", "valid here: data_dir, limits, log, agent, recovery")],
+        &[(
+            1,
+            1,
+            "unknown key \"x\"",
+            "valid here: data_dir, limits, log, agent, create, recovery",
+        )],
     ),
 ];
 

@@ -11,6 +11,7 @@ use crate::agent::{AgentState, AgentView, Entry};
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
+use crate::observe::Level;
 use crate::port::{Agent, AgentHost, Candidate as _, Outcome, Task};
 use crate::{Code, Error, Result};
 
@@ -141,6 +142,18 @@ impl Shared {
         // What its last calls said of it is of no use any more.
         #[cfg(feature = "recovery")]
         removed.iter().take(1).for_each(|entry| self.heal.isolation.forget(entry.name()));
+    }
+
+    /// The kernel runs: what it does about agents from here on.
+    pub(super) fn agents_begin(self: &Arc<Self>) {
+        // Those that came after the others had been started.
+        if let Err(error) = self.start_agents() {
+            let fields = [("error", format!("{error:#}"))];
+            let log = self.kept.log();
+            log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
+        }
+        self.keep_ledgers();
+        self.start_pools();
     }
 
     /// Starts every agent that has not been, side by side where the runtime can.

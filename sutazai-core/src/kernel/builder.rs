@@ -49,6 +49,8 @@ pub struct Builder {
     pub(super) rollback: super::rollback::Given,
     #[cfg(feature = "agent")]
     pub(super) agents: Vec<Arc<dyn Agent>>,
+    #[cfg(feature = "agent")]
+    pub(super) creation: super::creation::Plan,
 }
 
 impl Builder {
@@ -94,6 +96,26 @@ impl Builder {
     #[cfg(feature = "agent")]
     pub fn shared_agent(mut self, agent: Arc<dyn Agent>) -> Self {
         self.agents.push(agent);
+        self
+    }
+
+    /// Adds a template, as [`Kernel::add_template`] does.
+    #[cfg(feature = "agent")]
+    pub fn template(mut self, template: crate::agent::create::Template) -> Self {
+        self.creation.templates.push(template);
+        self
+    }
+
+    /// Adds a pool, as [`Kernel::add_pool`] does when the kernel has started. One that cannot be is logged then.
+    #[cfg(feature = "agent")]
+    pub fn pool(
+        mut self,
+        name: impl Into<String>,
+        template: impl Into<String>,
+        parameters: serde_json::Map<String, serde_json::Value>,
+        policy: crate::agent::create::PoolPolicy,
+    ) -> Self {
+        self.creation.pools.push((name.into(), template.into(), parameters, policy));
         self
     }
 

@@ -143,7 +143,7 @@ impl Kernel {
             #[cfg(feature = "agent")]
             agents: Default::default(),
             #[cfg(feature = "agent")]
-            creation: Default::default(),
+            creation: super::creation::Creation::new(builder.creation)?,
             #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
             #[cfg(feature = "agent")]
@@ -209,15 +209,8 @@ impl Kernel {
             Ok(()) => {
                 shared.set_phase(Phase::Running);
                 shared.publish("kernel.started", serde_json::Value::Null);
-                // Agents that came after the others had been started.
                 #[cfg(feature = "agent")]
-                if let Err(error) = shared.start_agents() {
-                    let fields = [("error", format!("{error:#}"))];
-                    let log = self.log();
-                    log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
-                }
-                #[cfg(feature = "agent")]
-                shared.keep_ledgers();
+                shared.agents_begin();
                 #[cfg(feature = "recovery")]
                 {
                     shared.warn_of_actions();

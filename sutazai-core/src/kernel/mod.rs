@@ -75,6 +75,8 @@ mod limits;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;
+#[cfg(all(feature = "config", feature = "agent"))]
+mod manifest_create;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
 #[cfg(feature = "agent")]

@@ -16,7 +16,8 @@ fn template(folder: &Path, name: &str, skills: &[&str], cost: f64) -> Template {
     let program = folder.join("venv-mcp/bin").join(format!("mcp-server-{name}"));
     let process = json!({"command": [program, "{more}"], "start_timeout_ms": 60_000});
     let server = json!({"transport": {"stdio": process}, "probe_timeout_ms": 60_000});
-    let template = Template::new(name, skills, TemplateKind::Mcp(server)).cost(cost);
+    let template =
+        Template::new(name, skills.iter().copied(), TemplateKind::Mcp(server)).cost(cost);
     template.parameter("more", json!({"type": "string"}), None)
 }
 

@@ -303,17 +303,13 @@ impl Template {
                     "a letter, then letters, digits and '_' make one; not agent, template or n";
                 bad(at(""), why.to_owned());
             }
-            match &parameter.schema {
-                Some(schema) => match (schema::check(schema), &parameter.default) {
-                    (Err(why), _) => bad(at(".schema"), why),
-                    (Ok(()), Some(default)) => {
-                        if let Err(misfit) = schema::fits(schema, default) {
-                            bad(at(".default"), misfit.why);
-                        }
-                    }
-                    (Ok(()), None) => {}
-                },
-                None => {}
+            let Some(schema) = &parameter.schema else { continue };
+            if let Err(why) = schema::check(schema) {
+                bad(at(".schema"), why);
+            } else if let Some(Err(misfit)) =
+                parameter.default.as_ref().map(|default| schema::fits(schema, default))
+            {
+                bad(at(".default"), misfit.why);
             }
         }
         for (skill, about) in &self.about {

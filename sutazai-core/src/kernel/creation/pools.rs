@@ -159,7 +159,7 @@ impl Kernel {
 
 impl Pools {
     fn get(&self, name: &str) -> Result<Arc<Running>> {
-        self.all.lock().get(name).cloned().ok_or_else(|| none())
+        self.all.lock().get(name).cloned().ok_or_else(none)
     }
 
     fn take(&self, name: &str) -> Result<Arc<Running>> {
@@ -202,7 +202,7 @@ fn shown(name: &str) -> String {
 }
 
 impl Shared {
-    fn add_pool(
+    pub(super) fn add_pool(
         self: &Arc<Self>,
         name: &str,
         template: &str,
