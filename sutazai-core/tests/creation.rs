@@ -392,3 +392,47 @@ fn what_is_no_pool_is_refused() {
     );
     assert_eq!(world.kernel.remove_pool("q").unwrap_err().code(), Code::NOT_FOUND);
 }
+
+/// Whether any process has this in its command line.
+#[cfg(target_os = "linux")]
+fn runs(marker: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(marker)
+    })
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_that_never_gets_ready_is_ended_with_the_creation() {
+    let kernel = Kernel::builder().build().unwrap();
+    kernel.start().unwrap();
+    let marker = format!("sutazai-creation-{}", std::process::id());
+    let script = "import time; time.sleep(3600)";
+    let process =
+        json!({"command": ["python3", "-c", script, "{mark}"], "start_timeout_ms": 3_600_000});
+    let template = Template::new("stuck", ["s"], TemplateKind::Process(process)).parameter(
+        "mark",
+        json!({"type": "string"}),
+        None,
+    );
+    kernel.add_template(template, false).unwrap();
+    let want = || Want::new("s").parameter("mark", marker.as_str());
+    let until = |ends: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !ends() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it does not come to that");
+            std::thread::sleep(ms(10));
+        }
+    };
+    let late = kernel.create_agent(want(), default().within(ms(200))).wait().unwrap_err();
+    assert_eq!(late.code(), Code::DEADLINE_EXCEEDED);
+    until(&|| !runs(&marker));
+
+    let ticket = kernel.create_agent(want(), default());
+    until(&|| runs(&marker));
+    drop(ticket);
+    until(&|| !runs(&marker));
+    assert!(kernel.agents().is_empty());
+    kernel.stop(Duration::from_secs(5)).unwrap();
+}

@@ -135,7 +135,7 @@ pub struct PoolLoad {
 /// What is to be done about a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolChange {
-    /// How many agents it has, those that are being made among them.
+    /// How many agents it has; where it is to have more, those that are being made among them.
     pub from: u32,
     /// How many it is to have.
     pub to: u32,
@@ -215,8 +215,9 @@ impl Pool {
         self.weigh(now, load);
         let from = load.ready + load.starting;
         let to = self.target;
-        if from > to && load.ready > 0 {
-            return Some(PoolChange { from, to, why: self.why.clone() });
+        // Only by those that are ready: one that is just becoming so may be counted twice.
+        if load.ready > to {
+            return Some(PoolChange { from: load.ready, to, why: self.why.clone() });
         }
         if from < to && now >= self.retry {
             let why = match self.failures {

@@ -176,7 +176,8 @@ impl World {
         let starting = self.starting.len() as u32;
         let load = PoolLoad { ready: self.ready, starting, in_flight, waiting: tasks - in_flight };
         if let Some(change) = self.pool.look(at(now), load) {
-            assert_eq!(change.from, self.ready + starting);
+            let counted = if change.to > change.from { self.ready + starting } else { self.ready };
+            assert_eq!(change.from, counted);
             assert!(!change.why.is_empty());
             if change.to > change.from {
                 let more = (change.from..change.to).map(|_| now + start_takes);
