@@ -561,9 +561,9 @@ typedef struct sutazai_agent_order {
 /**
  * What makes agents. Callbacks must not throw or longjmp, and may run at the same time.
  */
-typedef struct sutazai_factory_table {
+typedef struct sutazai_agent_factory_table {
     /**
-     * `sizeof(sutazai_factory_table)`.
+     * `sizeof(sutazai_agent_factory_table)`.
      */
     size_t size;
     /**
@@ -582,7 +582,7 @@ typedef struct sutazai_factory_table {
     struct sutazai_error *(*make)(void *user,
                                   const struct sutazai_agent_order *order,
                                   struct sutazai_agent_table *agent);
-} sutazai_factory_table;
+} sutazai_agent_factory_table;
 
 /**
  * What to do when nobody wants the answer any more. Must not throw or longjmp.
@@ -657,6 +657,40 @@ typedef struct sutazai_component_table {
      */
     struct sutazai_error *(*stop)(void *user, uint64_t left_ms);
 } sutazai_component_table;
+
+/**
+ * What builds values of one name. Callbacks must not throw or longjmp.
+ */
+typedef struct sutazai_factory_table {
+    /**
+     * `sizeof(sutazai_factory_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last `build` and the last `destroy`, on any thread. May
+     * be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Builds a value, anything but NULL, into `out`. `needs` are the values that it was provided
+     * with, `needs_len` of them, in the order of their names; the array lives until `build`
+     * returns, each value at least as long as the one that is built. Answers NULL, or an error,
+     * which the library frees: nothing is built then, and whoever asks next tries again. Runs on
+     * the thread that asks and may block; at most once at a time for a singleton and for what is
+     * scoped in one scope, otherwise on several threads at once. Required.
+     */
+    struct sutazai_error *(*build)(void *user, void *const *needs, size_t needs_len, void **out);
+    /**
+     * Lets go of a value that `build` built; called once for each, before what it was built from
+     * is let go of, on the thread that gives up the last hold on it, or that stops or frees the
+     * kernel. May be NULL.
+     */
+    void (*destroy)(void *user, void *value);
+} sutazai_factory_table;
 
 /**
  * A call of a saga's step. Everything is valid until the callback returns.
@@ -1388,10 +1422,10 @@ struct sutazai_error *sutazai_agent_replace(struct sutazai_kernel *kernel,
  * `kernel` is NULL or live; `name` is good for reading; `table` is NULL or as its `size` says, and its callbacks
  * do as they promise.
  */
-struct sutazai_error *sutazai_factory_add(struct sutazai_kernel *kernel,
-                                          const char *name,
-                                          size_t name_len,
-                                          const struct sutazai_factory_table *table);
+struct sutazai_error *sutazai_agent_factory_add(struct sutazai_kernel *kernel,
+                                                const char *name,
+                                                size_t name_len,
+                                                const struct sutazai_agent_factory_table *table);
 
 /**
  * The skill that is asked for. Empty for NULL.

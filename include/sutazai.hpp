@@ -842,12 +842,12 @@ class Kernel {
     }
 
     /// Registers what makes agents, by the name that templates have: `make(const AgentOrder &)` returns what
-    /// an agent does, as agent() takes it. See sutazai_factory_add.
+    /// an agent does, as agent() takes it. See sutazai_agent_factory_add.
     template <typename F>
     void agent_factory(std::string_view name, F make) {
         using Made = std::invoke_result_t<F &, const AgentOrder &>;
         auto state = std::make_unique<F>(std::move(make));
-        sutazai_factory_table table{};
+        sutazai_agent_factory_table table{};
         table.size = sizeof table;
         table.user = state.release();
         table.drop = detail::drop<F>;
@@ -865,7 +865,7 @@ class Kernel {
                 return detail::caught();
             }
         };
-        check(sutazai_factory_add(kernel_.get(), name.data(), name.size(), &table));
+        check(sutazai_agent_factory_add(kernel_.get(), name.data(), name.size(), &table));
     }
 
     /// Registers a loop for children of trees of supervisors: `run(const WorkerLife &)` works until it

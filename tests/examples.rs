@@ -32,7 +32,7 @@ fn agents_that_are_made_when_they_are_wanted() {
     let text = output("create");
     for line in [
         "explained: table Chosen",
-        "explained: server Refused the template has no parameter \"mile\"; the program \"units-server\" is not there",
+        "explained: server Refused the template has no parameter \"mile\"; the host has no factory \"server\"; the program",
         "tried: guesser it does not pass its probe: 1000 is wanted, not 900",
         "created: table-1 for Some(Some(\"table\"))",
         "answer: 3218",

@@ -30,8 +30,8 @@ pub struct sutazai_agent_order {
 /// What makes agents. Callbacks must not throw or longjmp, and may run at the same time.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct sutazai_factory_table {
-    /// `sizeof(sutazai_factory_table)`.
+pub struct sutazai_agent_factory_table {
+    /// `sizeof(sutazai_agent_factory_table)`.
     pub size: usize,
     /// Given to every callback.
     pub user: *mut c_void,
@@ -50,8 +50,8 @@ pub struct sutazai_factory_table {
 }
 
 // SAFETY: `repr(C)`, begins as a table does, only pointer-sized fields, all of which may be zero.
-unsafe impl Table for sutazai_factory_table {
-    const NAME: &'static str = "sutazai_factory_table";
+unsafe impl Table for sutazai_agent_factory_table {
+    const NAME: &'static str = "sutazai_agent_factory_table";
     fn user(&self) -> *mut c_void {
         self.user
     }
@@ -71,11 +71,11 @@ unsafe impl Table for sutazai_factory_table {
 /// `kernel` is NULL or live; `name` is good for reading; `table` is NULL or as its `size` says, and its callbacks
 /// do as they promise.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sutazai_factory_add(
+pub unsafe extern "C" fn sutazai_agent_factory_add(
     kernel: *mut sutazai_kernel,
     name: *const c_char,
     name_len: usize,
-    table: *const sutazai_factory_table,
+    table: *const sutazai_agent_factory_table,
 ) -> *mut sutazai_error {
     fallible(|| {
         // SAFETY: the caller's promise.

@@ -51,16 +51,16 @@ static sutazai_error *make(void *user, const sutazai_agent_order *order, sutazai
 
 static sutazai_kernel *kernel_with_parrots(void) {
     sutazai_kernel *kernel = started("");
-    sutazai_factory_table table = {0};
+    sutazai_agent_factory_table table = {0};
     table.size = sizeof table;
     table.user = &made;
     table.drop = drop_factory;
     table.make = make;
-    OK(sutazai_factory_add(kernel, S("parrots"), &table));
-    FAILS(sutazai_factory_add(kernel, S("parrots"), &table), SUTAZAI_BASE_ALREADY_EXISTS);
+    OK(sutazai_agent_factory_add(kernel, S("parrots"), &table));
+    FAILS(sutazai_agent_factory_add(kernel, S("parrots"), &table), SUTAZAI_BASE_ALREADY_EXISTS);
     CHECK(factory_drops == 1);
     table.make = NULL;
-    FAILS(sutazai_factory_add(kernel, S("others"), &table), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_agent_factory_add(kernel, S("others"), &table), SUTAZAI_BASE_INVALID);
     CHECK(factory_drops == 2);
     sutazai_buffer answer = {0};
     OK(sutazai_invoke_wait(
