@@ -153,6 +153,8 @@
 
 /** the agent cannot do what its card says (persistent) */
 #define SUTAZAI_AGENT_LIES 5030
+/** no template could make an agent for what is wanted (persistent) */
+#define SUTAZAI_AGENT_NOT_MADE 5020
 
 /** nothing provides a type that is needed (persistent) */
 #define SUTAZAI_KERNEL_INJECT_MISSING 6000
@@ -535,6 +537,54 @@ typedef struct sutazai_str {
      */
     size_t len;
 } sutazai_str;
+
+/**
+ * What agent is ordered. Everything is valid until the callback returns.
+ */
+typedef struct sutazai_agent_order {
+    /**
+     * Its name.
+     */
+    struct sutazai_str name;
+    /**
+     * The template that it is made from.
+     */
+    struct sutazai_str agent_template;
+    /**
+     * The skills that it is to have, as a JSON array.
+     */
+    struct sutazai_str skills;
+    /**
+     * Every parameter of the template that has a value, as a JSON object.
+     */
+    struct sutazai_str parameters;
+} sutazai_agent_order;
+
+/**
+ * What makes agents. Callbacks must not throw or longjmp, and may run at the same time.
+ */
+typedef struct sutazai_agent_factory_table {
+    /**
+     * `sizeof(sutazai_agent_factory_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Makes an agent as it is ordered, on a thread that may block: fills in `agent`, which comes zeroed but for its
+     * `size`, as for sutazai_agent_add. Answers NULL, or an error, which the library frees; what was filled in is
+     * not looked at then. Required.
+     */
+    struct sutazai_error *(*make)(void *user,
+                                  const struct sutazai_agent_order *order,
+                                  struct sutazai_agent_table *agent);
+} sutazai_agent_factory_table;
 
 /**
  * What to do when nobody wants the answer any more. Must not throw or longjmp.
@@ -1361,6 +1411,23 @@ struct sutazai_error *sutazai_agent_replace(struct sutazai_kernel *kernel,
                                             const char *card,
                                             size_t card_len,
                                             const struct sutazai_agent_table *table);
+
+/**
+ * Registers what makes agents, by the name that templates have in `"make": {"factory": name}`. The operations
+ * "agent.template_add", "agent.create" and "agent.pool_add" do the rest. The table's `user` belongs to the library
+ * as `sutazai_agent_add` says; it is let go of when the kernel has stopped and no agent of it is left.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_ALREADY_EXISTS`.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `name` is good for reading; `table` is NULL or as its `size` says, and its callbacks
+ * do as they promise.
+ */
+struct sutazai_error *sutazai_agent_factory_add(struct sutazai_kernel *kernel,
+                                                const char *name,
+                                                size_t name_len,
+                                                const struct sutazai_agent_factory_table *table);
 
 /**
  * The skill that is asked for. Empty for NULL.

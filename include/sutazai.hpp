@@ -232,6 +232,14 @@ struct SafeCall {
           within(static_cast<milliseconds::rep>(call.within_ms)) {}
 };
 
+/// What agent is ordered of a factory; valid until it returns. `skills` and `parameters` are JSON.
+struct AgentOrder {
+    std::string_view name;
+    std::string_view agent_template;
+    std::string_view skills;
+    std::string_view parameters;
+};
+
 /// One life of a supervised loop, until it returns.
 class WorkerLife {
   public:
@@ -831,6 +839,33 @@ class Kernel {
         };
         check(sutazai_checkpointed_add(kernel_.get(), description.data(), description.size(),
                                        &table));
+    }
+
+    /// Registers what makes agents, by the name that templates have: `make(const AgentOrder &)` returns what
+    /// an agent does, as agent() takes it. See sutazai_agent_factory_add.
+    template <typename F>
+    void agent_factory(std::string_view name, F make) {
+        using Made = std::invoke_result_t<F &, const AgentOrder &>;
+        auto state = std::make_unique<F>(std::move(make));
+        sutazai_agent_factory_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<F>;
+        table.make = [](void *user, const sutazai_agent_order *order,
+                        sutazai_agent_table *agent) -> sutazai_error * {
+            try {
+                auto made = std::make_unique<Made>((*static_cast<F *>(user))(
+                    AgentOrder{detail::view(order->name), detail::view(order->agent_template),
+                               detail::view(order->skills), detail::view(order->parameters)}));
+                agent->user = made.release();
+                agent->drop = detail::drop<Made>;
+                agent->handle = handle<Made>;
+                return nullptr;
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_agent_factory_add(kernel_.get(), name.data(), name.size(), &table));
     }
 
     /// Registers a loop for children of trees of supervisors: `run(const WorkerLife &)` works until it

@@ -42,6 +42,22 @@ fn agents_that_are_found() {
 }
 
 #[test]
+fn agents_that_are_made_when_they_are_wanted() {
+    let text = output("create");
+    for line in [
+        "explained: table Chosen",
+        "explained: server Refused the template has no parameter \"mile\"; the host has no factory \"server\"; the program",
+        "tried: guesser it does not pass its probe: 1000 is wanted, not 900",
+        "created: table-1 for Some(Some(\"table\"))",
+        "answer: 3218",
+        "not made: agent.not_made for ",
+        "pool: [\"table-2\", \"table-3\"]",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}
+
+#[test]
 fn what_is_done_about_failures() {
     let text = output("recovery");
     for line in [

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 21] = [
+const SECTIONS: [&str; 22] = [
     "version",
     "error",
     "buffer",
@@ -22,6 +22,7 @@ const SECTIONS: [&str; 21] = [
     "call",
     "ticket",
     "agent",
+    "factory",
     "task",
     "reply",
     "event",

@@ -63,6 +63,20 @@ unsafe impl Table for sutazai_agent_table {
     }
 }
 
+impl sutazai_agent_table {
+    /// A table that is not filled in.
+    pub(crate) fn empty() -> Self {
+        Self {
+            size: size_of::<Self>(),
+            user: std::ptr::null_mut(),
+            drop: None,
+            handle: None,
+            start: None,
+            stop: None,
+        }
+    }
+}
+
 /// Registers an agent; in a kernel that runs it is started here. `card` is JSON: `name`, `skills`
 /// (an array), and optionally `version`, `description`, `run` (`"pool"` or `"inline"`),
 /// `concurrency`, `timeout_ms`, `labels`, `cost`, `about` (more of its skills: schemas, and probes that the operation
@@ -126,16 +140,7 @@ unsafe fn register(
     let kernel = unsafe { borrow(kernel) }?;
     // SAFETY: the caller's promise.
     let card = unsafe { text(card, card_len, "card") }?;
-    let agent = CAgent {
-        home: Home::here(),
-        card: card_of(card)?,
-        handle: required(table.handle, "handle")?,
-        start: table.start,
-        stop: table.stop,
-        runtime: OnceLock::new(),
-        user: ArcSwapOption::from_pointee(user),
-    };
-    to(&kernel.kernel, agent)
+    to(&kernel.kernel, CAgent::new(Home::here(), card_of(card)?, &table, user)?)
 }
 
 /// Reads an agent's card.
@@ -146,7 +151,7 @@ pub(crate) fn card_of(text: &str) -> Result<AgentCard> {
     from_json("agent.add", "card", text)
 }
 
-struct CAgent {
+pub(crate) struct CAgent {
     home: Home,
     card: AgentCard,
     handle: unsafe extern "C" fn(*mut c_void, *const sutazai_task, *mut sutazai_reply),
@@ -157,6 +162,27 @@ struct CAgent {
     /// Let go of by the stop, and not only when the agent is dropped: a reply that is kept in there
     /// holds the books of its call, and with them this agent.
     user: ArcSwapOption<User>,
+}
+
+impl CAgent {
+    /// # Errors
+    /// [`Code::INVALID`] for a table without what it must have.
+    pub(crate) fn new(
+        home: Home,
+        card: AgentCard,
+        table: &sutazai_agent_table,
+        user: User,
+    ) -> Result<Self> {
+        Ok(Self {
+            home,
+            card,
+            handle: required(table.handle, "handle")?,
+            start: table.start,
+            stop: table.stop,
+            runtime: OnceLock::new(),
+            user: ArcSwapOption::from_pointee(user),
+        })
+    }
 }
 
 impl Agent for CAgent {

@@ -27,6 +27,7 @@ mod component;
 mod config;
 mod error;
 mod event;
+mod factory;
 mod failsafe;
 mod fork;
 mod guard;

@@ -29,7 +29,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// By its name in `sutazai._kernel`.
+    /// The form of this name.
     pub(crate) fn of(name: &str) -> Self {
         match name {
             "input" => Self::Input,

@@ -38,6 +38,7 @@ use crate::checkpointed::PythonState;
 use crate::component::PythonComponent;
 use crate::discover::PythonSource;
 use crate::event::{self, Subscription};
+use crate::factory::PythonFactory;
 use crate::fork::Owned;
 use crate::guard::Shared;
 use crate::heal::{PythonAction, PythonStage, Releases};
@@ -220,7 +221,9 @@ impl Kernel {
             if data_dir.is_some() {
                 manifest.data_dir = data_dir;
             }
-            strangers = !manifest.agents.is_empty() || manifest.discovery.is_some();
+            strangers = !manifest.agents.is_empty()
+                || manifest.discovery.is_some()
+                || manifest.create.is_some();
             builder = builder.manifest(&manifest);
         } else {
             builder = builder.limits(bounds.limits()?).log(bounds.log()?);
@@ -495,6 +498,20 @@ impl Kernel {
         inner.hold(&source);
         py.detach(|| inner.core().add_shared_source(source, policy))
             .map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_factory(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        make: Py<PyAny>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?;
+        let factory = Arc::new(PythonFactory::new(Arc::clone(inner.core().runtime()), make));
+        inner.hold(&factory);
+        let added = inner.core().add_shared_agent_factory(name, factory);
+        added.map_err(|error| error::raise(py, &error))
     }
 
     fn _add_component(
@@ -896,7 +913,9 @@ impl Inner {
             Some(request) => convert::to_json(request).map_err(convert::Trouble::into_py_err)?,
             None => Value::Object(serde_json::Map::new()),
         };
-        if matches!(operation, "agent.add_process" | "agent.source_add") {
+        let run_strangers =
+            ["agent.add_process", "agent.source_add", "agent.create", "agent.pool_add"];
+        if run_strangers.contains(&operation) {
             self.strangers.store(true, Ordering::Relaxed);
         }
         let request = request.to_string();

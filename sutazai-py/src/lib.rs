@@ -17,6 +17,7 @@ mod discover;
 mod error;
 mod event;
 mod exit;
+mod factory;
 mod fork;
 mod guard;
 mod heal;

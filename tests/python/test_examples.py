@@ -19,6 +19,15 @@ SHOWS = {
         "skils",
         "gone: ['counter']",
     ],
+    "create.py": [
+        "explained: guesser chosen",
+        'explained: server refused the program "units-server" is not there',
+        "tried: guesser it does not pass its probe: 1000 is wanted, not 900",
+        "created: table-1 right",
+        "answer: 3218.688",
+        "not made: ",
+        "pool: has grown",
+    ],
     "recovery.py": [
         "guarded calls: {'hello'} breaker of first: open",
         "a guarded function: page after 3 tries",

@@ -17,6 +17,7 @@
 //! kilobyte; what is kept of its calls is made with the first one.
 
 pub mod connect;
+pub mod create;
 pub mod discover;
 mod ledger;
 mod probe;
@@ -31,6 +32,7 @@ pub use ledger::{
 };
 pub(crate) use probe::check as check_probe;
 pub use probe::{ProbeReport, ProbeVerdict, SkillReport};
+pub(crate) use registry::well_named as is_name;
 pub use registry::{
     AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, Switched,
 };

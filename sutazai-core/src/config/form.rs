@@ -48,12 +48,15 @@ pub(super) fn read(
     let base = Path::new(name).parent().unwrap_or(Path::new(""));
     let mut root = Table::new(document.get_ref(), 0, &mut mistakes);
     let mut manifest = root_of(&mut root, &Base { directory: base, look });
+    let create = root.section("create");
     let recovery = root.section("recovery");
     let discovery = root.section("discovery");
     root.finish();
+    manifest.create = create.map(|table| Section::new("create", name, text, table));
     manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
     manifest.discovery = discovery.map(|table| Section::new("discovery", name, text, table));
-    for section in manifest.recovery.iter().chain(&manifest.discovery) {
+    let sections = [&manifest.create, &manifest.recovery, &manifest.discovery];
+    for section in sections.into_iter().flatten() {
         mistakes.join(grammar.mistakes(section));
     }
     let found = mistakes.finish();
@@ -89,6 +92,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         limits,
         log,
         agents,
+        create: None,
         recovery: None,
         discovery: None,
     }

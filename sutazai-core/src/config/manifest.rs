@@ -37,6 +37,10 @@ pub struct Manifest {
     #[serde(rename = "agent", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Option<Vec<AgentEntry>>")]
     pub agents: Vec<AgentEntry>,
+    /// Templates that agents are made from, and pools of them: for the room `agent`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub create: Option<Section>,
     /// Guards, degradation, isolation, playbooks, the safe state: for the room `recovery`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]

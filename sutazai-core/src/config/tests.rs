@@ -107,7 +107,7 @@ const WRONG: &[Wrong] = &[
             1,
             1,
             "unknown key \"colour\"",
-            "valid here: data_dir, limits, log, agent, recovery, discovery",
+            "valid here: data_dir, limits, log, agent, create, recovery, discovery",
         )],
     ),
     (
@@ -253,7 +253,7 @@ const WRONG: &[Wrong] = &[
             1,
             1,
             "unknown key \"x\"",
-            "valid here: data_dir, limits, log, agent, recovery, discovery",
+            "valid here: data_dir, limits, log, agent, create, recovery, discovery",
         )],
     ),
 ];

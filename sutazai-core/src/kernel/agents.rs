@@ -100,28 +100,6 @@ impl Kernel {
 }
 
 impl Shared {
-    /// Removes an agent with all its versions, for a reason.
-    pub(super) fn remove_agent(&self, name: &str, grace: Duration, why: &str) -> Result<()> {
-        let removed = self.agents.remove(name);
-        if removed.is_empty() {
-            return Err(self.no_agent_named(name));
-        }
-        let deadline = self.runtime.now() + grace;
-        for entry in &removed {
-            self.turn(entry, AgentState::Draining, why);
-        }
-        #[cfg(feature = "recovery")]
-        self.guards.forget(name);
-        for entry in &removed {
-            entry.drain(&*self.runtime, deadline);
-            self.stop_agent(entry, deadline);
-        }
-        // What its last calls said of it is of no use any more.
-        #[cfg(feature = "recovery")]
-        self.heal.isolation.forget(name);
-        Ok(())
-    }
-
     /// # Errors
     /// [`Code::DRAINING`] for a kernel that stops.
     pub(super) fn takes_agents(&self) -> Result<()> {
@@ -141,6 +119,46 @@ impl Shared {
         }
     }
 
+    /// Removes an agent with all its versions, for a reason.
+    pub(super) fn remove_agent(&self, name: &str, grace: Duration, why: &str) -> Result<()> {
+        let removed = self.agents.remove(name);
+        if removed.is_empty() {
+            return Err(self.no_agent_named(name));
+        }
+        self.end_removed(&removed, grace, why);
+        Ok(())
+    }
+
+    /// Ends what was taken out of the registry under one name: it finishes what it has, and is stopped.
+    pub(super) fn end_removed(&self, removed: &[Arc<Entry>], grace: Duration, why: &str) {
+        let deadline = self.runtime.now() + grace;
+        for entry in removed {
+            self.turn(entry, AgentState::Draining, why);
+        }
+        #[cfg(feature = "recovery")]
+        removed.iter().take(1).for_each(|entry| self.guards.forget(entry.name()));
+        for entry in removed {
+            entry.drain(&*self.runtime, deadline);
+            self.stop_agent(entry, deadline);
+        }
+        // What its last calls said of it is of no use any more.
+        #[cfg(feature = "recovery")]
+        removed.iter().take(1).for_each(|entry| self.heal.isolation.forget(entry.name()));
+    }
+
+    /// The kernel runs: what it does about agents from here on.
+    pub(super) fn agents_begin(self: &Arc<Self>) {
+        // Those that came after the others had been started.
+        if let Err(error) = self.start_agents() {
+            let fields = [("error", format!("{error:#}"))];
+            let log = self.kept.log();
+            log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
+        }
+        self.keep_ledgers();
+        self.start_discovery();
+        self.start_pools();
+    }
+
     /// Starts every agent that has not been, side by side where the runtime can.
     pub(super) fn start_agents(self: &Arc<Self>) -> Result<()> {
         let failed = Arc::new(Mutex::new(None));
@@ -156,22 +174,27 @@ impl Shared {
         failed.map_or(Ok(()), Err)
     }
 
-    /// The kernel runs: agents that came after the others had been started are, figures are kept, and sources are
-    /// looked at.
-    pub(super) fn agents_run(self: &Arc<Self>) {
-        if let Err(error) = self.start_agents() {
-            let fields = [("error", format!("{error:#}"))];
-            let log = self.kept.log();
-            log.record(Level::Error, "sutazai.agent", "an agent did not start", fields);
+    /// Starts an agent, unless somebody does or did, and tells of it.
+    pub(super) fn start_agent(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        if self.bring_up(entry)? {
+            self.announce(entry);
         }
-        self.keep_ledgers();
-        self.start_discovery();
+        Ok(())
     }
 
-    /// Starts an agent, unless somebody does or did.
-    pub(super) fn start_agent(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+    /// An agent takes tasks now.
+    pub(super) fn announce(self: &Arc<Self>, entry: &Arc<Entry>) {
+        let card = entry.card();
+        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
+        self.publish("agent.registered", event);
+        #[cfg(feature = "recovery")]
+        self.offer(entry);
+    }
+
+    /// Starts an agent, unless somebody does or did; says whether it has.
+    pub(super) fn bring_up(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool> {
         if !entry.move_state(AgentState::Registered, AgentState::Starting) {
-            return Ok(());
+            return Ok(false);
         }
         self.turned(entry, AgentState::Registered, AgentState::Starting, None);
         self.recall(entry);
@@ -188,18 +211,14 @@ impl Shared {
         if let Some(state) = self.agents.started(entry) {
             self.turned(entry, AgentState::Starting, state, None);
         }
-        let card = entry.card();
-        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
-        self.publish("agent.registered", event);
-        #[cfg(feature = "recovery")]
-        self.offer(entry);
-        Ok(())
+        Ok(true)
     }
 
     /// Stops every agent that was started, side by side. One that overruns `deadline` by a second is
     /// left behind.
     pub(super) fn stop_agents(self: &Arc<Self>, deadline: Moment) {
         let shared = Arc::clone(self);
+        self.creation.close();
         self.side_by_side(deadline + Duration::from_secs(1), move |entry| {
             if entry.state() != AgentState::Registered {
                 shared.stop_agent(entry, deadline);
@@ -215,7 +234,8 @@ impl Shared {
         end: Moment,
         f: impl Fn(&Arc<Entry>) + Send + Sync + 'static,
     ) {
-        let agents = self.agents.everything();
+        let mut agents = self.agents.everything();
+        agents.extend(self.creation.making());
         let threads = if self.runtime.may_block() { agents.len().min(SIDE_BY_SIDE) } else { 0 };
         let (queue, work) = crossbeam_channel::unbounded();
         for entry in agents {
@@ -253,6 +273,16 @@ impl Shared {
     }
 
     pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {
+        self.put_down(entry, deadline);
+        let card = entry.card();
+        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
+        // Where another version goes on, only this one is gone.
+        let goes_on = self.agents.get(&card.name).is_some_and(|other| !Arc::ptr_eq(&other, entry));
+        self.publish(if goes_on { "agent.retired" } else { "agent.removed" }, event);
+    }
+
+    /// Stops an agent and lets go of it.
+    pub(super) fn put_down(&self, entry: &Arc<Entry>, deadline: Moment) {
         let _ = super::caught(|| {
             entry.with_agent(|agent| agent.stop(deadline));
             Ok(())
@@ -262,11 +292,6 @@ impl Shared {
         }
         entry.release();
         self.keep(entry);
-        let card = entry.card();
-        let event = serde_json::json!({"agent": &*card.name, "version": card.version});
-        // Where another version goes on, only this one is gone.
-        let goes_on = self.agents.get(&card.name).is_some_and(|other| !Arc::ptr_eq(&other, entry));
-        self.publish(if goes_on { "agent.retired" } else { "agent.removed" }, event);
     }
 
     /// Moves an agent to another state, for a reason, and tells of it; says whether that could be.

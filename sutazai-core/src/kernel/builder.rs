@@ -53,6 +53,8 @@ pub struct Builder {
     pub(super) agents: Vec<Arc<dyn Agent>>,
     #[cfg(feature = "agent")]
     pub(super) sources: Vec<super::discovery::Planned>,
+    #[cfg(feature = "agent")]
+    pub(super) creation: super::creation::Plan,
 }
 
 impl Builder {
@@ -118,6 +120,26 @@ impl Builder {
     ) -> Self {
         let planned = super::discovery::Planned::Spec(name.into(), Box::new(spec), policy);
         self.sources.push(planned);
+        self
+    }
+
+    /// Adds a template, as [`Kernel::add_template`] does.
+    #[cfg(feature = "agent")]
+    pub fn template(mut self, template: crate::agent::create::Template) -> Self {
+        self.creation.templates.push(template);
+        self
+    }
+
+    /// Adds a pool, as [`Kernel::add_pool`] does when the kernel has started. One that cannot be is logged then.
+    #[cfg(feature = "agent")]
+    pub fn pool(
+        mut self,
+        name: impl Into<String>,
+        template: impl Into<String>,
+        parameters: serde_json::Map<String, serde_json::Value>,
+        policy: crate::agent::create::PoolPolicy,
+    ) -> Self {
+        self.creation.pools.push((name.into(), template.into(), parameters, policy));
         self
     }
 

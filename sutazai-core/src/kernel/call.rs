@@ -201,7 +201,7 @@ impl Shared {
                 }
                 // Another version has just taken over.
             }
-            return Err(busy(task));
+            return Err(self.busy(task));
         }
         let find = || self.agents.with_skill(task.skill()).ok_or_else(|| self.no_skill(task));
         let mut candidates = find()?;
@@ -233,7 +233,19 @@ impl Shared {
                 return Err(error.with("skill", task.skill()));
             }
         }
-        Err(busy(task))
+        Err(self.busy(task))
+    }
+
+    /// Nobody who has the skill is free.
+    pub(super) fn busy(&self, task: &Task) -> Error {
+        self.creation.pools.refused(task.skill());
+        Error::new(
+            Code::OVERLOADED,
+            "every agent with the skill is at its concurrency or not ready",
+        )
+        .operation("kernel.call")
+        .with("skill", task.skill())
+        .advice("try again later, or register more agents")
     }
 
     fn choose(&self, task: &Task, among: &dyn Candidates, now: Moment) -> Option<Choice> {
@@ -437,11 +449,4 @@ fn no_agent(name: &str) -> Error {
     Error::new(Code::NOT_FOUND, "no agent of this name is registered")
         .operation("kernel.call")
         .with("agent", name)
-}
-
-pub(super) fn busy(task: &Task) -> Error {
-    Error::new(Code::OVERLOADED, "every agent with the skill is at its concurrency or not ready")
-        .operation("kernel.call")
-        .with("skill", task.skill())
-        .advice("try again later, or register more agents")
 }

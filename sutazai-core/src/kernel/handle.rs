@@ -147,6 +147,8 @@ impl Kernel {
             #[cfg(feature = "agent")]
             discovery,
             #[cfg(feature = "agent")]
+            creation: super::creation::Creation::new(builder.creation)?,
+            #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
             #[cfg(feature = "agent")]
             once: Default::default(),
@@ -214,7 +216,7 @@ impl Kernel {
                 shared.set_phase(Phase::Running);
                 shared.publish("kernel.started", serde_json::Value::Null);
                 #[cfg(feature = "agent")]
-                shared.agents_run();
+                shared.agents_begin();
                 #[cfg(feature = "recovery")]
                 {
                     shared.warn_of_actions();

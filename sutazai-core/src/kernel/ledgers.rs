@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
+use crate::agent::create::Origin;
 use crate::agent::{Entry, KeptLedger, SkillStats, Went};
 use crate::base::payload::Payload;
 use crate::base::time::Moment;
@@ -70,6 +71,9 @@ impl Shared {
         };
         let series = || self.kept.of_agent(entry.name());
         entry.ledger().record(&went, skills, now, series);
+        if let Some(origin) = entry.origin() {
+            note_template(origin, &went, now);
+        }
     }
 
     /// Adds what an earlier process kept of an agent that is registered now. Reads the store.
@@ -128,6 +132,15 @@ impl Shared {
     fn complain(&self, what: &'static str, entry: &Entry, error: &Error) {
         let fields = [("agent", entry.name().to_string()), ("error", error.to_string())];
         self.kept.log().record(crate::observe::Level::Warn, "sutazai.agent", what, fields);
+    }
+}
+
+/// A call of an agent that was made from a template counts for that too, unless it failed by its caller's fault.
+fn note_template(origin: &Origin, went: &Went<'_>, now: Moment) {
+    let by_caller = [Code::CANCELLED, Code::INVALID];
+    if went.failure.is_none_or(|error| !by_caller.contains(&error.code())) {
+        let cost = went.usage.map(|usage| usage.cost);
+        origin.kept.record().called(went.failure.is_some(), went.took, cost, now);
     }
 }
 

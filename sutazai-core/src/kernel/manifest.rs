@@ -38,6 +38,10 @@ impl Builder {
         if let Some(section) = &manifest.discovery {
             self = super::manifest_discovery::take(self, section);
         }
+        #[cfg(feature = "agent")]
+        if let Some(section) = &manifest.create {
+            self = super::manifest_create::take(self, section);
+        }
         #[cfg(feature = "recovery")]
         if let Some(section) = &manifest.recovery {
             self = super::manifest_recovery::take(self, section);
@@ -66,6 +70,9 @@ impl Builder {
 /// ```
 pub fn grammar() -> Grammar {
     let grammar = Grammar::new();
+    #[cfg(feature = "agent")]
+    let grammar =
+        grammar.section::<super::manifest_create::Create>("create", super::manifest_create::check);
     #[cfg(feature = "recovery")]
     let grammar = grammar
         .section::<super::manifest_recovery::Recovery>("recovery", super::manifest_recovery::check);

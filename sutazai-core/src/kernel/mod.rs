@@ -55,6 +55,8 @@ mod call;
 mod checkpointed;
 mod clock;
 #[cfg(feature = "agent")]
+mod creation;
+#[cfg(feature = "agent")]
 mod discovery;
 #[cfg(feature = "agent")]
 mod fitting;
@@ -75,6 +77,8 @@ mod limits;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;
+#[cfg(all(feature = "config", feature = "agent"))]
+mod manifest_create;
 #[cfg(all(feature = "config", feature = "agent"))]
 mod manifest_discovery;
 #[cfg(all(feature = "config", feature = "recovery"))]
@@ -103,6 +107,8 @@ mod versions;
 #[cfg(feature = "agent")]
 pub use batch::BatchAnswer;
 pub use builder::Builder;
+#[cfg(feature = "agent")]
+pub use creation::{CreateOptions, Created, FailedTemplate, PoolView};
 #[cfg(feature = "recovery")]
 pub use guards::{CallsTo, GuardView};
 pub use handle::Kernel;

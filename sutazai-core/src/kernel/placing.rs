@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::call::{Admitted, Refusal, busy};
+use super::call::{Admitted, Refusal};
 use super::shared::Shared;
 use crate::agent::{AgentState, Entry, Reservation};
 use crate::base::id::CallId;
@@ -80,7 +80,7 @@ impl Shared {
                 (own, None) => own,
             };
         }
-        match own.unwrap_or_else(|| Err(busy(this.task))) {
+        match own.unwrap_or_else(|| Err(self.busy(this.task))) {
             Ok(answer) => self.accept(this, answer),
             Err(error) => Err(refused(this, error, entry)),
         }
@@ -105,7 +105,7 @@ impl Shared {
         match entry.reserve() {
             Some(reservation) => self.let_in(this, reservation, Some(steps)),
             None => {
-                let error = busy(this.task);
+                let error = self.busy(this.task);
                 Err(refused(this, error, entry))
             }
         }

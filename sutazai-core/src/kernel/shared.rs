@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     #[cfg(feature = "agent")]
     pub(super) discovery: super::discovery::Discovery,
     #[cfg(feature = "agent")]
+    pub(super) creation: super::creation::Creation,
+    #[cfg(feature = "agent")]
     pub(super) in_flight: InFlight,
     #[cfg(feature = "agent")]
     pub(super) once: super::once::Once,

@@ -19,6 +19,7 @@ pub mod child;
 pub mod component;
 pub mod config;
 pub mod discover;
+pub mod factory;
 pub mod failsafe;
 pub mod failure;
 pub mod guard;
@@ -42,6 +43,7 @@ pub use child::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Children, 
 pub use component::{Component, Health};
 pub use config::{ConfigSource, Layer, Notify, Sourced, WatchGuard};
 pub use discover::{DiscoverySource, FoundAgent, MakeAgent, Sighting};
+pub use factory::{AgentFactory, AgentOrder};
 pub use failsafe::{FailsafeStage, SafeContext};
 pub use guard::{Admission, CallInfo, Guard};
 pub use monitor::{Monitor, Sample, Samples};

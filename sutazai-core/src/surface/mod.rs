@@ -29,6 +29,8 @@ mod config;
 #[cfg(any(feature = "openai", feature = "a2a"))]
 mod connect_http;
 #[cfg(feature = "agent")]
+mod create;
+#[cfg(feature = "agent")]
 mod discover;
 mod dispatch;
 mod event;
@@ -67,6 +69,7 @@ pub fn operations() -> &'static [Operation] {
         {
             agent::rows(&mut table);
             discover::rows(&mut table);
+            create::rows(&mut table);
             probe::rows(&mut table);
             route::rows(&mut table);
         }

@@ -5,6 +5,7 @@
 #![cfg(all(unix, feature = "mcp"))]
 
 mod common;
+mod creation;
 mod http;
 mod misbehaviour;
 #[path = "../peer/mod.rs"]

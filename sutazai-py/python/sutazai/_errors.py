@@ -34,6 +34,7 @@ __all__ = [
     "Location",
     "NoSkill",
     "NotFound",
+    "NotMade",
     "NotRunning",
     "ObserveError",
     "OperationUnknown",
@@ -279,6 +280,12 @@ class NoSkill(AgentError, LookupError):
     _default = "agent.no_skill"
 
 
+class NotMade(AgentError):
+    """No template could make an agent for what is wanted; `problems` has every reason."""
+
+    _default = "agent.not_made"
+
+
 class BadAnswer(AgentError):
     """The agent answered with something that has no JSON form."""
 
@@ -414,6 +421,7 @@ _BY_NAME: dict[str, type[SutazaiError]] = {
         Forked,
         SubscriptionClosed,
         NoSkill,
+        NotMade,
         BadAnswer,
         OperationUnknown,
         RequestInvalid,

@@ -18,15 +18,27 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast, overload
 
 from sutazai import _sutazai
-from sutazai._agents import AgentSpec
+from sutazai._agents import AgentSpec, _first_line, _name_of
 from sutazai._checkpoint import Checkpoints
 from sutazai._classify import Classification
+from sutazai._create import (
+    Created,
+    Pools,
+    Surroundings,
+    Template,
+    TemplateNeeds,
+    TemplateParameter,
+    TemplateRequirements,
+    Templates,
+    Want,
+    creation,
+)
 from sutazai._degrade import Degradation
 from sutazai._discover import Discovery
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
-from sutazai._heal import kind_of, mapping, now
+from sutazai._heal import check_plain, kind_of, mapping, now
 from sutazai._isolate import Isolation
 from sutazai._logging import relay
 from sutazai._loop import LoopThread
@@ -45,6 +57,10 @@ _logger = logging.getLogger("sutazai")
 _SHOWN = 5
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+# A card, how the function is called, and what opens its loop; and with the function.
+_Made = tuple[
+    dict[str, object], str, Callable[..., object], Callable[[], _sutazai._Bridge] | None
+]
 _C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
 
 
@@ -303,6 +319,132 @@ class Kernel(_sutazai.Kernel):
             return function
 
         return register if function is None else register(function)
+
+    def template(
+        self,
+        *,
+        skills: Sequence[str],
+        name: str | None = None,
+        description: str | None = None,
+        parameters: Mapping[str, TemplateParameter] | None = None,
+        cost: float | None = None,
+        latency_ms: float | None = None,
+        labels: Mapping[str, str] | None = None,
+        about: Mapping[str, SkillCard] | None = None,
+        needs: TemplateNeeds | None = None,
+        requires: TemplateRequirements | None = None,
+        concurrency: int | None = None,
+        most: int | None = None,
+        agent_name: str | None = None,
+        inline: bool = False,
+        reply: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Callable[[_F], _F]:
+        """Makes a factory a template, from which agents are made when they are wanted (`create`) or as their load
+        needs (`pools`); gives the factory back. It is called with the parameters by their names, on a thread
+        that may block, and returns the agent's function, as `agent` takes one. What the rest means `Template`
+        says.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.template(
+        ...         skills=["greet"],
+        ...         parameters={"word": {"schema": {"type": "string"}, "default": "Hello"}},
+        ...         about={"greet": {"probe": {"input": "you", "contains": "you"}}},
+        ...     )
+        ...     def polite(word):
+        ...         return lambda name: f"{word}, {name}"
+        ...     created = kernel.create("greet", {"parameters": {"word": "Welcome"}})
+        ...     created["agent"], kernel.call("greet", "Ada")
+        ('polite-1', 'Welcome, Ada')
+        """
+
+        def register(factory: _F) -> _F:
+            called = name if name is not None else _name_of(factory)
+            told = description if description is not None else _first_line(factory)
+            check_plain("a factory", factory)
+
+            def make(order: dict[str, Any]) -> _Made:
+                function = factory(**order["parameters"])
+                if not callable(function):
+                    raise TypeError(
+                        f"the factory {called} must return a function, not {type(function).__name__}"
+                    )
+                spec = AgentSpec(
+                    function,
+                    name=order["name"],
+                    skills=order["skills"],
+                    inline=inline,
+                    reply=reply,
+                    loop=loop,
+                )
+                return spec._declared(self._loop)
+
+            given: dict[str, object] = {
+                "name": called,
+                "description": told,
+                "skills": list(skills),
+                "make": {"factory": called},
+                "parameters": parameters,
+                "cost": cost,
+                "latency_ms": latency_ms,
+                "labels": labels,
+                "about": about,
+                "needs": needs,
+                "requires": requires,
+                "concurrency": concurrency,
+                "most": most,
+                "agent_name": agent_name,
+            }
+            template = {key: value for key, value in given.items() if value is not None}
+            self.templates.add(cast(Template, template))
+            try:
+                self._add_factory(called, make)
+            except BaseException:
+                self.templates.remove(called)
+                raise
+            return factory
+
+        return register
+
+    @property
+    def templates(self) -> Templates:
+        """What agents can be made from."""
+        return Templates(self)
+
+    @property
+    def pools(self) -> Pools:
+        """Pools of agents, which grow with those who wait and shrink when they are idle."""
+        return Pools(self)
+
+    def create(
+        self,
+        skill: str,
+        want: Want | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        tries: int | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> Created:
+        """Makes an agent with the skill: chooses a template, makes and starts an agent of it, asks it whether it
+        can do what the template says, and registers it when it can; else the next best template has its turn, at
+        most `tries` of them (3 without it). Raises `NotMade` with every reason when none has, and nothing is left
+        behind. `timeout` bounds the whole of it (a minute without it)."""
+        request = creation(skill, want, timeout, tries, surroundings)
+        return cast(Created, self.invoke("agent.create", **request))
+
+    async def acreate(
+        self,
+        skill: str,
+        want: Want | None = None,
+        *,
+        timeout: float | timedelta | None = None,
+        tries: int | None = None,
+        surroundings: Surroundings | None = None,
+    ) -> Created:
+        """As `create`, awaited; cancelling the task stops what is being made."""
+        request = creation(skill, want, timeout, tries, surroundings)
+        return cast(Created, await self.ainvoke("agent.create", **request))
 
     def switch_agent(self, name: str, version: str) -> None:
         """Puts a version of an agent in charge that stands by; the one that was stands by then. Raises

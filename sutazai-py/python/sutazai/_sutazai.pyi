@@ -202,6 +202,16 @@ class Kernel:
     def _add_source(
         self, name: str, find: Callable[[], list[Any]], policy: dict[str, object]
     ) -> None: ...
+    def _add_factory(
+        self,
+        name: str,
+        make: Callable[
+            [dict[str, Any]],
+            tuple[
+                dict[str, object], str, Callable[..., object], Callable[[], _Bridge] | None
+            ],
+        ],
+    ) -> None: ...
     def _add_component(
         self,
         name: str,

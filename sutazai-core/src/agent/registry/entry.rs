@@ -1,7 +1,7 @@
 //! One registered agent: its card, whether it takes tasks, and its places.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::state::AgentState;
+use crate::agent::create::Origin;
 use crate::agent::ledger::{AgentStats, Ledger, SkillStats};
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
@@ -26,6 +27,8 @@ pub struct Entry {
     /// Why it is in its state, where there is more to say than the state.
     why: Mutex<Option<Arc<str>>>,
     ledger: Ledger,
+    /// What it was made from, if it was made from a template.
+    origin: OnceLock<Origin>,
 }
 
 /// An agent as hosts see it.
@@ -41,6 +44,9 @@ pub struct AgentView {
     /// Other versions of it that may take over again; the one that was in charge last comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<String>,
+    /// The template that it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Tasks under way.
     pub in_flight: u32,
     /// How often it had to be started again.
@@ -59,6 +65,7 @@ impl Entry {
             state: AtomicU8::new(AgentState::Registered as u8),
             why: Mutex::new(None),
             ledger: Ledger::default(),
+            origin: OnceLock::new(),
         }
     }
 
@@ -80,6 +87,16 @@ impl Entry {
             self.restarts.store(agent.restarts(), Ordering::Relaxed);
         }
         drop(agent);
+    }
+
+    /// Says what it was made from; once.
+    pub fn made_from(&self, origin: Origin) {
+        let _ = self.origin.set(origin);
+    }
+
+    /// What it was made from, if it was made from a template.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.get()
     }
 
     /// Whether it takes tasks.
@@ -174,6 +191,7 @@ impl Entry {
             state: self.state(),
             why: self.why.lock().clone(),
             standby: Vec::new(),
+            template: self.origin.get().map(|origin| origin.kept.template().name.clone()),
             in_flight: self.in_flight.load(Ordering::Acquire),
             restarts: self
                 .with_agent(Agent::restarts)

@@ -58,6 +58,22 @@ impl Registry {
         Ok(entry)
     }
 
+    /// Puts an entry in charge of its name that stands by in no table: it has been started.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] for a name that is taken.
+    pub fn admit(&self, entry: &Arc<Entry>) -> Result<()> {
+        let mut tables = self.tables.write();
+        if tables.by_name.contains_key(entry.name()) {
+            drop(tables);
+            return Err(Error::new(Code::ALREADY_EXISTS, "an agent of this name is registered")
+                .with("agent", entry.name()));
+        }
+        tables.put_in_charge(entry);
+        entry.move_state(AgentState::Standby, AgentState::Ready);
+        Ok(())
+    }
+
     /// An entry that is in no table yet.
     ///
     /// # Errors
@@ -203,7 +219,7 @@ fn check(card: &AgentCard) -> Result<()> {
     }
 }
 
-fn well_named(name: &str) -> bool {
+pub(crate) fn well_named(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | ':' | '.'))
 }

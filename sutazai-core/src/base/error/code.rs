@@ -182,6 +182,7 @@ codes! {
     AGENT_LOOP = 5006, "agent.loop", Persistent, "calls within calls go round in a circle";
     AGENT_TOO_DEEP = 5007, "agent.too_deep", Persistent, "calls within calls go deeper than the limits allow";
     AGENT_NONE_FITS = 5008, "agent.none_fits", Persistent, "no agent that has the skill meets the call's terms";
+    AGENT_NOT_MADE = 5020, "agent.not_made", Persistent, "no template could make an agent for what is wanted";
     AGENT_LIES = 5030, "agent.lies", Persistent, "the agent cannot do what its card says";
     // kernel: 6000–6999
     INJECT_MISSING = 6000, "kernel.inject_missing", Persistent, "nothing provides a type that is needed";

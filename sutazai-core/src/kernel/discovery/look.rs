@@ -70,7 +70,7 @@ impl Shared {
             self.runtime.cancel(timer);
         }
         if self.phase() == Phase::Running {
-            self.look_at(slot, self.next_look(slot, now, awaited, looks));
+            self.look_at_source(slot, self.next_look(slot, now, awaited, looks));
         }
         Some(look)
     }
@@ -191,7 +191,7 @@ impl Shared {
     /// Makes an agent and registers it; says its name, and whether it took the place of another one.
     fn make(self: &Arc<Self>, slot: &Arc<Slot>, make: Make) -> Option<(Arc<str>, bool)> {
         let Make { item, fingerprint, replaces, make, agent } = make;
-        let made = self.register(slot, &item, replaces.as_ref(), agent.as_ref(), make);
+        let made = self.bring_in(slot, &item, replaces.as_ref(), agent.as_ref(), make);
         let (answer, made) = match made {
             Ok((entry, changed)) => {
                 let name = Arc::clone(entry.name());
@@ -212,7 +212,7 @@ impl Shared {
 
     /// Makes an agent, starts it, has it show its skills, and registers it; says whether it took the place of
     /// one of its name.
-    fn register(
+    fn bring_in(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         item: &Arc<str>,
@@ -233,7 +233,7 @@ impl Shared {
         if !same {
             self.is_free(entry.name())?;
         }
-        self.start_agent(&entry)?;
+        self.bring_up(&entry)?;
         let placed = self.prove(slot, &entry).and_then(|()| match &before {
             Some(before) if same => self.succeed(slot, before, &entry),
             _ => self.join(&entry),
@@ -244,9 +244,10 @@ impl Shared {
             })
         });
         if let Err(error) = placed {
-            self.stop_agent(&entry, self.runtime.now() + slot.grace());
+            self.put_down(&entry, self.runtime.now() + slot.grace());
             return Err(error);
         }
+        self.announce(&entry);
         match &before {
             Some(before) if same => {
                 slot.keep(&entry);

@@ -199,7 +199,7 @@ impl Shared {
             slots.insert(name, Arc::clone(&slot));
         }
         if self.phase() == Phase::Running {
-            self.look_at(&slot, self.runtime.now());
+            self.look_at_source(&slot, self.runtime.now());
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Shared {
     /// The kernel runs: its sources are looked at.
     pub(super) fn start_discovery(self: &Arc<Self>) {
         let now = self.runtime.now();
-        self.slots().iter().for_each(|slot| self.look_at(slot, now));
+        self.slots().iter().for_each(|slot| self.look_at_source(slot, now));
     }
 
     /// No source is looked at any more, and all are let go of.
@@ -224,7 +224,7 @@ impl Shared {
     }
 
     /// Has a source looked at at a moment, if it would not be before.
-    fn look_at(self: &Arc<Self>, slot: &Arc<Slot>, at: Moment) {
+    fn look_at_source(self: &Arc<Self>, slot: &Arc<Slot>, at: Moment) {
         if !slot.is_later(at) {
             return;
         }
@@ -251,7 +251,7 @@ impl Shared {
             }
         });
         if self.runtime.spawn_blocking(job).is_err() && self.phase() == Phase::Running {
-            self.look_at(slot, self.runtime.now() + AGAIN);
+            self.look_at_source(slot, self.runtime.now() + AGAIN);
         }
     }
 
@@ -273,7 +273,7 @@ impl Shared {
             if let (Some(shared), Some(slot)) = (weak.upgrade(), Weak::upgrade(&its))
                 && shared.phase() == Phase::Running
             {
-                shared.look_at(&slot, shared.runtime.now() + slot.settle().max(LEAST));
+                shared.look_at_source(&slot, shared.runtime.now() + slot.settle().max(LEAST));
             }
         })
     }

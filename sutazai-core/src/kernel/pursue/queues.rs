@@ -56,6 +56,16 @@ impl Queues {
     }
 }
 
+impl Queues {
+    /// How many calls for a skill wait.
+    pub(in crate::kernel) fn waiting(&self, skill: &str) -> usize {
+        if self.len.load(Ordering::SeqCst) == 0 {
+            return 0;
+        }
+        self.skills.lock().get(skill).map_or(0, BTreeMap::len)
+    }
+}
+
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut skills = self.queues.skills.lock();
