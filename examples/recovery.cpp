@@ -27,6 +27,8 @@ void until(Condition condition) {
 
 // A call is tried again on another agent; an agent that keeps failing is left alone.
 void guarded_calls(Kernel &kernel) {
+    // By load alone: a router that learns would hardly ask the first one again.
+    kernel.invoke_wait("agent.route_set_policy", R"({"policy": {"strategy": "least_loaded"}})");
     kernel.agent(R"({"name": "first", "skills": ["translate"]})",
                  [](const sutazai::Task &) -> std::string {
                      throw sutazai::Error(SUTAZAI_AGENT_FAILED, "the model hung up");

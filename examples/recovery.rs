@@ -37,6 +37,8 @@ fn policy<T: serde::de::DeserializeOwned>(json: serde_json::Value) -> Result<T> 
 
 /// A call is tried again on another agent; an agent that keeps failing is left alone.
 fn guarded_calls(kernel: &Kernel) -> Result<()> {
+    // By load alone: a router that learns would hardly ask the first one again.
+    kernel.set_route_policy(policy(json!({"strategy": "least_loaded"}))?, None, 0)?;
     let translate = |name: &str| AgentCard::new(name, ["translate"]);
     kernel.add_agent(agent::from_fn(translate("first"), |_: &Task| -> Result<Payload> {
         Err(Error::new(Code::AGENT_FAILED, "the model hung up"))

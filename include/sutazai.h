@@ -151,10 +151,11 @@
 /** no agent that has the skill meets the call's terms (persistent) */
 #define SUTAZAI_AGENT_NONE_FITS 5008
 
-/** the agent cannot do what its card says (persistent) */
-#define SUTAZAI_AGENT_LIES 5030
 /** no template could make an agent for what is wanted (persistent) */
 #define SUTAZAI_AGENT_NOT_MADE 5020
+
+/** the agent cannot do what its card says (persistent) */
+#define SUTAZAI_AGENT_LIES 5030
 
 /** nothing provides a type that is needed (persistent) */
 #define SUTAZAI_KERNEL_INJECT_MISSING 6000

@@ -21,6 +21,7 @@ mod options;
 mod report;
 mod row;
 mod secrets;
+mod shares;
 mod table;
 mod walk;
 
@@ -77,11 +78,13 @@ fn operate(options: &Options) -> Result<ExitCode> {
     kernel.start()?;
     let fleet = fleet::assemble(&kernel, options)?;
 
+    let before = kernel.agents();
     let board = Arc::new(Board::new(&fleet));
     let shown = Arc::clone(&board);
     let interrupt = Interrupt::listen(move || shown.draining.store(true, Ordering::Relaxed))
         .map_err(|e| Error::new(Code::IO, "cannot listen for Ctrl-C").because(e))?;
     let findings = Arc::new(Mutex::new(Findings::new(options.limit)));
+    let watch = shares::Watch::begin(&kernel, &fleet);
     let met = {
         let _display = (!options.quiet).then(|| board.display());
         let except = kernel.data_dir().map(absolute);
@@ -96,16 +99,19 @@ fn operate(options: &Options) -> Result<ExitCode> {
         drive.run(&fleet, &walk)
     };
 
+    let allocation = watch.map(shares::Watch::end).unwrap_or_default();
     let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
     let agents = kernel.agents();
     let members = fleet.iter().zip(&board.lanes);
-    let rows = members.map(|(member, lane)| Row::new(member, lane, &kernel, &agents)).collect();
+    let rows =
+        members.map(|(member, lane)| Row::new(member, lane, &kernel, [&before, &agents])).collect();
     let report = Report {
         root: root.display().to_string(),
         data_dir: kernel.data_dir().map(|path| absolute(path).display().to_string()),
         interrupted: interrupt.came(),
         seconds: began.elapsed().as_secs_f64(),
         agents: rows,
+        allocation,
         met: &met,
         findings: &findings,
     };

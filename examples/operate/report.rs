@@ -9,6 +9,7 @@ use sutazai_core::recovery::{BreakerState, IsolateState};
 use super::findings::Findings;
 use super::options::Options;
 use super::row::Row;
+use super::shares::Allocation;
 use super::table::Table;
 use super::walk::Met;
 
@@ -25,6 +26,8 @@ pub struct Report<'a> {
     pub seconds: f64,
     /// How the agents did.
     pub agents: Vec<Row>,
+    /// Who got the work, where several have a skill.
+    pub allocation: Vec<Allocation>,
     /// What was met on the way.
     pub met: &'a Met,
     /// What was found.
@@ -58,6 +61,7 @@ impl Report<'_> {
         ));
         page.line("");
         self.agents(&mut page);
+        self.allocation(&mut page);
         self.undone(&mut page);
         self.failures(&mut page);
         self.left_out(&mut page);
@@ -108,6 +112,32 @@ impl Report<'_> {
                 page.wrapped(&format!("  {name}: "), why);
             }
         }
+    }
+
+    /// Who got the work over time, as the kernel's router learned who is good at it.
+    fn allocation(&self, page: &mut Page) {
+        if self.allocation.is_empty() {
+            return;
+        }
+        page.head(
+            "Allocation",
+            "each agent's share of its skill's calls, from the first to the last",
+        );
+        let mut table = Table::new(&[2, 3]);
+        for Allocation { skill, agents } in &self.allocation {
+            let all: u64 = agents.iter().map(|share| share.calls).sum();
+            for (n, share) in agents.iter().enumerate() {
+                let part = 100.0 * share.calls as f64 / all.max(1) as f64;
+                table.row([
+                    if n == 0 { (*skill).to_owned() } else { String::new() },
+                    style(&share.agent).bold().to_string(),
+                    grouped(share.calls),
+                    format!("{part:.0} %"),
+                    format!("▕{}▏", share.chart()),
+                ]);
+            }
+        }
+        page.table(&table);
     }
 
     /// What an interruption left undone.

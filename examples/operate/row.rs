@@ -67,11 +67,18 @@ impl Isolation {
 }
 
 impl Row {
-    /// The row of a member of the fleet, from what the kernel kept of its agents.
-    pub fn new(member: &Member, lane: &Lane, kernel: &Kernel, all: &[AgentView]) -> Self {
+    /// The row of a member of the fleet, from what the kernel kept of its agents before and by now.
+    pub fn new(
+        member: &Member,
+        lane: &Lane,
+        kernel: &Kernel,
+        [before, all]: [&[AgentView]; 2],
+    ) -> Self {
         let mine = |view: &&AgentView| member.agents.iter().any(|name| **name == *view.card.name);
         let views: Vec<_> = all.iter().filter(mine).collect();
-        let sum = |of: fn(&AgentView) -> u64| views.iter().map(|view| of(view)).sum();
+        let sum = |of: fn(&AgentView) -> u64| views.iter().map(|view| of(view)).sum::<u64>();
+        let sum_before =
+            |of: fn(&AgentView) -> u64| before.iter().filter(mine).map(of).sum::<u64>();
         let latencies = || views.iter().filter_map(|view| view.stats.latency.as_ref());
         let lost = views.iter().filter(|view| view.state != AgentState::Ready).count();
         let missing = match member.unavailable.as_ref().or(member.incomplete.as_ref()) {
@@ -84,8 +91,10 @@ impl Row {
             agent: member.name,
             processes: member.agents.len(),
             answered: lane.done.load(Relaxed),
-            calls: sum(|view| view.stats.calls),
-            failed: sum(|view| view.stats.failures.total()),
+            // An agent's figures are kept from run to run.
+            calls: sum(|view| view.stats.calls) - sum_before(|view| view.stats.calls),
+            failed: sum(|view| view.stats.failures.total())
+                - sum_before(|view| view.stats.failures.total()),
             dropped: lane.dropped.load(Relaxed),
             p50_ns: latencies().map(|latency| latency.p50_ns).max(),
             p99_ns: latencies().map(|latency| latency.p99_ns).max(),

@@ -69,7 +69,7 @@ fn the_best_one_gets_the_work_and_loses_it_when_it_fails() {
 
 /// Rewards of 1 for four tasks of five, and of 0 for the fifth: nobody is better than anybody.
 fn four_of_five(n: u64) -> f64 {
-    f64::from(u8::from(crate::base::id::mix(n) % 5 > 0))
+    f64::from(u8::from(!crate::base::id::mix(n).is_multiple_of(5)))
 }
 
 #[test]
