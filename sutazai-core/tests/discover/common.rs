@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sutazai_core::agent::discover::{DiscoveryPolicy, ItemState, Look, SourceSpec};
@@ -109,12 +109,4 @@ pub fn events(subscription: &mut Subscription) -> Vec<Value> {
         events.push((*event.event.payload.value().unwrap()).clone());
     }
     events
-}
-
-pub fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + LONG;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}: not within {LONG:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

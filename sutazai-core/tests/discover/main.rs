@@ -16,6 +16,8 @@ mod addresses;
 mod common;
 mod directory;
 mod executables;
+#[cfg(feature = "openai")]
+mod half_written;
 #[cfg(feature = "mcp")]
 mod mcp_file;
 mod sources;

@@ -78,7 +78,7 @@ pub enum Step {
     },
 }
 
-/// The items of one source. See the [module](self).
+/// The items of one source. What it does stands at the top of this file.
 #[derive(Debug)]
 pub struct Inventory {
     settle: Duration,
