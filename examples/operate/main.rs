@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
+use sutazai_core::agent::route::{RoutePolicy, Strategy};
 use sutazai_core::base::payload::Payload;
 use sutazai_core::kernel::{Kernel, Limits};
 use sutazai_core::store::Durability;
@@ -74,7 +75,10 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let root = root(options)?;
     let mut limits = Limits::default();
     limits.timeout = Some(options.timeout);
-    let kernel = Kernel::builder().data_dir(&options.data_dir).limits(limits).build()?;
+    // By load alone: a router that learns would hardly ask flaky again, and nobody would see it healed.
+    let by_load = RoutePolicy { strategy: Strategy::LeastLoaded, ..RoutePolicy::default() };
+    let builder = Kernel::builder().data_dir(&options.data_dir).limits(limits);
+    let kernel = builder.route_policy(by_load).build()?;
     kernel.start()?;
     let fleet = fleet::assemble(&kernel, options)?;
 

@@ -114,7 +114,7 @@ impl Report<'_> {
         }
     }
 
-    /// Who got the work over time, as the kernel's router learned who is good at it.
+    /// Who got the work over time: who is set apart gets none.
     fn allocation(&self, page: &mut Page) {
         if self.allocation.is_empty() {
             return;

@@ -160,7 +160,7 @@ fn a_file_lists_addresses() {
 }
 
 #[test]
-fn calls_under_way_finish_with_the_agent_that_has_them() {
+fn an_entity_tag_that_stays_hides_a_change_and_a_new_version_takes_over() {
     let mood = Arc::new(Mood::default());
     *mood.card.lock().unwrap() = card("1", &["work"]);
     let peer = peer(&mood);
