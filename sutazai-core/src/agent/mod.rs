@@ -27,6 +27,7 @@ pub use ledger::{
     SkillStats, Went,
 };
 pub use registry::{
-    AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, Switched,
+    AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, StateChange, Switched,
+    Why,
 };
 pub use route::LeastLoaded;

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
-use crate::agent::{AgentState, AgentView, Entry};
+use crate::agent::{AgentState, AgentView, Entry, Why};
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
@@ -16,6 +16,10 @@ use crate::{Code, Error, Result};
 
 /// Threads that start and stop agents, at most.
 const SIDE_BY_SIDE: usize = 16;
+
+/// Why agents come to their ends.
+const REMOVED: &str = "it is removed";
+const STOPPING: &str = "the kernel stops";
 
 impl Kernel {
     /// Takes a task all the way: authenticate, authorise, route, guard, the agent, record. The
@@ -66,11 +70,12 @@ impl Kernel {
             && let Err(error) = shared.start_agent(&entry)
         {
             shared.agents.remove(entry.name());
+            entry.release();
             return Err(error);
         }
         if let Err(stopping) = shared.takes_agents() {
             shared.agents.remove(entry.name());
-            shared.stop_agent(&entry, shared.runtime.now());
+            shared.stop_agent(&entry, shared.runtime.now(), STOPPING);
             return Err(stopping);
         }
         Ok(())
@@ -89,13 +94,13 @@ impl Kernel {
         }
         let deadline = shared.runtime.now() + grace;
         for entry in &removed {
-            shared.turn(entry, AgentState::Draining, "it is removed");
+            shared.turn(entry, AgentState::Draining, REMOVED);
         }
         #[cfg(feature = "recovery")]
         shared.guards.forget(name);
         for entry in &removed {
             entry.drain(&*shared.runtime, deadline);
-            shared.stop_agent(entry, deadline);
+            shared.stop_agent(entry, deadline, REMOVED);
         }
         // What its last calls said of it is of no use any more.
         #[cfg(feature = "recovery")]
@@ -152,24 +157,23 @@ impl Shared {
 
     /// Starts an agent, unless somebody does or did.
     pub(super) fn start_agent(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
-        if !entry.move_state(AgentState::Registered, AgentState::Starting) {
+        if !entry.turn_from(&[AgentState::Registered], AgentState::Starting, "it is registered") {
             return Ok(());
         }
-        self.turned(entry, AgentState::Registered, AgentState::Starting, None);
+        self.tell_states(entry);
         self.recall(entry);
         let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
         let gone = || Err(Error::new(Code::NOT_RUNNING, "the agent has been stopped"));
         let start = || entry.with_agent(|agent| agent.start(&host)).unwrap_or_else(gone);
         super::caught(start).map_err(|error| {
+            self.turn(entry, AgentState::Failed, format!("it did not start: {error}"));
             if error.context().any(|(key, _)| key == "agent") {
                 error
             } else {
                 error.with("agent", entry.name())
             }
         })?;
-        if let Some(state) = self.agents.started(entry) {
-            self.turned(entry, AgentState::Starting, state, None);
-        }
+        self.is_up(entry, &[AgentState::Starting], "it has started");
         let card = entry.card();
         let event = serde_json::json!({"agent": &*card.name, "version": card.version});
         self.publish("agent.registered", event);
@@ -184,7 +188,7 @@ impl Shared {
         let shared = Arc::clone(self);
         self.side_by_side(deadline + Duration::from_secs(1), move |entry| {
             if entry.state() != AgentState::Registered {
-                shared.stop_agent(entry, deadline);
+                shared.stop_agent(entry, deadline, STOPPING);
             }
         });
     }
@@ -234,14 +238,14 @@ impl Shared {
         }
     }
 
-    pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {
+    /// Stops an agent, which takes no tasks from here on.
+    pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment, why: &'static str) {
+        self.turn(entry, AgentState::Draining, why);
         let _ = super::caught(|| {
             entry.with_agent(|agent| agent.stop(deadline));
             Ok(())
         });
-        if let Some(from) = entry.turn(AgentState::Stopped, None) {
-            self.turned(entry, from, AgentState::Stopped, None);
-        }
+        self.turn(entry, AgentState::Stopped, "it has been stopped");
         entry.release();
         self.keep(entry);
         let card = entry.card();
@@ -252,32 +256,37 @@ impl Shared {
     }
 
     /// Moves an agent to another state, for a reason, and tells of it; says whether that could be.
-    pub(super) fn turn(&self, entry: &Entry, to: AgentState, why: impl Into<Arc<str>>) -> bool {
-        let why = why.into();
-        let from = entry.turn(to, Some(Arc::clone(&why)));
-        if let Some(from) = from {
-            self.turned(entry, from, to, Some(&why));
-        }
-        from.is_some()
+    pub(super) fn turn(&self, entry: &Entry, to: AgentState, why: impl Into<Why>) -> bool {
+        let turned = entry.turn(to, why).is_some();
+        self.tell_states(entry);
+        turned
     }
 
-    /// Tells that an agent is in another state.
-    pub(super) fn turned(
-        &self,
-        entry: &Entry,
-        from: AgentState,
-        to: AgentState,
-        why: Option<&str>,
-    ) {
+    /// An agent in one of these states can do tasks now: it does when it is in charge and not set apart.
+    pub(super) fn is_up(&self, entry: &Arc<Entry>, from: &[AgentState], why: impl Into<Why>) {
+        let up = self.agents.is_up(entry, from, why);
+        self.tell_states(entry);
+        #[cfg(feature = "recovery")]
+        if up && !self.heal.isolation.is_quiet() {
+            self.set_apart(entry.name(), "it is quarantined under its name");
+        }
+        #[cfg(not(feature = "recovery"))]
+        let _ = up;
+    }
+
+    /// Tells of the states that an agent has come into.
+    pub(super) fn tell_states(&self, entry: &Entry) {
         let card = entry.card();
-        let event = serde_json::json!({
-            "agent": &*card.name,
-            "version": card.version,
-            "from": from,
-            "to": to,
-            "why": why,
+        entry.tell(|change| {
+            let event = serde_json::json!({
+                "agent": &*card.name,
+                "version": card.version,
+                "from": change.from,
+                "to": change.to,
+                "why": change.why,
+            });
+            self.publish("agent.state", event);
         });
-        self.publish("agent.state", event);
     }
 
     pub(super) fn cancel(&self, call: CallId) -> bool {

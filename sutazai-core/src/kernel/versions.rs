@@ -12,6 +12,9 @@ use crate::port::{Agent, Candidate as _};
 /// How long a version that there is no room for any more has for what it has under way.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Why a version comes to its end.
+const RETIRED: &str = "there are newer versions, or it was retired";
+
 impl Kernel {
     /// Puts another version of an agent in charge of its name, as its card says; without one of this name
     /// it registers the agent. On a running kernel it is started first, which may block, and takes over
@@ -43,7 +46,7 @@ impl Kernel {
             Ok(switched) => switched,
             Err(error) => {
                 // Somebody else was quicker with this version.
-                shared.stop_agent(&entry, shared.runtime.now() + GRACE);
+                shared.stop_agent(&entry, shared.runtime.now() + GRACE, "another was quicker");
                 return Err(error.operation("agent.replace"));
             }
         };
@@ -59,7 +62,7 @@ impl Kernel {
         }
         if let Err(stopping) = shared.takes_agents() {
             back();
-            shared.stop_agent(&entry, shared.runtime.now());
+            shared.stop_agent(&entry, shared.runtime.now(), "the kernel stops");
             return Err(stopping);
         }
         Ok(())
@@ -107,9 +110,7 @@ impl Shared {
         #[cfg(feature = "recovery")]
         self.guards.forget(&card.name);
         if let Some(before) = &switched.before {
-            if before.state() == AgentState::Standby {
-                self.turned(before, AgentState::Ready, AgentState::Standby, None);
-            }
+            self.tell_states(before);
             let event = serde_json::json!({
                 "agent": &*card.name,
                 "version": card.version,
@@ -117,8 +118,14 @@ impl Shared {
             });
             self.publish("agent.switched", event);
         }
+        self.tell_states(entry);
         #[cfg(feature = "recovery")]
-        self.offer(entry);
+        {
+            if !self.heal.isolation.is_quiet() {
+                self.set_apart(&card.name, "it is quarantined under its name");
+            }
+            self.offer(entry);
+        }
         if let Some(out) = &switched.out {
             self.retire(out, GRACE);
         }
@@ -142,8 +149,8 @@ impl Shared {
 
     fn retire(&self, entry: &Arc<Entry>, grace: Duration) {
         let deadline = self.runtime.now() + grace;
-        self.turn(entry, AgentState::Draining, "there are newer versions, or it was retired");
+        self.turn(entry, AgentState::Draining, RETIRED);
         entry.drain(&*self.runtime, deadline);
-        self.stop_agent(entry, deadline);
+        self.stop_agent(entry, deadline, RETIRED);
     }
 }

@@ -1,5 +1,7 @@
 //! One registered agent: its card, whether it takes tasks, and its places.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,9 +25,34 @@ pub struct Entry {
     restarts: AtomicU64,
     in_flight: AtomicU32,
     state: AtomicU8,
-    /// Why it is in its state, where there is more to say than the state.
-    why: Mutex<Option<Arc<str>>>,
+    changes: Mutex<Changes>,
     ledger: Ledger,
+}
+
+/// Why an agent is in its state, or came into it.
+pub type Why = Cow<'static, str>;
+
+/// An agent has come into another state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// Its state before.
+    pub from: AgentState,
+    /// Its state since.
+    pub to: AgentState,
+    /// Why.
+    pub why: Why,
+}
+
+/// The changes of an entry's state: they are told in the order in which they happened, whichever threads
+/// brought them about.
+#[derive(Default)]
+struct Changes {
+    /// Why it is in its state; nothing before the first change.
+    why: Option<Why>,
+    /// What has not been told yet. Empty but for the moment that it takes to tell.
+    untold: VecDeque<StateChange>,
+    /// Somebody is telling, and goes on until everything is told.
+    telling: bool,
 }
 
 /// An agent as hosts see it.
@@ -35,9 +62,9 @@ pub struct AgentView {
     pub card: AgentCard,
     /// Whether it takes tasks.
     pub state: AgentState,
-    /// Why it is in this state, where there is more to say than the state.
+    /// Why it is in this state; nothing before it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<Arc<str>>,
+    pub why: Option<Why>,
     /// Other versions of it that may take over again; the one that was in charge last comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<String>,
@@ -57,7 +84,7 @@ impl Entry {
             restarts: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             state: AtomicU8::new(AgentState::Registered as u8),
-            why: Mutex::new(None),
+            changes: Mutex::default(),
             ledger: Ledger::default(),
         }
     }
@@ -87,43 +114,80 @@ impl Entry {
         AgentState::of(self.state.load(Ordering::Acquire))
     }
 
-    /// Moves it to another state, and says which it was in; `None` where that does not follow from the one
-    /// that it is in, and nothing changes. `why` is kept for whoever asks.
-    pub fn turn(&self, to: AgentState, why: Option<Arc<str>>) -> Option<AgentState> {
-        // Of two that turn it at once, the later one's reason is kept.
-        let mut kept = self.why.lock();
-        let from = self.turn_from(to, |from| from.may_become(to))?;
-        *kept = why;
+    /// Moves it to another state for a reason, which is kept for whoever asks, and says which it was in;
+    /// `None` where the state does not follow from that one, and nothing changes. The change is told by
+    /// [`tell`](Self::tell).
+    pub fn turn(&self, to: AgentState, why: impl Into<Why>) -> Option<AgentState> {
+        self.turn_when(|_| true, to, why.into())
+    }
+
+    /// As [`turn`](Self::turn), from some states alone; says whether it was in one of those.
+    pub fn turn_from(&self, from: &[AgentState], to: AgentState, why: impl Into<Why>) -> bool {
+        self.turn_when(|state| from.contains(&state), to, why.into()).is_some()
+    }
+
+    fn turn_when(
+        &self,
+        may: impl Fn(AgentState) -> bool,
+        to: AgentState,
+        why: Why,
+    ) -> Option<AgentState> {
+        let mut changes = self.changes.lock();
+        let from = self.state();
+        if !may(from) || !from.may_become(to) {
+            return None;
+        }
+        self.state.store(to as u8, Ordering::Release);
+        changes.why = Some(why.clone());
+        changes.untold.push_back(StateChange { from, to, why });
         Some(from)
     }
 
-    /// As [`turn`](Self::turn), from one state alone and with no reason: says whether it was in that one.
-    pub fn move_state(&self, from: AgentState, to: AgentState) -> bool {
-        let mut kept = self.why.lock();
-        let moved = self.turn_from(to, |state| state == from).is_some();
-        if moved {
-            *kept = None;
+    /// Hands the changes that have not been told to `f`, in the order in which they happened, and with no
+    /// lock held; where another thread is at it they are left to that one.
+    pub fn tell(&self, mut f: impl FnMut(&StateChange)) {
+        let mut first = true;
+        loop {
+            let change = {
+                let mut changes = self.changes.lock();
+                if first && changes.telling {
+                    return;
+                }
+                first = false;
+                let next = changes.untold.pop_front();
+                changes.telling = next.is_some();
+                if next.is_none() {
+                    // An idle entry keeps no room for what is rare.
+                    changes.untold = VecDeque::new();
+                }
+                next
+            };
+            match change {
+                Some(change) => f(&change),
+                None => return,
+            }
         }
-        moved
-    }
-
-    fn turn_from(&self, to: AgentState, may: impl Fn(AgentState) -> bool) -> Option<AgentState> {
-        let next = |state| may(AgentState::of(state)).then_some(to as u8);
-        let from = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()?;
-        Some(AgentState::of(from))
     }
 
     /// Takes a place for one task, if it takes tasks and has one.
     #[inline]
     pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
         let most = self.card.concurrency.unwrap_or(u32::MAX);
-        if self.state.load(Ordering::Acquire) != AgentState::Ready as u8 {
+        if !self.takes_tasks() {
             return None;
         }
         // Never more than there are, not even for a moment: a place that is free is not refused.
         let one_more = |tasks| (tasks < most).then_some(tasks + 1);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
         Some(Reservation { entry: Arc::clone(self), decided: None })
+    }
+
+    /// Whether it is in a state in which it takes tasks. Where it is quarantined, that is so for its probes:
+    /// which calls those are is not decided here.
+    #[inline]
+    pub fn takes_tasks(&self) -> bool {
+        let state = self.state.load(Ordering::Acquire);
+        state == AgentState::Ready as u8 || state == AgentState::Quarantined as u8
     }
 
     /// What is kept of its calls.
@@ -167,7 +231,7 @@ impl Entry {
         AgentView {
             card: self.card.clone(),
             state: self.state(),
-            why: self.why.lock().clone(),
+            why: self.changes.lock().why.clone(),
             standby: Vec::new(),
             in_flight: self.in_flight.load(Ordering::Acquire),
             restarts: self
@@ -194,7 +258,7 @@ impl Candidate for Entry {
 
     #[inline]
     fn available(&self) -> bool {
-        self.state.load(Ordering::Acquire) == AgentState::Ready as u8
+        self.takes_tasks()
             && self.card.concurrency.is_none_or(|most| self.in_flight() < most)
     }
 }

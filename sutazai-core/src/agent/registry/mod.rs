@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-pub use entry::{AgentView, Decided, Entry, Reservation};
+pub use entry::{AgentView, Decided, Entry, Reservation, StateChange, Why};
 pub use state::AgentState;
 pub use versions::Switched;
 
@@ -272,7 +272,9 @@ mod tests {
         let registry = Registry::default();
         let entry = add(&registry, AgentCard::new("a", ["s"]).concurrency(2)).unwrap();
         assert!(entry.reserve().is_none(), "not ready yet");
-        entry.move_state(AgentState::Registered, AgentState::Ready);
+        for state in [AgentState::Starting, AgentState::Ready] {
+            entry.turn(state, "test").unwrap();
+        }
         let (one, _two) = (entry.reserve().unwrap(), entry.reserve().unwrap());
         assert!(!entry.available() && entry.reserve().is_none());
         drop(one);
