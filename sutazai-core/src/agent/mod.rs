@@ -18,6 +18,7 @@
 
 pub mod connect;
 mod ledger;
+mod liveness;
 mod registry;
 pub mod route;
 
@@ -26,6 +27,7 @@ pub use ledger::{
     AgentStats, FailureStats, KeptLedger, LatencyStats, Ledger, QualityStats, RecentStats,
     SkillStats, Went,
 };
+pub use liveness::{Detector, LivenessView, Stall, Vitality};
 pub use registry::{
     AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, StateChange, Switched,
     Why,

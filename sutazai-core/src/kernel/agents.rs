@@ -102,6 +102,7 @@ impl Kernel {
             entry.drain(&*shared.runtime, deadline);
             shared.stop_agent(entry, deadline, REMOVED);
         }
+        shared.liveness.forget_policy(name);
         // What its last calls said of it is of no use any more.
         #[cfg(feature = "recovery")]
         shared.heal.isolation.forget(name);
@@ -110,17 +111,23 @@ impl Kernel {
 
     /// The agents, sorted by name.
     pub fn agents(&self) -> Vec<AgentView> {
-        self.shared.agents.views(self.shared.runtime.now())
+        let now = self.shared.runtime.now();
+        let agents = self.shared.agents.all();
+        agents.iter().map(|entry| self.shared.view(entry, now)).collect()
     }
 
     /// The agent of this name.
     pub fn agent(&self, name: &str) -> Option<AgentView> {
-        let agents = &self.shared.agents;
-        agents.get(name).map(|entry| agents.view(&entry, self.shared.runtime.now()))
+        let entry = self.shared.agents.get(name)?;
+        Some(self.shared.view(&entry, self.shared.runtime.now()))
     }
 }
 
 impl Shared {
+    fn view(&self, entry: &Arc<Entry>, now: Moment) -> AgentView {
+        AgentView { liveness: self.liveness.view(entry, now), ..self.agents.view(entry, now) }
+    }
+
     /// # Errors
     /// [`Code::DRAINING`] for a kernel that stops.
     pub(super) fn takes_agents(&self) -> Result<()> {
@@ -162,7 +169,13 @@ impl Shared {
         }
         self.tell_states(entry);
         self.recall(entry);
-        let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
+        let (weak, watched) = (Arc::downgrade(self), Arc::downgrade(entry));
+        let host = AgentHost::new(Arc::clone(&self.runtime), self.kept.log().clone());
+        let host = host.on_end(move |why| {
+            if let (Some(shared), Some(entry)) = (weak.upgrade(), watched.upgrade()) {
+                shared.ended(&entry, &why);
+            }
+        });
         let gone = || Err(Error::new(Code::NOT_RUNNING, "the agent has been stopped"));
         let start = || entry.with_agent(|agent| agent.start(&host)).unwrap_or_else(gone);
         super::caught(start).map_err(|error| {
@@ -174,6 +187,7 @@ impl Shared {
             }
         })?;
         self.is_up(entry, &[AgentState::Starting], "it has started");
+        self.watch(entry);
         let card = entry.card();
         let event = serde_json::json!({"agent": &*card.name, "version": card.version});
         self.publish("agent.registered", event);
@@ -241,6 +255,7 @@ impl Shared {
     /// Stops an agent, which takes no tasks from here on.
     pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment, why: &'static str) {
         self.turn(entry, AgentState::Draining, why);
+        self.liveness.forget(entry);
         let _ = super::caught(|| {
             entry.with_agent(|agent| agent.stop(deadline));
             Ok(())

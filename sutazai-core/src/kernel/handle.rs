@@ -145,6 +145,8 @@ impl Kernel {
             #[cfg(feature = "agent")]
             in_flight: super::inflight::InFlight::new(),
             #[cfg(feature = "agent")]
+            liveness: Default::default(),
+            #[cfg(feature = "agent")]
             once: Default::default(),
             #[cfg(feature = "agent")]
             answered: Default::default(),
@@ -415,6 +417,7 @@ impl Owner {
         #[cfg(feature = "agent")]
         {
             shared.cancel_all();
+            shared.liveness.stop(&*shared.runtime);
             shared.stop_agents(deadline);
         }
         let stopped = shared.lifecycle.stop(deadline);

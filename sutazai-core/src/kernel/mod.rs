@@ -70,6 +70,8 @@ mod judge;
 mod ledgers;
 pub mod lifecycle;
 mod limits;
+#[cfg(feature = "agent")]
+mod liveness;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;

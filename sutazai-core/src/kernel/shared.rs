@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     #[cfg(feature = "agent")]
     pub(super) in_flight: InFlight,
     #[cfg(feature = "agent")]
+    pub(super) liveness: super::liveness::Liveness,
+    #[cfg(feature = "agent")]
     pub(super) once: super::once::Once,
     #[cfg(feature = "agent")]
     pub(super) answered: super::allocation::Answered,

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::state::AgentState;
 use crate::agent::ledger::{AgentStats, Ledger, SkillStats};
+use crate::agent::liveness::LivenessView;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::port::{Agent, AgentCard, CallEnd, Candidate, Router, Task};
@@ -25,6 +26,8 @@ pub struct Entry {
     restarts: AtomicU64,
     in_flight: AtomicU32,
     state: AtomicU8,
+    /// When a call was answered last, in nanoseconds; 0 before the first.
+    heard: AtomicU64,
     changes: Mutex<Changes>,
     ledger: Ledger,
 }
@@ -65,6 +68,9 @@ pub struct AgentView {
     /// Why it is in this state; nothing before it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
+    /// Whether it lives, as far as is known; nothing where that is not watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<LivenessView>,
     /// Other versions of it that may take over again; the one that was in charge last comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<String>,
@@ -84,6 +90,7 @@ impl Entry {
             restarts: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             state: AtomicU8::new(AgentState::Registered as u8),
+            heard: AtomicU64::new(0),
             changes: Mutex::default(),
             ledger: Ledger::default(),
         }
@@ -112,6 +119,11 @@ impl Entry {
     /// Whether it takes tasks.
     pub fn state(&self) -> AgentState {
         AgentState::of(self.state.load(Ordering::Acquire))
+    }
+
+    /// Why it is in its state; nothing before it was started.
+    pub fn why(&self) -> Option<Why> {
+        self.changes.lock().why.clone()
     }
 
     /// Moves it to another state for a reason, which is kept for whoever asks, and says which it was in;
@@ -182,6 +194,18 @@ impl Entry {
         Some(Reservation { entry: Arc::clone(self), decided: None })
     }
 
+    /// It has answered a call: a sign of life.
+    #[inline]
+    pub fn heard(&self, now: Moment) {
+        self.heard.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When it answered a call last.
+    pub fn last_heard(&self) -> Option<Moment> {
+        let nanos = self.heard.load(Ordering::Relaxed);
+        (nanos != 0).then(|| Moment::from_nanos(nanos))
+    }
+
     /// Whether it is in a state in which it takes tasks. Where it is quarantined, that is so for its probes:
     /// which calls those are is not decided here.
     #[inline]
@@ -231,7 +255,8 @@ impl Entry {
         AgentView {
             card: self.card.clone(),
             state: self.state(),
-            why: self.changes.lock().why.clone(),
+            why: self.why(),
+            liveness: None,
             standby: Vec::new(),
             in_flight: self.in_flight.load(Ordering::Acquire),
             restarts: self

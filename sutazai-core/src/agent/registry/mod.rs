@@ -106,6 +106,14 @@ impl Registry {
         tables.by_name.values().chain(standby).cloned().collect()
     }
 
+    /// An agent's versions, the one in charge first; nothing where there is no agent of this name.
+    pub fn versions_of(&self, name: &str) -> Vec<Arc<Entry>> {
+        let tables = self.tables.read();
+        let Some(entry) = tables.by_name.get(name) else { return Vec::new() };
+        let standby = tables.standby.get(name).into_iter().flatten();
+        std::iter::once(entry).chain(standby).cloned().collect()
+    }
+
     /// Every agent, sorted by name.
     pub fn all(&self) -> Vec<Arc<Entry>> {
         let mut all: Vec<_> = self.tables.read().by_name.values().cloned().collect();

@@ -69,11 +69,6 @@ impl Registry {
         entry.turn_from(from, next, why)
     }
 
-    /// The agents as hosts see them, sorted by name.
-    pub fn views(&self, now: Moment) -> Vec<AgentView> {
-        self.all().iter().map(|entry| self.view(entry, now)).collect()
-    }
-
     /// An agent as hosts see it.
     pub fn view(&self, entry: &Entry, now: Moment) -> AgentView {
         let standby = self.tables.read().versions(entry.name());

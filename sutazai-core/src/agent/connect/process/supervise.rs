@@ -6,6 +6,7 @@ use super::exit::ProcessExit;
 use super::life::Life;
 use super::restart::{Restarts, Verdict};
 use super::shared::{Ending, Phase, Shared, not_running};
+use super::spec::RestartPolicy;
 use crate::base::time::Moment;
 use crate::observe::Level;
 use crate::{Code, Error};
@@ -13,7 +14,11 @@ use crate::{Code, Error};
 /// Runs until the agent is stopped or its process has died too often.
 pub(super) fn run(shared: &Arc<Shared>) {
     shared.adopt_thread();
-    let mut restarts = Restarts::new(shared.spec.restart);
+    let policy = shared.spec.restart;
+    let supervised = shared.host.get().is_some_and(|host| host.supervised);
+    // Whoever starts another one in its place counts how often.
+    let policy = if supervised { RestartPolicy { most: 0, ..policy } } else { policy };
+    let mut restarts = Restarts::new(policy);
     let mut was_ready = false;
     let last = loop {
         let exit = match live(shared) {
@@ -44,7 +49,11 @@ pub(super) fn run(shared: &Arc<Shared>) {
                 }
             }
             Verdict::GiveUp => {
-                let error = exit.too_often(&shared.card.name).operation(shared.dialect.operation());
+                let error = match supervised {
+                    true => exit.by_itself(&shared.card.name),
+                    false => exit.too_often(&shared.card.name),
+                };
+                let error = error.operation(shared.dialect.operation());
                 shared.log.write(Level::Error, &error.to_string());
                 break Phase::Failed(error);
             }
@@ -54,12 +63,16 @@ pub(super) fn run(shared: &Arc<Shared>) {
         Phase::Failed(error) => error.clone(),
         _ => not_running(),
     };
-    let replies = {
+    let (replies, ended) = {
         let mut state = shared.state.lock();
+        let ended = was_ready && matches!(last, Phase::Failed(_));
         state.phase = last;
-        state.calls.dismiss()
+        (state.calls.dismiss(), ended)
     };
     shared.change.notify_all();
+    if ended && let Some(host) = shared.host.get() {
+        host.ended(error.clone());
+    }
     for reply in replies {
         let _ = reply.fail(error.clone());
     }
@@ -93,15 +106,17 @@ fn live(shared: &Arc<Shared>) -> Lived {
     };
     watch(shared);
     let exit = life.end(shared);
-    let (lost, ready, stopped) = {
+    let (lost, asked, ready, stopped) = {
         let mut state = shared.state.lock();
         let ready = matches!(state.phase, Phase::Ready);
         let stopped = state.stop.is_some();
         if ready && !stopped {
             state.phase = Phase::Pausing;
         }
-        (state.calls.lose(), ready, stopped)
+        (state.calls.lose(), state.beat.take(), ready, stopped)
     };
+    // It gave no sign of life any more.
+    drop(asked);
     if !lost.is_empty() {
         let error = exit.during_call(&shared.card.name).operation(shared.dialect.operation());
         for reply in lost {
