@@ -19,6 +19,7 @@
 pub mod connect;
 mod ledger;
 mod liveness;
+mod lives;
 mod registry;
 pub mod route;
 
@@ -28,6 +29,7 @@ pub use ledger::{
     SkillStats, Went,
 };
 pub use liveness::{Detector, LivenessView, Stall, Vitality};
+pub use lives::{Lives, OnSilence};
 pub use registry::{
     AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, StateChange, Switched,
     Why,

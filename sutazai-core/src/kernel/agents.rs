@@ -164,7 +164,9 @@ impl Shared {
 
     /// Starts an agent, unless somebody does or did.
     pub(super) fn start_agent(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
-        if !entry.turn_from(&[AgentState::Registered], AgentState::Starting, "it is registered") {
+        if entry.is_supervised()
+            || !entry.turn_from(&[AgentState::Registered], AgentState::Starting, "it is registered")
+        {
             return Ok(());
         }
         self.tell_states(entry);
@@ -261,6 +263,8 @@ impl Shared {
             Ok(())
         });
         self.turn(entry, AgentState::Stopped, "it has been stopped");
+        #[cfg(feature = "recovery")]
+        self.unsupervise(entry);
         entry.release();
         self.keep(entry);
         let card = entry.card();

@@ -192,7 +192,7 @@ impl Shared {
                     return Err(error.with("skill", task.skill()));
                 }
                 self.fits(task, &entry, now)?;
-                if let Some(reservation) = entry.reserve() {
+                if let Some(reservation) = entry.reserve().or_else(|| entry.reserve_waiting()) {
                     return Ok(reservation);
                 }
                 match entry.state() {
@@ -226,6 +226,14 @@ impl Shared {
                 break;
             }
             candidates = found;
+        }
+        // One that is being started again may be waited for.
+        let mut entries = (0..candidates.len()).filter_map(|index| candidates.entry(index));
+        if let Some(reservation) = entries.find_map(|entry| {
+            let reservation = entry.reserve_waiting()?;
+            self.fits(task, entry, now).ok().map(|()| reservation)
+        }) {
+            return Ok(reservation);
         }
         if let Some(error) = all_down(task, &candidates) {
             return Err(error);

@@ -153,6 +153,10 @@ impl Kernel {
             #[cfg(feature = "agent")]
             adaptive,
             #[cfg(all(feature = "recovery", feature = "agent"))]
+            supervised: Default::default(),
+            #[cfg(all(feature = "recovery", feature = "agent"))]
+            factories: Default::default(),
+            #[cfg(all(feature = "recovery", feature = "agent"))]
             queues: Default::default(),
         });
         super::record::register(&shared)?;
@@ -243,6 +247,8 @@ impl Kernel {
         shared.lifecycle.start()?;
         #[cfg(feature = "agent")]
         shared.start_agents()?;
+        #[cfg(all(feature = "recovery", feature = "agent"))]
+        shared.start_pending()?;
         Ok(())
     }
 

@@ -91,6 +91,8 @@ mod saga_agents;
 mod shared;
 mod status;
 mod steps;
+#[cfg(all(feature = "recovery", feature = "agent"))]
+mod supervised;
 #[cfg(feature = "recovery")]
 mod trees;
 #[cfg(feature = "agent")]
@@ -113,6 +115,8 @@ pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
+#[cfg(all(feature = "recovery", feature = "agent"))]
+pub use supervised::{AgentFactory, MakeAgent, Supervision};
 #[cfg(feature = "recovery")]
 pub use trees::TreeView;
 

@@ -76,6 +76,10 @@ pub(crate) struct Shared {
     #[cfg(feature = "agent")]
     pub(super) adaptive: Option<Arc<crate::agent::route::AdaptiveRouter>>,
     #[cfg(all(feature = "recovery", feature = "agent"))]
+    pub(super) supervised: super::supervised::Supervised,
+    #[cfg(all(feature = "recovery", feature = "agent"))]
+    pub(super) factories: super::supervised::Factories,
+    #[cfg(all(feature = "recovery", feature = "agent"))]
     pub(super) queues: Arc<super::pursue::Queues>,
 }
 

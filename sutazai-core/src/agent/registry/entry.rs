@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -26,6 +26,10 @@ pub struct Entry {
     restarts: AtomicU64,
     in_flight: AtomicU32,
     state: AtomicU8,
+    /// Somebody else starts it, and again when it has ended.
+    supervised: AtomicBool,
+    /// It has ended and is started again: tasks may wait for that.
+    holds: AtomicBool,
     /// When a call was answered last, in nanoseconds; 0 before the first.
     heard: AtomicU64,
     changes: Mutex<Changes>,
@@ -90,6 +94,8 @@ impl Entry {
             restarts: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             state: AtomicU8::new(AgentState::Registered as u8),
+            supervised: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             changes: Mutex::default(),
             ledger: Ledger::default(),
@@ -124,6 +130,11 @@ impl Entry {
     /// Why it is in its state; nothing before it was started.
     pub fn why(&self) -> Option<Why> {
         self.changes.lock().why.clone()
+    }
+
+    /// Says more of why it is in its state.
+    pub fn explain(&self, why: impl Into<Why>) {
+        self.changes.lock().why = Some(why.into());
     }
 
     /// Moves it to another state for a reason, which is kept for whoever asks, and says which it was in;
@@ -184,10 +195,15 @@ impl Entry {
     /// Takes a place for one task, if it takes tasks and has one.
     #[inline]
     pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
-        let most = self.card.concurrency.unwrap_or(u32::MAX);
         if !self.takes_tasks() {
             return None;
         }
+        self.take_place()
+    }
+
+    #[inline]
+    fn take_place(self: &Arc<Self>) -> Option<Reservation> {
+        let most = self.card.concurrency.unwrap_or(u32::MAX);
         // Never more than there are, not even for a moment: a place that is free is not refused.
         let one_more = |tasks| (tasks < most).then_some(tasks + 1);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
@@ -212,6 +228,35 @@ impl Entry {
     pub fn takes_tasks(&self) -> bool {
         let state = self.state.load(Ordering::Acquire);
         state == AgentState::Ready as u8 || state == AgentState::Quarantined as u8
+    }
+
+    /// Takes a place for one task that waits until it has been started again, if it is to be.
+    pub fn reserve_waiting(self: &Arc<Self>) -> Option<Reservation> {
+        let between = matches!(self.state(), AgentState::Failed | AgentState::Starting);
+        if !between || !self.holds.load(Ordering::Acquire) {
+            return None;
+        }
+        self.take_place()
+    }
+
+    /// Says whether tasks may wait for it while it does not live.
+    pub fn set_holds(&self, holds: bool) {
+        self.holds.store(holds, Ordering::Release);
+    }
+
+    /// Whether tasks may wait for it while it does not live.
+    pub fn holds(&self) -> bool {
+        self.holds.load(Ordering::Acquire)
+    }
+
+    /// Somebody else starts it from here on.
+    pub fn set_supervised(&self) {
+        self.supervised.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody else starts it.
+    pub fn is_supervised(&self) -> bool {
+        self.supervised.load(Ordering::Acquire)
     }
 
     /// What is kept of its calls.

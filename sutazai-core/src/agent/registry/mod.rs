@@ -48,6 +48,15 @@ impl Registry {
     /// in order.
     pub fn add(&self, agent: Arc<dyn Agent>) -> Result<Arc<Entry>> {
         let entry = Self::entry(agent)?;
+        self.put_new(&entry)?;
+        Ok(entry)
+    }
+
+    /// As [`add`](Self::add), of an entry that has been made already.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] for a name that is taken.
+    pub fn put_new(&self, entry: &Arc<Entry>) -> Result<()> {
         let mut tables = self.tables.write();
         if tables.by_name.contains_key(entry.name()) {
             drop(tables);
@@ -55,8 +64,8 @@ impl Registry {
                 .with("agent", entry.name())
                 .advice("give it another name, remove the other one first, or replace it"));
         }
-        tables.put_in_charge(&entry);
-        Ok(entry)
+        tables.put_in_charge(entry);
+        Ok(())
     }
 
     /// An entry that is in no table yet.
