@@ -107,12 +107,8 @@ fn act() -> impl Strategy<Value = (usize, Act)> {
 }
 
 fn apply(kernel: &Kernel, fates: &Arc<Fates>, name: &'static str, act: &Act) {
-    let mortal = |version: String, starts| Mortal {
-        name,
-        version,
-        starts,
-        fates: Arc::clone(fates),
-    };
+    let mortal =
+        |version: String, starts| Mortal { name, version, starts, fates: Arc::clone(fates) };
     // What an operation says does not matter here; what it does is told.
     match act {
         Act::Add { starts } => drop(kernel.add_agent(mortal(String::new(), *starts))),
@@ -190,8 +186,15 @@ impl Paths {
 fn state(name: &serde_json::Value) -> AgentState {
     use AgentState as S;
     let all = [
-        S::Registered, S::Starting, S::Ready, S::Standby, S::Unreachable, S::Quarantined, S::Failed,
-        S::Draining, S::Stopped,
+        S::Registered,
+        S::Starting,
+        S::Ready,
+        S::Standby,
+        S::Unreachable,
+        S::Quarantined,
+        S::Failed,
+        S::Draining,
+        S::Stopped,
     ];
     all.into_iter().find(|state| name == state.name()).unwrap()
 }

@@ -171,7 +171,11 @@ fn an_agent_that_ends_is_made_anew_and_calls_wait_for_it() {
     assert_eq!(common.made(), 2);
 
     kernel.stop(ms(1_000)).unwrap();
-    assert_eq!(common.stopped.load(Ordering::SeqCst), 1, "the life that ended itself is not stopped");
+    assert_eq!(
+        common.stopped.load(Ordering::SeqCst),
+        1,
+        "the life that ended itself is not stopped"
+    );
     assert_eq!(told(&mut events, "a"), ["draining", "stopped", "removed"]);
 }
 

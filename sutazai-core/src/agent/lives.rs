@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+#[cfg(test)]
+use crate::Class;
 use crate::base::contain;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::{self, Reply, Settler};
 use crate::base::time::Moment;
 use crate::port::{Agent, AgentCard, Beat, LivenessPolicy, Outcome, Task};
-#[cfg(test)]
-use crate::Class;
 use crate::{Code, Error, Result};
 
 /// Hears that the present life was found dead by its silence.
@@ -338,7 +338,10 @@ mod tests {
         let mut third = ask(&lives, "x");
         assert!(lives.begin(life("one")).is_ok());
         time.run();
-        assert_eq!((said(&mut first).unwrap(), said(&mut third).unwrap()), ("one".into(), "one".into()));
+        assert_eq!(
+            (said(&mut first).unwrap(), said(&mut third).unwrap()),
+            ("one".into(), "one".into())
+        );
         assert_eq!(lives.restarts(), 0);
 
         let mut had = ask(&lives, "hang");

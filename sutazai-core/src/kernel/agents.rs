@@ -125,7 +125,12 @@ impl Kernel {
 
 impl Shared {
     fn view(&self, entry: &Arc<Entry>, now: Moment) -> AgentView {
-        AgentView { liveness: self.liveness.view(entry, now), ..self.agents.view(entry, now) }
+        AgentView {
+            liveness: self.liveness.view(entry, now),
+            #[cfg(feature = "recovery")]
+            supervised: self.path_of(entry),
+            ..self.agents.view(entry, now)
+        }
     }
 
     /// # Errors

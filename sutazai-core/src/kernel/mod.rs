@@ -79,6 +79,7 @@ mod manifest;
 mod manifest_recovery;
 #[cfg(feature = "agent")]
 mod once;
+mod owner;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod placing;
 #[cfg(all(feature = "agent", feature = "recovery"))]

@@ -35,6 +35,8 @@ mod guard;
 #[cfg(feature = "recovery")]
 mod heal;
 mod kernel;
+#[cfg(feature = "agent")]
+mod life;
 #[cfg(all(unix, feature = "mcp"))]
 mod mcp;
 mod observe;
@@ -62,6 +64,7 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "agent")]
         {
             agent::rows(&mut table);
+            life::rows(&mut table);
             route::rows(&mut table);
         }
         #[cfg(all(unix, feature = "mcp"))]

@@ -75,6 +75,9 @@ pub struct AgentView {
     /// Whether it lives, as far as is known; nothing where that is not watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness: Option<LivenessView>,
+    /// The path of its child in a tree of supervisors; nothing where it is not supervised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervised: Option<Arc<str>>,
     /// Other versions of it that may take over again; the one that was in charge last comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<String>,
@@ -302,6 +305,7 @@ impl Entry {
             state: self.state(),
             why: self.why(),
             liveness: None,
+            supervised: None,
             standby: Vec::new(),
             in_flight: self.in_flight.load(Ordering::Acquire),
             restarts: self
@@ -328,8 +332,7 @@ impl Candidate for Entry {
 
     #[inline]
     fn available(&self) -> bool {
-        self.takes_tasks()
-            && self.card.concurrency.is_none_or(|most| self.in_flight() < most)
+        self.takes_tasks() && self.card.concurrency.is_none_or(|most| self.in_flight() < most)
     }
 }
 

@@ -201,12 +201,7 @@ impl Shared {
         self.liveness.0.lock().under_way -= 1;
     }
 
-    fn told_whether_alive(
-        self: &Arc<Self>,
-        entry: &Arc<Entry>,
-        number: u64,
-        answer: Result<Beat>,
-    ) {
+    fn told_whether_alive(self: &Arc<Self>, entry: &Arc<Entry>, number: u64, answer: Result<Beat>) {
         self.liveness.0.lock().answered(entry, number, answer, self.runtime.now());
         self.tell_liveness();
         self.arm_liveness();

@@ -338,7 +338,14 @@ impl Watched {
         let why = why.map(|why| why.with("agent", entry.name()));
         let said = self.said.is_some();
         let phi = self.detector.phi(now);
-        (from != thought).then(|| News { entry: Arc::clone(entry), from, to: thought, phi, why, said })
+        (from != thought).then(|| News {
+            entry: Arc::clone(entry),
+            from,
+            to: thought,
+            phi,
+            why,
+            said,
+        })
     }
 
     fn is_stalled(&self, entry: &Entry, stalled: Duration, now: Moment) -> bool {

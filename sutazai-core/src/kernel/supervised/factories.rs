@@ -79,11 +79,7 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`] for a name that is not registered; as
     /// [`supervise_agent`](Self::supervise_agent).
-    pub fn supervise_agent_of(
-        &self,
-        factory: &str,
-        spec: super::Supervision,
-    ) -> Result<Arc<str>> {
+    pub fn supervise_agent_of(&self, factory: &str, spec: super::Supervision) -> Result<Arc<str>> {
         let make = self.shared.factories.named(factory);
         self.supervise_agent(spec, make.map_err(|error| error.operation("agent.supervise"))?)
     }

@@ -25,8 +25,8 @@ pub use spec::Supervision;
 
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
-use crate::base::wait;
 use crate::agent::{AgentState, Entry, Lives, Registry};
+use crate::base::wait;
 use crate::port::{Agent, Candidate as _, ChildLife};
 use crate::recovery::supervise::{
     ChildSpec, Request, Restart, Shutdown, State, Strategy, SupervisorSpec, Transition,
@@ -230,6 +230,16 @@ impl Shared {
         failed.map_or(Ok(()), Err)
     }
 
+    /// The path of an agent's child.
+    pub(super) fn path_of(&self, entry: &Arc<Entry>) -> Option<Arc<str>> {
+        if !entry.is_supervised() {
+            return None;
+        }
+        let by_path = self.supervised.by_path.lock();
+        let mut plans = by_path.values();
+        plans.find(|plan| Arc::ptr_eq(&plan.entry, entry)).map(|plan| Arc::clone(&plan.path))
+    }
+
     /// An agent has been stopped for good: its child goes too.
     pub(super) fn unsupervise(&self, entry: &Arc<Entry>) {
         if !entry.is_supervised() {
@@ -269,7 +279,11 @@ impl Shared {
             let by_path = self.supervised.by_path.lock();
             let below = format!("{}>", change.path);
             let is_of = |path: &str| *path == *change.path || path.starts_with(&below);
-            by_path.iter().filter(|(path, _)| is_of(path)).map(|(_, plan)| Arc::clone(plan)).collect()
+            by_path
+                .iter()
+                .filter(|(path, _)| is_of(path))
+                .map(|(_, plan)| Arc::clone(plan))
+                .collect()
         };
         for plan in plans {
             let cause = serde_json::to_value(&change.cause).unwrap_or_default();

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::recovery::supervise::{
-    Backoff, ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec,
-};
+use crate::recovery::supervise::{Backoff, ChildSpec, Restart, Shutdown, Strategy, SupervisorSpec};
 use crate::{Code, Error, Result};
 
 /// How often an agent is started again, and who decides.

@@ -145,7 +145,10 @@ impl std::fmt::Display for IsolateWhy {
                 write!(f, "it uses {bytes} bytes of memory, and may use {bound}")
             }
             Self::Growth { bytes_per_minute, bound } => {
-                write!(f, "its memory grows by {bytes_per_minute:.0} bytes a minute, and may by {bound}")
+                write!(
+                    f,
+                    "its memory grows by {bytes_per_minute:.0} bytes a minute, and may by {bound}"
+                )
             }
             Self::Calm => f.write_str("nothing more was seen of what made it suspect"),
             Self::Waited => f.write_str("it has been set apart for its time, and is probed"),

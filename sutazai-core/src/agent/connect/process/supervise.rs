@@ -6,7 +6,6 @@ use super::exit::ProcessExit;
 use super::life::Life;
 use super::restart::{Restarts, Verdict};
 use super::shared::{Ending, Phase, Shared, not_running};
-use super::spec::RestartPolicy;
 use crate::base::time::Moment;
 use crate::observe::Level;
 use crate::{Code, Error};
@@ -14,11 +13,7 @@ use crate::{Code, Error};
 /// Runs until the agent is stopped or its process has died too often.
 pub(super) fn run(shared: &Arc<Shared>) {
     shared.adopt_thread();
-    let policy = shared.spec.restart;
-    let supervised = shared.host.get().is_some_and(|host| host.supervised);
-    // Whoever starts another one in its place counts how often.
-    let policy = if supervised { RestartPolicy { most: 0, ..policy } } else { policy };
-    let mut restarts = Restarts::new(policy);
+    let mut restarts = Restarts::new(shared.spec.restart);
     let mut was_ready = false;
     let last = loop {
         let exit = match live(shared) {
@@ -42,7 +37,13 @@ pub(super) fn run(shared: &Arc<Shared>) {
         was_ready = true;
         shared.log.write(Level::Warn, &format!("the process ended: {}", exit.summary()));
         shared.state.lock().last_exit = Some(exit.clone());
-        match restarts.died(Moment::now()) {
+        let supervised = shared.host.get().is_some_and(|host| host.supervised);
+        let verdict = match supervised {
+            // Whoever starts another one in its place counts how often.
+            true => Verdict::GiveUp,
+            false => restarts.died(Moment::now()),
+        };
+        match verdict {
             Verdict::At(at) => {
                 if !pause(shared, at) {
                     break Phase::Stopped;

@@ -56,10 +56,22 @@ pub(super) enum Message {
     },
     Pong,
     Card(AgentCard),
-    Progress { id: u64, part: Value },
-    Result { id: u64, output: Value },
-    Error { id: u64, failure: Failure },
-    Log { level: Level, message: String },
+    Progress {
+        id: u64,
+        part: Value,
+    },
+    Result {
+        id: u64,
+        output: Value,
+    },
+    Error {
+        id: u64,
+        failure: Failure,
+    },
+    Log {
+        level: Level,
+        message: String,
+    },
 }
 
 /// What a process says of a task that failed.
@@ -202,7 +214,9 @@ mod tests {
 
     #[test]
     fn fixed_messages_are_json_lines() {
-        for (line, kind) in [(DESCRIBE, "describe"), (PING, "ping"), (STOP, "stop"), (&*cancel(3), "cancel")] {
+        for (line, kind) in
+            [(DESCRIBE, "describe"), (PING, "ping"), (STOP, "stop"), (&*cancel(3), "cancel")]
+        {
             let value: Value = serde_json::from_str(line).unwrap();
             assert!(line.ends_with('\n'));
             assert_eq!((&value["v"], &value["type"]), (&Value::from(1), &Value::from(kind)));
