@@ -262,6 +262,26 @@
 #define SUTAZAI_CLASS_OF_CODE 0
 
 /**
+ * It lives.
+ */
+#define SUTAZAI_BEAT_ALIVE 0
+
+/**
+ * It cannot be reached; it takes no tasks until it lives again.
+ */
+#define SUTAZAI_BEAT_UNREACHABLE 1
+
+/**
+ * It has ended, and does not come back by itself.
+ */
+#define SUTAZAI_BEAT_DEAD 2
+
+/**
+ * It gives no sign of life; neither does any number that is not listed here.
+ */
+#define SUTAZAI_BEAT_NONE 3
+
+/**
  * Lifetime of a value: built once, when it is first asked for; the kernel's until it stops.
  */
 #define SUTAZAI_LIFETIME_SINGLETON 1
@@ -516,7 +536,37 @@ typedef struct sutazai_agent_table {
      * `left_ms` milliseconds at most. May be NULL.
      */
     void (*stop)(void *user, uint64_t left_ms);
+    /**
+     * Says whether it lives: one of SUTAZAI_BEAT_ALIVE, _UNREACHABLE, _DEAD and _NONE; asked now and then (the
+     * operation "agent.liveness_set" says when), on the kernel's pool, where it may block: not to return is no
+     * sign of life either. May be NULL: it cannot end but with its kernel.
+     */
+    uint32_t (*beat)(void *user);
 } sutazai_agent_table;
+
+/**
+ * Makes agents for `sutazai_agent_factory_add`. Callbacks must not throw or longjmp.
+ */
+typedef struct sutazai_agent_factory_table {
+    /**
+     * `sizeof(sutazai_agent_factory_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Makes the agent for a life that is about to begin: fills in `agent`, whose `size` is set and whose other
+     * fields are NULL, as for `sutazai_agent_add`; its `user` belongs to the library then. Answers NULL, or an
+     * error, which the library frees: the start has failed. On a thread that may block. Required.
+     */
+    struct sutazai_error *(*make)(void *user, struct sutazai_agent_table *agent);
+} sutazai_agent_factory_table;
 
 /**
  * Text that is lent: UTF-8, `len` bytes, not NUL-terminated. What the library lends is valid as long
@@ -1357,6 +1407,23 @@ struct sutazai_error *sutazai_agent_replace(struct sutazai_kernel *kernel,
                                             const char *card,
                                             size_t card_len,
                                             const struct sutazai_agent_table *table);
+
+/**
+ * Registers what makes agents with this card by a name, for the operation "agent.supervise" (`factory`): an agent
+ * that ends, or is found dead, is made anew. `description` is JSON: `name`, and `card` as for
+ * `sutazai_agent_add`. The table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_ALREADY_EXISTS` for a name that is taken.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size` says, and
+ * its callbacks do as they promise.
+ */
+struct sutazai_error *sutazai_agent_factory_add(struct sutazai_kernel *kernel,
+                                                const char *description,
+                                                size_t description_len,
+                                                const struct sutazai_agent_factory_table *table);
 
 /**
  * The skill that is asked for. Empty for NULL.

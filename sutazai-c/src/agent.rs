@@ -9,8 +9,10 @@ use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
-use sutazai_core::kernel::Kernel;
-use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, Task};
+use sutazai_core::kernel::{AgentFactory, Kernel};
+use sutazai_core::port::{
+    Agent, AgentCard, AgentHost, Beat, LivenessPolicy, Outcome, RunMode, Task,
+};
 use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible};
@@ -50,6 +52,51 @@ pub struct sutazai_agent_table {
     /// Lets go of what it holds; called once after the last task, on a thread that may block, for
     /// `left_ms` milliseconds at most. May be NULL.
     pub stop: Option<unsafe extern "C" fn(user: *mut c_void, left_ms: u64)>,
+    /// Says whether it lives: one of SUTAZAI_BEAT_ALIVE, _UNREACHABLE, _DEAD and _NONE; asked now and then (the
+    /// operation "agent.liveness_set" says when), on the kernel's pool, where it may block: not to return is no
+    /// sign of life either. May be NULL: it cannot end but with its kernel.
+    pub beat: Option<unsafe extern "C" fn(user: *mut c_void) -> u32>,
+}
+
+/// It lives.
+pub const SUTAZAI_BEAT_ALIVE: u32 = 0;
+/// It cannot be reached; it takes no tasks until it lives again.
+pub const SUTAZAI_BEAT_UNREACHABLE: u32 = 1;
+/// It has ended, and does not come back by itself.
+pub const SUTAZAI_BEAT_DEAD: u32 = 2;
+/// It gives no sign of life; neither does any number that is not listed here.
+pub const SUTAZAI_BEAT_NONE: u32 = 3;
+
+/// Makes agents for `sutazai_agent_factory_add`. Callbacks must not throw or longjmp.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct sutazai_agent_factory_table {
+    /// `sizeof(sutazai_agent_factory_table)`.
+    pub size: usize,
+    /// Given to every callback.
+    pub user: *mut c_void,
+    /// Frees `user`; called once, after the last callback, on any thread. May be NULL.
+    pub drop: Option<unsafe extern "C" fn(user: *mut c_void)>,
+    /// Makes the agent for a life that is about to begin: fills in `agent`, whose `size` is set and whose other
+    /// fields are NULL, as for `sutazai_agent_add`; its `user` belongs to the library then. Answers NULL, or an
+    /// error, which the library frees: the start has failed. On a thread that may block. Required.
+    pub make: Option<
+        unsafe extern "C" fn(
+            user: *mut c_void,
+            agent: *mut sutazai_agent_table,
+        ) -> *mut sutazai_error,
+    >,
+}
+
+// SAFETY: `repr(C)`, begins as a table does, only pointer-sized fields, all of which may be zero.
+unsafe impl Table for sutazai_agent_factory_table {
+    const NAME: &'static str = "sutazai_agent_factory_table";
+    fn user(&self) -> *mut c_void {
+        self.user
+    }
+    fn dropper(&self) -> Option<DropFn> {
+        self.drop
+    }
 }
 
 // SAFETY: `repr(C)`, begins as a table does, only pointer-sized fields, all of which may be zero.
@@ -110,6 +157,79 @@ pub unsafe extern "C" fn sutazai_agent_replace(
     })
 }
 
+/// Registers what makes agents with this card by a name, for the operation "agent.supervise" (`factory`): an agent
+/// that ends, or is found dead, is made anew. `description` is JSON: `name`, and `card` as for
+/// `sutazai_agent_add`. The table's `user` belongs to the library as `sutazai_agent_add` says.
+///
+/// # Errors
+/// `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_ALREADY_EXISTS` for a name that is taken.
+///
+/// # Safety
+/// `kernel` is NULL or live; `description` is good for reading; `table` is NULL or as its `size` says, and
+/// its callbacks do as they promise.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_agent_factory_add(
+    kernel: *mut sutazai_kernel,
+    description: *const c_char,
+    description_len: usize,
+    table: *const sutazai_agent_factory_table,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let (table, user) = unsafe { take_over(table) }?;
+        // SAFETY: the caller's promise.
+        let kernel = unsafe { borrow(kernel) }?;
+        // SAFETY: the caller's promise.
+        let description = unsafe { text(description, description_len, "description") }?;
+        let described: Factory = from_json("agent.factory", "description", description)?;
+        let factory = CFactory {
+            home: Home::here(),
+            card: described.card,
+            make: required(table.make, "make")?,
+            user,
+        };
+        kernel.kernel.add_agent_factory(&described.name, Arc::new(factory))
+    })
+}
+
+/// What is said of a factory.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Factory {
+    /// Its name.
+    name: String,
+    /// The card of the agents that it makes.
+    card: AgentCard,
+}
+
+struct CFactory {
+    home: Home,
+    card: AgentCard,
+    make: unsafe extern "C" fn(*mut c_void, *mut sutazai_agent_table) -> *mut sutazai_error,
+    user: User,
+}
+
+impl AgentFactory for CFactory {
+    fn make(&self) -> Result<Arc<dyn Agent>> {
+        let mut table = sutazai_agent_table {
+            size: size_of::<sutazai_agent_table>(),
+            user: std::ptr::null_mut(),
+            drop: None,
+            handle: None,
+            start: None,
+            stop: None,
+            beat: None,
+        };
+        // SAFETY: whoever registered the table promised that it may be called so.
+        let answer = unsafe { (self.make)(self.user.get(), &raw mut table) };
+        // SAFETY: what it answers is NULL or an error that is now ours.
+        unsafe { sutazai_error::taken(answer) }?;
+        // SAFETY: the table is ours, and as its callbacks promise.
+        let (table, user) = unsafe { take_over(&raw const table) }?;
+        Ok(Arc::new(CAgent::new(self.home, self.card.clone(), &table, user)?))
+    }
+}
+
 /// # Safety
 /// As [`sutazai_agent_add`].
 unsafe fn register(
@@ -125,15 +245,7 @@ unsafe fn register(
     let kernel = unsafe { borrow(kernel) }?;
     // SAFETY: the caller's promise.
     let card = unsafe { text(card, card_len, "card") }?;
-    let agent = CAgent {
-        home: Home::here(),
-        card: card_of(card)?,
-        handle: required(table.handle, "handle")?,
-        start: table.start,
-        stop: table.stop,
-        runtime: OnceLock::new(),
-        user: ArcSwapOption::from_pointee(user),
-    };
+    let agent = CAgent::new(Home::here(), card_of(card)?, &table, user)?;
     to(&kernel.kernel, agent)
 }
 
@@ -151,11 +263,27 @@ struct CAgent {
     handle: unsafe extern "C" fn(*mut c_void, *const sutazai_task, *mut sutazai_reply),
     start: Option<unsafe extern "C" fn(*mut c_void) -> *mut sutazai_error>,
     stop: Option<unsafe extern "C" fn(*mut c_void, u64)>,
+    beat: Option<unsafe extern "C" fn(*mut c_void) -> u32>,
     /// Set by the start, which comes before the first task.
     runtime: OnceLock<Weak<dyn Runtime>>,
     /// Let go of by the stop, and not only when the agent is dropped: a reply that is kept in there
     /// holds the books of its call, and with them this agent.
     user: ArcSwapOption<User>,
+}
+
+impl CAgent {
+    fn new(home: Home, card: AgentCard, table: &sutazai_agent_table, user: User) -> Result<Self> {
+        Ok(Self {
+            home,
+            card,
+            handle: required(table.handle, "handle")?,
+            start: table.start,
+            stop: table.stop,
+            beat: table.beat,
+            runtime: OnceLock::new(),
+            user: ArcSwapOption::from_pointee(user),
+        })
+    }
 }
 
 impl Agent for CAgent {
@@ -192,7 +320,42 @@ impl Agent for CAgent {
         // SAFETY: whoever registered the table promised that it may be called so.
         unsafe { stop(user.get(), u64::try_from(left).unwrap_or(u64::MAX)) }
     }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        self.beat.map(|_| LivenessPolicy::default())
+    }
+
+    /// On the pool also for one whose tasks run inline, which says nothing of this callback.
+    fn beat(&self, reply: Reply<Beat>) {
+        let (Some(beat), Some(user)) = (self.beat, self.user.load_full()) else {
+            drop(reply.fail(Error::from(&STOPPED)));
+            return;
+        };
+        let name = Arc::clone(&self.card.name);
+        let ask = move || {
+            // SAFETY: whoever registered the table promised that it may be called so.
+            let said = unsafe { beat(user.get()) };
+            let about = |error: Error| error.operation("agent.beat").with("agent", &name);
+            let _ = reply.answer(match said {
+                SUTAZAI_BEAT_ALIVE => Ok(Beat::Alive),
+                SUTAZAI_BEAT_UNREACHABLE => Ok(Beat::Unreachable(about(Error::from(&AWAY)))),
+                SUTAZAI_BEAT_DEAD => Ok(Beat::Dead(about(Error::from(&ENDED)))),
+                SUTAZAI_BEAT_NONE => Err(about(Error::from(&SILENT))),
+                other => Err(about(Error::from(&SILENT)).with("beat", other)),
+            });
+        };
+        let runtime = self.runtime.get().and_then(Weak::upgrade);
+        match runtime.filter(|_| self.card.run == RunMode::Inline) {
+            Some(runtime) => drop(runtime.spawn_blocking(Box::new(ask))),
+            None => ask(),
+        }
+    }
 }
+
+static AWAY: Fixed =
+    Fixed { code: Code::IO, message: "the agent says that it cannot be reached" };
+static ENDED: Fixed = Fixed { code: Code::AGENT_EXITED, message: "the agent says that it has ended" };
+static SILENT: Fixed = Fixed { code: Code::AGENT_FAILED, message: "the agent gives no sign of life" };
 
 static STOPPED: Fixed = Fixed { code: Code::NOT_RUNNING, message: "the agent has been stopped" };
 

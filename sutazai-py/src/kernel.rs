@@ -32,7 +32,7 @@ use sutazai_core::recovery::{FeatureMode, SafeState, Saga, SagaPolicy, StepPolic
 use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
-use crate::agent::{Coroutine, Echo, Form, PythonAgent};
+use crate::agent::{Echo, PythonAgent, PythonFactory};
 use crate::checkpointed::PythonState;
 use crate::component::PythonComponent;
 use crate::event::{self, Subscription};
@@ -61,12 +61,21 @@ struct Inner {
     /// a Python function) does not wait for another thread that may want the GIL.
     strangers: AtomicBool,
     held: Mutex<Held>,
+    /// The agents, likewise; factories add theirs.
+    agents: Agents,
+}
+
+type Agents = Arc<Mutex<Vec<Weak<PythonAgent>>>>;
+
+fn hold(agents: &Agents, agent: &Arc<PythonAgent>) {
+    let mut agents = agents.lock();
+    agents.retain(|agent| agent.strong_count() > 0);
+    agents.push(Arc::downgrade(agent));
 }
 
 /// What is let go of when the kernel has stopped, so that cycles through it can be collected.
 #[derive(Default)]
 struct Held {
-    agents: Vec<Weak<PythonAgent>>,
     components: Vec<Weak<PythonComponent>>,
     /// Steps of sagas and actions of playbooks.
     functions: Vec<Weak<dyn Releases>>,
@@ -111,11 +120,7 @@ impl Inner {
         replace: bool,
     ) -> sutazai_core::Result<()> {
         let agent = Arc::new(agent);
-        {
-            let mut held = self.held.lock();
-            held.agents.retain(|agent| agent.strong_count() > 0);
-            held.agents.push(Arc::downgrade(&agent));
-        }
+        hold(&self.agents, &agent);
         let core = self.core();
         py.detach(|| match replace {
             true => core.replace_shared_agent(agent),
@@ -133,7 +138,8 @@ impl Inner {
 
     /// Lets go of everything that came from Python.
     fn release(&self, py: Python<'_>) {
-        let Held { agents, components, functions, stages, pulls, callbacks, relays } =
+        let agents = std::mem::take(&mut *self.agents.lock());
+        let Held { components, functions, stages, pulls, callbacks, relays } =
             std::mem::take(&mut *self.held.lock());
         for (sink, relay) in relays {
             self.core().log().detach(sink);
@@ -232,6 +238,7 @@ impl Kernel {
                 surface: Surface::new(&core),
                 strangers: AtomicBool::new(strangers),
                 held: Mutex::default(),
+                agents: Agents::default(),
             }),
         })
     }
@@ -463,23 +470,28 @@ impl Kernel {
     fn _add_agent(
         &self,
         py: Python<'_>,
-        card: &Bound<'_, PyDict>,
-        form: &str,
-        function: Py<PyAny>,
-        open: Option<Py<PyAny>>,
+        described: &Bound<'_, PyAny>,
         replace: bool,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
-        let card = Keywords::new(card).card()?;
-        let form = match form {
-            "input" => Form::Input,
-            "context" => Form::WithContext,
-            _ => Form::Reply,
-        };
-        let runtime = Arc::clone(inner.core().runtime());
-        let coroutine = open.map(Coroutine::new);
-        let agent = PythonAgent::new(card, form, runtime, function, coroutine);
+        let agent = PythonAgent::described(described, inner.core().runtime())?;
         inner.add_agent(py, agent, replace).map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_agent_factory(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        make: Py<PyAny>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?;
+        let agents = Arc::clone(&inner.agents);
+        let runtime = Arc::clone(inner.core().runtime());
+        let factory = Arc::new(PythonFactory::new(make, runtime, move |agent| hold(&agents, agent)));
+        inner.hold(&factory);
+        let added = py.detach(|| inner.core().add_agent_factory(name, factory));
+        added.map_err(|error| error::raise(py, &error))
     }
 
     fn _add_component(

@@ -109,6 +109,7 @@ from sutazai._isolate import (
     TargetStatus,
 )
 from sutazai._kernel import Delivered, Kernel
+from sutazai._life import AgentSupervision, Liveness, LivenessPolicy
 from sutazai._logging import LogHandler
 from sutazai._playbook import (
     ActionContext,
@@ -163,6 +164,7 @@ __all__ = [
     "ActionContext",
     "ActionView",
     "AgentError",
+    "AgentSupervision",
     "AlreadyExists",
     "Backoff",
     "BadAnswer",
@@ -223,6 +225,8 @@ __all__ = [
     "KernelError",
     "Kill",
     "LevelChange",
+    "Liveness",
+    "LivenessPolicy",
     "Location",
     "LogHandler",
     "MailboxPolicy",

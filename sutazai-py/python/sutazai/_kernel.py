@@ -25,8 +25,9 @@ from sutazai._degrade import Degradation
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
-from sutazai._heal import kind_of, now
+from sutazai._heal import check_plain, kind_of, name_of, now
 from sutazai._isolate import Isolation
+from sutazai._life import AgentSupervision, LivenessPolicy
 from sutazai._logging import relay
 from sutazai._loop import LoopThread, bridge_of
 from sutazai._playbook import Playbooks
@@ -43,6 +44,7 @@ _logger = logging.getLogger("sutazai")
 _SHOWN = 5
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_M = TypeVar("_M", bound=Callable[[], Callable[..., Any]])
 _C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
 
 
@@ -233,6 +235,7 @@ class Kernel(_sutazai.Kernel):
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        beat: Callable[[], object] | None = None,
         replace: bool = False,
     ) -> Callable[[_F], _F]: ...
     def agent(
@@ -250,6 +253,7 @@ class Kernel(_sutazai.Kernel):
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        beat: Callable[[], object] | None = None,
         replace: bool = False,
     ) -> Any:
         """Makes a function an agent; gives the function back.
@@ -260,6 +264,10 @@ class Kernel(_sutazai.Kernel):
         is `f(task, reply)`, which may answer later, from any thread. The name is the function's,
         and the only skill has the agent's name unless `skills` says more. `timeout` is how long a task
         may take whose caller does not say.
+
+        With `beat` the agent is asked now and then whether it lives (`set_liveness`): a plain function without
+        arguments, on a thread of the pool. It returns False for what cannot be reached at present, and anything
+        else for what lives; what it raises is no sign of life.
 
         With `replace` another version of it, as `version` says, takes over from the one of this name when it
         is ready. The one before finishes what it has and stands by; `switch_agent` or a checkpoint puts it in
@@ -280,37 +288,171 @@ class Kernel(_sutazai.Kernel):
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
-            called = name if name is not None else _name_of(function)
-            about = description if description is not None else _first_line(function)
-            kind = kind_of(function)
-            asks = kind == "a coroutine function"
-            if kind and not asks:
-                raise TypeError(f"an agent is a plain function or a coroutine function, not {kind}")
-            if asks and inline:
-                raise TypeError("a coroutine runs on a loop; it cannot be inline")
-            if loop is not None and not asks:
-                raise TypeError("loop is for coroutine functions")
-            if reply and asks:
-                raise TypeError("reply is for plain functions; a coroutine returns its answer")
-            card: dict[str, object] = {
-                "name": called,
-                "skills": [called] if skills is None else skills,
-                "version": version,
-                "description": about,
-                # Starting a coroutine is putting it into a queue.
-                "inline": inline or asks,
-                "concurrency": concurrency,
-                "timeout": timeout,
-                "labels": labels,
-            }
-            form = "reply" if reply else _form(function)
-            open_: Callable[[], _sutazai._Bridge] | None = None
-            if asks:
-                open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
-            self._add_agent(card, form, function, open_, replace)
+            described = self._described(
+                function,
+                name=name,
+                skills=skills,
+                version=version,
+                description=description,
+                concurrency=concurrency,
+                timeout=timeout,
+                labels=labels,
+                inline=inline,
+                reply=reply,
+                loop=loop,
+                beat=beat,
+            )
+            self._add_agent(described, replace)
             return function
 
         return register if function is None else register(function)
+
+    def _described(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        skills: Sequence[str] | None,
+        description: str | None,
+        inline: bool,
+        reply: bool,
+        loop: asyncio.AbstractEventLoop | None,
+        beat: Callable[[], object] | None,
+        **card: object,
+    ) -> _sutazai._Described:
+        called = name if name is not None else _name_of(function)
+        about = description if description is not None else _first_line(function)
+        kind = kind_of(function)
+        asks = kind == "a coroutine function"
+        if kind and not asks:
+            raise TypeError(f"an agent is a plain function or a coroutine function, not {kind}")
+        if asks and inline:
+            raise TypeError("a coroutine runs on a loop; it cannot be inline")
+        if loop is not None and not asks:
+            raise TypeError("loop is for coroutine functions")
+        if reply and asks:
+            raise TypeError("reply is for plain functions; a coroutine returns its answer")
+        if beat is not None:
+            check_plain("beat", beat)
+        card |= {
+            "name": called,
+            "skills": [called] if skills is None else skills,
+            "description": about,
+            # Starting a coroutine is putting it into a queue.
+            "inline": inline or asks,
+        }
+        form: Literal["input", "context", "reply"] = "reply" if reply else _form(function)
+        open_: Callable[[], _sutazai._Bridge] | None = None
+        if asks:
+            open_ = self._loop.bridge if loop is None else functools.partial(bridge_of, loop)
+        return card, form, function, open_, beat
+
+    @overload
+    def agent_factory(self, make: _M, /) -> _M: ...
+    @overload
+    def agent_factory(
+        self,
+        make: None = None,
+        /,
+        *,
+        factory: str | None = None,
+        skills: Sequence[str] | None = None,
+        name: str | None = None,
+        version: str = "",
+        description: str | None = None,
+        concurrency: int | None = None,
+        timeout: float | timedelta | None = None,
+        labels: Mapping[str, str] | None = None,
+        inline: bool = False,
+        reply: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+        beat: Callable[[], object] | None = None,
+    ) -> Callable[[_M], _M]: ...
+    def agent_factory(
+        self,
+        make: Callable[[], Callable[..., Any]] | None = None,
+        /,
+        *,
+        factory: str | None = None,
+        skills: Sequence[str] | None = None,
+        name: str | None = None,
+        version: str = "",
+        description: str | None = None,
+        concurrency: int | None = None,
+        timeout: float | timedelta | None = None,
+        labels: Mapping[str, str] | None = None,
+        inline: bool = False,
+        reply: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+        beat: Callable[[], object] | None = None,
+    ) -> Any:
+        """Registers a function that makes an agent, by its name or `factory`, for `supervise_agent`; gives it
+        back. It returns the agent's function, anew for each life; the agent has the factory's name unless
+        `name` says otherwise, and everything else is as for `agent`."""
+
+        def register(make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+            check_plain("a factory", make)
+            known = name_of(factory, make)
+            called = known if name is None else name
+
+            def made() -> _sutazai._Described:
+                return self._described(
+                    make(),
+                    name=called,
+                    skills=skills,
+                    version=version,
+                    description=description,
+                    concurrency=concurrency,
+                    timeout=timeout,
+                    labels=labels,
+                    inline=inline,
+                    reply=reply,
+                    loop=loop,
+                    beat=beat,
+                )
+
+            self._add_agent_factory(known, made)
+            return make
+
+        return register if make is None else register(make)
+
+    def supervise_agent(
+        self,
+        factory: str | None = None,
+        /,
+        *,
+        process: Mapping[str, object] | None = None,
+        mcp: Mapping[str, object] | None = None,
+        card: Mapping[str, object] | None = None,
+        supervision: AgentSupervision | None = None,
+    ) -> str:
+        """Registers an agent under supervision, and gives its name: what `agent_factory` registered under this
+        name, a `process` or an `mcp` server makes it. When it has ended, or is found dead, another one is
+        made. Calls that it had then fail at once; further ones go to others with the skill, or wait for the
+        next life within their timeouts. When it ends too often it has failed, and is not started again.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.agent_factory
+        ...     def counter():
+        ...         count = iter(range(10))
+        ...         return lambda _: next(count)
+        ...     agent = kernel.supervise_agent("counter", supervision={"intensity": 3})
+        ...     agent, kernel.call("counter"), kernel.call("counter")
+        ('counter', 0, 1)
+        """
+        given: dict[str, object] = {"supervision": dict(supervision or {})}
+        ways = {"factory": factory, "process": process, "mcp": mcp, "card": card}
+        given |= {way: value for way, value in ways.items() if value is not None}
+        answer: dict[str, str] = self.invoke("agent.supervise", **given)
+        return answer["agent"]
+
+    def set_liveness(
+        self, name: str, policy: LivenessPolicy | None = None, *, watch: bool = True
+    ) -> None:
+        """Says how it is watched whether an agent lives, or, without `watch`, that it is not. Raises
+        `NotFound`."""
+        now(self, "agent.liveness_set", name=name, policy=dict(policy or {}), watch=watch)
 
     def switch_agent(self, name: str, version: str) -> None:
         """Puts a version of an agent in charge that stands by; the one that was stands by then. Raises
