@@ -327,7 +327,11 @@ impl Agent for CAgent {
 
     /// On the pool also for one whose tasks run inline, which says nothing of this callback.
     fn beat(&self, reply: Reply<Beat>) {
-        let (Some(beat), Some(user)) = (self.beat, self.user.load_full()) else {
+        let Some(beat) = self.beat else {
+            drop(reply.send(Beat::Alive));
+            return;
+        };
+        let Some(user) = self.user.load_full() else {
             drop(reply.fail(Error::from(&STOPPED)));
             return;
         };

@@ -292,6 +292,17 @@ fn one_that_has_ended_has_failed_and_is_not_asked_again() {
 }
 
 #[test]
+fn one_that_was_found_dead_and_says_so_has_failed() {
+    let mut bench = bench(Temper::Refuses, false);
+    bench.passes(ms(60_000));
+    assert_eq!(bench.state(), (AgentState::Unreachable, Vitality::Dead));
+    bench.odd.turns(Temper::Ended);
+    bench.passes(ms(6_000));
+    assert_eq!(bench.state(), (AgentState::Failed, Vitality::Dead));
+    assert_eq!(bench.told("agent.state"), ["unreachable", "failed"]);
+}
+
+#[test]
 fn an_end_is_heard_of_at_once() {
     let mut bench = bench(Temper::After(ms(20)), false);
     let host = bench.odd.0.host.lock().clone().unwrap();

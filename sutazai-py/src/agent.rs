@@ -235,6 +235,10 @@ impl Agent for PythonAgent {
 
     /// On the pool also for one whose tasks run inline, which says nothing of this function.
     fn beat(&self, reply: ticket::Reply<Beat>) {
+        if !self.mortal {
+            drop(reply.send(Beat::Alive));
+            return;
+        }
         let beat = exit::attach(|py| self.beat.lock().as_ref().map(|beat| beat.clone_ref(py)));
         let Some(beat) = beat.flatten() else {
             drop(reply.fail(Error::from(&STOPPED)));

@@ -396,8 +396,12 @@ class Kernel(_sutazai.Kernel):
             called = known if name is None else name
 
             def made() -> _sutazai._Described:
+                function = make()
+                if not callable(function):
+                    found = type(function).__name__
+                    raise TypeError(f"a factory gives the agent's function, not {found}")
                 return self._described(
-                    make(),
+                    function,
                     name=called,
                     skills=skills,
                     version=version,

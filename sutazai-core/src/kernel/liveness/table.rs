@@ -52,6 +52,8 @@ struct Watched {
     /// What it said itself that is no sign of life, until it gives one.
     said: Option<(Vitality, Error)>,
     thought: Vitality,
+    /// Whether that is by its own words, which say more than its silence.
+    by_itself: bool,
     why: Option<Error>,
 }
 
@@ -111,6 +113,7 @@ impl Table {
             question: None,
             said: None,
             thought: Vitality::Alive,
+            by_itself: false,
             why: None,
         };
         self.watched.insert(key(entry), watched);
@@ -337,8 +340,10 @@ impl Watched {
         self.why.clone_from(&why);
         let why = why.map(|why| why.with("agent", entry.name()));
         let said = self.said.is_some();
+        let before = std::mem::replace(&mut self.by_itself, said);
+        let changed = from != thought || (said && !before);
         let phi = self.detector.phi(now);
-        (from != thought).then(|| News {
+        changed.then(|| News {
             entry: Arc::clone(entry),
             from,
             to: thought,
