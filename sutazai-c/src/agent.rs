@@ -356,10 +356,11 @@ impl Agent for CAgent {
     }
 }
 
-static AWAY: Fixed =
-    Fixed { code: Code::IO, message: "the agent says that it cannot be reached" };
-static ENDED: Fixed = Fixed { code: Code::AGENT_EXITED, message: "the agent says that it has ended" };
-static SILENT: Fixed = Fixed { code: Code::AGENT_FAILED, message: "the agent gives no sign of life" };
+static AWAY: Fixed = Fixed { code: Code::IO, message: "the agent says that it cannot be reached" };
+static ENDED: Fixed =
+    Fixed { code: Code::AGENT_EXITED, message: "the agent says that it has ended" };
+static SILENT: Fixed =
+    Fixed { code: Code::AGENT_FAILED, message: "the agent gives no sign of life" };
 
 static STOPPED: Fixed = Fixed { code: Code::NOT_RUNNING, message: "the agent has been stopped" };
 

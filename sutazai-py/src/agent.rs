@@ -79,13 +79,8 @@ impl PythonAgent {
         described: &Bound<'_, PyAny>,
         runtime: &Arc<dyn Runtime>,
     ) -> PyResult<Self> {
-        type Parts<'py> = (
-            Bound<'py, PyDict>,
-            String,
-            Py<PyAny>,
-            Option<Py<PyAny>>,
-            Option<Py<PyAny>>,
-        );
+        type Parts<'py> =
+            (Bound<'py, PyDict>, String, Py<PyAny>, Option<Py<PyAny>>, Option<Py<PyAny>>);
         let (card, form, function, open, beat): Parts<'_> = described.extract()?;
         let card = Keywords::new(&card).card()?;
         let form = match form.as_str() {
@@ -275,8 +270,10 @@ pub(crate) struct PythonFactory {
     make: Mutex<Option<Py<PyAny>>>,
     runtime: Arc<dyn Runtime>,
     /// Remembers what was made, to be let go of when the kernel has stopped.
-    hold: Box<dyn Fn(&Arc<PythonAgent>) + Send + Sync>,
+    hold: Box<Hold>,
 }
+
+type Hold = dyn Fn(&Arc<PythonAgent>) + Send + Sync;
 
 impl PythonFactory {
     pub(crate) fn new(

@@ -488,7 +488,8 @@ impl Kernel {
         let name = argument::text("name", name)?;
         let agents = Arc::clone(&inner.agents);
         let runtime = Arc::clone(inner.core().runtime());
-        let factory = Arc::new(PythonFactory::new(make, runtime, move |agent| hold(&agents, agent)));
+        let factory =
+            Arc::new(PythonFactory::new(make, runtime, move |agent| hold(&agents, agent)));
         inner.hold(&factory);
         let added = py.detach(|| inner.core().add_agent_factory(name, factory));
         added.map_err(|error| error::raise(py, &error))

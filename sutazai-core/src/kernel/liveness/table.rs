@@ -343,14 +343,7 @@ impl Watched {
         let before = std::mem::replace(&mut self.by_itself, said);
         let changed = from != thought || (said && !before);
         let phi = self.detector.phi(now);
-        changed.then(|| News {
-            entry: Arc::clone(entry),
-            from,
-            to: thought,
-            phi,
-            why,
-            said,
-        })
+        changed.then(|| News { entry: Arc::clone(entry), from, to: thought, phi, why, said })
     }
 
     fn is_stalled(&self, entry: &Entry, stalled: Duration, now: Moment) -> bool {
