@@ -125,12 +125,7 @@ impl Kernel {
 
 impl Shared {
     fn view(&self, entry: &Arc<Entry>, now: Moment) -> AgentView {
-        AgentView {
-            liveness: self.liveness.view(entry, now),
-            #[cfg(feature = "recovery")]
-            supervised: self.path_of(entry),
-            ..self.agents.view(entry, now)
-        }
+        AgentView { liveness: self.liveness.view(entry, now), ..self.agents.view(entry, now) }
     }
 
     /// # Errors
@@ -169,7 +164,7 @@ impl Shared {
 
     /// Starts an agent, unless somebody does or did.
     pub(super) fn start_agent(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
-        if entry.is_supervised()
+        if entry.supervised().is_some()
             || !entry.turn_from(&[AgentState::Registered], AgentState::Starting, "it is registered")
         {
             return Ok(());

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -26,8 +26,8 @@ pub struct Entry {
     restarts: AtomicU64,
     in_flight: AtomicU32,
     state: AtomicU8,
-    /// Somebody else starts it, and again when it has ended.
-    supervised: AtomicBool,
+    /// The path of its child, where a supervisor starts it, and again when it has ended.
+    supervised: OnceLock<Arc<str>>,
     /// It has ended and is started again: tasks may wait for that.
     holds: AtomicBool,
     /// When a call was answered last, in nanoseconds; 0 before the first.
@@ -97,7 +97,7 @@ impl Entry {
             restarts: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             state: AtomicU8::new(AgentState::Registered as u8),
-            supervised: AtomicBool::new(false),
+            supervised: OnceLock::new(),
             holds: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             changes: Mutex::default(),
@@ -252,14 +252,14 @@ impl Entry {
         self.holds.load(Ordering::Acquire)
     }
 
-    /// Somebody else starts it from here on.
-    pub fn set_supervised(&self) {
-        self.supervised.store(true, Ordering::Release);
+    /// A supervisor starts it from here on, as the child of this path.
+    pub fn set_supervised(&self, path: Arc<str>) {
+        let _ = self.supervised.set(path);
     }
 
-    /// Whether somebody else starts it.
-    pub fn is_supervised(&self) -> bool {
-        self.supervised.load(Ordering::Acquire)
+    /// The path of its child, where a supervisor starts it.
+    pub fn supervised(&self) -> Option<&Arc<str>> {
+        self.supervised.get()
     }
 
     /// What is kept of its calls.
@@ -305,7 +305,7 @@ impl Entry {
             state: self.state(),
             why: self.why(),
             liveness: None,
-            supervised: None,
+            supervised: self.supervised.get().cloned(),
             standby: Vec::new(),
             in_flight: self.in_flight.load(Ordering::Acquire),
             restarts: self

@@ -233,6 +233,7 @@ impl Table {
             return;
         };
         watched.question = None;
+        let mut soon = false;
         match answer {
             Ok(Beat::Alive) => {
                 watched.said = None;
@@ -247,13 +248,14 @@ impl Table {
                 watched.detector.restarted();
             }
             Ok(Beat::Dead(error)) => watched.end(error),
-            // No sign of life: its silence goes on, and it is asked again.
-            Err(_) => {}
+            // No sign of life: its silence goes on, and it is asked again soon.
+            Err(_) => soon = true,
         }
         let news = watched.judge(entry, now);
         let due = match watched.thought {
             // It does not come back by itself, and is not asked again.
             Vitality::Dead if watched.said.is_some() => None,
+            _ if soon => Some(now + LOOK.min(watched.interval())),
             _ => Some(now + watched.interval()),
         };
         self.news.extend(news);

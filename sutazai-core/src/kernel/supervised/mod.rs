@@ -159,7 +159,7 @@ impl Shared {
         let queue = usize::try_from(spec.queue).unwrap_or(usize::MAX);
         let lives = Lives::new(card, queue, Arc::clone(&self.runtime), on_silence);
         let entry = Registry::entry(Arc::new(lives.share()))?;
-        entry.set_supervised();
+        entry.set_supervised(Arc::clone(&path));
         Ok(Arc::new(Plan {
             shared: Arc::downgrade(self),
             entry,
@@ -230,27 +230,16 @@ impl Shared {
         failed.map_or(Ok(()), Err)
     }
 
-    /// The path of an agent's child.
-    pub(super) fn path_of(&self, entry: &Arc<Entry>) -> Option<Arc<str>> {
-        if !entry.is_supervised() {
-            return None;
-        }
-        let by_path = self.supervised.by_path.lock();
-        let mut plans = by_path.values();
-        plans.find(|plan| Arc::ptr_eq(&plan.entry, entry)).map(|plan| Arc::clone(&plan.path))
-    }
-
     /// An agent has been stopped for good: its child goes too.
     pub(super) fn unsupervise(&self, entry: &Arc<Entry>) {
-        if !entry.is_supervised() {
-            return;
-        }
+        let Some(path) = entry.supervised() else { return };
         self.supervised.pending.lock().retain(|plan| !Arc::ptr_eq(&plan.entry, entry));
         let plan = {
             let mut by_path = self.supervised.by_path.lock();
-            let path = by_path.iter().find(|(_, plan)| Arc::ptr_eq(&plan.entry, entry));
-            let path = path.map(|(path, _)| Arc::clone(path));
-            path.and_then(|path| by_path.remove(&path))
+            match by_path.get(path) {
+                Some(plan) if Arc::ptr_eq(&plan.entry, entry) => by_path.remove(path),
+                _ => None,
+            }
         };
         let Some(plan) = plan else { return };
         self.trees.workers().remove(&plan.does);
@@ -277,13 +266,11 @@ impl Shared {
         }
         let plans: Vec<Arc<Plan>> = {
             let by_path = self.supervised.by_path.lock();
-            let below = format!("{}>", change.path);
-            let is_of = |path: &str| *path == *change.path || path.starts_with(&below);
-            by_path
-                .iter()
-                .filter(|(path, _)| is_of(path))
-                .map(|(_, plan)| Arc::clone(plan))
-                .collect()
+            let below: Arc<str> = format!("{}>", change.path).into();
+            let within = by_path.range(Arc::clone(&below)..);
+            let within = within.take_while(|(path, _)| path.starts_with(&*below));
+            let within = within.map(|(_, plan)| plan);
+            by_path.get(&change.path).into_iter().chain(within).cloned().collect()
         };
         for plan in plans {
             let cause = serde_json::to_value(&change.cause).unwrap_or_default();

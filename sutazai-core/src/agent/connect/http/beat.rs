@@ -8,9 +8,11 @@ use crate::{Code, Error, Result};
 /// How long the question whether it lives may take.
 pub(crate) const BEAT: Duration = Duration::from_secs(10);
 
-/// How it is watched by default: seldom, since each question is a request to somebody else's machine.
+/// How it is watched by default: seldom, since each question is a request to somebody else's machine, and not
+/// given up for one that was lost.
 pub(crate) fn liveness() -> LivenessPolicy {
-    LivenessPolicy::default().interval(Duration::from_secs(30))
+    let pause = Duration::from_secs(30);
+    LivenessPolicy::default().interval(pause).pauses(pause, Some(10 * pause))
 }
 
 /// What an exchange says: any answer is a sign of life, whatever its status; that there is no connection, or
