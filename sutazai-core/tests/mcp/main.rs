@@ -6,6 +6,7 @@
 
 mod common;
 mod http;
+mod life;
 mod misbehaviour;
 #[path = "../peer/mod.rs"]
 mod peer;
