@@ -322,13 +322,13 @@ mod tests {
 
     #[test]
     fn the_tail_is_that_of_the_normal_distribution() {
-        // P(z > 2) = 0.02275, P(z > 3) = 0.00135, and 0.5 at the mean; the approximation is within 0.1 %.
+        // P(z > 2) = 0.02275, P(z > 3) = 0.00135, and 0.5 at the mean; the approximation is within 0.00014.
         let policy = LivenessPolicy { first_ms: 1_000, ..LivenessPolicy::default() };
         let detector = Detector::new(policy);
         let z = |z: f64| detector.phi_of(Duration::from_secs_f64(1.0 + z * 0.25));
         assert!((z(0.0) - 0.5_f64.log10().abs()).abs() < 1e-6);
         assert!((z(2.0) - 1.643).abs() < 0.02, "{}", z(2.0));
-        assert!((z(3.0) - 2.870).abs() < 0.02, "{}", z(3.0));
+        assert!((z(3.0) - 2.870).abs() < 0.05, "{}", z(3.0));
         assert!(z(1e6).is_finite() && z(1e6) > z(1e5), "there is no end to it");
     }
 
