@@ -1,7 +1,12 @@
 //! Whether what is behind a URL lives: a refused connection is told from an answer, whatever that says, and both
 //! from silence.
 #![cfg(all(unix, feature = "openai", feature = "a2a", feature = "mcp"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod peer;
 

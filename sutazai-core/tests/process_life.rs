@@ -1,6 +1,11 @@
 //! Whether processes live: those that hang are told from those that work.
 #![cfg(all(unix, feature = "agent"))]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::time::{Duration, Instant};
 

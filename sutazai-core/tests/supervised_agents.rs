@@ -67,7 +67,10 @@ impl Agent for Life {
         assert!(host.supervised);
         *self.common.host.lock() = Some(host.clone());
         match *self.common.broken.lock() {
-            Some("ends") => Ok(host.ended(Error::new(Code::AGENT_EXITED, "it ended at once"))),
+            Some("ends") => {
+                host.ended(Error::new(Code::AGENT_EXITED, "it ended at once"));
+                Ok(())
+            }
             Some(what) => Err(Error::new(Code::AGENT_START, what)),
             None => Ok(()),
         }

@@ -2,7 +2,12 @@
 //! orphan, no file, no thread. Alone in its own test binary: it counts what the whole process holds.
 //! 20 lives; 1,000 with `SUTAZAI_LONG=1`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 #![cfg(all(target_os = "linux", feature = "agent", feature = "recovery"))]
 
 use std::path::Path;
