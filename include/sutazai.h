@@ -268,6 +268,26 @@
 #define SUTAZAI_CLASS_OF_CODE 0
 
 /**
+ * It lives.
+ */
+#define SUTAZAI_BEAT_ALIVE 0
+
+/**
+ * It cannot be reached; it takes no tasks until it lives again.
+ */
+#define SUTAZAI_BEAT_UNREACHABLE 1
+
+/**
+ * It has ended, and does not come back by itself.
+ */
+#define SUTAZAI_BEAT_DEAD 2
+
+/**
+ * It gives no sign of life; neither does any number that is not listed here.
+ */
+#define SUTAZAI_BEAT_NONE 3
+
+/**
  * Lifetime of a value: built once, when it is first asked for; the kernel's until it stops.
  */
 #define SUTAZAI_LIFETIME_SINGLETON 1
@@ -522,6 +542,12 @@ typedef struct sutazai_agent_table {
      * `left_ms` milliseconds at most. May be NULL.
      */
     void (*stop)(void *user, uint64_t left_ms);
+    /**
+     * Says whether it lives: one of SUTAZAI_BEAT_ALIVE, _UNREACHABLE, _DEAD and _NONE; asked now and then (the
+     * operation "agent.liveness_set" says when), on the kernel's pool, where it may block: not to return is no
+     * sign of life either. May be NULL: it cannot end but with its kernel.
+     */
+    uint32_t (*beat)(void *user);
 } sutazai_agent_table;
 
 /**
@@ -1415,7 +1441,7 @@ struct sutazai_error *sutazai_agent_replace(struct sutazai_kernel *kernel,
 
 /**
  * Registers what makes agents, by the name that templates have in `"make": {"factory": name}`. The operations
- * "agent.template_add", "agent.create" and "agent.pool_add" do the rest. The table's `user` belongs to the library
+ * "agent.template_add", "agent.create", "agent.pool_add" and "agent.supervise" do the rest. The table's `user` belongs to the library
  * as `sutazai_agent_add` says; it is let go of when the kernel has stopped and no agent of it is left.
  *
  * Errors:

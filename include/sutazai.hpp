@@ -46,6 +46,14 @@ enum class Class : uint32_t {
     Critical = SUTAZAI_CRITICAL,
 };
 
+/// What an agent says of its life; see sutazai_agent_table.
+enum class Beat : uint32_t {
+    Alive = SUTAZAI_BEAT_ALIVE,
+    Unreachable = SUTAZAI_BEAT_UNREACHABLE,
+    Dead = SUTAZAI_BEAT_DEAD,
+    None = SUTAZAI_BEAT_NONE,
+};
+
 enum class Level : uint32_t {
     Trace = SUTAZAI_TRACE,
     Debug = SUTAZAI_DEBUG,
@@ -698,7 +706,8 @@ class Kernel {
     }
 
     /// Registers an agent. `f` is either `std::string(const Task &)`, which returns the output
-    /// (JSON), or `void(const Task &, Reply)`, which answers when it likes.
+    /// (JSON), or `void(const Task &, Reply)`, which answers when it likes. Where it has `Beat beat()` as well,
+    /// it is asked now and then whether it lives; to throw is no sign of life.
     template <typename F>
     void agent(std::string_view card, F f) {
         register_agent(card, std::move(f), sutazai_agent_add);
@@ -860,6 +869,7 @@ class Kernel {
                 agent->user = made.release();
                 agent->drop = detail::drop<Made>;
                 agent->handle = handle<Made>;
+                agent->beat = beat_of<Made>();
                 return nullptr;
             } catch (...) {
                 return detail::caught();
@@ -1079,7 +1089,30 @@ class Kernel {
         table.user = state.release();
         table.drop = detail::drop<F>;
         table.handle = handle<F>;
+        table.beat = beat_of<F>();
         check(registers(kernel_.get(), card.data(), card.size(), &table));
+    }
+
+    template <typename F, typename = void>
+    struct Beats : std::false_type {};
+    template <typename F>
+    struct Beats<F, std::void_t<decltype(std::declval<F &>().beat())>>
+        : std::is_same<decltype(std::declval<F &>().beat()), Beat> {};
+
+    /// What asks an agent whether it lives; nothing for one that cannot say.
+    template <typename F>
+    static auto beat_of() -> uint32_t (*)(void *) {
+        if constexpr (Beats<F>::value) {
+            return [](void *user) -> uint32_t {
+                try {
+                    return static_cast<uint32_t>(static_cast<F *>(user)->beat());
+                } catch (...) {
+                    return SUTAZAI_BEAT_NONE;
+                }
+            };
+        } else {
+            return nullptr;
+        }
     }
 
     template <typename F>

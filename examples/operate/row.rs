@@ -80,7 +80,7 @@ impl Row {
         let sum_before =
             |of: fn(&AgentView) -> u64| before.iter().filter(mine).map(of).sum::<u64>();
         let latencies = || views.iter().filter_map(|view| view.stats.latency.as_ref());
-        let lost = views.iter().filter(|view| view.state != AgentState::Ready).count();
+        let lost = views.iter().filter(|view| !takes_tasks(view.state)).count();
         let missing = match member.unavailable.as_ref().or(member.incomplete.as_ref()) {
             Some(error) => Some(format!("{error:#}")),
             None if lost == 0 => None,
@@ -112,4 +112,9 @@ fn retries(member: &Member, kernel: &Kernel) -> Option<u64> {
     let calls = format!("skill:{}", member.skill);
     let guard = kernel.guards().into_iter().find(|guard| guard.calls == calls)?;
     Some(guard.status.retries)
+}
+
+/// Whether an agent in this state takes tasks; one that is set apart takes its probes.
+fn takes_tasks(state: AgentState) -> bool {
+    matches!(state, AgentState::Ready | AgentState::Quarantined)
 }

@@ -10,7 +10,9 @@ use sutazai_core::base::runtime::{Manual, Runtime};
 use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
 use sutazai_core::kernel::Kernel;
-use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, Task};
+use sutazai_core::port::{
+    Agent, AgentCard, AgentHost, Beat, LivenessPolicy, Outcome, RunMode, Task,
+};
 use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible};
@@ -50,7 +52,20 @@ pub struct sutazai_agent_table {
     /// Lets go of what it holds; called once after the last task, on a thread that may block, for
     /// `left_ms` milliseconds at most. May be NULL.
     pub stop: Option<unsafe extern "C" fn(user: *mut c_void, left_ms: u64)>,
+    /// Says whether it lives: one of SUTAZAI_BEAT_ALIVE, _UNREACHABLE, _DEAD and _NONE; asked now and then (the
+    /// operation "agent.liveness_set" says when), on the kernel's pool, where it may block: not to return is no
+    /// sign of life either. May be NULL: it cannot end but with its kernel.
+    pub beat: Option<unsafe extern "C" fn(user: *mut c_void) -> u32>,
 }
+
+/// It lives.
+pub const SUTAZAI_BEAT_ALIVE: u32 = 0;
+/// It cannot be reached; it takes no tasks until it lives again.
+pub const SUTAZAI_BEAT_UNREACHABLE: u32 = 1;
+/// It has ended, and does not come back by itself.
+pub const SUTAZAI_BEAT_DEAD: u32 = 2;
+/// It gives no sign of life; neither does any number that is not listed here.
+pub const SUTAZAI_BEAT_NONE: u32 = 3;
 
 // SAFETY: `repr(C)`, begins as a table does, only pointer-sized fields, all of which may be zero.
 unsafe impl Table for sutazai_agent_table {
@@ -73,6 +88,7 @@ impl sutazai_agent_table {
             handle: None,
             start: None,
             stop: None,
+            beat: None,
         }
     }
 }
@@ -157,6 +173,7 @@ pub(crate) struct CAgent {
     handle: unsafe extern "C" fn(*mut c_void, *const sutazai_task, *mut sutazai_reply),
     start: Option<unsafe extern "C" fn(*mut c_void) -> *mut sutazai_error>,
     stop: Option<unsafe extern "C" fn(*mut c_void, u64)>,
+    beat: Option<unsafe extern "C" fn(*mut c_void) -> u32>,
     /// Set by the start, which comes before the first task.
     runtime: OnceLock<Weak<dyn Runtime>>,
     /// Let go of by the stop, and not only when the agent is dropped: a reply that is kept in there
@@ -179,6 +196,7 @@ impl CAgent {
             handle: required(table.handle, "handle")?,
             start: table.start,
             stop: table.stop,
+            beat: table.beat,
             runtime: OnceLock::new(),
             user: ArcSwapOption::from_pointee(user),
         })
@@ -219,7 +237,47 @@ impl Agent for CAgent {
         // SAFETY: whoever registered the table promised that it may be called so.
         unsafe { stop(user.get(), u64::try_from(left).unwrap_or(u64::MAX)) }
     }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        self.beat.map(|_| LivenessPolicy::default())
+    }
+
+    /// On the pool also for one whose tasks run inline, which says nothing of this callback.
+    fn beat(&self, reply: Reply<Beat>) {
+        let Some(beat) = self.beat else {
+            drop(reply.send(Beat::Alive));
+            return;
+        };
+        let Some(user) = self.user.load_full() else {
+            drop(reply.fail(Error::from(&STOPPED)));
+            return;
+        };
+        let name = Arc::clone(&self.card.name);
+        let ask = move || {
+            // SAFETY: whoever registered the table promised that it may be called so.
+            let said = unsafe { beat(user.get()) };
+            let about = |error: Error| error.operation("agent.beat").with("agent", &name);
+            let _ = reply.answer(match said {
+                SUTAZAI_BEAT_ALIVE => Ok(Beat::Alive),
+                SUTAZAI_BEAT_UNREACHABLE => Ok(Beat::Unreachable(about(Error::from(&AWAY)))),
+                SUTAZAI_BEAT_DEAD => Ok(Beat::Dead(about(Error::from(&ENDED)))),
+                SUTAZAI_BEAT_NONE => Err(about(Error::from(&SILENT))),
+                other => Err(about(Error::from(&SILENT)).with("beat", other)),
+            });
+        };
+        let runtime = self.runtime.get().and_then(Weak::upgrade);
+        match runtime.filter(|_| self.card.run == RunMode::Inline) {
+            Some(runtime) => drop(runtime.spawn_blocking(Box::new(ask))),
+            None => ask(),
+        }
+    }
 }
+
+static AWAY: Fixed = Fixed { code: Code::IO, message: "the agent says that it cannot be reached" };
+static ENDED: Fixed =
+    Fixed { code: Code::AGENT_EXITED, message: "the agent says that it has ended" };
+static SILENT: Fixed =
+    Fixed { code: Code::AGENT_FAILED, message: "the agent gives no sign of life" };
 
 static STOPPED: Fixed = Fixed { code: Code::NOT_RUNNING, message: "the agent has been stopped" };
 

@@ -61,7 +61,7 @@ unsafe impl Table for sutazai_agent_factory_table {
 }
 
 /// Registers what makes agents, by the name that templates have in `"make": {"factory": name}`. The operations
-/// "agent.template_add", "agent.create" and "agent.pool_add" do the rest. The table's `user` belongs to the library
+/// "agent.template_add", "agent.create", "agent.pool_add" and "agent.supervise" do the rest. The table's `user` belongs to the library
 /// as `sutazai_agent_add` says; it is let go of when the kernel has stopped and no agent of it is left.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ fn spec(start: &str) -> ProcessSpec {
 }
 
 fn host() -> AgentHost {
-    AgentHost { runtime: Arc::new(Threads::default()), log: Log::new(100, system_clock()) }
+    AgentHost::new(Arc::new(Threads::default()), Log::new(100, system_clock()))
 }
 
 fn started(spec: ProcessSpec) -> ProcessAgent {

@@ -35,8 +35,7 @@ fn held() -> Held {
 
 #[test]
 fn two_hundred_lives_leave_no_zombie_no_file_no_thread() {
-    let host =
-        AgentHost { runtime: Arc::new(Threads::default()), log: Log::new(100, system_clock()) };
+    let host = AgentHost::new(Arc::new(Threads::default()), Log::new(100, system_clock()));
     let before = held();
     assert_eq!(before.children, [""; 0]);
     for round in 0..200 {

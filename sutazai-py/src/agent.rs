@@ -6,14 +6,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use sutazai_core::base::error::Fixed;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::ticket;
-use sutazai_core::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
+use sutazai_core::port::{
+    Agent, AgentCard, AgentHost, Beat, LivenessPolicy, Outcome, RunMode, Task,
+};
 use sutazai_core::{Code, Error, Result};
 
 use crate::bridge::{self, Bridge, Item};
+use crate::keywords::Keywords;
 use crate::reply::{Answerer, Context, outcome_of};
 use crate::{convert, error, exit, task, wait, work};
 
@@ -30,7 +33,7 @@ pub(crate) enum Form {
 
 impl Form {
     /// The form of this name.
-    pub(crate) fn of(name: &str) -> Self {
+    fn of(name: &str) -> Self {
         match name {
             "input" => Self::Input,
             "context" => Self::WithContext,
@@ -46,6 +49,10 @@ pub(crate) struct PythonAgent {
     runtime: Arc<dyn Runtime>,
     function: Mutex<Option<Py<PyAny>>>,
     coroutine: Option<Coroutine>,
+    /// Says whether it lives.
+    beat: Mutex<Option<Py<PyAny>>>,
+    /// Whether it is asked that at all.
+    mortal: bool,
 }
 
 /// Where the coroutines run.
@@ -56,20 +63,38 @@ pub(crate) struct Coroutine {
 }
 
 impl Coroutine {
-    pub(crate) fn new(open: Py<PyAny>) -> Self {
+    fn new(open: Py<PyAny>) -> Self {
         Self { open: Mutex::new(Some(open)), bridge: Mutex::default() }
     }
 }
 
 impl PythonAgent {
-    pub(crate) fn new(
+    fn new(
         card: AgentCard,
         form: Form,
         runtime: Arc<dyn Runtime>,
         function: Py<PyAny>,
         coroutine: Option<Coroutine>,
+        beat: Option<Py<PyAny>>,
     ) -> Self {
-        Self { card, form, runtime, function: Mutex::new(Some(function)), coroutine }
+        let mortal = beat.is_some();
+        let (function, beat) = (Mutex::new(Some(function)), Mutex::new(beat));
+        Self { card, form, runtime, function, coroutine, beat, mortal }
+    }
+
+    /// As `sutazai.Kernel` describes it: card, form, function, where coroutines run, and what says whether it
+    /// lives.
+    pub(crate) fn described(
+        described: &Bound<'_, PyAny>,
+        runtime: &Arc<dyn Runtime>,
+    ) -> PyResult<Self> {
+        type Parts<'py> =
+            (Bound<'py, PyDict>, String, Py<PyAny>, Option<Py<PyAny>>, Option<Py<PyAny>>);
+        let (card, form, function, open, beat): Parts<'_> = described.extract()?;
+        let card = Keywords::new(&card).card()?;
+        let form = Form::of(&form);
+        let coroutine = open.map(Coroutine::new);
+        Ok(Self::new(card, form, Arc::clone(runtime), function, coroutine, beat))
     }
 
     /// A reference of our own; nothing waits for the GIL under the lock.
@@ -82,7 +107,7 @@ impl PythonAgent {
     /// Lets go of the function, so that what it holds on to can be collected: the kernel has
     /// stopped for good.
     pub(crate) fn release(&self) {
-        let function = self.function.lock().take();
+        let function = (self.function.lock().take(), self.beat.lock().take());
         let rest = self.coroutine.as_ref().map(|c| (c.open.lock().take(), c.bridge.lock().take()));
         drop((function, rest));
     }
@@ -203,6 +228,46 @@ impl Agent for PythonAgent {
         *coroutine.bridge.lock() = Some(opened.unwrap_or_else(|| Err(Error::from(&EXITING)))?);
         Ok(())
     }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        self.mortal.then(LivenessPolicy::default)
+    }
+
+    /// On the pool also for one whose tasks run inline, which says nothing of this function.
+    fn beat(&self, reply: ticket::Reply<Beat>) {
+        if !self.mortal {
+            drop(reply.send(Beat::Alive));
+            return;
+        }
+        let beat = exit::attach(|py| self.beat.lock().as_ref().map(|beat| beat.clone_ref(py)));
+        let Some(beat) = beat.flatten() else {
+            drop(reply.fail(Error::from(&STOPPED)));
+            return;
+        };
+        let name = self.card.name.clone();
+        let ask = move || drop(reply.answer(ask(beat, &name)));
+        match self.card.run {
+            RunMode::Pool => ask(),
+            RunMode::Inline => drop(self.runtime.spawn_blocking(Box::new(ask))),
+        }
+    }
+}
+
+/// Calls what says whether an agent lives.
+fn ask(beat: Py<PyAny>, agent: &str) -> Result<Beat> {
+    let asked = exit::attach(|py| {
+        let said = exit::call(beat.bind(py), &PyTuple::empty(py));
+        let said = said.map_err(|raised| error::from_raised(py, &raised, "agent"))?;
+        drop(beat);
+        Ok(match said.extract::<bool>() {
+            Ok(false) => {
+                let away = Error::new(Code::IO, "the agent says that it cannot be reached");
+                Beat::Unreachable(away.operation("agent.beat").with("agent", agent))
+            }
+            _ => Beat::Alive,
+        })
+    });
+    asked.unwrap_or_else(|| Err(Error::from(&EXITING)))
 }
 
 impl Drop for PythonAgent {

@@ -4,15 +4,14 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::time::Moment;
 use sutazai_core::port::{Agent, DiscoverySource, FoundAgent, Sighting};
 use sutazai_core::{Code, Error, Result};
 
-use crate::agent::{Coroutine, Form, PythonAgent};
+use crate::agent::PythonAgent;
 use crate::heal::{Releases, stopped};
-use crate::keywords::Keywords;
 use crate::{error, exit};
 
 /// A source whose looks are calls of a Python callable, which gives a list of [`Given`].
@@ -29,9 +28,6 @@ type Agents = Arc<Mutex<Vec<Weak<PythonAgent>>>>;
 /// Item, origin, the agent's name where it is known, what is said of it, its fingerprint, and what makes the
 /// agent, or the exception that says what is wrong.
 type Given<'py> = (String, String, Option<String>, String, String, Bound<'py, PyAny>);
-
-/// A card's fields, the form, the function, and for a coroutine function what opens its loop.
-type Declared = (Py<PyDict>, String, Py<PyAny>, Option<Py<PyAny>>);
 
 impl PythonSource {
     pub(crate) fn new(name: String, runtime: Arc<dyn Runtime>, find: Py<PyAny>) -> Self {
@@ -68,10 +64,7 @@ fn build(make: &Py<PyAny>, runtime: Arc<dyn Runtime>, made: &Agents) -> Result<A
     let built = exit::attach(|py| {
         let raised = |raised: PyErr| error::from_raised(py, &raised, "source");
         let declared = exit::call(make.bind(py), &PyTuple::empty(py)).map_err(raised)?;
-        let (card, form, function, open): Declared = declared.extract().map_err(raised)?;
-        let card = Keywords::new(card.bind(py)).card().map_err(raised)?;
-        let open = open.map(Coroutine::new);
-        Ok(Arc::new(PythonAgent::new(card, Form::of(&form), runtime, function, open)))
+        PythonAgent::described(&declared, &runtime).map(Arc::new).map_err(raised)
     });
     let agent = built.unwrap_or_else(|| Err(stopped()))?;
     let mut made = made.lock();

@@ -9,9 +9,8 @@ use sutazai_core::base::runtime::Runtime;
 use sutazai_core::port::{Agent, AgentFactory, AgentOrder};
 use sutazai_core::{Code, Error, Result};
 
-use crate::agent::{Coroutine, Form, PythonAgent};
+use crate::agent::PythonAgent;
 use crate::heal::Releases;
-use crate::keywords::Keywords;
 use crate::{convert, error, exit};
 
 /// Makes agents of what a Python callable gives: it is called with an order, and answers with what
@@ -22,9 +21,6 @@ pub(crate) struct PythonFactory {
     make: Mutex<Option<Py<PyAny>>>,
     made: Mutex<Vec<Weak<PythonAgent>>>,
 }
-
-/// A card, how the function is called, the function, and what opens its loop.
-type Given<'py> = (Bound<'py, PyDict>, String, Py<PyAny>, Option<Py<PyAny>>);
 
 impl PythonFactory {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, make: Py<PyAny>) -> Self {
@@ -42,11 +38,7 @@ impl AgentFactory for PythonFactory {
             let order = order_of(py, order).map_err(raised)?;
             let args = PyTuple::new(py, [order]).map_err(raised)?;
             let given = exit::call(make.bind(py), &args).map_err(raised)?;
-            let (card, form, function, open): Given<'_> = given.extract().map_err(raised)?;
-            let card = Keywords::new(&card).card().map_err(raised)?;
-            let runtime = Arc::clone(&self.runtime);
-            let open = open.map(Coroutine::new);
-            Ok(Arc::new(PythonAgent::new(card, Form::of(&form), runtime, function, open)))
+            PythonAgent::described(&given, &self.runtime).map(Arc::new).map_err(raised)
         });
         let agent = made.unwrap_or_else(|| Err(stopped()))?;
         let mut made = self.made.lock();

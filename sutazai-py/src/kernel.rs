@@ -33,7 +33,7 @@ use sutazai_core::recovery::{FeatureMode, SafeState, Saga, SagaPolicy, StepPolic
 use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
-use crate::agent::{Coroutine, Echo, Form, PythonAgent};
+use crate::agent::{Echo, PythonAgent};
 use crate::checkpointed::PythonState;
 use crate::component::PythonComponent;
 use crate::discover::PythonSource;
@@ -468,18 +468,11 @@ impl Kernel {
     fn _add_agent(
         &self,
         py: Python<'_>,
-        card: &Bound<'_, PyDict>,
-        form: &str,
-        function: Py<PyAny>,
-        open: Option<Py<PyAny>>,
+        described: &Bound<'_, PyAny>,
         replace: bool,
     ) -> PyResult<()> {
         let inner = self.inner.here(py)?;
-        let card = Keywords::new(card).card()?;
-        let form = Form::of(form);
-        let runtime = Arc::clone(inner.core().runtime());
-        let coroutine = open.map(Coroutine::new);
-        let agent = PythonAgent::new(card, form, runtime, function, coroutine);
+        let agent = PythonAgent::described(described, inner.core().runtime())?;
         inner.add_agent(py, agent, replace).map_err(|error| error::raise(py, &error))
     }
 

@@ -118,6 +118,98 @@ static void a_table_of_an_older_header_is_taken(void) {
     sutazai_kernel_free(kernel);
 }
 
+static atomic_uint said;
+static atomic_int asked;
+static uint32_t beat(void *user) { (void)user; asked++; return said; }
+
+/* Advances the clock of a kernel in virtual time. */
+static void advance(sutazai_kernel *kernel, const char *request) {
+    sutazai_buffer answer = {0};
+    OK(sutazai_invoke_wait(kernel, S("kernel.advance"), S(request), &answer));
+    sutazai_buffer_free(&answer);
+}
+
+static int agent_is(sutazai_kernel *kernel, const char *state) {
+    sutazai_buffer answer = {0};
+    OK(sutazai_invoke_wait(kernel, S("agent.get"), S("{\"name\": \"a\"}"), &answer));
+    const int is = answer.data != NULL && strstr(answer.data, state) != NULL;
+    sutazai_buffer_free(&answer);
+    return is;
+}
+
+static void an_agent_says_whether_it_lives(void) {
+    asked = 0;
+    said = SUTAZAI_BEAT_ALIVE;
+    sutazai_kernel *kernel = started("{\"clock\": \"virtual\"}");
+    sutazai_agent_table table = table_of(echo_handle);
+    table.beat = beat;
+    OK(sutazai_agent_add(kernel, S("{\"name\": \"a\", \"skills\": [\"a\"]}"), &table));
+    advance(kernel, "{\"ms\": 10000}");
+    CHECK(asked >= 1 && agent_is(kernel, "\"state\":\"ready\""));
+    said = SUTAZAI_BEAT_UNREACHABLE;
+    advance(kernel, "{\"ms\": 10000}");
+    CHECK(agent_is(kernel, "\"state\":\"unreachable\""));
+    said = SUTAZAI_BEAT_ALIVE;
+    advance(kernel, "{\"ms\": 10000}");
+    CHECK(agent_is(kernel, "\"state\":\"ready\""));
+    said = 77;
+    advance(kernel, "{\"ms\": 60000}");
+    CHECK(agent_is(kernel, "\"state\":\"dead\""));
+    said = SUTAZAI_BEAT_DEAD;
+    advance(kernel, "{\"ms\": 10000}");
+    CHECK(agent_is(kernel, "\"state\":\"failed\""));
+    sutazai_kernel_free(kernel);
+}
+
+static int makes;
+static sutazai_error *make(void *user, const sutazai_agent_order *order, sutazai_agent_table *agent) {
+    (void)user;
+    CHECK(says(order->name, "a") && says(order->agent_template, "t"));
+    CHECK(agent->size == sizeof *agent);
+    if (++makes == 3) {
+        return sutazai_error_new(SUTAZAI_AGENT_START, SUTAZAI_CLASS_OF_CODE, S("no licence"));
+    }
+    agent->handle = echo_handle;
+    agent->drop = count_drop;
+    agent->stop = count_stop;
+    agent->beat = beat;
+    return NULL;
+}
+
+static void a_factory_makes_an_agent_for_each_life(void) {
+    drops = stops = makes = 0;
+    said = SUTAZAI_BEAT_ALIVE;
+    sutazai_kernel *kernel = started("{\"clock\": \"virtual\"}");
+    sutazai_agent_factory_table table = {0};
+    table.size = sizeof table;
+    table.make = make;
+    OK(sutazai_agent_factory_add(kernel, S("f"), &table));
+    sutazai_ticket *ticket = NULL;
+    sutazai_buffer answer = {0};
+    OK(sutazai_invoke_wait(
+        kernel, S("agent.template_add"),
+        S("{\"template\": {\"name\": \"t\", \"skills\": [\"a\"], \"make\": {\"factory\": \"f\"}}}"), &answer));
+    sutazai_buffer_free(&answer);
+    OK(sutazai_invoke(kernel, S("agent.supervise"),
+                      S("{\"template\": {\"name\": \"t\", \"agent\": \"a\"}}"), &ticket));
+    advance(kernel, "{\"ms\": 0}");
+    OK(sutazai_ticket_wait(ticket, 0, &answer));
+    sutazai_ticket_free(ticket);
+    CHECK(equals(&answer, "{\"agent\":\"a\"}"));
+    sutazai_buffer_free(&answer);
+    CHECK(makes == 1 && stops == 0);
+    /* Silent for too long: it is stopped, and another one is made in its place. */
+    said = SUTAZAI_BEAT_NONE;
+    advance(kernel, "{\"ms\": 20000}");
+    CHECK(makes == 2 && stops == 1 && drops == 1);
+    said = SUTAZAI_BEAT_ALIVE;
+    advance(kernel, "{\"ms\": 30000}");
+    CHECK(makes == 2 && agent_is(kernel, "\"state\":\"ready\""));
+    CHECK(agent_is(kernel, "\"restarts\":1"));
+    sutazai_kernel_free(kernel);
+    CHECK(stops == 2 && drops == 2);
+}
+
 static void inspect_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
     (void)user;
     CHECK(says(sutazai_task_skill(task), "inspect"));
@@ -314,6 +406,8 @@ int main(void) {
     RUN(bad_cards_and_tables_are_refused_and_dropped);
     RUN(a_version_takes_over_and_the_one_before_stands_by);
     RUN(a_table_of_an_older_header_is_taken);
+    RUN(an_agent_says_whether_it_lives);
+    RUN(a_factory_makes_an_agent_for_each_life);
     RUN(a_task_says_what_is_asked);
     RUN(answering_twice_is_an_error);
     RUN(a_reply_freed_unanswered_is_abandoned);

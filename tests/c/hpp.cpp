@@ -142,6 +142,37 @@ static void what_an_agent_throws_is_the_answer() {
     }
 }
 
+struct Mortal {
+    std::shared_ptr<std::atomic<int>> moods;
+    std::string operator()(const sutazai::Task &) { return "1"; }
+    sutazai::Beat beat() {
+        switch (moods->load()) {
+        case 0: return sutazai::Beat::Alive;
+        case 1: return sutazai::Beat::Unreachable;
+        default: throw std::runtime_error("no pulse");
+        }
+    }
+};
+
+static void agents_say_whether_they_live() {
+    sutazai::Kernel kernel(R"({"clock": "virtual"})");
+    auto moods = std::make_shared<std::atomic<int>>(0);
+    kernel.agent(R"({"name": "a", "skills": ["a"]})", Mortal{moods});
+    kernel.start();
+    auto is = [&](const char *state, std::chrono::milliseconds after) {
+        kernel.advance(after);
+        const std::string view = kernel.invoke_wait("agent.get", R"({"name": "a"})");
+        return view.find(state) != std::string::npos;
+    };
+    CHECK(is(R"("state":"alive")", std::chrono::milliseconds(10'000)));
+    *moods = 1;
+    CHECK(is(R"("state":"unreachable")", std::chrono::milliseconds(10'000)));
+    *moods = 0;
+    CHECK(is(R"("state":"ready")", std::chrono::milliseconds(10'000)));
+    *moods = 2;
+    CHECK(is(R"("state":"dead")", std::chrono::milliseconds(60'000)));
+}
+
 static void tickets_wait_and_become_futures() {
     sutazai::Kernel kernel;
     kernel.agent(R"({"name": "echo", "skills": ["echo"]})",
@@ -455,6 +486,7 @@ int main() {
     RUN(errors_are_exceptions);
     RUN(versions_take_over);
     RUN(what_an_agent_throws_is_the_answer);
+    RUN(agents_say_whether_they_live);
     RUN(tickets_wait_and_become_futures);
     RUN(replies_answer_from_other_threads);
     RUN(cancelling_reaches_the_agent);

@@ -54,7 +54,7 @@ def test_a_source_of_ones_own_gives_agents_that_come_change_and_go() -> None:
         away = FoundAgent("double", state="away", problem=OSError("the line is down"))
         shelf.items = [away]
         assert kernel.discovery.look("shelf")[0]["unreachable"] == ["double"]
-        with pytest.raises(sutazai.Overloaded):
+        with pytest.raises(sutazai.AgentError, match="cannot be reached"):
             kernel.call("double", 4)
         shelf.items = [here("double", spec, "2")]
         assert kernel.discovery.look()[0]["back"] == ["double"]

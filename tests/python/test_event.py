@@ -65,7 +65,8 @@ def test_the_kernels_own_events_are_heard() -> None:
     assert [(state["from"], state["to"]) for state in states] == [
         ("registered", "starting"),
         ("starting", "ready"),
-        ("ready", "stopped"),
+        ("ready", "draining"),
+        ("draining", "stopped"),
     ]
 
 

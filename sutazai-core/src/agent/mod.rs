@@ -20,6 +20,8 @@ pub mod connect;
 pub mod create;
 pub mod discover;
 mod ledger;
+mod liveness;
+mod lives;
 mod probe;
 mod registry;
 pub mod route;
@@ -30,10 +32,13 @@ pub use ledger::{
     AgentStats, FailureStats, KeptLedger, LatencyStats, Ledger, QualityStats, RecentStats,
     SkillStats, Went,
 };
+pub use liveness::{Detector, LivenessView, Stall, Vitality};
+pub use lives::{Lives, OnSilence};
 pub(crate) use probe::check as check_probe;
 pub use probe::{ProbeReport, ProbeVerdict, SkillReport};
 pub(crate) use registry::well_named as is_name;
 pub use registry::{
-    AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, Switched,
+    AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, StateChange, Switched,
+    Why,
 };
 pub use route::LeastLoaded;

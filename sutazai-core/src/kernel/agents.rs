@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
-use crate::agent::{AgentState, AgentView, Entry};
+use crate::agent::{AgentState, AgentView, Entry, Why};
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Moment;
@@ -17,6 +17,10 @@ use crate::{Code, Error, Result};
 
 /// Threads that start and stop agents, at most.
 const SIDE_BY_SIDE: usize = 16;
+
+/// Why agents come to their ends.
+const REMOVED: &str = "it is removed";
+const STOPPING: &str = "the kernel stops";
 
 impl Kernel {
     /// Takes a task all the way: authenticate, authorise, route, guard, the agent, record. The
@@ -67,11 +71,12 @@ impl Kernel {
             && let Err(error) = shared.start_agent(&entry)
         {
             shared.agents.remove(entry.name());
+            entry.release();
             return Err(error);
         }
         if let Err(stopping) = shared.takes_agents() {
             shared.agents.remove(entry.name());
-            shared.stop_agent(&entry, shared.runtime.now());
+            shared.stop_agent(&entry, shared.runtime.now(), STOPPING);
             return Err(stopping);
         }
         Ok(())
@@ -83,23 +88,29 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`] when there is none of this name.
     pub fn remove_agent(&self, name: &str, grace: Duration) -> Result<()> {
-        let removed = self.shared.remove_agent(name, grace, "it is removed");
+        let removed = self.shared.remove_agent(name, grace, REMOVED);
         removed.map_err(|error| error.operation("agent.remove"))
     }
 
     /// The agents, sorted by name.
     pub fn agents(&self) -> Vec<AgentView> {
-        self.shared.agents.views(self.shared.runtime.now())
+        let now = self.shared.runtime.now();
+        let agents = self.shared.agents.all();
+        agents.iter().map(|entry| self.shared.view(entry, now)).collect()
     }
 
     /// The agent of this name.
     pub fn agent(&self, name: &str) -> Option<AgentView> {
-        let agents = &self.shared.agents;
-        agents.get(name).map(|entry| agents.view(&entry, self.shared.runtime.now()))
+        let entry = self.shared.agents.get(name)?;
+        Some(self.shared.view(&entry, self.shared.runtime.now()))
     }
 }
 
 impl Shared {
+    fn view(&self, entry: &Arc<Entry>, now: Moment) -> AgentView {
+        AgentView { liveness: self.liveness.view(entry, now), ..self.agents.view(entry, now) }
+    }
+
     /// # Errors
     /// [`Code::DRAINING`] for a kernel that stops.
     pub(super) fn takes_agents(&self) -> Result<()> {
@@ -120,27 +131,33 @@ impl Shared {
     }
 
     /// Removes an agent with all its versions, for a reason.
-    pub(super) fn remove_agent(&self, name: &str, grace: Duration, why: &str) -> Result<()> {
+    pub(super) fn remove_agent(
+        &self,
+        name: &str,
+        grace: Duration,
+        why: impl Into<Why>,
+    ) -> Result<()> {
         let removed = self.agents.remove(name);
         if removed.is_empty() {
             return Err(self.no_agent_named(name));
         }
-        self.end_removed(&removed, grace, why);
+        self.end_removed(&removed, grace, why.into());
         Ok(())
     }
 
     /// Ends what was taken out of the registry under one name: it finishes what it has, and is stopped.
-    pub(super) fn end_removed(&self, removed: &[Arc<Entry>], grace: Duration, why: &str) {
+    pub(super) fn end_removed(&self, removed: &[Arc<Entry>], grace: Duration, why: Why) {
         let deadline = self.runtime.now() + grace;
         for entry in removed {
-            self.turn(entry, AgentState::Draining, why);
+            self.turn(entry, AgentState::Draining, why.clone());
         }
         #[cfg(feature = "recovery")]
         removed.iter().take(1).for_each(|entry| self.guards.forget(entry.name()));
         for entry in removed {
             entry.drain(&*self.runtime, deadline);
-            self.stop_agent(entry, deadline);
+            self.stop_agent(entry, deadline, why.clone());
         }
+        removed.iter().take(1).for_each(|entry| self.liveness.forget_policy(entry.name()));
         // What its last calls said of it is of no use any more.
         #[cfg(feature = "recovery")]
         removed.iter().take(1).for_each(|entry| self.heal.isolation.forget(entry.name()));
@@ -193,24 +210,32 @@ impl Shared {
 
     /// Starts an agent, unless somebody does or did; says whether it has.
     pub(super) fn bring_up(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<bool> {
-        if !entry.move_state(AgentState::Registered, AgentState::Starting) {
+        if entry.supervised().is_some()
+            || !entry.turn_from(&[AgentState::Registered], AgentState::Starting, "it is registered")
+        {
             return Ok(false);
         }
-        self.turned(entry, AgentState::Registered, AgentState::Starting, None);
+        self.tell_states(entry);
         self.recall(entry);
-        let host = AgentHost { runtime: Arc::clone(&self.runtime), log: self.kept.log().clone() };
+        let (weak, watched) = (Arc::downgrade(self), Arc::downgrade(entry));
+        let host = AgentHost::new(Arc::clone(&self.runtime), self.kept.log().clone());
+        let host = host.on_end(move |why| {
+            if let (Some(shared), Some(entry)) = (weak.upgrade(), watched.upgrade()) {
+                shared.ended(&entry, &why);
+            }
+        });
         let gone = || Err(Error::new(Code::NOT_RUNNING, "the agent has been stopped"));
         let start = || entry.with_agent(|agent| agent.start(&host)).unwrap_or_else(gone);
         super::caught(start).map_err(|error| {
+            self.turn(entry, AgentState::Failed, format!("it did not start: {error}"));
             if error.context().any(|(key, _)| key == "agent") {
                 error
             } else {
                 error.with("agent", entry.name())
             }
         })?;
-        if let Some(state) = self.agents.started(entry) {
-            self.turned(entry, AgentState::Starting, state, None);
-        }
+        self.is_up(entry, &[AgentState::Starting], "it has started");
+        self.watch(entry);
         Ok(true)
     }
 
@@ -221,7 +246,7 @@ impl Shared {
         self.creation.close();
         self.side_by_side(deadline + Duration::from_secs(1), move |entry| {
             if entry.state() != AgentState::Registered {
-                shared.stop_agent(entry, deadline);
+                shared.stop_agent(entry, deadline, STOPPING);
             }
         });
     }
@@ -272,7 +297,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment) {
+    /// Stops an agent, which takes no tasks from here on, and tells that it is gone.
+    pub(super) fn stop_agent(&self, entry: &Arc<Entry>, deadline: Moment, why: impl Into<Why>) {
+        self.turn(entry, AgentState::Draining, why);
         self.put_down(entry, deadline);
         let card = entry.card();
         let event = serde_json::json!({"agent": &*card.name, "version": card.version});
@@ -283,44 +310,50 @@ impl Shared {
 
     /// Stops an agent and lets go of it.
     pub(super) fn put_down(&self, entry: &Arc<Entry>, deadline: Moment) {
+        self.liveness.forget(entry);
         let _ = super::caught(|| {
             entry.with_agent(|agent| agent.stop(deadline));
             Ok(())
         });
-        if let Some(from) = entry.turn(AgentState::Stopped, None) {
-            self.turned(entry, from, AgentState::Stopped, None);
-        }
+        self.turn(entry, AgentState::Stopped, "it has been stopped");
+        #[cfg(feature = "recovery")]
+        self.unsupervise(entry);
         entry.release();
         self.keep(entry);
     }
 
     /// Moves an agent to another state, for a reason, and tells of it; says whether that could be.
-    pub(super) fn turn(&self, entry: &Entry, to: AgentState, why: impl Into<Arc<str>>) -> bool {
-        let why = why.into();
-        let from = entry.turn(to, Some(Arc::clone(&why)));
-        if let Some(from) = from {
-            self.turned(entry, from, to, Some(&why));
-        }
-        from.is_some()
+    pub(super) fn turn(&self, entry: &Entry, to: AgentState, why: impl Into<Why>) -> bool {
+        let turned = entry.turn(to, why).is_some();
+        self.tell_states(entry);
+        turned
     }
 
-    /// Tells that an agent is in another state.
-    pub(super) fn turned(
-        &self,
-        entry: &Entry,
-        from: AgentState,
-        to: AgentState,
-        why: Option<&str>,
-    ) {
+    /// An agent in one of these states can do tasks now: it does when it is in charge and not set apart.
+    pub(super) fn is_up(&self, entry: &Arc<Entry>, from: &[AgentState], why: impl Into<Why>) {
+        let up = self.agents.is_up(entry, from, why);
+        self.tell_states(entry);
+        #[cfg(feature = "recovery")]
+        if up && !self.heal.isolation.is_quiet() {
+            self.set_apart(entry.name(), "it is quarantined under its name");
+        }
+        #[cfg(not(feature = "recovery"))]
+        let _ = up;
+    }
+
+    /// Tells of the states that an agent has come into.
+    pub(super) fn tell_states(&self, entry: &Entry) {
         let card = entry.card();
-        let event = serde_json::json!({
-            "agent": &*card.name,
-            "version": card.version,
-            "from": from,
-            "to": to,
-            "why": why,
+        entry.tell(|change| {
+            let event = serde_json::json!({
+                "agent": &*card.name,
+                "version": card.version,
+                "from": change.from,
+                "to": change.to,
+                "why": change.why,
+            });
+            self.publish("agent.state", event);
         });
-        self.publish("agent.state", event);
     }
 
     pub(super) fn cancel(&self, call: CallId) -> bool {

@@ -58,6 +58,10 @@ impl Hook<Outcome> for Book {
             record
         };
         shared.note(&self.entry, &self.skill, record.took, answer, now);
+        match failure {
+            None => self.entry.heard(now),
+            Some(error) => shared.failed_alive(&self.entry, error, by, now),
+        }
         let decided = self.held.lock().as_mut().and_then(|held| held.reservation.take_decided());
         let decision = decided.and_then(|decided| shared.learn(decided, failure, by, now));
         if failure.is_none() {

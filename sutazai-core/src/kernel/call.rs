@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU8;
 use super::book::{Book, Held};
 use super::inflight::What;
 use super::shared::{Phase, Shared};
-use crate::agent::{AgentState, Decided, Entry, Reservation};
+use crate::agent::{AgentState, Decided, Entry, Reservation, SkillList};
 use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
@@ -24,7 +24,7 @@ use crate::port::{
     Access, CallInfo, CallRecord, Candidate as _, Candidates, Choice, Decision, Outcome, RunMode,
     Session, Task, Trace,
 };
-use crate::{Code, Error, Result};
+use crate::{Class, Code, Error, Result};
 
 /// Times that a place is looked for again when somebody else took the one that was chosen.
 const TRIES: usize = 4;
@@ -193,13 +193,15 @@ impl Shared {
                     return Err(error.with("skill", task.skill()));
                 }
                 self.fits(task, &entry, now)?;
-                if let Some(reservation) = entry.reserve() {
+                if let Some(reservation) = entry.reserve().or_else(|| entry.reserve_waiting()) {
                     return Ok(reservation);
                 }
-                if entry.state() != AgentState::Standby {
-                    break;
+                match entry.state() {
+                    // Another version has just taken over.
+                    AgentState::Standby => {}
+                    AgentState::Failed | AgentState::Unreachable => return Err(down(task, &entry)),
+                    _ => break,
                 }
-                // Another version has just taken over.
             }
             return Err(self.busy(task));
         }
@@ -225,6 +227,17 @@ impl Shared {
                 break;
             }
             candidates = found;
+        }
+        // One that is being started again may be waited for.
+        let mut entries = (0..candidates.len()).filter_map(|index| candidates.entry(index));
+        if let Some(reservation) = entries.find_map(|entry| {
+            let reservation = entry.reserve_waiting()?;
+            self.fits(task, entry, now).ok().map(|()| reservation)
+        }) {
+            return Ok(reservation);
+        }
+        if let Some(error) = all_down(task, &candidates) {
+            return Err(error);
         }
         #[cfg(feature = "recovery")]
         {
@@ -449,4 +462,45 @@ fn no_agent(name: &str) -> Error {
     Error::new(Code::NOT_FOUND, "no agent of this name is registered")
         .operation("kernel.call")
         .with("agent", name)
+}
+
+/// Why none of these agents can do anything, when each of them has failed or cannot be reached; the last one
+/// that may come back speaks for all.
+fn all_down(task: &Task, candidates: &SkillList) -> Option<Error> {
+    let mut last: Option<&Arc<Entry>> = None;
+    for index in 0..candidates.len() {
+        let entry = candidates.entry(index)?;
+        match entry.state() {
+            AgentState::Unreachable => last = Some(entry),
+            AgentState::Failed => last = last.or(Some(entry)),
+            _ => return None,
+        }
+    }
+    last.map(|entry| down(task, entry))
+}
+
+/// The agent has failed, or cannot be reached.
+fn down(task: &Task, entry: &Entry) -> Error {
+    let (class, message, advice) = match entry.state() {
+        AgentState::Failed => (
+            Class::Persistent,
+            "the agent has failed and is not started again by itself",
+            "see why, remove it, and register it again",
+        ),
+        _ => (
+            Class::Transient,
+            "the agent cannot be reached at present",
+            "it takes tasks again when it answers; try later, or register another with the skill",
+        ),
+    };
+    let error = Error::new(Code::AGENT_EXITED, message)
+        .classed(class)
+        .operation("kernel.call")
+        .with("agent", entry.name())
+        .with("skill", task.skill())
+        .advice(advice);
+    match entry.why() {
+        Some(why) => error.with("why", why),
+        None => error,
+    }
 }

@@ -74,6 +74,8 @@ mod judge;
 mod ledgers;
 pub mod lifecycle;
 mod limits;
+#[cfg(feature = "agent")]
+mod liveness;
 mod load;
 #[cfg(feature = "config")]
 mod manifest;
@@ -85,6 +87,7 @@ mod manifest_discovery;
 mod manifest_recovery;
 #[cfg(feature = "agent")]
 mod once;
+mod owner;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod placing;
 #[cfg(feature = "agent")]
@@ -99,6 +102,8 @@ mod saga_agents;
 mod shared;
 mod status;
 mod steps;
+#[cfg(all(feature = "recovery", feature = "agent"))]
+mod supervised;
 #[cfg(feature = "recovery")]
 mod trees;
 #[cfg(feature = "agent")]
@@ -125,6 +130,8 @@ pub use saga_agents::{SagaCall, SagaOfCalls, SagaStepOfCalls};
 pub use shared::Phase;
 pub use status::KernelStatus;
 pub use steps::{AllowAll, DeadlineOnly, Local};
+#[cfg(all(feature = "recovery", feature = "agent"))]
+pub use supervised::{Supervision, TemplateOrder};
 #[cfg(feature = "recovery")]
 pub use trees::TreeView;
 

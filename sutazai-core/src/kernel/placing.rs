@@ -224,9 +224,7 @@ impl Shared {
         };
         entries.retain(|entry| {
             let other = not.is_none_or(|not| !Arc::ptr_eq(entry, not));
-            other
-                && entry.state() == AgentState::Ready
-                && self.heal.isolation.is_open(entry.name(), now)
+            other && entry.takes_tasks() && self.heal.isolation.is_open(entry.name(), now)
         });
         entries.sort_by_key(|entry| entry.in_flight());
         let mut best: Option<Answer> = None;

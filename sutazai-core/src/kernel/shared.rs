@@ -71,12 +71,16 @@ pub(crate) struct Shared {
     #[cfg(feature = "agent")]
     pub(super) in_flight: InFlight,
     #[cfg(feature = "agent")]
+    pub(super) liveness: super::liveness::Liveness,
+    #[cfg(feature = "agent")]
     pub(super) once: super::once::Once,
     #[cfg(feature = "agent")]
     pub(super) answered: super::allocation::Answered,
     /// The kernel's own router, unless the host has replaced it.
     #[cfg(feature = "agent")]
     pub(super) adaptive: Option<Arc<crate::agent::route::AdaptiveRouter>>,
+    #[cfg(all(feature = "recovery", feature = "agent"))]
+    pub(super) supervised: super::supervised::Supervised,
     #[cfg(all(feature = "recovery", feature = "agent"))]
     pub(super) queues: Arc<super::pursue::Queues>,
 }

@@ -78,6 +78,11 @@ impl Trees {
         }
     }
 
+    /// What children do, by name.
+    pub(super) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
     /// The tree that a path leads into.
     fn of(&self, path: &str) -> Result<Supervisor> {
         self.named(path.split('>').next().unwrap_or_default())
@@ -137,7 +142,7 @@ impl Component for TreeComponent {
 impl Kernel {
     /// What the children of its trees do, by name: register it before the trees that need it.
     pub fn workers(&self) -> &Workers {
-        &self.shared.trees.workers
+        self.shared.trees.workers()
     }
 
     /// Adds a tree of supervisors that starts and stops with the kernel; on a running one it is started
@@ -364,6 +369,12 @@ impl Shared {
         added
     }
 
+    /// The tree that a path leads into.
+    #[cfg(feature = "agent")]
+    pub(super) fn tree_of(&self, path: &str) -> Result<Supervisor> {
+        self.trees.of(path)
+    }
+
     /// Whether there is a tree that a path leads into.
     pub(super) fn has_tree(&self, path: &str) -> Result<()> {
         self.trees.of(path).map(drop)
@@ -389,6 +400,8 @@ fn observer(shared: &Arc<Shared>) -> crate::recovery::supervise::Observer {
     let weak: Weak<Shared> = Arc::downgrade(shared);
     Arc::new(move |change: &Transition| {
         let Some(shared) = weak.upgrade() else { return };
+        #[cfg(feature = "agent")]
+        shared.supervised_changed(change);
         let root = !change.path.contains('>');
         let level = match &change.cause {
             Cause::Intensity if root => Level::Error,

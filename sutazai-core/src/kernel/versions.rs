@@ -6,11 +6,14 @@ use std::time::Duration;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::Result;
-use crate::agent::{AgentState, Entry, Registry, Switched};
+use crate::agent::{AgentState, Entry, Registry, Switched, Why};
 use crate::port::{Agent, Candidate as _};
 
 /// How long a version that there is no room for any more has for what it has under way.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Why a version comes to its end.
+const RETIRED: &str = "there are newer versions, or it was retired";
 
 impl Kernel {
     /// Puts another version of an agent in charge of its name, as its card says; without one of this name
@@ -43,7 +46,7 @@ impl Kernel {
             Ok(switched) => switched,
             Err(error) => {
                 // Somebody else was quicker with this version.
-                shared.stop_agent(&entry, shared.runtime.now() + GRACE);
+                shared.stop_agent(&entry, shared.runtime.now() + GRACE, "another was quicker");
                 return Err(error.operation("agent.replace"));
             }
         };
@@ -59,7 +62,7 @@ impl Kernel {
         }
         if let Err(stopping) = shared.takes_agents() {
             back();
-            shared.stop_agent(&entry, shared.runtime.now());
+            shared.stop_agent(&entry, shared.runtime.now(), "the kernel stops");
             return Err(stopping);
         }
         Ok(())
@@ -95,9 +98,7 @@ impl Shared {
     /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a name that is taken.
     pub(super) fn join(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
         self.agents.join(entry)?;
-        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
-        #[cfg(feature = "recovery")]
-        self.offer(entry);
+        self.in_charge(entry);
         Ok(())
     }
 
@@ -107,7 +108,6 @@ impl Shared {
     /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a version that there is already.
     pub(super) fn take_over(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
         let switched = self.agents.put(entry)?;
-        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
         self.switched(entry, switched);
         Ok(())
     }
@@ -123,22 +123,33 @@ impl Shared {
         if !self.agents.exchange(before, entry) {
             return false;
         }
-        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
+        // Guards are made for a card, and know how the one before did.
         #[cfg(feature = "recovery")]
-        {
-            self.guards.forget(entry.name());
-            self.offer(entry);
-        }
+        self.guards.forget(entry.name());
+        self.tell_states(before);
+        self.in_charge(entry);
         self.let_go(before, grace, "another one has taken its place");
         true
     }
 
     /// An entry that is registered no more finishes what it has, within `grace`, and is stopped.
-    pub(super) fn let_go(&self, entry: &Arc<Entry>, grace: Duration, why: &str) {
-        let deadline = self.runtime.now() + grace;
-        self.turn(entry, AgentState::Draining, why);
+    pub(super) fn let_go(&self, entry: &Arc<Entry>, grace: Duration, why: impl Into<Why>) {
+        let (deadline, why) = (self.runtime.now() + grace, why.into());
+        self.turn(entry, AgentState::Draining, why.clone());
         entry.drain(&*self.runtime, deadline);
-        self.stop_agent(entry, deadline);
+        self.stop_agent(entry, deadline, why);
+    }
+
+    /// An entry has been put in charge of its name: it is told, and what waits is for it as well.
+    fn in_charge(self: &Arc<Self>, entry: &Arc<Entry>) {
+        self.tell_states(entry);
+        #[cfg(feature = "recovery")]
+        {
+            if !self.heal.isolation.is_quiet() {
+                self.set_apart(entry.name(), "it is quarantined under its name");
+            }
+            self.offer(entry);
+        }
     }
 
     pub(super) fn switch_agent(self: &Arc<Self>, name: &str, version: &str) -> Result<()> {
@@ -159,9 +170,7 @@ impl Shared {
         #[cfg(feature = "recovery")]
         self.guards.forget(&card.name);
         if let Some(before) = &switched.before {
-            if before.state() == AgentState::Standby {
-                self.turned(before, AgentState::Ready, AgentState::Standby, None);
-            }
+            self.tell_states(before);
             let event = serde_json::json!({
                 "agent": &*card.name,
                 "version": card.version,
@@ -169,8 +178,7 @@ impl Shared {
             });
             self.publish("agent.switched", event);
         }
-        #[cfg(feature = "recovery")]
-        self.offer(entry);
+        self.in_charge(entry);
         if let Some(out) = &switched.out {
             self.retire(out, GRACE);
         }
@@ -193,6 +201,6 @@ impl Shared {
     }
 
     fn retire(&self, entry: &Arc<Entry>, grace: Duration) {
-        self.let_go(entry, grace, "there are newer versions, or it was retired");
+        self.let_go(entry, grace, RETIRED);
     }
 }

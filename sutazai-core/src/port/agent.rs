@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::liveness::{Beat, LivenessPolicy};
 use super::probe::SkillProbe;
 use super::task::{Outcome, Task};
-use crate::Result;
 use crate::base::runtime::Runtime;
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
 use crate::observe::Log;
+use crate::{Error, Result};
 
 /// Something that can do tasks of certain skills.
 ///
@@ -65,15 +66,66 @@ pub trait Agent: Send + Sync + 'static {
     fn offers(&self) -> Option<AgentCard> {
         None
     }
+
+    /// How it is watched whether it lives, where its host does not say otherwise; `None` for one that can
+    /// only end with its kernel, and is not asked.
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        None
+    }
+
+    /// It is asked whether it lives. May answer here, or keep the reply and answer later from any thread; an
+    /// error, or a reply that is dropped, is no sign of life. Runs where [`AgentCard::run`] says; a question
+    /// that is open is not asked again.
+    fn beat(&self, reply: Reply<Beat>) {
+        let _ = reply.send(Beat::Alive);
+    }
+
+    /// It was found dead by its silence: ends what is left of it. Says whether it starts again by itself.
+    fn revive(&self, why: &Error) -> bool {
+        let _ = why;
+        false
+    }
 }
 
 /// What an agent may use of the kernel that it belongs to.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct AgentHost {
     /// Where it may run futures, blocking work and timers.
     pub runtime: Arc<dyn Runtime>,
     /// Where it may log.
     pub log: Log,
+    /// Whether somebody starts another one in its place when it has ended: it does not start again by
+    /// itself then.
+    pub supervised: bool,
+    ended: Option<Arc<dyn Fn(Error) + Send + Sync>>,
+}
+
+impl AgentHost {
+    /// A host that starts nothing again, and to which an end means nothing.
+    pub fn new(runtime: Arc<dyn Runtime>, log: Log) -> Self {
+        Self { runtime, log, supervised: false, ended: None }
+    }
+
+    /// Says that another one is started in its place when it has ended.
+    #[must_use]
+    pub fn supervised(self) -> Self {
+        Self { supervised: true, ..self }
+    }
+
+    /// Hears of its end, with the reason. Called on any thread; must not block.
+    #[must_use]
+    pub fn on_end(self, f: impl Fn(Error) + Send + Sync + 'static) -> Self {
+        Self { ended: Some(Arc::new(f)), ..self }
+    }
+
+    /// The agent has ended, without having been stopped, and does not start again by itself. Does nothing
+    /// for one that has not started yet: its start fails.
+    pub fn ended(&self, why: Error) {
+        if let Some(ended) = &self.ended {
+            ended(why);
+        }
+    }
 }
 
 /// What an agent says of itself.

@@ -39,6 +39,8 @@ mod guard;
 #[cfg(feature = "recovery")]
 mod heal;
 mod kernel;
+#[cfg(feature = "agent")]
+mod life;
 #[cfg(all(unix, feature = "mcp"))]
 mod mcp;
 mod observe;
@@ -68,6 +70,7 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "agent")]
         {
             agent::rows(&mut table);
+            life::rows(&mut table);
             discover::rows(&mut table);
             create::rows(&mut table);
             probe::rows(&mut table);

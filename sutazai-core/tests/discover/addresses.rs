@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sutazai_core::Code;
 use sutazai_core::agent::AgentState;
 use sutazai_core::agent::discover::ItemState;
 use sutazai_core::port::Task;
+use sutazai_core::{Class, Code};
 
 use crate::common::*;
 use crate::peer::{Peer, nobody};
@@ -91,7 +91,8 @@ fn a_peer_goes_away_comes_back_with_another_card_and_ends() {
     assert_eq!(kernel.agent("peer").unwrap().state, AgentState::Unreachable);
     assert_eq!(state(&kernel, &url), Some(ItemState::Unreachable));
     let mut refused = kernel.call(Task::new("work", "x"));
-    assert_eq!(refused.wait_timeout(LONG).unwrap().unwrap_err().code(), Code::OVERLOADED);
+    let refused = refused.wait_timeout(LONG).unwrap().unwrap_err();
+    assert_eq!((refused.code(), refused.class()), (Code::AGENT_EXITED, Class::Transient));
     assert_eq!(gave(&look(&kernel)), json!([[], [], [], [], []]), "it is away already");
 
     mood.does.store(0, Ordering::SeqCst);

@@ -37,7 +37,7 @@ pub fn connected(mode: &str) -> McpAgent {
 }
 
 pub fn host() -> AgentHost {
-    AgentHost { runtime: Arc::new(Threads::default()), log: Log::new(1000, system_clock()) }
+    AgentHost::new(Arc::new(Threads::default()), Log::new(1000, system_clock()))
 }
 
 pub fn ask(agent: &McpAgent, skill: &str, input: impl Into<Payload>) -> Ticket<Outcome> {

@@ -7,6 +7,7 @@
 mod common;
 mod creation;
 mod http;
+mod life;
 mod misbehaviour;
 #[path = "../peer/mod.rs"]
 mod peer;

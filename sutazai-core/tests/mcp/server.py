@@ -196,6 +196,8 @@ def legacy(message):
     elif not initialized:
         if mode != "silent":
             say(id=message["id"], error={"code": -32601, "message": "Method not found"})
+    elif message["method"] == "ping":
+        say(id=message["id"], result={})
     elif message["method"] == "tools/list":
         say(id=message["id"], result=listed(message))
     elif message["method"] == "tools/call":

@@ -141,6 +141,7 @@ from sutazai._isolate import (
     TargetStatus,
 )
 from sutazai._kernel import Delivered, Kernel
+from sutazai._life import AgentSupervision, Liveness, LivenessPolicy
 from sutazai._logging import LogHandler
 from sutazai._playbook import (
     ActionContext,
@@ -197,6 +198,7 @@ __all__ = [
     "ActionView",
     "AgentError",
     "AgentSpec",
+    "AgentSupervision",
     "AlreadyExists",
     "Backoff",
     "BadAnswer",
@@ -266,6 +268,8 @@ __all__ = [
     "KernelError",
     "Kill",
     "LevelChange",
+    "Liveness",
+    "LivenessPolicy",
     "Location",
     "LogHandler",
     "Look",

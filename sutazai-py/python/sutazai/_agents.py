@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from sutazai import _sutazai
-from sutazai._heal import kind_of, mapping
+from sutazai._heal import check_plain, kind_of, mapping
 from sutazai._loop import LoopThread, bridge_of
 from sutazai._probe import SkillCard
 
@@ -45,17 +45,11 @@ class AgentSpec:
     inline: bool = False
     reply: bool = False
     loop: asyncio.AbstractEventLoop | None = None
+    beat: Callable[[], object] | None = None
 
-    def _declared(
-        self, own: LoopThread
-    ) -> tuple[
-        dict[str, object],
-        Literal["input", "context", "reply"],
-        Callable[..., Any],
-        _Open | None,
-    ]:
-        """The card's fields, how the function is called, the function, and for a coroutine function what opens
-        its loop: the kernel's `own` unless it has one."""
+    def _declared(self, own: LoopThread) -> _sutazai._Described:
+        """The card's fields, how the function is called, the function, for a coroutine function what opens its
+        loop (the kernel's `own` unless it has one), and what says whether it lives."""
         function = self.function
         called = self.name if self.name is not None else _name_of(function)
         told = self.description if self.description is not None else _first_line(function)
@@ -69,6 +63,8 @@ class AgentSpec:
             raise TypeError("loop is for coroutine functions")
         if self.reply and asks:
             raise TypeError("reply is for plain functions; a coroutine returns its answer")
+        if self.beat is not None:
+            check_plain("beat", self.beat)
         card: dict[str, object] = {
             "name": called,
             "skills": [called] if self.skills is None else self.skills,
@@ -85,7 +81,7 @@ class AgentSpec:
         open_: _Open | None = None
         if asks:
             open_ = own.bridge if self.loop is None else functools.partial(bridge_of, self.loop)
-        return card, form, function, open_
+        return card, form, function, open_, self.beat
 
 
 def _name_of(function: Callable[..., Any]) -> str:

@@ -40,6 +40,7 @@ from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
 from sutazai._heal import check_plain, kind_of, mapping, now
 from sutazai._isolate import Isolation
+from sutazai._life import AgentSupervision, LivenessPolicy
 from sutazai._logging import relay
 from sutazai._loop import LoopThread
 from sutazai._playbook import Playbooks
@@ -57,10 +58,6 @@ _logger = logging.getLogger("sutazai")
 _SHOWN = 5
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-# A card, how the function is called, and what opens its loop; and with the function.
-_Made = tuple[
-    dict[str, object], str, Callable[..., object], Callable[[], _sutazai._Bridge] | None
-]
 _C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
 
 
@@ -252,6 +249,7 @@ class Kernel(_sutazai.Kernel):
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        beat: Callable[[], object] | None = None,
         replace: bool = False,
     ) -> Callable[[_F], _F]: ...
     def agent(
@@ -270,6 +268,7 @@ class Kernel(_sutazai.Kernel):
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        beat: Callable[[], object] | None = None,
         replace: bool = False,
     ) -> Any:
         """Makes a function an agent; gives the function back.
@@ -281,6 +280,10 @@ class Kernel(_sutazai.Kernel):
         and the only skill has the agent's name unless `skills` says more. `timeout` is how long a task
         may take whose caller does not say. `about` says more of skills, by their names: what they are for, the
         schemas of what goes in and out, and a `probe` by which it can be seen whether the agent has them.
+
+        With `beat` the agent is asked now and then whether it lives (`set_liveness`): a plain function without
+        arguments, on a thread of the pool. It returns False for what cannot be reached at present, and anything
+        else for what lives; what it raises is no sign of life.
 
         With `replace` another version of it, as `version` says, takes over from the one of this name when it
         is ready. The one before finishes what it has and stands by; `switch_agent` or a checkpoint puts it in
@@ -314,8 +317,9 @@ class Kernel(_sutazai.Kernel):
                 inline=inline,
                 reply=reply,
                 loop=loop,
+                beat=beat,
             )
-            self._add_agent(*spec._declared(self._loop), replace)
+            self._add_agent(spec._declared(self._loop), replace)
             return function
 
         return register if function is None else register(function)
@@ -339,11 +343,12 @@ class Kernel(_sutazai.Kernel):
         inline: bool = False,
         reply: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        beat: Callable[[], object] | None = None,
     ) -> Callable[[_F], _F]:
-        """Makes a factory a template, from which agents are made when they are wanted (`create`) or as their load
-        needs (`pools`); gives the factory back. It is called with the parameters by their names, on a thread
-        that may block, and returns the agent's function, as `agent` takes one. What the rest means `Template`
-        says.
+        """Makes a factory a template, from which agents are made when they are wanted (`create`), as their load
+        needs (`pools`), or life after life (`supervise_agent`); gives the factory back. It is called with the
+        parameters by their names, on a thread that may block, and returns the agent's function, as `agent`
+        takes one. What the rest means `Template` says.
 
         >>> import sutazai
         >>> with sutazai.Kernel() as kernel:
@@ -364,7 +369,7 @@ class Kernel(_sutazai.Kernel):
             told = description if description is not None else _first_line(factory)
             check_plain("a factory", factory)
 
-            def make(order: dict[str, Any]) -> _Made:
+            def make(order: dict[str, Any]) -> _sutazai._Described:
                 function = factory(**order["parameters"])
                 if not callable(function):
                     raise TypeError(
@@ -377,6 +382,7 @@ class Kernel(_sutazai.Kernel):
                     inline=inline,
                     reply=reply,
                     loop=loop,
+                    beat=beat,
                 )
                 return spec._declared(self._loop)
 
@@ -445,6 +451,52 @@ class Kernel(_sutazai.Kernel):
         """As `create`, awaited; cancelling the task stops what is being made."""
         request = creation(skill, want, timeout, tries, surroundings)
         return cast(Created, await self.ainvoke("agent.create", **request))
+
+    def supervise_agent(
+        self,
+        template: str | None = None,
+        /,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        name: str | None = None,
+        process: Mapping[str, object] | None = None,
+        mcp: Mapping[str, object] | None = None,
+        card: Mapping[str, object] | None = None,
+        supervision: AgentSupervision | None = None,
+    ) -> str:
+        """Registers an agent under supervision, and gives its name: a `template`, with its `parameters`, makes
+        it, or it is a `process` or an `mcp` server. When it has ended, or is found dead, another one like it is
+        made. Calls that it had then fail at once; further ones go to others with the skill, or wait for the
+        next life within their timeouts. When it ends too often it has failed, and is not started again. What
+        a template makes is called `name`, or as the template says.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.template(skills=["count"])
+        ...     def counter():
+        ...         count = iter(range(10))
+        ...         return lambda _: next(count)
+        ...     agent = kernel.supervise_agent("counter", supervision={"intensity": 3})
+        ...     agent, kernel.call("count"), kernel.call("count")
+        ('counter-1', 0, 1)
+        """
+        given: dict[str, object] = {"supervision": dict(supervision or {})}
+        ways = {"process": process, "mcp": mcp, "card": card}
+        if template is not None:
+            made = {"name": template, "parameters": dict(parameters or {}), "agent": name}
+            given["template"] = {key: value for key, value in made.items() if value is not None}
+        elif parameters is not None or name is not None:
+            raise TypeError("parameters and name are for what a template makes")
+        given |= {way: value for way, value in ways.items() if value is not None}
+        answer: dict[str, str] = self.invoke("agent.supervise", **given)
+        return answer["agent"]
+
+    def set_liveness(
+        self, name: str, policy: LivenessPolicy | None = None, *, watch: bool = True
+    ) -> None:
+        """Says how it is watched whether an agent lives, or, without `watch`, that it is not. Raises
+        `NotFound`."""
+        now(self, "agent.liveness_set", name=name, policy=dict(policy or {}), watch=watch)
 
     def switch_agent(self, name: str, version: str) -> None:
         """Puts a version of an agent in charge that stands by; the one that was stands by then. Raises

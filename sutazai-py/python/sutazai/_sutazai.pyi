@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, Self, TypeAlias, final
 
 from typing_extensions import disjoint_base
 
@@ -129,6 +129,15 @@ class _Place:
 class _Timer:
     def cancel(self) -> None: ...
 
+_Described: TypeAlias = tuple[
+    dict[str, object],
+    Literal["input", "context", "reply"],
+    Callable[..., object],
+    Callable[[], _Bridge] | None,
+    Callable[[], object] | None,
+]
+
+
 @disjoint_base
 class Kernel:
     def __new__(
@@ -191,26 +200,12 @@ class Kernel:
     def get(self, name: str) -> Any: ...
     def scope(self) -> Scope: ...
     def set_log_filter(self, filter: str) -> None: ...
-    def _add_agent(
-        self,
-        card: dict[str, object],
-        form: Literal["input", "context", "reply"],
-        function: Callable[..., object],
-        open: Callable[[], _Bridge] | None,
-        replace: bool,
-    ) -> None: ...
+    def _add_agent(self, described: _Described, replace: bool) -> None: ...
     def _add_source(
         self, name: str, find: Callable[[], list[Any]], policy: dict[str, object]
     ) -> None: ...
     def _add_factory(
-        self,
-        name: str,
-        make: Callable[
-            [dict[str, Any]],
-            tuple[
-                dict[str, object], str, Callable[..., object], Callable[[], _Bridge] | None
-            ],
-        ],
+        self, name: str, make: Callable[[dict[str, Any]], _Described]
     ) -> None: ...
     def _add_component(
         self,

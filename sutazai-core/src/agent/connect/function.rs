@@ -80,7 +80,7 @@ where
 /// });
 /// let runtime = Manual::new();
 /// let log = Log::new(100, system_clock());
-/// agent.start(&AgentHost { runtime: Arc::new(runtime.clone()), log })?;
+/// agent.start(&AgentHost::new(Arc::new(runtime.clone()), log))?;
 /// let (mut ticket, reply) = ticket::pair();
 /// agent.handle(Task::new("echo", "hello"), reply);
 /// runtime.run();
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn host(runtime: Arc<dyn Runtime>) -> AgentHost {
-        AgentHost { runtime, log: crate::observe::Log::new(1, crate::observe::system_clock()) }
+        AgentHost::new(runtime, crate::observe::Log::new(1, crate::observe::system_clock()))
     }
 
     #[test]

@@ -9,7 +9,9 @@ use super::fill;
 use super::template::{Template, TemplateKind};
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
-use crate::port::{Agent, AgentCard, AgentFactory, AgentHost, AgentOrder, Outcome, Task};
+use crate::port::{
+    Agent, AgentCard, AgentFactory, AgentHost, AgentOrder, Beat, LivenessPolicy, Outcome, Task,
+};
 use crate::{Code, Error, Result};
 
 /// Makes an agent of this name with these values; it is not started.
@@ -191,5 +193,17 @@ impl Agent for Made {
 
     fn offers(&self) -> Option<AgentCard> {
         self.inner.offers()
+    }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        self.inner.liveness()
+    }
+
+    fn beat(&self, reply: Reply<Beat>) {
+        self.inner.beat(reply);
+    }
+
+    fn revive(&self, why: &Error) -> bool {
+        self.inner.revive(why)
     }
 }

@@ -1,6 +1,8 @@
 //! One registered agent: its card, whether it takes tasks, and its places.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use serde::Serialize;
 use super::state::AgentState;
 use crate::agent::create::Origin;
 use crate::agent::ledger::{AgentStats, Ledger, SkillStats};
+use crate::agent::liveness::LivenessView;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::port::{Agent, AgentCard, CallEnd, Candidate, Router, Task};
@@ -24,11 +27,42 @@ pub struct Entry {
     restarts: AtomicU64,
     in_flight: AtomicU32,
     state: AtomicU8,
-    /// Why it is in its state, where there is more to say than the state.
-    why: Mutex<Option<Arc<str>>>,
+    /// The path of its child, where a supervisor starts it, and again when it has ended.
+    supervised: OnceLock<Arc<str>>,
+    /// It has ended and is started again: tasks may wait for that.
+    holds: AtomicBool,
+    /// When a call was answered last, in nanoseconds; 0 before the first.
+    heard: AtomicU64,
+    changes: Mutex<Changes>,
     ledger: Ledger,
     /// What it was made from, if it was made from a template.
     origin: OnceLock<Origin>,
+}
+
+/// Why an agent is in its state, or came into it.
+pub type Why = Cow<'static, str>;
+
+/// An agent has come into another state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// Its state before.
+    pub from: AgentState,
+    /// Its state since.
+    pub to: AgentState,
+    /// Why.
+    pub why: Why,
+}
+
+/// The changes of an entry's state: they are told in the order in which they happened, whichever threads
+/// brought them about.
+#[derive(Default)]
+struct Changes {
+    /// Why it is in its state; nothing before the first change.
+    why: Option<Why>,
+    /// What has not been told yet. Empty but for the moment that it takes to tell.
+    untold: VecDeque<StateChange>,
+    /// Somebody is telling, and goes on until everything is told.
+    telling: bool,
 }
 
 /// An agent as hosts see it.
@@ -38,9 +72,15 @@ pub struct AgentView {
     pub card: AgentCard,
     /// Whether it takes tasks.
     pub state: AgentState,
-    /// Why it is in this state, where there is more to say than the state.
+    /// Why it is in this state; nothing before it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<Arc<str>>,
+    pub why: Option<Why>,
+    /// Whether it lives, as far as is known; nothing where that is not watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<LivenessView>,
+    /// The path of its child in a tree of supervisors; nothing where it is not supervised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervised: Option<Arc<str>>,
     /// Other versions of it that may take over again; the one that was in charge last comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standby: Vec<String>,
@@ -63,7 +103,10 @@ impl Entry {
             restarts: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             state: AtomicU8::new(AgentState::Registered as u8),
-            why: Mutex::new(None),
+            supervised: OnceLock::new(),
+            holds: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            changes: Mutex::default(),
             ledger: Ledger::default(),
             origin: OnceLock::new(),
         }
@@ -104,48 +147,137 @@ impl Entry {
         AgentState::of(self.state.load(Ordering::Acquire))
     }
 
-    /// Moves it to another state, and says which it was in; `None` where that does not follow from the one
-    /// that it is in, and nothing changes. `why` is kept for whoever asks.
-    pub fn turn(&self, to: AgentState, why: Option<Arc<str>>) -> Option<AgentState> {
-        // Of two that turn it at once, the later one's reason is kept.
-        let mut kept = self.why.lock();
-        let from = self.turn_from(to, |from| from.may_become(to))?;
-        *kept = why;
+    /// Why it is in its state; nothing before it was started.
+    pub fn why(&self) -> Option<Why> {
+        self.changes.lock().why.clone()
+    }
+
+    /// Says more of why it is in its state.
+    pub fn explain(&self, why: impl Into<Why>) {
+        self.changes.lock().why = Some(why.into());
+    }
+
+    /// Moves it to another state for a reason, which is kept for whoever asks, and says which it was in;
+    /// `None` where the state does not follow from that one, and nothing changes. The change is told by
+    /// [`tell`](Self::tell).
+    pub fn turn(&self, to: AgentState, why: impl Into<Why>) -> Option<AgentState> {
+        self.turn_when(|_| true, to, why.into())
+    }
+
+    /// As [`turn`](Self::turn), from some states alone; says whether it was in one of those.
+    pub fn turn_from(&self, from: &[AgentState], to: AgentState, why: impl Into<Why>) -> bool {
+        self.turn_when(|state| from.contains(&state), to, why.into()).is_some()
+    }
+
+    fn turn_when(
+        &self,
+        may: impl Fn(AgentState) -> bool,
+        to: AgentState,
+        why: Why,
+    ) -> Option<AgentState> {
+        let mut changes = self.changes.lock();
+        let from = self.state();
+        if !may(from) || !from.may_become(to) {
+            return None;
+        }
+        self.state.store(to as u8, Ordering::Release);
+        changes.why = Some(why.clone());
+        changes.untold.push_back(StateChange { from, to, why });
         Some(from)
     }
 
-    /// As [`turn`](Self::turn), from one state alone and with no reason: says whether it was in that one.
-    pub fn move_state(&self, from: AgentState, to: AgentState) -> bool {
-        let mut kept = self.why.lock();
-        let moved = self.turn_from(to, |state| state == from).is_some();
-        if moved {
-            *kept = None;
+    /// Hands the changes that have not been told to `f`, in the order in which they happened, and with no
+    /// lock held; where another thread is at it they are left to that one.
+    pub fn tell(&self, mut f: impl FnMut(&StateChange)) {
+        let mut first = true;
+        loop {
+            let change = {
+                let mut changes = self.changes.lock();
+                if first && changes.telling {
+                    return;
+                }
+                first = false;
+                let next = changes.untold.pop_front();
+                changes.telling = next.is_some();
+                if next.is_none() {
+                    // An idle entry keeps no room for what is rare.
+                    changes.untold = VecDeque::new();
+                }
+                next
+            };
+            match change {
+                Some(change) => f(&change),
+                None => return,
+            }
         }
-        moved
-    }
-
-    fn turn_from(&self, to: AgentState, may: impl Fn(AgentState) -> bool) -> Option<AgentState> {
-        let next = |state| may(AgentState::of(state)).then_some(to as u8);
-        let from = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).ok()?;
-        Some(AgentState::of(from))
     }
 
     /// Takes a place for one task, if it takes tasks and has one.
     #[inline]
     pub fn reserve(self: &Arc<Self>) -> Option<Reservation> {
-        if self.state.load(Ordering::Acquire) != AgentState::Ready as u8 {
+        if !self.takes_tasks() {
             return None;
         }
         self.occupy()
     }
 
     /// Takes a place, whether it takes tasks or not: for who asks the agent itself.
+    #[inline]
     pub fn occupy(self: &Arc<Self>) -> Option<Reservation> {
         let most = self.card.concurrency.unwrap_or(u32::MAX);
         // Never more than there are, not even for a moment: a place that is free is not refused.
         let one_more = |tasks| (tasks < most).then_some(tasks + 1);
         self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
         Some(Reservation { entry: Arc::clone(self), decided: None })
+    }
+
+    /// It has answered a call: a sign of life.
+    #[inline]
+    pub fn heard(&self, now: Moment) {
+        self.heard.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// When it answered a call last.
+    pub fn last_heard(&self) -> Option<Moment> {
+        let nanos = self.heard.load(Ordering::Relaxed);
+        (nanos != 0).then(|| Moment::from_nanos(nanos))
+    }
+
+    /// Whether it is in a state in which it takes tasks. Where it is quarantined, that is so for its probes:
+    /// which calls those are is not decided here.
+    #[inline]
+    pub fn takes_tasks(&self) -> bool {
+        let state = self.state.load(Ordering::Acquire);
+        state == AgentState::Ready as u8 || state == AgentState::Quarantined as u8
+    }
+
+    /// Takes a place for one task that waits until it has been started again, if it is to be.
+    pub fn reserve_waiting(self: &Arc<Self>) -> Option<Reservation> {
+        let between = matches!(self.state(), AgentState::Failed | AgentState::Starting);
+        if !between || !self.holds.load(Ordering::Acquire) {
+            return None;
+        }
+        self.occupy()
+    }
+
+    /// Says whether tasks may wait for it while it does not live.
+    pub fn set_holds(&self, holds: bool) {
+        self.holds.store(holds, Ordering::Release);
+    }
+
+    /// Whether tasks may wait for it while it does not live.
+    pub fn holds(&self) -> bool {
+        self.holds.load(Ordering::Acquire)
+    }
+
+    /// A supervisor starts it from here on, as the child of this path.
+    pub fn set_supervised(&self, path: Arc<str>) {
+        let _ = self.supervised.set(path);
+    }
+
+    /// The path of its child, where a supervisor starts it.
+    pub fn supervised(&self) -> Option<&Arc<str>> {
+        self.supervised.get()
     }
 
     /// What is kept of its calls.
@@ -189,7 +321,9 @@ impl Entry {
         AgentView {
             card: self.card.clone(),
             state: self.state(),
-            why: self.why.lock().clone(),
+            why: self.why(),
+            liveness: None,
+            supervised: self.supervised.get().cloned(),
             standby: Vec::new(),
             template: self.origin.get().map(|origin| origin.kept.template().name.clone()),
             in_flight: self.in_flight.load(Ordering::Acquire),
@@ -217,8 +351,7 @@ impl Candidate for Entry {
 
     #[inline]
     fn available(&self) -> bool {
-        self.state.load(Ordering::Acquire) == AgentState::Ready as u8
-            && self.card.concurrency.is_none_or(|most| self.in_flight() < most)
+        self.takes_tasks() && self.card.concurrency.is_none_or(|most| self.in_flight() < most)
     }
 }
 

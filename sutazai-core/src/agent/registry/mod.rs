@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-pub use entry::{AgentView, Decided, Entry, Reservation};
+pub use entry::{AgentView, Decided, Entry, Reservation, StateChange, Why};
 pub use state::AgentState;
 pub use versions::Switched;
 
@@ -49,29 +49,16 @@ impl Registry {
     /// in order.
     pub fn add(&self, agent: Arc<dyn Agent>) -> Result<Arc<Entry>> {
         let entry = Self::entry(agent)?;
-        let mut tables = self.tables.write();
-        if tables.by_name.contains_key(entry.name()) {
-            drop(tables);
-            return Err(is_taken(entry.name()));
-        }
-        tables.put_in_charge(&entry);
+        self.put_new(&entry)?;
         Ok(entry)
     }
 
-    /// Puts an entry in charge of its name that stands by in no table: it has been started.
+    /// As [`add`](Self::add), of an entry that has been made already.
     ///
     /// # Errors
     /// [`Code::ALREADY_EXISTS`] for a name that is taken.
-    pub fn admit(&self, entry: &Arc<Entry>) -> Result<()> {
-        let mut tables = self.tables.write();
-        if tables.by_name.contains_key(entry.name()) {
-            drop(tables);
-            return Err(Error::new(Code::ALREADY_EXISTS, "an agent of this name is registered")
-                .with("agent", entry.name()));
-        }
-        tables.put_in_charge(entry);
-        entry.move_state(AgentState::Standby, AgentState::Ready);
-        Ok(())
+    pub fn put_new(&self, entry: &Arc<Entry>) -> Result<()> {
+        self.tables.write().put_new(entry)
     }
 
     /// An entry that is in no table yet.
@@ -129,6 +116,14 @@ impl Registry {
         tables.by_name.values().chain(standby).cloned().collect()
     }
 
+    /// An agent's versions, the one in charge first; nothing where there is no agent of this name.
+    pub fn versions_of(&self, name: &str) -> Vec<Arc<Entry>> {
+        let tables = self.tables.read();
+        let Some(entry) = tables.by_name.get(name) else { return Vec::new() };
+        let standby = tables.standby.get(name).into_iter().flatten();
+        std::iter::once(entry).chain(standby).cloned().collect()
+    }
+
     /// Every agent, sorted by name.
     pub fn all(&self) -> Vec<Arc<Entry>> {
         let mut all: Vec<_> = self.tables.read().by_name.values().cloned().collect();
@@ -154,6 +149,14 @@ fn is_taken(name: &str) -> Error {
 }
 
 impl Tables {
+    fn put_new(&mut self, entry: &Arc<Entry>) -> Result<()> {
+        if self.by_name.contains_key(entry.name()) {
+            return Err(is_taken(entry.name()));
+        }
+        self.put_in_charge(entry);
+        Ok(())
+    }
+
     /// Calls for its name and its skills are for this one. Another one of its name has been taken out.
     fn put_in_charge(&mut self, entry: &Arc<Entry>) {
         for skill in &entry.card().skills {
@@ -307,7 +310,9 @@ mod tests {
         let registry = Registry::default();
         let entry = add(&registry, AgentCard::new("a", ["s"]).concurrency(2)).unwrap();
         assert!(entry.reserve().is_none(), "not ready yet");
-        entry.move_state(AgentState::Registered, AgentState::Ready);
+        for state in [AgentState::Starting, AgentState::Ready] {
+            entry.turn(state, "test").unwrap();
+        }
         let (one, _two) = (entry.reserve().unwrap(), entry.reserve().unwrap());
         assert!(!entry.available() && entry.reserve().is_none());
         drop(one);

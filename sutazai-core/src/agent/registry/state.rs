@@ -59,6 +59,11 @@ impl AgentState {
         }
     }
 
+    /// Whether it has been started and has not come to its end.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Ready | Self::Standby | Self::Unreachable | Self::Quarantined)
+    }
+
     /// Whether an agent in this state may come into that one next.
     ///
     /// ```

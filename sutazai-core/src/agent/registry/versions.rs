@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{AgentView, Entry};
+use super::entry::{AgentView, Entry, Why};
 use super::state::AgentState;
 use super::{Registry, Tables};
 use crate::base::time::Moment;
@@ -11,6 +11,9 @@ use crate::{Code, Error, Result};
 
 /// Versions of one agent that stand by, at most.
 const MOST: usize = 2;
+
+/// Why one that stood by takes tasks.
+const IN_CHARGE: &str = "it was put in charge";
 
 /// Another version is in charge now.
 pub struct Switched {
@@ -65,13 +68,8 @@ impl Registry {
     /// # Errors
     /// [`Code::ALREADY_EXISTS`] for a name that is taken.
     pub fn join(&self, entry: &Arc<Entry>) -> Result<()> {
-        let mut tables = self.tables.write();
-        if tables.by_name.contains_key(entry.name()) {
-            drop(tables);
-            return Err(super::is_taken(entry.name()));
-        }
-        tables.put_in_charge(entry);
-        entry.move_state(AgentState::Standby, AgentState::Ready);
+        self.tables.write().put_new(entry)?;
+        entry.turn_from(&[AgentState::Standby], AgentState::Ready, IN_CHARGE);
         Ok(())
     }
 
@@ -84,8 +82,9 @@ impl Registry {
         }
         tables.take_skills(before);
         tables.put_in_charge(entry);
-        before.move_state(AgentState::Ready, AgentState::Standby);
-        entry.move_state(AgentState::Standby, AgentState::Ready);
+        let from = [AgentState::Ready, AgentState::Quarantined];
+        before.turn_from(&from, AgentState::Standby, "another one has taken its place");
+        entry.turn_from(&[AgentState::Standby], AgentState::Ready, IN_CHARGE);
         true
     }
 
@@ -94,18 +93,13 @@ impl Registry {
         self.get(entry.name()).is_some_and(|it| Arc::ptr_eq(&it, entry))
     }
 
-    /// An entry has been started: it takes tasks when it is in charge. Says in which state it is now; `None`
-    /// when it was not being started any more.
-    pub fn started(&self, entry: &Arc<Entry>) -> Option<AgentState> {
+    /// An entry that is in one of these states can do tasks now: it takes them when it is in charge, and
+    /// stands by otherwise. Says whether it was in one of them.
+    pub fn is_up(&self, entry: &Arc<Entry>, from: &[AgentState], why: impl Into<Why>) -> bool {
         let tables = self.tables.read();
         let in_charge = tables.by_name.get(entry.name()).is_some_and(|e| Arc::ptr_eq(e, entry));
         let next = if in_charge { AgentState::Ready } else { AgentState::Standby };
-        entry.move_state(AgentState::Starting, next).then_some(next)
-    }
-
-    /// The agents as hosts see them, sorted by name.
-    pub fn views(&self, now: Moment) -> Vec<AgentView> {
-        self.all().iter().map(|entry| self.view(entry, now)).collect()
+        entry.turn_from(from, next, why)
     }
 
     /// An agent as hosts see it.
@@ -134,8 +128,11 @@ impl Tables {
         let mut out = None;
         if let Some(before) = &before {
             self.take_skills(before);
-            // One that is not started yet says so itself when it is.
-            before.move_state(AgentState::Ready, AgentState::Standby);
+            // One that is not started yet, or cannot be reached, says so itself when it is or can.
+            let from = [AgentState::Ready, AgentState::Quarantined];
+            let version = &entry.card().version;
+            let why = format!("version {version:?} took over");
+            before.turn_from(&from, AgentState::Standby, why);
             let standby = self.standby.entry(Arc::clone(entry.name())).or_default();
             standby.push(Arc::clone(before));
             if standby.len() > MOST {
@@ -143,7 +140,7 @@ impl Tables {
             }
         }
         self.put_in_charge(entry);
-        entry.move_state(AgentState::Standby, AgentState::Ready);
+        entry.turn_from(&[AgentState::Standby], AgentState::Ready, IN_CHARGE);
         Switched { before, out }
     }
 
@@ -184,7 +181,9 @@ mod tests {
         let card = AgentCard::new("a", [skill]).version(version);
         let agent = agent::from_fn(card, |task: &Task| Ok(task.input().clone()));
         let entry = Registry::entry(Arc::new(agent)).unwrap();
-        entry.move_state(AgentState::Registered, AgentState::Standby);
+        for state in [AgentState::Starting, AgentState::Standby] {
+            entry.turn(state, "test").unwrap();
+        }
         entry
     }
 

@@ -220,7 +220,8 @@ mod tests {
             let card = AgentCard::new(name, ["s"]);
             let agent = from_fn(card, |task: &Task| Ok(task.input().clone()));
             let entry = registry.add(std::sync::Arc::new(agent)).unwrap();
-            entry.move_state(crate::agent::AgentState::Registered, crate::agent::AgentState::Ready);
+            entry.turn(crate::agent::AgentState::Starting, "test").unwrap();
+            entry.turn(crate::agent::AgentState::Ready, "test").unwrap();
         }
         let candidates = registry.with_skill("s").unwrap();
         let router = AdaptiveRouter::new(RoutePolicy::default(), 1).unwrap();

@@ -13,7 +13,7 @@ use super::api::{Created, FailedTemplate, not_made};
 use crate::agent::create::{
     Kept, Named, Origin, Reason, ReasonCode, Surroundings, TemplateChoice, TemplateVerdict, Want,
 };
-use crate::agent::{AgentState, Entry, ProbeReport, Registry};
+use crate::agent::{AgentState, Entry, ProbeReport, Registry, Why};
 use crate::base::id::TimerId;
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
@@ -260,7 +260,7 @@ impl Creating {
         if self.reply.send(created).is_err() {
             // Nobody waits for it any more: it is not left behind.
             shared.agents.remove(started.entry.name());
-            shared.stop_agent(&started.entry, shared.runtime.now() + GRACE);
+            shared.stop_agent(&started.entry, shared.runtime.now() + GRACE, "nobody waits for it");
             return;
         }
         shared.publish("agent.created", event);
@@ -314,19 +314,18 @@ impl Shared {
     /// Puts an agent that was made in charge of its name.
     fn register(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
         self.makes_agents()?;
-        self.agents.admit(entry)?;
+        self.join(entry)?;
         self.creation.made(entry);
         if let Err(stopping) = self.makes_agents() {
             self.agents.remove(entry.name());
             return Err(stopping);
         }
-        self.turned(entry, AgentState::Standby, AgentState::Ready, None);
         self.announce(entry);
         Ok(())
     }
 
     /// Stops an agent that is not registered.
-    fn unmake(&self, entry: &Arc<Entry>, why: impl Into<Arc<str>>) {
+    fn unmake(&self, entry: &Arc<Entry>, why: impl Into<Why>) {
         self.creation.made(entry);
         self.turn(entry, AgentState::Failed, why);
         self.put_down(entry, self.runtime.now() + GRACE);

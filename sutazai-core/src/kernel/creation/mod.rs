@@ -89,7 +89,7 @@ impl Shared {
     }
 
     /// How many agents there are of a template.
-    fn living(&self, kept: &Arc<Kept>) -> u32 {
+    pub(super) fn living(&self, kept: &Arc<Kept>) -> u32 {
         let all = self.agents.everything();
         let of_it = |entry: &&Arc<Entry>| {
             entry.origin().is_some_and(|origin| Arc::ptr_eq(&origin.kept, kept))

@@ -386,8 +386,8 @@ impl Shared {
         // At once, so that it is not among the pool's any more, and gets no calls.
         let removed = self.agents.remove(entry.name());
         let grace = Duration::from_millis(pool.state.lock().pool.policy().grace_ms);
-        let (shared, why) = (Arc::clone(self), why.to_owned());
-        self.aside(Box::new(move || shared.end_removed(&removed, grace, &why)));
+        let (shared, why) = (Arc::clone(self), why.to_owned().into());
+        self.aside(Box::new(move || shared.end_removed(&removed, grace, why)));
     }
 
     fn pool_view(&self, pool: &Running) -> PoolView {

@@ -371,15 +371,15 @@ impl Shared {
     fn let_go_of(&self, entry: &Arc<Entry>, grace: Duration, why: &str) {
         let name = entry.name();
         if self.agents.is_in_charge(entry) {
-            let _ = self.remove_agent(name, grace, why);
+            let _ = self.remove_agent(name, grace, why.to_owned());
         } else if let Ok(stale) = self.agents.retire(name, &entry.card().version) {
-            self.let_go(&stale, grace, why);
+            self.let_go(&stale, grace, why.to_owned());
         }
     }
 
     fn away(&self, slot: &Slot, item: &str, agent: &str, error: &Error) -> bool {
         let Some(entry) = slot.entry(agent) else { return false };
-        let turned = self.turn(&entry, AgentState::Unreachable, error.message());
+        let turned = self.turn(&entry, AgentState::Unreachable, error.message().to_owned());
         if turned {
             let why = error.to_string();
             self.tell(Level::Warn, "an agent cannot be reached", slot, item, agent, &why);

@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Heal;
 #[cfg(feature = "agent")]
+use super::Shared;
+#[cfg(feature = "agent")]
+use crate::agent::AgentState;
+#[cfg(feature = "agent")]
 use crate::base::time::Moment;
 use crate::port::{Admission, CallInfo, Guard};
 #[cfg(feature = "agent")]
@@ -96,6 +100,28 @@ impl Heal {
             last = Some(off.or_else(apart)?);
         }
         last
+    }
+}
+
+#[cfg(feature = "agent")]
+impl Shared {
+    /// An agent's quarantine is its state too, as long as the isolation says so. Whoever changes what that
+    /// says calls this afterwards, and looks again: the last one to come leaves the state right.
+    pub(in crate::kernel) fn set_apart(&self, agent: &str, why: &str) {
+        loop {
+            let apart = self.heal.isolation.is_apart(agent);
+            if let Some(entry) = self.agents.get(agent) {
+                let (from, to) = match apart {
+                    true => (AgentState::Ready, AgentState::Quarantined),
+                    false => (AgentState::Quarantined, AgentState::Ready),
+                };
+                entry.turn_from(&[from], to, why.to_owned());
+                self.tell_states(&entry);
+            }
+            if apart == self.heal.isolation.is_apart(agent) {
+                return;
+            }
+        }
     }
 }
 

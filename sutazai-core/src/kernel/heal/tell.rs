@@ -30,6 +30,8 @@ pub(super) fn connect(shared: &Arc<Shared>) {
         };
         if let Some(shared) = weak.upgrade() {
             tell(&shared, level, subject, change);
+            #[cfg(feature = "agent")]
+            shared.set_apart(&change.target, &change.why.to_string());
             shared.arm();
         }
     }));

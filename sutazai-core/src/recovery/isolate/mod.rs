@@ -133,6 +133,32 @@ pub enum IsolateWhy {
     },
 }
 
+impl std::fmt::Display for IsolateWhy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CrashLoop { crashes, window_ms } => {
+                write!(f, "it crashed {crashes} times within {window_ms} ms")
+            }
+            Self::ErrorStorm { failed, calls } => write!(f, "{failed} of {calls} calls failed"),
+            Self::SlowStorm { slow, calls } => write!(f, "{slow} of {calls} calls were slow"),
+            Self::Memory { bytes, bound } => {
+                write!(f, "it uses {bytes} bytes of memory, and may use {bound}")
+            }
+            Self::Growth { bytes_per_minute, bound } => {
+                write!(
+                    f,
+                    "its memory grows by {bytes_per_minute:.0} bytes a minute, and may by {bound}"
+                )
+            }
+            Self::Calm => f.write_str("nothing more was seen of what made it suspect"),
+            Self::Waited => f.write_str("it has been set apart for its time, and is probed"),
+            Self::ProbeFailed => f.write_str("a probe failed"),
+            Self::ProbesSucceeded => f.write_str("enough probes succeeded"),
+            Self::Manual { by } => write!(f, "by hand of {by}"),
+        }
+    }
+}
+
 /// A change of a target's state, with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct IsolateChange {

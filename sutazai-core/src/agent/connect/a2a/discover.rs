@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::card::PeerCard;
 use super::spec::A2aSpec;
 use super::story::wrong;
-use crate::agent::connect::http::{HttpCall, HttpClient, HttpRequest};
+use crate::agent::connect::http::{BEAT, HttpCall, HttpClient, HttpRequest};
 use crate::{Code, Error, Result};
 
 /// Bytes of a card, at most.
@@ -49,6 +49,16 @@ impl Found {
             .with("url", &spec.url)
             .advice("the card is at /.well-known/agent-card.json below the agent's URL");
         Err(missing.into_iter().fold(error, Error::because))
+    }
+
+    /// Asks whether anybody is there; what is said does not matter.
+    pub(super) fn is_there(&self, client: &HttpClient, spec: &A2aSpec) -> Result<()> {
+        let at = self.at.as_ref().unwrap_or(&self.peer.interface.url);
+        let mut request = spec.signed(HttpRequest::get(at)?)?;
+        if let (Some(tag), Some(_)) = (&self.tag, &self.at) {
+            request = request.header("if-none-match", tag)?;
+        }
+        client.send(&request, &HttpCall::within(BEAT)).map(drop)
     }
 
     /// Asks whether the card is still the same.

@@ -52,6 +52,9 @@
 //! here, or late, is cancelled there too, for which 2 s are given; what is cancelled before the agent
 //! has named its task only loses its connection.
 //!
+//! Whether it lives it is asked for its card again, with the entity tag, or where the card was given for what is
+//! at its URL; any answer will do.
+//!
 //! # Threads
 //!
 //! A task runs on a thread of the runtime's blocking pool until it is answered. [`A2aAgent::connect`]
@@ -74,11 +77,12 @@ use serde_json::{Map, Value, json};
 
 pub use spec::{A2aBinding, A2aSpec};
 
-use super::http::{HttpCall, HttpClient};
+use super::http::{self, HttpCall, HttpClient};
 use crate::base::payload::Payload;
+use crate::base::runtime;
 use crate::base::ticket::Reply;
 use crate::base::time::{Moment, Timestamp};
-use crate::port::{Agent, AgentCard, AgentHost, Outcome, Task};
+use crate::port::{Agent, AgentCard, AgentHost, Beat, LivenessPolicy, Outcome, Task};
 use crate::{Code, Error, Result};
 use card::PeerCard;
 use discover::{Again, Found};
@@ -179,6 +183,16 @@ impl Agent for A2aAgent {
     fn start(&self, host: &AgentHost) -> Result<()> {
         let _ = self.host.set(host.clone());
         Ok(())
+    }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        Some(http::liveness())
+    }
+
+    fn beat(&self, reply: Reply<Beat>) {
+        let found = self.found.load_full();
+        let asked = runtime::block(|| found.is_there(&self.client, &self.spec));
+        let _ = reply.answer(http::beat(asked.and_then(|asked| asked)));
     }
 }
 

@@ -48,6 +48,11 @@ pub use secret::Secret;
 #[cfg(any(feature = "openai", feature = "a2a", feature = "mcp"))]
 pub(crate) use response::cut;
 
+#[cfg(any(feature = "openai", feature = "a2a", feature = "mcp"))]
+mod beat;
+#[cfg(any(feature = "openai", feature = "a2a", feature = "mcp"))]
+pub(crate) use beat::{BEAT, beat, liveness};
+
 /// Where in a trace a task stands, as the header `traceparent` says it (W3C Trace Context).
 #[cfg(any(feature = "openai", feature = "a2a", feature = "mcp"))]
 pub(crate) fn trace_parent(task: &crate::port::Task) -> Option<String> {

@@ -27,6 +27,10 @@
 //! JSON-RPC are [`Code::AGENT_FAILED`], with the server's words as message; what breaks the protocol is
 //! [`Code::AGENT_PROTOCOL`]. The context has `rpc` and `rpc_code` for whoever classifies it.
 //!
+//! Whether a server lives it is asked by `ping`, or by `server/discover` in the newer era; any answer will do,
+//! and whatever else it says. A server that goes silent for longer than its
+//! [`LivenessPolicy`](crate::port::LivenessPolicy) has it is ended and started again, where it is a program.
+//!
 //! Progress is passed on as `{progress, total?, message?}`. A call that is cancelled or past its deadline
 //! is cancelled at the server. The protocol asks a server not to answer then, so its silence does not tell
 //! whether it has stopped; the call keeps its place until it is answered after all, or for
@@ -86,7 +90,7 @@ use super::process::{ProcessAgent, ProcessPhase, ProcessStatus};
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
 use crate::observe::Level;
-use crate::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
+use crate::port::{Agent, AgentCard, AgentHost, Beat, LivenessPolicy, Outcome, RunMode, Task};
 use crate::{Code, Error, Result};
 use catalogue::Catalogue;
 pub(crate) use catalogue::well_named;
@@ -292,6 +296,27 @@ impl Agent for McpAgent {
 
     fn offers(&self) -> Option<AgentCard> {
         Self::offers(self)
+    }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        match &self.peer {
+            Peer::Stdio { process, .. } => process.liveness(),
+            Peer::Http(_) => Some(super::http::liveness()),
+        }
+    }
+
+    fn beat(&self, reply: Reply<Beat>) {
+        match &self.peer {
+            Peer::Stdio { process, .. } => process.beat(reply),
+            Peer::Http(server) => drop(reply.answer(server.beat())),
+        }
+    }
+
+    fn revive(&self, why: &Error) -> bool {
+        match &self.peer {
+            Peer::Stdio { process, .. } => process.revive(why),
+            Peer::Http(_) => false,
+        }
     }
 }
 

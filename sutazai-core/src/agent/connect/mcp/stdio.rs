@@ -22,6 +22,9 @@ use crate::{Code, Error, Result};
 /// Beside input and skill, what a call has in bytes, at most.
 const OVERHEAD: usize = 512;
 
+/// Questions of this side that are open, at most, before pings without an answer are forgotten.
+const UNANSWERED: usize = 64;
+
 /// What is known of a server, and what was asked of it. Calls have even numbers, twice the task's; what
 /// this side wants to know for itself has odd ones.
 pub(super) struct Stdio {
@@ -91,6 +94,11 @@ impl Stdio {
         let mut heard = Vec::new();
         if let Some(version) = answer.version {
             heard.push(Heard::Breach(format!("JSON-RPC {version} and not 2.0")));
+        }
+        if state.ready && method == pinged(state.era.unwrap_or_default()) {
+            // Also an error is an answer.
+            heard.push(Heard::Pong);
+            return heard;
         }
         let steps = state.handshake.as_mut().map(|h| h.answered(method, answer.result));
         self.step(&mut state, steps.unwrap_or_default(), now, &mut heard);
@@ -275,6 +283,23 @@ impl Dialect for Stdio {
         rpc::notification("notifications/cancelled", &params).into()
     }
 
+    /// `ping` in the older era; the newer one has none, and is asked what it asks of every server to
+    /// answer.
+    fn ping(&self) -> Option<Said> {
+        let mut state = self.state.lock();
+        let found = state.found.clone()?;
+        let (method, mut params) = (pinged(found.era), json!({}));
+        add_meta(&mut params, found.era, &found.revision);
+        if state.asked.len() >= UNANSWERED {
+            // What it never answers is not kept for ever.
+            state.asked.retain(|_, asked| *asked != method);
+        }
+        state.turn += 1;
+        let id = state.turn * 2 - 1;
+        state.asked.insert(id, method);
+        Some(rpc::request(id, method, &params).into())
+    }
+
     fn stop(&self) -> Option<Said> {
         // The end of its input tells it.
         None
@@ -300,6 +325,14 @@ impl Dialect for Stdio {
 
     fn advice(&self) -> &'static str {
         "it must speak MCP on stdin and stdout; its stderr and exit status are in the context"
+    }
+}
+
+/// What a server is asked to see whether it lives.
+pub(super) fn pinged(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "ping",
+        Era::Modern => "server/discover",
     }
 }
 

@@ -39,6 +39,8 @@
 //! [`port::failure`](crate::port::failure), so that the room `recovery` knows a rate limit from an
 //! empty account. The API key and the values of the spec's headers are cut out of whatever is shown.
 //!
+//! Whether the endpoint lives it is asked by a GET of its list of models; any answer will do.
+//!
 //! # Threads
 //!
 //! A task runs on a thread of the runtime's blocking pool until it is answered. Cancelling it closes
@@ -53,12 +55,13 @@ use std::sync::OnceLock;
 
 pub use spec::OpenAiSpec;
 
-use super::http::{HttpCall, HttpClient, HttpRequest, HttpResponse, trace_parent};
+use super::http::{self, HttpCall, HttpClient, HttpRequest, HttpResponse, trace_parent};
 use crate::Result;
 use crate::base::payload::Payload;
+use crate::base::runtime;
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
-use crate::port::{Agent, AgentCard, AgentHost, Outcome, RunMode, Task};
+use crate::port::{Agent, AgentCard, AgentHost, Beat, LivenessPolicy, Outcome, RunMode, Task};
 use answer::Answer;
 use ask::Asked;
 use refuse::Refusals;
@@ -112,6 +115,18 @@ impl OpenAiAgent {
             request = request.secret(name, "", value)?;
         }
         Ok(request)
+    }
+
+    /// Asks for the list of models, which costs nothing; what it says does not matter.
+    fn ask_for_models(&self) -> Result<()> {
+        let mut request = HttpRequest::get(&self.spec.models())?;
+        if let Some(key) = &self.spec.api_key {
+            request = request.secret("authorization", "Bearer ", key)?;
+        }
+        for (name, value) in &self.spec.headers {
+            request = request.secret(name, "", value)?;
+        }
+        self.client.send(&request, &HttpCall::within(http::BEAT)).map(drop)
     }
 
     fn read(
@@ -174,5 +189,14 @@ impl Agent for OpenAiAgent {
     fn start(&self, host: &AgentHost) -> Result<()> {
         let _ = self.host.set(host.clone());
         Ok(())
+    }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        Some(http::liveness())
+    }
+
+    fn beat(&self, reply: Reply<Beat>) {
+        let asked = runtime::block(|| self.ask_for_models()).and_then(|asked| asked);
+        let _ = reply.answer(http::beat(asked));
     }
 }

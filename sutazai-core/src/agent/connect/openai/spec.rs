@@ -9,6 +9,8 @@ use crate::agent::connect::http::{HttpRequest, Secret};
 use crate::agent::connect::millis;
 use crate::{Code, Error, Result};
 
+const COMPLETIONS: &str = "/chat/completions";
+
 /// A model behind an OpenAI-compatible endpoint.
 ///
 /// ```
@@ -199,9 +201,17 @@ impl OpenAiSpec {
 
     /// Where completions are asked for.
     pub(super) fn endpoint(&self) -> String {
+        format!("{}{COMPLETIONS}", self.base())
+    }
+
+    /// Where the list of its models is.
+    pub(super) fn models(&self) -> String {
+        format!("{}/models", self.base())
+    }
+
+    fn base(&self) -> &str {
         let base = self.base_url.trim_end_matches('/');
-        let path = "/chat/completions";
-        if base.ends_with(path) { base.to_owned() } else { format!("{base}{path}") }
+        base.strip_suffix(COMPLETIONS).unwrap_or(base)
     }
 }
 

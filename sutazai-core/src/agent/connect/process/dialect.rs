@@ -60,6 +60,10 @@ pub(in crate::agent::connect) trait Dialect: Send + Sync {
     /// Nobody wants the answer any more.
     fn cancel(&self, id: u64) -> Said;
 
+    /// What asks a process that is ready whether it lives, and is answered whatever the process does;
+    /// `None` where it would not be understood. Each is answered by [`Heard::Pong`].
+    fn ping(&self) -> Option<Said>;
+
     /// It is to finish and exit; its input ends after this.
     fn stop(&self) -> Option<Said>;
 
@@ -97,6 +101,8 @@ pub(in crate::agent::connect) enum Heard {
     Log { level: Level, message: String },
     /// It is to be told this.
     Say(Said),
+    /// It answers a ping.
+    Pong,
     /// Not a message at all. Counted and logged, and not held against it.
     Noise(&'static str),
     /// A breach of the protocol.

@@ -61,6 +61,11 @@ impl ProcessExit {
         self.error(Code::AGENT_EXITED, "the agent's process ended during the call", agent)
     }
 
+    /// For whoever starts another one in its place.
+    pub(super) fn by_itself(&self, agent: &str) -> Error {
+        self.error(Code::AGENT_EXITED, "the agent's process ended", agent)
+    }
+
     /// For the tasks that come after it died too often.
     pub(super) fn too_often(&self, agent: &str) -> Error {
         let message = "the agent's process died too often and is not started again";

@@ -84,6 +84,9 @@ impl Shared {
 
     /// Does what follows from a line.
     pub(super) fn act(&self, heard: Vec<Heard>, line: &[u8]) {
+        if !line.is_empty() {
+            self.heard(heard.iter().any(|heard| matches!(heard, Heard::Pong)));
+        }
         for heard in heard {
             let done = match heard {
                 Heard::Ready => self.ready(),
@@ -102,6 +105,7 @@ impl Shared {
                 },
                 Heard::Answer { id, answer } => self.answer(id, answer),
                 Heard::Say(line) => self.say(line),
+                Heard::Pong => Ok(()),
                 Heard::Noise(what) => {
                     self.noise(what, line);
                     continue;

@@ -1,6 +1,7 @@
 //! The protocol of this module as a [`Dialect`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -12,7 +13,15 @@ use crate::port::{Outcome, Task};
 use crate::{Code, Error, Result};
 
 pub(super) struct JsonLines {
-    pub(super) agent: Arc<str>,
+    agent: Arc<str>,
+    /// The process has said that it answers pings.
+    pings: AtomicBool,
+}
+
+impl JsonLines {
+    pub(super) fn new(agent: Arc<str>) -> Self {
+        Self { agent, pings: AtomicBool::new(false) }
+    }
 }
 
 impl Dialect for JsonLines {
@@ -21,12 +30,17 @@ impl Dialect for JsonLines {
     }
 
     fn begin(&self, _: Moment) -> Vec<Said> {
+        self.pings.store(false, Ordering::Relaxed);
         Vec::new()
     }
 
     fn hear(&self, line: &[u8], _: Moment) -> Vec<Heard> {
         vec![match wire::parse(line) {
-            Ok(Message::Ready) => Heard::Ready,
+            Ok(Message::Ready { pings }) => {
+                self.pings.store(pings, Ordering::Relaxed);
+                Heard::Ready
+            }
+            Ok(Message::Pong) => Heard::Pong,
             Ok(Message::Card(card)) => Heard::Card(card),
             Ok(Message::Log { level, message }) => Heard::Log { level, message },
             Ok(Message::Progress { id, part }) => Heard::Progress { id, part, may_be_late: false },
@@ -50,6 +64,10 @@ impl Dialect for JsonLines {
 
     fn cancel(&self, id: u64) -> Said {
         wire::cancel(id).into()
+    }
+
+    fn ping(&self) -> Option<Said> {
+        self.pings.load(Ordering::Relaxed).then(|| wire::PING.into())
     }
 
     fn stop(&self) -> Option<Said> {

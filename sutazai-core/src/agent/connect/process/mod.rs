@@ -10,7 +10,7 @@
 //! let card = AgentCard::new("reviewer", ["review"]);
 //! let agent = ProcessAgent::new(card, ProcessSpec::new("python3").arg("reviewer.py"));
 //! let log = Log::new(100, system_clock());
-//! agent.start(&AgentHost { runtime: Arc::new(Threads::default()), log })?;
+//! agent.start(&AgentHost::new(Arc::new(Threads::default()), log))?;
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 //!
@@ -42,13 +42,15 @@
 //! | `task` | `id`, `skill`, `input`, `timeout_ms`?, `trace`, `span` | do this; the id is a number that is not used again; `timeout_ms` is how long the caller still waits; trace and span are those of W3C Trace Context |
 //! | `cancel` | `id` | nobody wants the answer any more; answer all the same, with anything: until then the task occupies its place |
 //! | `describe` | | say who you are |
+//! | `ping` | | answer `pong`, also while you work; only said to a process whose `ready` has `pings` |
 //! | `stop` | | finish and exit; stdin ends after this message |
 //!
 //! From the process:
 //!
 //! | type | fields | meaning |
 //! |---|---|---|
-//! | `ready` | | tasks may come; once, within [`ProcessSpec::start_timeout`] |
+//! | `ready` | `pings`? | tasks may come; once, within [`ProcessSpec::start_timeout`]. With `"pings": true` it promises to answer pings whatever it does |
+//! | `pong` | | the answer to `ping` |
 //! | `result` | `id`, `output`? | the task is done; without `output` it is `null` |
 //! | `error` | `id`, `message`, `class`?, `code`? | the task failed. `class` is `transient` (the default), `persistent` or `critical`. `code` is a number with the top bit set ([`Code::host`](crate::Code::host)), and becomes the error's own; anything else stands in the error's context as `agent_code` |
 //! | `progress` | `id`, `part`? | a partial result |
@@ -74,6 +76,12 @@
 //! stderr as context. Tasks that it did not have yet, and new ones, wait for the next process; when
 //! too many wait they are refused with [`Code::OVERLOADED`](crate::Code::OVERLOADED). When it died
 //! too often, every task is answered with the evidence of the last death.
+//!
+//! Where its host starts another one in its place ([`AgentHost::supervised`]) it is not started again here.
+//!
+//! Whatever it says is a sign of life. One that answers pings and goes silent for too long is ended, and what
+//! follows is as when it had died; of one that does not, only its end is known, and that its tasks take
+//! long.
 //!
 //! [`Agent::stop`] sends `stop` and closes stdin, gives three quarters of the time (and all but
 //! [`ProcessSpec::kill_grace`]) to end, then sends SIGTERM to the process group, and at the deadline
@@ -127,7 +135,7 @@ pub use spec::{ProcessSpec, RestartPolicy};
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
 use crate::observe::Level;
-use crate::port::{Agent, AgentCard, AgentHost, Outcome, Task};
+use crate::port::{Agent, AgentCard, AgentHost, Beat, LivenessPolicy, Outcome, Task};
 use crate::{Code, Error, Result};
 use shared::{Phase, Shared};
 
@@ -252,8 +260,8 @@ impl ProcessAgent {
 
     /// Says what it may use of the kernel that it belongs to; the first time counts.
     pub(super) fn hosted(&self, host: &AgentHost) {
-        let _ = self.shared.runtime.set(Arc::clone(&host.runtime));
         let _ = self.shared.log.host.set(host.log.clone());
+        let _ = self.shared.host.set(host.clone());
     }
 
     /// Why it could not be started, or is not started again.
@@ -362,6 +370,18 @@ impl Agent for ProcessAgent {
 
     fn restarts(&self) -> u64 {
         self.shared.state.lock().restarts
+    }
+
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        Some(LivenessPolicy::default())
+    }
+
+    fn beat(&self, reply: Reply<Beat>) {
+        self.shared.beat(reply);
+    }
+
+    fn revive(&self, why: &Error) -> bool {
+        self.shared.revive(why)
     }
 }
 

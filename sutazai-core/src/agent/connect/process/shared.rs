@@ -13,11 +13,10 @@ use super::log::Log;
 use super::spec::ProcessSpec;
 use crate::base::error::Fixed;
 use crate::base::os::process::Leader;
-use crate::base::runtime::Runtime;
 use crate::base::ticket::Reply;
 use crate::base::time::Moment;
 use crate::base::wait::{Condvar, Mutex};
-use crate::port::{AgentCard, Outcome, Task};
+use crate::port::{AgentCard, AgentHost, Beat, Outcome, Task};
 use crate::{Code, Error};
 
 pub(super) struct Shared {
@@ -25,7 +24,7 @@ pub(super) struct Shared {
     pub(super) spec: ProcessSpec,
     pub(super) dialect: Arc<dyn Dialect>,
     pub(super) log: Log,
-    pub(super) runtime: OnceLock<Arc<dyn Runtime>>,
+    pub(super) host: OnceLock<AgentHost>,
     pub(super) next: AtomicU64,
     pub(super) state: Mutex<State>,
     /// There is something to write, or nothing ever again.
@@ -57,6 +56,10 @@ pub(super) struct State {
     pub(super) restarts: u64,
     pub(super) breaches: u64,
     pub(super) last_exit: Option<ProcessExit>,
+    /// It was heard of since it was asked last whether it lives.
+    pub(super) heard: bool,
+    /// Who wants to know whether it lives.
+    pub(super) beat: Option<Reply<Beat>>,
 }
 
 /// Where in its life the agent is.
@@ -84,7 +87,7 @@ thread_local! {
 
 impl Shared {
     pub(super) fn new(card: AgentCard, spec: ProcessSpec) -> Self {
-        let dialect = JsonLines { agent: Arc::clone(&card.name) };
+        let dialect = JsonLines::new(Arc::clone(&card.name));
         Self::speaking(card, spec, Arc::new(dialect))
     }
 
@@ -95,7 +98,7 @@ impl Shared {
             spec,
             dialect,
             log,
-            runtime: OnceLock::new(),
+            host: OnceLock::new(),
             next: AtomicU64::new(1),
             state: Mutex::new(State {
                 phase: Phase::New,
@@ -113,6 +116,8 @@ impl Shared {
                 restarts: 0,
                 breaches: 0,
                 last_exit: None,
+                heard: false,
+                beat: None,
             }),
             work: Condvar::new(),
             change: Condvar::new(),
@@ -213,6 +218,63 @@ impl Shared {
         self.spec.in_flight.min(self.card.concurrency.unwrap_or(u32::MAX)).max(1) as usize
     }
 
+    /// Answers whether the process lives, or asks it.
+    pub(super) fn beat(&self, reply: Reply<Beat>) {
+        let before = {
+            let mut state = self.state.lock();
+            let heard = std::mem::take(&mut state.heard);
+            let beat = match &state.phase {
+                Phase::Failed(error) => Ok(Beat::Dead(error.clone())),
+                Phase::New | Phase::Stopped => Err(not_running()),
+                // It is being started again, and is not waited for longer than that may take.
+                Phase::Starting | Phase::Pausing => Ok(Beat::Heard),
+                Phase::Ready if state.exited || state.ending.is_some() => Ok(Beat::Heard),
+                Phase::Ready if heard => Ok(Beat::Heard),
+                Phase::Ready => match self.dialect.ping() {
+                    // There is a process, and more cannot be known.
+                    None => Ok(Beat::Alive),
+                    Some(ping) => {
+                        state.control.push_back(ping);
+                        let before = state.beat.replace(reply);
+                        drop(state);
+                        self.work.notify_one();
+                        drop(before);
+                        return;
+                    }
+                },
+            };
+            (reply, beat)
+        };
+        let (reply, beat) = before;
+        let _ = reply.answer(beat);
+    }
+
+    /// The process was heard of; `pong` where it said that it lives.
+    pub(super) fn heard(&self, pong: bool) {
+        let asked = {
+            let mut state = self.state.lock();
+            state.heard = true;
+            state.beat.take()
+        };
+        if let Some(reply) = asked {
+            let _ = reply.send(if pong { Beat::Alive } else { Beat::Heard });
+        }
+    }
+
+    /// Ends a process that gives no sign of life; whether it is started again here.
+    pub(super) fn revive(&self, why: &Error) -> bool {
+        let ends = {
+            let mut state = self.state.lock();
+            let ends = matches!(state.phase, Phase::Ready) && state.stop.is_none();
+            if ends {
+                self.end(&mut state, why.message().to_owned(), std::time::Duration::ZERO);
+            }
+            ends
+        };
+        self.change.notify_all();
+        ends
+    }
+
     /// Tells the supervisor to end everything by `deadline`.
     pub(super) fn ask_to_stop(&self, deadline: Moment) {
         {
@@ -236,7 +298,7 @@ impl Shared {
 
     /// The present, as the kernel counts it.
     pub(super) fn now(&self) -> Moment {
-        self.runtime.get().map_or_else(Moment::now, |runtime| runtime.now())
+        self.host.get().map_or_else(Moment::now, |host| host.runtime.now())
     }
 
     /// Marks the current thread as one of this agent's.

@@ -37,14 +37,24 @@ pub(super) fn run(shared: &Arc<Shared>) {
         was_ready = true;
         shared.log.write(Level::Warn, &format!("the process ended: {}", exit.summary()));
         shared.state.lock().last_exit = Some(exit.clone());
-        match restarts.died(Moment::now()) {
+        let supervised = shared.host.get().is_some_and(|host| host.supervised);
+        let verdict = match supervised {
+            // Whoever starts another one in its place counts how often.
+            true => Verdict::GiveUp,
+            false => restarts.died(Moment::now()),
+        };
+        match verdict {
             Verdict::At(at) => {
                 if !pause(shared, at) {
                     break Phase::Stopped;
                 }
             }
             Verdict::GiveUp => {
-                let error = exit.too_often(&shared.card.name).operation(shared.dialect.operation());
+                let error = match supervised {
+                    true => exit.by_itself(&shared.card.name),
+                    false => exit.too_often(&shared.card.name),
+                };
+                let error = error.operation(shared.dialect.operation());
                 shared.log.write(Level::Error, &error.to_string());
                 break Phase::Failed(error);
             }
@@ -54,12 +64,16 @@ pub(super) fn run(shared: &Arc<Shared>) {
         Phase::Failed(error) => error.clone(),
         _ => not_running(),
     };
-    let replies = {
+    let (replies, ended) = {
         let mut state = shared.state.lock();
+        let ended = was_ready && matches!(last, Phase::Failed(_));
         state.phase = last;
-        state.calls.dismiss()
+        (state.calls.dismiss(), ended)
     };
     shared.change.notify_all();
+    if ended && let Some(host) = shared.host.get() {
+        host.ended(error.clone());
+    }
     for reply in replies {
         let _ = reply.fail(error.clone());
     }
@@ -93,15 +107,17 @@ fn live(shared: &Arc<Shared>) -> Lived {
     };
     watch(shared);
     let exit = life.end(shared);
-    let (lost, ready, stopped) = {
+    let (lost, asked, ready, stopped) = {
         let mut state = shared.state.lock();
         let ready = matches!(state.phase, Phase::Ready);
         let stopped = state.stop.is_some();
         if ready && !stopped {
             state.phase = Phase::Pausing;
         }
-        (state.calls.lose(), ready, stopped)
+        (state.calls.lose(), state.beat.take(), ready, stopped)
     };
+    // It gave no sign of life any more.
+    drop(asked);
     if !lost.is_empty() {
         let error = exit.during_call(&shared.card.name).operation(shared.dialect.operation());
         for reply in lost {

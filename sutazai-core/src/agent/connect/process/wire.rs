@@ -17,6 +17,7 @@ pub(super) const VERSION: u64 = 1;
 const OVERHEAD: usize = 256;
 
 pub(super) const DESCRIBE: &str = "{\"v\":1,\"type\":\"describe\"}\n";
+pub(super) const PING: &str = "{\"v\":1,\"type\":\"ping\"}\n";
 pub(super) const STOP: &str = "{\"v\":1,\"type\":\"stop\"}\n";
 
 pub(super) fn cancel(id: u64) -> String {
@@ -49,12 +50,28 @@ pub(super) fn task(id: u64, task: &Task, input: &str, timeout_ms: Option<u64>) -
 /// A message from the process.
 #[derive(Debug, PartialEq)]
 pub(super) enum Message {
-    Ready,
+    /// `pings`: it answers pings, whatever it does.
+    Ready {
+        pings: bool,
+    },
+    Pong,
     Card(AgentCard),
-    Progress { id: u64, part: Value },
-    Result { id: u64, output: Value },
-    Error { id: u64, failure: Failure },
-    Log { level: Level, message: String },
+    Progress {
+        id: u64,
+        part: Value,
+    },
+    Result {
+        id: u64,
+        output: Value,
+    },
+    Error {
+        id: u64,
+        failure: Failure,
+    },
+    Log {
+        level: Level,
+        message: String,
+    },
 }
 
 /// What a process says of a task that failed.
@@ -77,7 +94,8 @@ pub(super) fn parse(line: &[u8]) -> Result<Message, String> {
     }
     let id = raw.id.ok_or_else(|| format!("a {:?} message needs an \"id\"", raw.kind));
     match raw.kind.as_str() {
-        "ready" => Ok(Message::Ready),
+        "ready" => Ok(Message::Ready { pings: raw.pings }),
+        "pong" => Ok(Message::Pong),
         "card" => raw.card.map(Message::Card).ok_or_else(|| "\"card\" is missing".to_owned()),
         "progress" => Ok(Message::Progress { id: id?, part: raw.part }),
         "result" => Ok(Message::Result { id: id?, output: raw.output }),
@@ -126,6 +144,8 @@ struct Raw {
     code: Option<Value>,
     level: Option<String>,
     card: Option<AgentCard>,
+    #[serde(default)]
+    pings: bool,
 }
 
 fn level(name: &str) -> Result<Level, String> {
@@ -194,7 +214,9 @@ mod tests {
 
     #[test]
     fn fixed_messages_are_json_lines() {
-        for (line, kind) in [(DESCRIBE, "describe"), (STOP, "stop"), (&*cancel(3), "cancel")] {
+        for (line, kind) in
+            [(DESCRIBE, "describe"), (PING, "ping"), (STOP, "stop"), (&*cancel(3), "cancel")]
+        {
             let value: Value = serde_json::from_str(line).unwrap();
             assert!(line.ends_with('\n'));
             assert_eq!((&value["v"], &value["type"]), (&Value::from(1), &Value::from(kind)));

@@ -67,6 +67,7 @@ struct Inner {
 
 #[derive(Clone)]
 enum Kind {
+    Made(Arc<dyn Children>),
     Loop(Arc<dyn Worker>),
     Messages(MailboxPolicy, Arc<dyn MessageWorker>),
 }
@@ -102,6 +103,20 @@ impl Workers {
     ) -> Result<()> {
         policy.check().map_err(|error| error.with("worker", name))?;
         self.register(name, Kind::Messages(policy, worker))
+    }
+
+    /// Registers what makes its children itself.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn add_children(&self, name: &str, children: Arc<dyn Children>) -> Result<()> {
+        self.register(name, Kind::Made(children))
+    }
+
+    /// Forgets what is registered under this name; children that do it live on, and are not started again.
+    pub fn remove(&self, name: &str) {
+        let gone = self.0.kinds.write().remove(name);
+        drop(gone);
     }
 
     fn register(&self, name: &str, kind: Kind) -> Result<()> {
@@ -228,6 +243,7 @@ impl Children for Workers {
     fn child(&self, life: &ChildLife) -> Result<Arc<dyn Child>> {
         let runtime = Arc::clone(&self.0.runtime);
         match self.kind(&life.does)? {
+            Kind::Made(children) => children.child(life),
             Kind::Loop(worker) => Ok(Arc::new(Looped::new(worker, life.clone(), runtime))),
             Kind::Messages(policy, worker) => {
                 let mailbox = self.mailbox_for(&life.path, policy);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::super::http::{HttpCall, HttpClient};
+use super::super::http::{self, HttpCall, HttpClient};
 use super::super::process::{Heard, Log, push_json, shortened};
 use super::catalogue::Catalogue;
 use super::era::{Era, Handshake, Step, add_meta};
@@ -24,7 +24,7 @@ use crate::base::ticket::{self, Reply};
 use crate::base::time::Moment;
 use crate::base::wait;
 use crate::observe::Level;
-use crate::port::{AgentHost, Outcome, Task};
+use crate::port::{AgentHost, Beat, Outcome, Task};
 use crate::{Class, Code, Error, Result};
 use exchange::{Posted, Reached, Speech};
 use params::Mirrored;
@@ -138,6 +138,34 @@ impl Streamable {
         let done = runtime::block(|| self.run(task, &reply, &call)).and_then(|done| done);
         let done = done.map_err(|error| self.scrubbed(error));
         let _ = reply.answer(done);
+    }
+
+    /// Asks the server whether it lives; blocks until it is answered, for [`BEAT`](http::BEAT) at most.
+    pub(super) fn beat(&self) -> Result<Beat> {
+        let call = HttpCall::within(http::BEAT);
+        let asked = runtime::block(|| self.ping(&call)).and_then(|asked| asked);
+        http::beat(asked.map_err(|error| self.scrubbed(error)))
+    }
+
+    fn ping(&self, call: &HttpCall) -> Result<()> {
+        let session = self.session(call)?;
+        let Session { speech, .. } = &*session;
+        let id = self.next_id();
+        let (method, mut params) = (stdio::pinged(speech.era), json!({}));
+        add_meta(&mut params, speech.era, &speech.revision);
+        let posted = Posted::new(method, exchange::body(id, method, &params));
+        let mut heard = |message| self.heard(message, id, None, speech, call);
+        let answer =
+            exchange::ask(&self.client, &self.http, speech, (id, posted), call, &mut heard);
+        match answer {
+            Ok(_) => Ok(()),
+            // What there is to know of it is asked for anew by the next call.
+            Err(refusal) if speech.session.is_some() && refusal.is_lost_session() => {
+                self.forget(&session);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal.into_error()),
+        }
     }
 
     /// Takes leave of the server.
