@@ -10,8 +10,9 @@ use std::sync::atomic::AtomicU8;
 
 use super::book::{Book, Held};
 use super::inflight::What;
+use super::nobody::{all_down, down, no_agent};
 use super::shared::{Phase, Shared};
-use crate::agent::{AgentState, Decided, Entry, Reservation, SkillList};
+use crate::agent::{AgentState, Decided, Entry, Reservation};
 use crate::base::contain;
 use crate::base::deadline;
 use crate::base::error::Fixed;
@@ -24,7 +25,7 @@ use crate::port::{
     Access, CallInfo, CallRecord, Candidate as _, Candidates, Choice, Decision, Outcome, RunMode,
     Session, Task, Trace,
 };
-use crate::{Class, Code, Error, Result};
+use crate::{Code, Error, Result};
 
 /// Times that a place is looked for again when somebody else took the one that was chosen.
 const TRIES: usize = 4;
@@ -249,18 +250,6 @@ impl Shared {
         Err(self.busy(task))
     }
 
-    /// Nobody who has the skill is free.
-    pub(super) fn busy(&self, task: &Task) -> Error {
-        self.creation.pools.refused(task.skill());
-        Error::new(
-            Code::OVERLOADED,
-            "every agent with the skill is at its concurrency or not ready",
-        )
-        .operation("kernel.call")
-        .with("skill", task.skill())
-        .advice("try again later, or register more agents")
-    }
-
     fn choose(&self, task: &Task, among: &dyn Candidates, now: Moment) -> Option<Choice> {
         self.steps.router.as_deref()?.choose(task, among, now)
     }
@@ -362,17 +351,6 @@ impl Shared {
         record.took = self.runtime.now().since(now);
         self.record(&record);
     }
-
-    fn no_skill(&self, task: &Task) -> Error {
-        let skills = self.agents.skills();
-        let error = Error::new(Code::AGENT_NO_SKILL, "no registered agent has the skill")
-            .operation("kernel.call")
-            .with("skill", task.skill());
-        match super::nearest(task.skill(), skills.iter().map(|s| &**s)) {
-            Some(near) => error.advice(format!("did you mean '{near}'?")),
-            None => error.advice("register an agent that has it"),
-        }
-    }
 }
 
 /// What a call has been given by the time its agent gets it.
@@ -455,52 +433,5 @@ fn not_running(phase: Phase) -> Error {
         Phase::Built | Phase::Starting => (&NOT_STARTED).into(),
         Phase::Running | Phase::Draining => (&DRAINING).into(),
         Phase::Stopped => (&STOPPED).into(),
-    }
-}
-
-fn no_agent(name: &str) -> Error {
-    Error::new(Code::NOT_FOUND, "no agent of this name is registered")
-        .operation("kernel.call")
-        .with("agent", name)
-}
-
-/// Why none of these agents can do anything, when each of them has failed or cannot be reached; the last one
-/// that may come back speaks for all.
-fn all_down(task: &Task, candidates: &SkillList) -> Option<Error> {
-    let mut last: Option<&Arc<Entry>> = None;
-    for index in 0..candidates.len() {
-        let entry = candidates.entry(index)?;
-        match entry.state() {
-            AgentState::Unreachable => last = Some(entry),
-            AgentState::Failed => last = last.or(Some(entry)),
-            _ => return None,
-        }
-    }
-    last.map(|entry| down(task, entry))
-}
-
-/// The agent has failed, or cannot be reached.
-fn down(task: &Task, entry: &Entry) -> Error {
-    let (class, message, advice) = match entry.state() {
-        AgentState::Failed => (
-            Class::Persistent,
-            "the agent has failed and is not started again by itself",
-            "see why, remove it, and register it again",
-        ),
-        _ => (
-            Class::Transient,
-            "the agent cannot be reached at present",
-            "it takes tasks again when it answers; try later, or register another with the skill",
-        ),
-    };
-    let error = Error::new(Code::AGENT_EXITED, message)
-        .classed(class)
-        .operation("kernel.call")
-        .with("agent", entry.name())
-        .with("skill", task.skill())
-        .advice(advice);
-    match entry.why() {
-        Some(why) => error.with("why", why),
-        None => error,
     }
 }

@@ -14,12 +14,14 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::handle::Kernel;
+use super::troubled::Troubled;
 use crate::base::payload::Payload;
 use crate::base::runtime::Runtime;
 use crate::event::Bus;
 use crate::port::AgentCard;
 use crate::recovery::{
-    Change, Classifier, ClassifyPolicy, Guard, GuardPolicy, GuardStatus, Share, SharedParts,
+    BreakerState, Change, Classifier, ClassifyPolicy, Guard, GuardPolicy, GuardStatus, Share,
+    SharedParts,
 };
 use crate::{Code, Error, Result};
 
@@ -58,6 +60,7 @@ pub(super) struct Guards {
     bus: Bus,
     classifier: Arc<Classifier>,
     seed: u64,
+    troubled: Arc<Troubled>,
 }
 
 #[derive(Default)]
@@ -95,6 +98,7 @@ impl Guards {
         seed: u64,
     ) -> Self {
         Self {
+            troubled: Arc::default(),
             any: AtomicBool::new(false),
             changing: Mutex::new(()),
             tables: RwLock::default(),
@@ -109,6 +113,12 @@ impl Guards {
     /// The parts that guards share by name.
     pub(super) fn parts(&self) -> &SharedParts {
         &self.parts
+    }
+
+    /// The agents whose breakers are not closed.
+    #[cfg(feature = "agent")]
+    pub(super) fn troubled(&self) -> &Arc<Troubled> {
+        &self.troubled
     }
 
     /// Whether calls go through any guard.
@@ -237,6 +247,7 @@ impl Guards {
     /// Forgets an agent that was removed.
     pub(super) fn forget(&self, agent: &str) {
         let gone = self.tables.write().agents.remove(agent);
+        self.troubled.works(agent);
         drop(gone);
     }
 
@@ -275,7 +286,13 @@ impl Guards {
     /// Makes events of the changes of an agent's breaker, or of one that several share.
     fn announce(&self, agent: Option<&Arc<str>>, guard: &Guard) {
         let (bus, agent) = (self.bus.clone(), agent.cloned());
+        let (troubled, own) = (Arc::clone(&self.troubled), guard.weak_breaker());
         guard.on_breaker_change(Arc::new(move |breaker: &str, change: &Change| {
+            match (&agent, change.to) {
+                (Some(agent), BreakerState::Closed) => troubled.works(agent),
+                (Some(agent), _) => troubled.fails(agent, &own),
+                (None, _) => {}
+            }
             let mut event = serde_json::json!({
                 "breaker": breaker,
                 "from": change.from,

@@ -90,7 +90,7 @@ impl Kernel {
             recorders: builder.recorders,
         };
         #[cfg(feature = "recovery")]
-        let steps = heal.behind(steps);
+        let steps = heal.behind(steps, &guards);
         #[cfg(feature = "recovery")]
         let trees = super::trees::Trees::new(&runtime, &bus, kept.log(), seed);
         #[cfg(feature = "recovery")]

@@ -86,6 +86,8 @@ mod manifest_discovery;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
 #[cfg(feature = "agent")]
+mod nobody;
+#[cfg(feature = "agent")]
 mod once;
 mod owner;
 #[cfg(all(feature = "agent", feature = "recovery"))]
@@ -106,6 +108,8 @@ mod steps;
 mod supervised;
 #[cfg(feature = "recovery")]
 mod trees;
+#[cfg(feature = "recovery")]
+mod troubled;
 #[cfg(feature = "agent")]
 mod versions;
 

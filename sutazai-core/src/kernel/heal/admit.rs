@@ -131,7 +131,7 @@ impl Shared {
 const LONGEST: usize = 16;
 
 #[cfg(feature = "agent")]
-fn takes_calls(degradation: &Degradation, agent: &str) -> bool {
+pub(super) fn takes_calls(degradation: &Degradation, agent: &str) -> bool {
     !matches!(degradation.check(agent), Err(_) | Ok(FeatureMode::Fallback(_)))
 }
 
@@ -160,103 +160,5 @@ fn evidence(failure: Option<&Error>) -> Option<Evidence> {
         // It did answer, with what is mostly its caller's mistake.
         _ if error.class() == Class::Persistent => Some(Evidence::Success),
         _ => Some(Evidence::Failure),
-    }
-}
-
-/// The route step, which passes over agents that are off or set apart.
-#[cfg(feature = "agent")]
-pub(in crate::kernel) struct Around {
-    inner: Arc<dyn crate::port::Router>,
-    degradation: Arc<Degradation>,
-    isolation: Arc<Isolation>,
-}
-
-#[cfg(feature = "agent")]
-mod around {
-    use super::{Arc, Around, Heal, takes_calls};
-    use crate::base::time::Moment;
-    use crate::port::{AgentCard, CallEnd, Candidate, Candidates, Choice, Router, Task};
-
-    impl Around {
-        pub(in crate::kernel) fn new(inner: Arc<dyn Router>, heal: &Heal) -> Self {
-            Self {
-                inner,
-                degradation: Arc::clone(&heal.degradation),
-                isolation: Arc::clone(&heal.isolation),
-            }
-        }
-    }
-
-    impl Router for Around {
-        #[inline]
-        fn route(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<usize> {
-            if self.isolation.is_quiet() && self.degradation.all_on() {
-                return self.inner.route(task, candidates, now);
-            }
-            self.inner.route(task, &Open::new(candidates, self, now), now)
-        }
-
-        #[inline]
-        fn choose(&self, task: &Task, candidates: &dyn Candidates, now: Moment) -> Option<Choice> {
-            if self.isolation.is_quiet() && self.degradation.all_on() {
-                return self.inner.choose(task, candidates, now);
-            }
-            self.inner.choose(task, &Open::new(candidates, self, now), now)
-        }
-
-        fn settled(&self, decision: u64, now: Moment, end: CallEnd) {
-            self.inner.settled(decision, now, end);
-        }
-
-        fn reward(&self, decision: u64, score: f64) -> bool {
-            self.inner.reward(decision, score)
-        }
-
-        fn explain(&self, decision: u64) -> Option<serde_json::Value> {
-            self.inner.explain(decision)
-        }
-    }
-
-    /// The candidates, with those unavailable that are off or set apart.
-    struct Open<'a>(Vec<Option<One<'a>>>);
-
-    struct One<'a> {
-        candidate: &'a dyn Candidate,
-        open: bool,
-    }
-
-    impl<'a> Open<'a> {
-        fn new(candidates: &'a dyn Candidates, around: &Around, now: Moment) -> Self {
-            let one = |candidate: &'a dyn Candidate| {
-                let name = &candidate.card().name;
-                let on = takes_calls(&around.degradation, name);
-                One { candidate, open: on && around.isolation.is_open(name, now) }
-            };
-            Self((0..candidates.len()).map(|index| candidates.get(index).map(one)).collect())
-        }
-    }
-
-    impl Candidates for Open<'_> {
-        fn len(&self) -> usize {
-            self.0.len()
-        }
-        fn get(&self, index: usize) -> Option<&dyn Candidate> {
-            self.0.get(index)?.as_ref().map(|one| one as _)
-        }
-    }
-
-    impl Candidate for One<'_> {
-        fn card(&self) -> &AgentCard {
-            self.candidate.card()
-        }
-        fn in_flight(&self) -> u32 {
-            self.candidate.in_flight()
-        }
-        fn available(&self) -> bool {
-            self.open && self.candidate.available()
-        }
-        fn expected_cost(&self, task: &Task, now: Moment) -> Option<f64> {
-            self.candidate.expected_cost(task, now)
-        }
     }
 }

@@ -10,6 +10,8 @@
 
 mod actions;
 mod admit;
+#[cfg(feature = "agent")]
+mod around;
 mod builder;
 mod bundle;
 mod handle;
@@ -28,6 +30,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::guards::Guards;
 use super::shared::{Shared, Steps};
 use crate::base::error::Fixed;
 use crate::base::id::TimerId;
@@ -85,11 +88,15 @@ impl Heal {
     }
 
     /// The steps of the guarded call, behind what healing has to say.
-    pub(super) fn behind(&self, steps: Steps) -> Steps {
+    pub(super) fn behind(&self, steps: Steps, guards: &Guards) -> Steps {
+        #[cfg(not(feature = "agent"))]
+        let _ = guards;
         Steps {
             guard: Arc::new(admit::Guarded::new(steps.guard, self)),
             #[cfg(feature = "agent")]
-            router: steps.router.map(|router| Arc::new(admit::Around::new(router, self)) as _),
+            router: steps
+                .router
+                .map(|router| Arc::new(around::Around::new(router, self, guards)) as _),
             ..steps
         }
     }

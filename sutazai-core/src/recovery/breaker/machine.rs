@@ -137,6 +137,18 @@ impl Machine {
         (admitted, change)
     }
 
+    /// Whether [`admit`](Self::admit) would let a call in to probe.
+    pub(super) fn would_probe(&self, now: Moment) -> bool {
+        match self.mode {
+            Mode::Open(until) => until <= now,
+            Mode::HalfOpen(probing) => {
+                let patience = self.policy.open_for(self.opened);
+                probing.in_flight < probing.allowed || now.since(probing.last) > patience
+            }
+            Mode::Closed | Mode::Forced(_) => false,
+        }
+    }
+
     /// A call that was admitted in `generation` has ended, after `took` where that was measured.
     pub(super) fn settle(
         &mut self,

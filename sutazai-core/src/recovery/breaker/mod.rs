@@ -304,6 +304,15 @@ impl Breaker {
         self.machine.lock().state()
     }
 
+    /// Whether it would let a call in now, to see whether its target works again.
+    pub fn would_probe(&self, now: Moment) -> bool {
+        match self.gate.load(Ordering::Acquire) & GATES {
+            OPEN if now.as_nanos() < self.until.load(Ordering::Relaxed) => false,
+            OPEN | PROBING => self.machine.lock().would_probe(now),
+            _ => false,
+        }
+    }
+
     /// Puts it into a state that it does not leave by itself, or (`None`) gives it back to itself,
     /// closed.
     pub fn force(&self, forced: Option<Forced>) {

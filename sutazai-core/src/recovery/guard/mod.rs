@@ -252,6 +252,11 @@ impl Guard {
         self.part(Flags::BREAKER, |parts| Arc::clone(&parts.breaker))
     }
 
+    /// Its breaker, whether it has one at present or not, as long as the guard is there.
+    pub(crate) fn weak_breaker(&self) -> std::sync::Weak<Breaker> {
+        Arc::downgrade(&self.0.parts.breaker)
+    }
+
     /// Hears of the changes of its breaker from here on, whether it has one at present or not.
     pub(crate) fn on_breaker_change(&self, told: crate::recovery::OnChange) {
         self.0.parts.breaker.on_change(told);

@@ -248,6 +248,15 @@ impl Isolation {
         self.is_quiet() || self.machine.lock().would_admit(target, now)
     }
 
+    /// Whether a call to this target would be one of the probes that decide whether it is let in again.
+    pub fn would_probe(&self, target: &str, now: Moment) -> bool {
+        if self.is_quiet() {
+            return false;
+        }
+        let machine = self.machine.lock();
+        machine.is_apart(target) && machine.would_admit(target, now)
+    }
+
     /// Whether nothing is set apart.
     #[inline]
     pub fn is_quiet(&self) -> bool {
