@@ -217,6 +217,63 @@ fn flaky_fails_as_it_should_and_the_guard_holds() {
     assert_eq!(report["findings"]["failures"], Value::Array(Vec::new()), "no caller noticed");
 }
 
+/// A server of MCP that knows files, by the name of one that others wrote.
+const SERVER: &str = r#"#!/usr/bin/env python3
+import json, sys
+tool = {"name": "get_file_info", "inputSchema": {"type": "object", "properties": {"path": {"type": "string"}}}}
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    answer = {"jsonrpc": "2.0", "id": asked["id"]}
+    if asked["method"] == "initialize":
+        answer["result"] = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+                            "serverInfo": {"name": "files", "version": "7"}}
+    elif asked["method"] == "tools/list":
+        answer["result"] = {"tools": [tool]}
+    elif asked["method"] == "tools/call":
+        text = "about " + asked["params"]["arguments"]["path"]
+        answer["result"] = {"content": [{"type": "text", "text": text}]}
+    elif asked["method"] == "ping":
+        answer["result"] = {}
+    else:
+        answer["error"] = {"code": -32601, "message": "no such method"}
+    print(json.dumps(answer), flush=True)
+"#;
+
+#[test]
+fn a_server_of_mcp_that_is_installed_is_discovered() {
+    let place = place();
+    (0..20).for_each(|n| place.write(&format!("{n}"), "x\n"));
+    let programs = tempfile::tempdir().unwrap();
+    let executable = |path: &Path, text: &str| {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let program = programs.path().join("mcp-server-filesystem");
+    executable(&program, SERVER);
+    let mut path = programs.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap());
+    // And one of a client's file, which does not start.
+    let (broken, client) = (programs.path().join("broken"), programs.path().join("client.json"));
+    executable(&broken, "#!/bin/sh\necho no licence >&2\nexit 3\n");
+    let servers = serde_json::json!({"mcpServers": {"broken": {"command": broken}}});
+    fs::write(&client, servers.to_string()).unwrap();
+    let options = ["--json", "--quiet", "--mcp-config", client.to_str().unwrap()];
+    let output = place.command(&options).env("PATH", path).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report = json(&output);
+    let found = report["discovered"]["servers"].as_array().unwrap();
+    let files = found.iter().find(|server| server["agent"] == "files").unwrap();
+    assert_eq!((&files["version"], &files["tools"]), (&"7".into(), &1.into()));
+    assert!(files["answer"].as_str().unwrap().contains("about "), "{files}");
+    let mcp = agent(&report, "mcp");
+    assert_eq!((&mcp["failed"], &mcp["answered"]), (&0.into(), &20.into()), "{mcp}");
+    let missing = report["discovered"]["missing"].to_string();
+    assert!(missing.contains("broken") && missing.contains("no licence"), "{missing}");
+}
+
 #[test]
 fn without_git_and_python_the_others_go_on() {
     let place = place();

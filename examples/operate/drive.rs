@@ -11,6 +11,7 @@ use sutazai_core::{Code, Error};
 use super::board::{Board, Lane};
 use super::file::{self, Subject};
 use super::findings::Findings;
+use super::flaky;
 use super::fleet::Member;
 use super::interrupt::Interrupt;
 use super::walk::{Met, Walk};
@@ -84,8 +85,14 @@ impl Drive<'_> {
             let task = file::task(&skill, &subject);
             let (lane, findings) = (Arc::clone(lane), Arc::clone(self.findings));
             let (agent, token) = (member.name, take.clone());
-            self.kernel.call(task).on_done(move |answer| {
+            let (call, ticket) = self.kernel.submit(task, None);
+            let kernel = self.kernel.clone();
+            ticket.on_done(move |answer| {
                 lane.done.fetch_add(1, Relaxed);
+                if let Some(score) = answer.as_ref().ok().and_then(|it| flaky::score(agent, it)) {
+                    // By that the router learns who is worth its trouble.
+                    let _ = kernel.score_call(call, score);
+                }
                 let failure = {
                     let mut findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
                     let taken = answer

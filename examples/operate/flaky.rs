@@ -1,7 +1,8 @@
 //! The agent `flaky`: fails one call in five, hangs in one of a hundred, and is down altogether for a
-//! while. And `spare`, which can do the same and does it well. What the guard is for: calls that fail
-//! are tried again, on the other agent if need be; while flaky is down its breaker keeps calls off it,
-//! and lets them back when it works again. And what isolation and playbooks are for: a breaker that opens
+//! while, but when it answers it answers well. And `spare`, which always answers, and not as well: what answers
+//! are worth is reported, and the kernel's router learns by it that flaky is to be preferred. What the guard is
+//! for: calls that fail are tried again, on the other agent if need be; while flaky is down its breaker keeps calls
+//! off it, and lets them back when it works again. And what isolation and playbooks are for: a breaker that opens
 //! sets flaky apart for a moment, in which nobody is sent there; then it is probed and let in again.
 
 use std::sync::Arc;
@@ -12,12 +13,15 @@ use sutazai_core::agent::{FnAgent, from_async};
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::ticket;
 use sutazai_core::kernel::{CallsTo, Kernel};
-use sutazai_core::port::AgentCard;
+use sutazai_core::port::{AgentCard, Outcome};
 use sutazai_core::recovery::GuardPolicy;
 use sutazai_core::{Code, Error, Result};
 
 /// The skill of both.
 pub const SKILL: &str = "flake";
+
+/// What spare says.
+const ENOUGH: &str = "enough";
 
 /// It either answers within a few milliseconds or never.
 const TIMEOUT: Duration = Duration::from_millis(100);
@@ -53,9 +57,15 @@ pub fn spare(runtime: Arc<dyn Runtime>) -> FnAgent {
         let runtime = Arc::clone(&runtime);
         async move {
             after(&runtime, WORK).await;
-            Ok("fine")
+            Ok(ENOUGH)
         }
     })
+}
+
+/// How good an answer of theirs is: flaky's are worth the trouble that it makes, and spare's will do.
+pub fn score(agent: &str, outcome: &Outcome) -> Option<f64> {
+    let text = (agent == "flaky").then(|| outcome.output.to::<String>().ok()).flatten()?;
+    Some(if text == ENOUGH { 0.3 } else { 1.0 })
 }
 
 /// Has flaky set apart for a while when its breaker opens, at most a few times a run.
@@ -92,7 +102,7 @@ pub fn guard(kernel: &Kernel) -> Result<()> {
         "timeout_ms": 10_000,
         "retry": {"attempts": 6, "base_ms": 2, "max_ms": 50},
         // One call in five fails by design, so more than a tenth of them has to be affordable.
-        "budget": {"capacity": 50, "per_success": 0.5},
+        "budget": {"capacity": 100, "per_success": 0.5},
         "breaker": {"consecutive": 6, "failure_rate": 0.7, "open_ms": 10, "open_max_ms": 40, "close_after": 5},
     });
     kernel.guard(CallsTo::Skill(SKILL.to_owned()), Some(read::<GuardPolicy>(policy)?))

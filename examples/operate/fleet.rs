@@ -36,6 +36,11 @@ impl Member {
         Self { name, agents, skill, reads, stands_in: false, unavailable, incomplete: None }
     }
 
+    /// A server that discovery has found, which gets every file.
+    pub fn found(agent: &str, skill: &'static str) -> Self {
+        Self { agents: vec![agent.to_owned()], ..Self::new("mcp", skill, false, Ok(())) }
+    }
+
     /// Whether a file of this kind is for it.
     pub fn wants(&self, kind: Kind) -> bool {
         !self.stands_in && (!self.reads || kind == Kind::Text)

@@ -6,7 +6,8 @@
 //!
 //! Five agents of different make: `secrets` (a closure), `measure` (an asynchronous closure),
 //! `history` (a process: this program again, which asks git), `reviewer` (Python processes) and
-//! `flaky` (fails and hangs, and is guarded, with `spare` beside it). Every call goes the kernel's guarded way; `--help` says the rest.
+//! `flaky` (fails and hangs, and is guarded, with `spare` beside it). MCP servers that are installed are discovered, and
+//! one that knows files gets them too. Every call goes the kernel's guarded way; `--help` says the rest.
 
 mod board;
 mod drive;
@@ -21,6 +22,7 @@ mod options;
 mod report;
 mod row;
 mod secrets;
+mod servers;
 mod shares;
 mod table;
 mod walk;
@@ -32,7 +34,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use sutazai_core::agent::route::{RoutePolicy, Strategy};
 use sutazai_core::base::payload::Payload;
 use sutazai_core::kernel::{Kernel, Limits};
 use sutazai_core::store::Durability;
@@ -75,12 +76,11 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let root = root(options)?;
     let mut limits = Limits::default();
     limits.timeout = Some(options.timeout);
-    // By load alone: a router that learns would hardly ask flaky again, and nobody would see it healed.
-    let by_load = RoutePolicy { strategy: Strategy::LeastLoaded, ..RoutePolicy::default() };
-    let builder = Kernel::builder().data_dir(&options.data_dir).limits(limits);
-    let kernel = builder.route_policy(by_load).build()?;
+    let kernel = Kernel::builder().data_dir(&options.data_dir).limits(limits).build()?;
     kernel.start()?;
-    let fleet = fleet::assemble(&kernel, options)?;
+    let mut fleet = fleet::assemble(&kernel, options)?;
+    let (discovered, server) = servers::discover(&kernel, options, &root)?;
+    fleet.extend(server);
 
     let before = kernel.agents();
     let board = Arc::new(Board::new(&fleet));
@@ -116,6 +116,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
         seconds: began.elapsed().as_secs_f64(),
         agents: rows,
         allocation,
+        discovered,
         met: &met,
         findings: &findings,
     };

@@ -27,6 +27,9 @@ pub struct Options {
     /// How long a call may take, in seconds (flaky has 100 ms)
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
     pub timeout: Duration,
+    /// A client's file of MCP servers ("mcpServers"), which are started and asked too
+    #[arg(long, value_name = "FILE")]
+    pub mcp_config: Option<PathBuf>,
     /// Calls of one agent under way at once
     #[arg(long, value_name = "N", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     pub concurrency: u16,

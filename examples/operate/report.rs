@@ -9,6 +9,7 @@ use sutazai_core::recovery::{BreakerState, IsolateState};
 use super::findings::Findings;
 use super::options::Options;
 use super::row::Row;
+use super::servers::Discovered;
 use super::shares::Allocation;
 use super::table::Table;
 use super::walk::Met;
@@ -28,6 +29,8 @@ pub struct Report<'a> {
     pub agents: Vec<Row>,
     /// Who got the work, where several have a skill.
     pub allocation: Vec<Allocation>,
+    /// Which MCP servers were found.
+    pub discovered: Discovered,
     /// What was met on the way.
     pub met: &'a Met,
     /// What was found.
@@ -62,6 +65,7 @@ impl Report<'_> {
         page.line("");
         self.agents(&mut page);
         self.allocation(&mut page);
+        self.discovered(&mut page);
         self.undone(&mut page);
         self.failures(&mut page);
         self.left_out(&mut page);
@@ -114,7 +118,7 @@ impl Report<'_> {
         }
     }
 
-    /// Who got the work over time: who is set apart gets none.
+    /// Who got the work over time, as the kernel's router learned who is good at it.
     fn allocation(&self, page: &mut Page) {
         if self.allocation.is_empty() {
             return;
@@ -138,6 +142,31 @@ impl Report<'_> {
             }
         }
         page.table(&table);
+    }
+
+    /// The MCP servers that were found, and what they were asked for.
+    fn discovered(&self, page: &mut Page) {
+        let Discovered { servers, missing } = &self.discovered;
+        if servers.is_empty() && missing.is_empty() {
+            page.head(
+                "MCP servers",
+                "none is installed; mcp-server-git would be found, say, or --mcp-config's",
+            );
+            return;
+        }
+        page.head("MCP servers", "found by discovery, and asked for something");
+        let mut table = Table::new(&[2]);
+        for server in servers {
+            let tools = counted(server.tools as u64, "tool");
+            let asked = server.asked.clone().unwrap_or_else(|| "asked for nothing".to_owned());
+            let name = style(&server.agent).bold().to_string();
+            let answer = server.answer.clone().unwrap_or_default();
+            table.row([name, server.version.clone(), tools, asked, answer]);
+        }
+        page.table(&table);
+        for (server, why) in missing {
+            page.wrapped(&format!("  {}: ", style(server).yellow()), why);
+        }
     }
 
     /// What an interruption left undone.

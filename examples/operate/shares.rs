@@ -1,4 +1,4 @@
-//! Who of several agents with one skill got the work, over time.
+//! Who of several agents with one skill got the work, over time: what the kernel's router has learned.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
