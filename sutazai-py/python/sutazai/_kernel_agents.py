@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, overload
 
 from sutazai import _sutazai
 from sutazai._agents import AgentSpec, _first_line, _name_of
+from sutazai._connect import Connectors
 from sutazai._create import (
     Created,
     Pools,
@@ -23,9 +24,13 @@ from sutazai._create import (
 )
 from sutazai._discover import Discovery
 from sutazai._heal import check_plain, now
+from sutazai._ledger import AgentLedger, scoring
 from sutazai._life import AgentSupervision, LivenessPolicy
 from sutazai._loop import LoopThread
 from sutazai._probe import ProbeReport, SkillCard, SkillProbe, probing
+from sutazai._route import Routing
+from sutazai._specs import McpSpec, ProcessSpec
+from sutazai._views import AgentCard, AgentView
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -264,9 +269,9 @@ class KernelOfAgents(_sutazai.Kernel):
         *,
         parameters: Mapping[str, object] | None = None,
         name: str | None = None,
-        process: Mapping[str, object] | None = None,
-        mcp: Mapping[str, object] | None = None,
-        card: Mapping[str, object] | None = None,
+        process: ProcessSpec | None = None,
+        mcp: McpSpec | None = None,
+        card: AgentCard | None = None,
         supervision: AgentSupervision | None = None,
     ) -> str:
         """Registers an agent under supervision, and gives its name: a `template`, with its `parameters`, makes
@@ -286,7 +291,7 @@ class KernelOfAgents(_sutazai.Kernel):
         ('counter-1', 0, 1)
         """
         given: dict[str, object] = {"supervision": dict(supervision or {})}
-        ways = {"process": process, "mcp": mcp, "card": card}
+        ways: dict[str, object] = {"process": process, "mcp": mcp, "card": card}
         if template is not None:
             made = {"name": template, "parameters": dict(parameters or {}), "agent": name}
             given["template"] = {key: value for key, value in made.items() if value is not None}
@@ -348,3 +353,47 @@ class KernelOfAgents(_sutazai.Kernel):
     def discovery(self) -> Discovery:
         """Sources that agents are found in."""
         return Discovery(self, self._loop)
+
+    @property
+    def connectors(self) -> Connectors:
+        """Agents outside of this process."""
+        return Connectors(self)
+
+    def agent_view(self, name: str) -> AgentView:
+        """An agent as it is at present; raises `NotFound` when there is none. `agents` has all of them."""
+        return cast(AgentView, now(self, "agent.get", name=name))
+
+    @property
+    def routing(self) -> Routing:
+        """How agents are chosen for calls, and why."""
+        return Routing(self)
+
+    def ledger(self, agent: str) -> AgentLedger:
+        """How an agent's calls went: all of them, and those for each of its skills. Raises `NotFound`.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     @kernel.agent(skills=["double", "treble"])
+        ...     def count(number, context):
+        ...         return number * {"double": 2, "treble": 3}[context.skill]
+        ...     answers = kernel.call("double", 1), kernel.call("treble", 1)
+        ...     kernel.score(0.5, agent="count", skill="treble")
+        ...     ledger = kernel.ledger("count")
+        >>> ledger["stats"]["calls"], ledger["skills"][1]["stats"]["quality"]
+        (2, {'mean': 0.5, 'scores': 1})
+        """
+        return cast(AgentLedger, now(self, "agent.ledger", name=agent))
+
+    def score(
+        self,
+        score: float,
+        *,
+        call: int | _sutazai.Ticket | None = None,
+        agent: str | None = None,
+        skill: str | None = None,
+    ) -> None:
+        """Says how good an answer was, from 0 to 1: the router learns by it, and the ledger has it. The answer is
+        that of a call, said by its ticket or its number, one of the last 4,096 or so; it is scored once, or
+        `AlreadyExists` is raised. Or it is one of an agent, for the `skill` if it is said; of that the router
+        learns nothing. Raises `NotFound` for a call or an agent that is not known."""
+        now(self, "agent.score", **scoring(score, call, agent, skill))
