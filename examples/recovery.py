@@ -16,7 +16,7 @@ def guarded_calls(kernel: sutazai.Kernel) -> None:
     """A call is tried again on another agent; an agent that keeps failing is left alone."""
 
     # By load alone: a router that learns would hardly ask the first one again.
-    kernel.invoke("agent.route_set_policy", policy={"strategy": "least_loaded"})
+    kernel.routing.set_policy({"strategy": "least_loaded"})
 
     @kernel.agent(name="first", skills=["translate"])
     def fails(text: str) -> str:

@@ -8,11 +8,6 @@ import pytest
 import sutazai
 
 
-def view(kernel: sutazai.Kernel, name: str) -> dict[str, Any]:
-    [found] = [agent for agent in kernel.agents() if agent["card"]["name"] == name]
-    return found
-
-
 def advance(kernel: sutazai.Kernel, seconds: float) -> None:
     kernel.begin("kernel.advance", ms=int(seconds * 1000)).result()
 
@@ -28,17 +23,17 @@ def test_an_agent_says_whether_it_lives() -> None:
     with sutazai.Kernel(clock="virtual") as kernel:
         kernel.agent(name="echo", beat=beat)(lambda given: given)
         advance(kernel, 10)
-        assert view(kernel, "echo")["liveness"]["state"] == "alive"
+        assert kernel.agent_view("echo")["liveness"]["state"] == "alive"
         said[0] = False
         advance(kernel, 10)
-        found = view(kernel, "echo")
+        found = kernel.agent_view("echo")
         assert (found["state"], found["liveness"]["state"]) == ("unreachable", "unreachable")
         said[0] = True
         advance(kernel, 10)
-        assert view(kernel, "echo")["state"] == "ready"
+        assert kernel.agent_view("echo")["state"] == "ready"
         said[0] = RuntimeError("no sign of life")
         advance(kernel, 60)
-        found = view(kernel, "echo")
+        found = kernel.agent_view("echo")
         assert (found["state"], found["liveness"]["state"]) == ("unreachable", "dead")
 
 
@@ -57,19 +52,19 @@ def test_a_coroutines_beat_is_a_plain_function() -> None:
         kernel.agent(beat=lambda: asked.append(1))(work)
         advance(kernel, 20)
         assert len(asked) >= 2
-        assert view(kernel, "work")["liveness"]["state"] == "alive"
+        assert kernel.agent_view("work")["liveness"]["state"] == "alive"
 
 
 def test_the_host_says_how_an_agent_is_watched() -> None:
     with sutazai.Kernel(clock="virtual") as kernel:
         kernel.add_echo_agent()
-        assert "liveness" not in view(kernel, "echo")
+        assert "liveness" not in kernel.agent_view("echo")
         policy: sutazai.LivenessPolicy = {"interval_ms": 1000, "busy_pause_ms": None}
         kernel.set_liveness("echo", policy)
-        liveness: sutazai.Liveness = view(kernel, "echo")["liveness"]
+        liveness: sutazai.Liveness = kernel.agent_view("echo")["liveness"]
         assert (liveness["state"], liveness["policy"]["interval_ms"]) == ("alive", 1000)
         kernel.set_liveness("echo", watch=False)
-        assert "liveness" not in view(kernel, "echo")
+        assert "liveness" not in kernel.agent_view("echo")
         with pytest.raises(sutazai.NotFound):
             kernel.set_liveness("ecko")
         with pytest.raises(sutazai.Invalid):
@@ -98,14 +93,14 @@ def test_a_factory_makes_the_agent_for_each_life() -> None:
         ticket = kernel.begin("agent.supervise", template=template, supervision=supervision)
         advance(kernel, 0)
         assert ticket.result() == {"agent": "count"}
-        found = view(kernel, "count")
+        found = kernel.agent_view("count")
         assert found["supervised"] == "agents>count>life"
         assert (found["card"]["skills"], len(lives)) == (["count", "number"], 1)
         silent.append(True)
         advance(kernel, 20)
         silent.clear()
         advance(kernel, 10)
-        found = view(kernel, "count")
+        found = kernel.agent_view("count")
         assert (found["state"], found["restarts"], len(lives)) == ("ready", 1, 2)
         answer = kernel.submit("number")
         advance(kernel, 0)
@@ -165,4 +160,4 @@ def test_a_process_is_supervised() -> None:
         assert raised.value.name == "agent.exited"
         # Whoever comes between two lives waits for the next.
         assert kernel.call(name, timeout=60) != before
-        assert view(kernel, name)["restarts"] == 1
+        assert kernel.agent_view(name)["restarts"] == 1

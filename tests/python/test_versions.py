@@ -75,4 +75,4 @@ def test_terms_of_a_call() -> None:
         misspelt: Any = {"label": {}}
         with pytest.raises(sutazai.Invalid, match='did you mean "labels"'):
             kernel.submit("s", terms=misspelt)
-        assert kernel.invoke("agent.ledger", name="b")["stats"]["calls"] == 5
+        assert kernel.ledger("b")["stats"]["calls"] == 5

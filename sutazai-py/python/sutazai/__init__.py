@@ -25,6 +25,7 @@ from sutazai._classify import (
     Rule,
     Verdict,
 )
+from sutazai._connect import AddedMcp, Connectors, McpConfig, McpConfigServer
 from sutazai._create import (
     Considered,
     Created,
@@ -141,6 +142,16 @@ from sutazai._isolate import (
     TargetStatus,
 )
 from sutazai._kernel import Delivered, Kernel
+from sutazai._ledger import (
+    AgentLedger,
+    AgentStats,
+    FailureStats,
+    LatencyStats,
+    QualityStats,
+    RecentStats,
+    SkillStats,
+    Usage,
+)
 from sutazai._life import AgentSupervision, Liveness, LivenessPolicy
 from sutazai._logging import LogHandler
 from sutazai._playbook import (
@@ -159,7 +170,30 @@ from sutazai._playbook import (
 )
 from sutazai._plugins import plugins
 from sutazai._probe import ProbeReport, SkillCard, SkillProbe, SkillReport
+from sutazai._route import (
+    RouteArm,
+    RouteDecide,
+    RouteDecision,
+    RouteExplanation,
+    RouteLog,
+    RoutePolicy,
+    RouteReward,
+    RouteScore,
+    RouteSettled,
+    Routing,
+)
 from sutazai._saga import SagaContext, SagaStep
+from sutazai._specs import (
+    A2aSpec,
+    McpHttp,
+    McpOverHttp,
+    McpOverStdio,
+    McpSpec,
+    OpenAiSpec,
+    ProcessRestart,
+    ProcessSpec,
+    SecretFromEnv,
+)
 from sutazai._supervise import (
     Backoff,
     ChildSpec,
@@ -188,17 +222,24 @@ from sutazai._sutazai import (
 )
 
 from sutazai._terms import Terms
+from sutazai._views import AgentCard, AgentView
 from sutazai._within import priority, time_left, within
 
 # Registers what has to run after a fork and at the interpreter's exit.
 from sutazai import _process as _process  # isort: skip
 
 __all__ = [
+    "A2aSpec",
     "ActionContext",
     "ActionView",
+    "AddedMcp",
+    "AgentCard",
     "AgentError",
+    "AgentLedger",
     "AgentSpec",
+    "AgentStats",
     "AgentSupervision",
+    "AgentView",
     "AlreadyExists",
     "Backoff",
     "BadAnswer",
@@ -223,6 +264,7 @@ __all__ = [
     "Comparison",
     "Condition",
     "ConfigError",
+    "Connectors",
     "Considered",
     "Context",
     "CoreError",
@@ -250,6 +292,7 @@ __all__ = [
     "FailsafePolicy",
     "FailsafeStatus",
     "FailureFacts",
+    "FailureStats",
     "FeatureMode",
     "Forked",
     "FoundAgent",
@@ -267,6 +310,7 @@ __all__ = [
     "Kernel",
     "KernelError",
     "Kill",
+    "LatencyStats",
     "LevelChange",
     "Liveness",
     "LivenessPolicy",
@@ -275,12 +319,19 @@ __all__ = [
     "Look",
     "MailboxPolicy",
     "MailboxStatus",
+    "McpConfig",
+    "McpConfigServer",
+    "McpHttp",
+    "McpOverHttp",
+    "McpOverStdio",
+    "McpSpec",
     "MemoryRule",
     "NoSkill",
     "NotFound",
     "NotMade",
     "NotRunning",
     "ObserveError",
+    "OpenAiSpec",
     "OperationUnknown",
     "Overloaded",
     "PermissionDenied",
@@ -295,13 +346,27 @@ __all__ = [
     "PoolPolicy",
     "Pools",
     "ProbeReport",
+    "ProcessRestart",
+    "ProcessSpec",
+    "QualityStats",
     "Quarantined",
     "RateLimited",
     "RatePolicy",
+    "RecentStats",
     "RecoveryError",
     "Reply",
     "RequestInvalid",
     "RetryPolicy",
+    "RouteArm",
+    "RouteDecide",
+    "RouteDecision",
+    "RouteExplanation",
+    "RouteLog",
+    "RoutePolicy",
+    "RouteReward",
+    "RouteScore",
+    "RouteSettled",
+    "Routing",
     "Rule",
     "SafeContext",
     "SafeState",
@@ -310,12 +375,14 @@ __all__ = [
     "SagaStuck",
     "SagaUndone",
     "Scope",
+    "SecretFromEnv",
     "SecurityError",
     "Share",
     "SignalMatch",
     "SkillCard",
     "SkillProbe",
     "SkillReport",
+    "SkillStats",
     "SourceStatus",
     "StageReport",
     "StoreError",
@@ -344,6 +411,7 @@ __all__ = [
     "TreeEnd",
     "TreeView",
     "Unsupported",
+    "Usage",
     "Verdict",
     "WaitTimeout",
     "Want",

@@ -69,28 +69,28 @@ class MadeProcess(TypedDict):
     """A process that speaks JSON lines."""
 
     process: Mapping[str, Any]
-    """As the field `process` of `agent.add_process`."""
+    """As `ProcessSpec`."""
 
 
 class MadeMcp(TypedDict):
     """An MCP server."""
 
     mcp: Mapping[str, Any]
-    """As the field `spec` of `agent.add_mcp`, whose `name` is filled in."""
+    """As `McpSpec`, whose `name` is filled in."""
 
 
 class MadeOpenai(TypedDict):
     """A model behind an OpenAI-compatible endpoint."""
 
     openai: Mapping[str, Any]
-    """As the field `openai` of `agent.add_openai`, whose `name` and `skills` are filled in."""
+    """As `OpenAiSpec`, whose `name` and `skills` are filled in."""
 
 
 class MadeA2a(TypedDict):
     """An agent of the A2A protocol."""
 
     a2a: Mapping[str, Any]
-    """As the field `a2a` of `agent.add_a2a`."""
+    """As `A2aSpec`."""
 
 
 class MadeByFactory(TypedDict):

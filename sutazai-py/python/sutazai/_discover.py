@@ -17,6 +17,7 @@ from sutazai import _sutazai
 from sutazai._agents import AgentSpec
 from sutazai._heal import mapping, now
 from sutazai._loop import LoopThread
+from sutazai._specs import A2aSpec
 
 __all__ = [
     "Discovery",
@@ -246,14 +247,14 @@ class Discovery:
     def add_a2a(
         self,
         name: str,
-        agents: Sequence[str | Mapping[str, Any]] = (),
+        agents: Sequence[str | A2aSpec] = (),
         *,
         file: str | os.PathLike[str] | None = None,
         policy: DiscoveryPolicy | None = None,
     ) -> None:
-        """Finds agents of the A2A protocol by their addresses (or what `agent.add_a2a` takes): those that are
+        """Finds agents of the A2A protocol by their addresses (or what `kernel.connectors.add_a2a` takes): those that are
         listed, and those of a file with one a line."""
-        listed = [{"url": one} if isinstance(one, str) else dict(one) for one in agents]
+        listed: list[dict[str, Any]] = [{"url": one} if isinstance(one, str) else dict(one) for one in agents]
         source: dict[str, Any] = {"agents": listed}
         if file is not None:
             source["file"] = os.fspath(file)

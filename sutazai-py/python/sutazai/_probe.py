@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal, NotRequired, TypedDict
+
+from sutazai import _sutazai
+from sutazai._heal import mapping
 
 __all__ = ["ProbeReport", "SkillCard", "SkillProbe", "SkillReport"]
 
@@ -65,3 +70,21 @@ class ProbeReport(TypedDict):
     skills: list[SkillReport]
     """In the order of its card."""
     took_ms: int
+
+
+def probing(
+    agent: str,
+    version: str | None,
+    skills: Sequence[str],
+    probes: Mapping[str, SkillProbe] | None,
+    timeout: float | timedelta | None,
+) -> dict[str, object]:
+    """A request of `agent.probe`."""
+    request: dict[str, object] = {"name": agent, "skills": list(skills)}
+    if version is not None:
+        request["version"] = version
+    if probes is not None:
+        request["probes"] = mapping("probes", probes)
+    if timeout is not None and (seconds := _sutazai._seconds("timeout", timeout)) < math.inf:
+        request["within_ms"] = math.ceil(seconds * 1e3)
+    return request
