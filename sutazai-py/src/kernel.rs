@@ -906,8 +906,16 @@ impl Inner {
             Some(request) => convert::to_json(request).map_err(convert::Trouble::into_py_err)?,
             None => Value::Object(serde_json::Map::new()),
         };
-        let run_strangers =
-            ["agent.add_process", "agent.source_add", "agent.create", "agent.pool_add"];
+        let run_strangers = [
+            "agent.add_process",
+            "agent.add_mcp",
+            "agent.add_a2a",
+            "agent.add_openai",
+            "agent.supervise",
+            "agent.source_add",
+            "agent.create",
+            "agent.pool_add",
+        ];
         if run_strangers.contains(&operation) {
             self.strangers.store(true, Ordering::Relaxed);
         }

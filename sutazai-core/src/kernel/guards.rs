@@ -15,13 +15,11 @@ use serde::Serialize;
 
 use super::handle::Kernel;
 use super::troubled::Troubled;
-use crate::base::payload::Payload;
 use crate::base::runtime::Runtime;
 use crate::event::Bus;
 use crate::port::AgentCard;
 use crate::recovery::{
-    BreakerState, Change, Classifier, ClassifyPolicy, Guard, GuardPolicy, GuardStatus, Share,
-    SharedParts,
+    Classifier, ClassifyPolicy, Guard, GuardPolicy, GuardStatus, Share, SharedParts,
 };
 use crate::{Code, Error, Result};
 
@@ -233,7 +231,7 @@ impl Guards {
             Some(policy) => {
                 let shares = policy.share.breaker.is_some();
                 let guard = self.make(&format!("agent:{}", card.name), policy)?;
-                self.announce((!shares).then_some(&card.name), &guard);
+                self.troubled.hear(&self.bus, (!shares).then_some(&card.name), &guard);
                 Some(guard)
             }
             None => None,
@@ -281,31 +279,6 @@ impl Guards {
             .classifier(&self.classifier)
             .seed(self.seed ^ seed_of(name))
             .build()
-    }
-
-    /// Makes events of the changes of an agent's breaker, or of one that several share.
-    fn announce(&self, agent: Option<&Arc<str>>, guard: &Guard) {
-        let (bus, agent) = (self.bus.clone(), agent.cloned());
-        let (troubled, own) = (Arc::clone(&self.troubled), guard.weak_breaker());
-        guard.on_breaker_change(Arc::new(move |breaker: &str, change: &Change| {
-            match (&agent, change.to) {
-                (Some(agent), BreakerState::Closed) => troubled.works(agent),
-                (Some(agent), _) => troubled.fails(agent, &own),
-                (None, _) => {}
-            }
-            let mut event = serde_json::json!({
-                "breaker": breaker,
-                "from": change.from,
-                "to": change.to,
-                "why": change.why,
-            });
-            if let (Some(agent), Some(event)) = (&agent, event.as_object_mut()) {
-                event.insert("agent".to_owned(), (&**agent).into());
-            }
-            // The subject is well-formed.
-            let _ =
-                bus.publish("recovery.breaker.changed", Payload::json(&event).unwrap_or_default());
-        }));
     }
 }
 

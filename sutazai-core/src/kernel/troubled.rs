@@ -7,9 +7,11 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use crate::base::payload::Payload;
 #[cfg(feature = "agent")]
 use crate::base::time::Moment;
-use crate::recovery::Breaker;
+use crate::event::Bus;
+use crate::recovery::{Breaker, BreakerState, Change, Guard};
 
 /// The agents whose breakers are not closed, by name.
 #[derive(Default)]
@@ -20,8 +22,34 @@ pub(super) struct Troubled {
 }
 
 impl Troubled {
+    /// Makes events of the changes of an agent's breaker, or of one that several share, and knows who is in
+    /// trouble.
+    pub(super) fn hear(self: &Arc<Self>, bus: &Bus, agent: Option<&Arc<str>>, guard: &Guard) {
+        let (bus, agent) = (bus.clone(), agent.cloned());
+        let (troubled, own) = (Arc::clone(self), guard.weak_breaker());
+        guard.on_breaker_change(Arc::new(move |breaker: &str, change: &Change| {
+            match (&agent, change.to) {
+                (Some(agent), BreakerState::Closed) => troubled.works(agent),
+                (Some(agent), _) => troubled.fails(agent, &own),
+                (None, _) => {}
+            }
+            let mut event = serde_json::json!({
+                "breaker": breaker,
+                "from": change.from,
+                "to": change.to,
+                "why": change.why,
+            });
+            if let (Some(agent), Some(event)) = (&agent, event.as_object_mut()) {
+                event.insert("agent".to_owned(), (&**agent).into());
+            }
+            // The subject is well-formed.
+            let payload = Payload::json(&event).unwrap_or_default();
+            let _ = bus.publish("recovery.breaker.changed", payload);
+        }));
+    }
+
     /// An agent's breaker has opened, or lets probes in.
-    pub(super) fn fails(&self, agent: &Arc<str>, breaker: &Weak<Breaker>) {
+    fn fails(&self, agent: &Arc<str>, breaker: &Weak<Breaker>) {
         let mut agents = self.agents.lock();
         agents.insert(Arc::clone(agent), Weak::clone(breaker));
         self.count.store(agents.len(), Ordering::Release);

@@ -18,6 +18,11 @@ const UNHEARD: usize = 4096;
 /// Bytes of an offending line that are shown.
 const EXCERPT: usize = 120;
 
+/// It cannot be heard any more.
+const CLOSED_OUTPUT: &str = "closed its output";
+/// It does not hear any more.
+pub(super) const CLOSED_INPUT: &str = "closed its input";
+
 impl Shared {
     /// Reads stdout to its end.
     pub(super) fn listen(&self, from: impl Read) {
@@ -35,7 +40,7 @@ impl Shared {
                 }
             }
         }
-        self.end_soon("closed its output");
+        self.end_soon(CLOSED_OUTPUT);
     }
 
     /// Reads stderr to its end.
@@ -63,6 +68,13 @@ impl Shared {
             let mut state = self.state.lock();
             let grace = self.spec.kill_grace;
             self.end(&mut state, format!("it {reason}"), grace);
+            // One that is gone has closed both, whichever was noticed first.
+            if reason == CLOSED_OUTPUT
+                && let Some(ending) = &mut state.ending
+                && ending.reason.strip_prefix("it ") == Some(CLOSED_INPUT)
+            {
+                ending.reason = format!("it {reason}");
+            }
         }
         self.change.notify_all();
     }

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use super::dialect::Said;
 use super::exit::ProcessExit;
+use super::hear::CLOSED_INPUT;
 use super::shared::{Phase, Shared};
 use crate::base::os::pipe::{self, Interrupter, Sink, Source};
 use crate::base::os::process::{self, Leader};
@@ -127,7 +128,7 @@ impl Shared {
     fn write(&self, mut sink: Sink) {
         while let Some(line) = self.next_line() {
             if sink.write_all(line.as_bytes()).is_err() {
-                self.end_soon("closed its input");
+                self.end_soon(CLOSED_INPUT);
                 return;
             }
         }
@@ -208,5 +209,15 @@ mod tests {
         assert_eq!(ending_after(|shared| shared.listen_to_stderr(io::empty())), None);
         let closed = Some("it closed its output".to_owned());
         assert_eq!(ending_after(|shared| shared.listen(io::empty())), closed);
+    }
+
+    #[test]
+    fn one_that_is_gone_has_closed_its_output_whichever_is_noticed_first() {
+        let both = |shared: &Shared| {
+            shared.end_soon(CLOSED_INPUT);
+            shared.listen(io::empty());
+            shared.end_soon(CLOSED_INPUT);
+        };
+        assert_eq!(ending_after(both).as_deref(), Some("it closed its output"));
     }
 }
