@@ -58,6 +58,21 @@ fn agents_that_are_made_when_they_are_wanted() {
 }
 
 #[test]
+fn an_agent_with_several_lives() {
+    let text = output("lives");
+    for line in [
+        "first life: 1 2\n",
+        "it died: agent.exited (Transient)\n",
+        "second life: 1\n",
+        "restarts: 1\n",
+        "\"ready\" → \"failed\": \"it has ended: ",
+        "\"failed\" → \"starting\": \"it is started again\"\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}
+
+#[test]
 fn what_is_done_about_failures() {
     let text = output("recovery");
     for line in [

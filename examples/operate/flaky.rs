@@ -103,7 +103,7 @@ pub fn guard(kernel: &Kernel) -> Result<()> {
         "retry": {"attempts": 6, "base_ms": 2, "max_ms": 50},
         // One call in five fails by design, so more than a tenth of them has to be affordable.
         "budget": {"capacity": 100, "per_success": 0.5},
-        "breaker": {"consecutive": 6, "failure_rate": 0.7, "open_ms": 10, "open_max_ms": 40, "close_after": 5},
+        "breaker": {"consecutive": 6, "failure_rate": 0.7, "open_ms": 10, "open_max_ms": 40, "close_after": 3},
     });
     kernel.guard(CallsTo::Skill(SKILL.to_owned()), Some(read::<GuardPolicy>(policy)?))
 }

@@ -28,6 +28,14 @@ SHOWS = {
         "not made: ",
         "pool: has grown",
     ],
+    "lives.py": [
+        "first life: 1 2",
+        "it died: agent.exited",
+        "second life: 1",
+        "restarts: 1",
+        "ready → failed for it has ended: ",
+        "made of a template: 7 8",
+    ],
     "recovery.py": [
         "guarded calls: {'hello'} breaker of first: open",
         "a guarded function: page after 3 tries",
