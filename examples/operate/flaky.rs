@@ -28,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_millis(100);
 /// As long as a fast answer takes across a network.
 const WORK: Duration = Duration::from_millis(1);
 /// The calls, by number, that find it down.
-const DOWN: std::ops::Range<u64> = 60..75;
+const DOWN: std::ops::Range<u64> = 60..68;
 
 pub fn agent(runtime: Arc<dyn Runtime>) -> FnAgent {
     let card = AgentCard::new("flaky", [SKILL])
@@ -77,7 +77,7 @@ pub fn heal(kernel: &Kernel) -> Result<()> {
         "crash_loop": {"crashes": 0},
         "error_storm": {"failure_rate": 0.0, "slow_rate": 0.0},
         "quarantine_ms": 50,
-        "quarantine_max_ms": 400,
+        "quarantine_max_ms": 100,
         "readmit_after": 2,
     }))?)?;
     recovery.set_playbooks(read(serde_json::json!({"playbooks": [{
