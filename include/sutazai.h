@@ -1505,6 +1505,22 @@ struct sutazai_error *sutazai_reply_send(struct sutazai_reply *reply,
                                          size_t output_len);
 
 /**
+ * Says what the call took, for the ledger and for tasks with a ceiling of cost: tokens that a model read and wrote,
+ * and a cost in the host's unit of account. Counted when the call succeeds, so said before it is answered; said
+ * again, the last counts.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID` for a cost that is not a number from 0.
+ *
+ * Pointers:
+ * `reply` is NULL or live.
+ */
+struct sutazai_error *sutazai_reply_used(struct sutazai_reply *reply,
+                                         uint64_t input_tokens,
+                                         uint64_t output_tokens,
+                                         double cost);
+
+/**
  * Answers the call with an error: a code (`SUTAZAI_AGENT_FAILED` is an agent's ordinary one), a
  * class (`SUTAZAI_CLASS_OF_CODE` for the code's own) and a message for people.
  *

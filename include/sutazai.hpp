@@ -328,6 +328,10 @@ class Reply {
     void progress(std::string_view json) {
         check(sutazai_reply_progress(reply_.get(), json.data(), json.size()));
     }
+    /// Says what the call took, before it is answered; see sutazai_reply_used.
+    void used(uint64_t input_tokens, uint64_t output_tokens, double cost) {
+        check(sutazai_reply_used(reply_.get(), input_tokens, output_tokens, cost));
+    }
     bool cancelled() const noexcept { return sutazai_reply_cancelled(reply_.get()); }
     /// Runs `f()` when nobody wants the answer any more. What it throws is lost.
     template <typename F>

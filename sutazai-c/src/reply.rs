@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sutazai_core::base::error::Fixed;
 use sutazai_core::base::ticket::Reply;
-use sutazai_core::port::Outcome;
+use sutazai_core::port::{Outcome, Usage};
 use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{Handle, borrow, fallible, infallible, null, peek, release};
@@ -22,6 +22,8 @@ pub struct sutazai_reply {
     home: Home,
     task: sutazai_task,
     slot: Mutex<Slot>,
+    /// What the call took, as far as the agent has said.
+    used: Mutex<Option<Usage>>,
 }
 
 enum Slot {
@@ -67,14 +69,23 @@ impl sutazai_reply {
         task: sutazai_task,
         reply: Reply<Outcome>,
     ) -> (*mut Self, *const sutazai_task) {
-        let handle =
-            crate::boundary::give(Self { home, task, slot: Mutex::new(Slot::Whole(reply)) });
+        let handle = crate::boundary::give(Self {
+            home,
+            task,
+            slot: Mutex::new(Slot::Whole(reply)),
+            used: Mutex::default(),
+        });
         // SAFETY: it was made right here.
         (handle, unsafe { &raw const (*handle).task })
     }
 
     /// Answers; no lock is held while the caller's code runs.
     fn answer(&self, answer: Result<Outcome>) -> Result<()> {
+        let used = *self.used.lock();
+        let answer = answer.map(|outcome| match used {
+            Some(used) => outcome.used(used),
+            None => outcome,
+        });
         let slot = std::mem::replace(&mut *self.slot.lock(), Slot::Answered);
         match slot {
             Slot::Whole(reply) => reply.answer(answer).map_err(|_| too_late()),
@@ -168,6 +179,32 @@ pub unsafe extern "C" fn sutazai_reply_send(
         // SAFETY: the caller's promise.
         let output = unsafe { json(output, output_len, "output") }?;
         reply.answer(Ok(Outcome::new(output)))
+    })
+}
+
+/// Says what the call took, for the ledger and for tasks with a ceiling of cost: tokens that a model read and wrote,
+/// and a cost in the host's unit of account. Counted when the call succeeds, so said before it is answered; said
+/// again, the last counts.
+///
+/// # Errors
+/// `SUTAZAI_BASE_INVALID` for a cost that is not a number from 0.
+///
+/// # Safety
+/// `reply` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sutazai_reply_used(
+    reply: *mut sutazai_reply,
+    input_tokens: u64,
+    output_tokens: u64,
+    cost: f64,
+) -> *mut sutazai_error {
+    fallible(|| {
+        // SAFETY: the caller's promise.
+        let reply = unsafe { borrow(reply) }?;
+        let used = Usage::new(input_tokens, output_tokens, cost);
+        used.check().map_err(|error| error.operation("reply.used"))?;
+        *reply.used.lock() = Some(used);
+        Ok(())
     })
 }
 

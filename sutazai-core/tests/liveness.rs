@@ -196,6 +196,21 @@ fn one_that_answers_late_is_slow_and_takes_tasks() {
 }
 
 #[test]
+fn one_that_is_watched_no_longer_is_not_kept_away() {
+    let mut bench = bench(Temper::After(ms(20)), false);
+    bench.passes(ms(60_000));
+    bench.odd.turns(Temper::Silent);
+    bench.passes(ms(20_000));
+    assert_eq!(bench.state().0, AgentState::Unreachable);
+    bench.kernel.set_liveness("odd", None).unwrap();
+    let view = bench.kernel.agent("odd").unwrap();
+    assert_eq!((view.state, view.liveness.is_none()), (AgentState::Ready, true));
+    assert_eq!(view.why.as_deref(), Some("it is watched no longer"));
+    assert!(bench.call("x").is_ok());
+    assert_eq!(bench.told("agent.state"), ["unreachable", "ready"]);
+}
+
+#[test]
 fn one_that_goes_silent_is_dead_and_takes_no_tasks_until_it_is_heard_of() {
     let mut bench = bench(Temper::After(ms(20)), false);
     bench.passes(ms(60_000));

@@ -30,6 +30,18 @@ impl Agent for Keeps {
     }
 }
 
+/// Takes two tasks at once.
+struct Few(Keeps);
+
+impl Agent for Few {
+    fn card(&self) -> AgentCard {
+        AgentCard::new("few", ["few"]).run(RunMode::Inline).concurrency(2)
+    }
+    fn handle(&self, task: Task, reply: Reply<Outcome>) {
+        self.0.handle(task, reply);
+    }
+}
+
 impl Keeps {
     fn len(&self) -> usize {
         self.0.lock().len()
@@ -159,6 +171,38 @@ fn a_batch_makes_so_many_calls_side_by_side() {
     assert_eq!(parts.len(), 10);
     let last: Payload = serde_json::json!({"done": 10, "of": 10, "index": 9, "ok": true}).into();
     assert_eq!(parts[9], last);
+}
+
+#[test]
+fn a_batch_waits_for_agents_that_are_at_their_concurrency() {
+    let (_time, kernel, keeps) = kernel();
+    let few = Keeps::default();
+    kernel.add_agent(Few(few.clone())).unwrap();
+    let tasks = (0..10_u32).map(|n| Task::new("few", n));
+    let mut ticket = kernel.call_all(tasks, None, None);
+    for n in 0..10_u32 {
+        assert!(few.len() <= 2 && ticket.try_take().is_none());
+        few.take().answer(Ok(Outcome::new(n))).unwrap();
+    }
+    let answers = ticket.try_take().unwrap().unwrap();
+    assert!(answers.iter().all(|it| it.answer.is_ok()));
+    // While others have them it waits a moment at a time, and no longer than a call may take.
+    let others: Vec<_> = (0..2).map(|n| kernel.call(Task::new("few", n))).collect();
+    let mut ticket = kernel.call_all([Task::new("few", 0)], None, None);
+    kernel.advance(Duration::from_secs(1)).unwrap();
+    assert!(ticket.try_take().is_none());
+    few.take().answer(Ok(Outcome::new(1))).unwrap();
+    kernel.advance(Duration::from_millis(10)).unwrap();
+    few.take().answer(Ok(Outcome::new(2))).unwrap();
+    few.take().answer(Ok(Outcome::new(3))).unwrap();
+    assert!(ticket.try_take().unwrap().unwrap()[0].answer.is_ok());
+    drop(others);
+    let _others: Vec<_> = (0..2).map(|n| kernel.call(Task::new("few", n))).collect();
+    let mut ticket = kernel.call_all([Task::new("few", 0)], None, None);
+    kernel.advance(Duration::from_secs(3600)).unwrap();
+    let error = ticket.try_take().unwrap().unwrap()[0].error().cloned().unwrap();
+    assert_eq!(error.code(), Code::OVERLOADED);
+    assert_eq!(keeps.len(), 0);
 }
 
 #[test]

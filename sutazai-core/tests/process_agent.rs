@@ -430,6 +430,17 @@ fn whoever_ignores_stop_and_sigterm_is_killed() {
 }
 
 #[test]
+fn whoever_has_nothing_to_do_is_not_waited_for() {
+    let spec = spec("term-proof").stop_grace(Duration::ZERO).kill_grace(Duration::from_millis(20));
+    let agent = started(spec);
+    let began = Moment::now();
+    agent.stop(began + LONG);
+    assert!(Moment::now().since(began) < LONG / 2, "its grace counts, not the time there is");
+    let exit = agent.status().last_exit.unwrap();
+    assert_eq!(exit.signal.as_deref(), Some("9 (SIGKILL)"));
+}
+
+#[test]
 fn whoever_closes_its_output_is_started_again() {
     let agent = started(spec("ready").kill_grace(Duration::from_millis(20)));
     let error = failure(ask(&agent, "close-output", "x"));

@@ -66,6 +66,9 @@ impl<'a, 'py> Keywords<'a, 'py> {
         if let Some(timeout) = self.read("timeout", argument::duration)? {
             card = card.timeout(timeout);
         }
+        if let Some(cost) = self.read("cost", |_, given| given.extract::<f64>())? {
+            card = card.cost(cost);
+        }
         card.labels = self.read("labels", argument::labels)?.unwrap_or_default();
         card.about = self.read("about", about)?.unwrap_or_default();
         if self.read("inline", argument::flag)?.unwrap_or(false) {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sutazai_core::base::ticket;
-use sutazai_core::port::Outcome;
+use sutazai_core::port::{Outcome, Usage};
 use sutazai_core::{Code, Error, Result};
 
 use crate::bridge::{self, Bridge, Item};
@@ -25,13 +25,25 @@ pub(crate) struct Answerer(Arc<Mutex<Option<Arc<Held>>>>);
 struct Held {
     reply: Option<ticket::Reply<Outcome>>,
     answer: Mutex<Option<Result<Outcome>>>,
+    /// What it took, as far as the agent has said.
+    used: Mutex<Option<Usage>>,
 }
 
 impl Held {
+    fn take(&mut self) -> Option<(ticket::Reply<Outcome>, Result<Outcome>)> {
+        let (reply, answer) = (self.reply.take(), self.answer.get_mut().take());
+        let used = self.used.get_mut().take();
+        let answer = answer?.map(|outcome| match used {
+            Some(used) => outcome.used(used),
+            None => outcome,
+        });
+        Some((reply?, answer))
+    }
+
     fn finish(mut self) -> Result<()> {
-        match (self.reply.take(), self.answer.get_mut().take()) {
-            (Some(reply), Some(answer)) => reply.answer(answer).map_err(Error::from),
-            _ => Ok(()),
+        match self.take() {
+            Some((reply, answer)) => reply.answer(answer).map_err(Error::from),
+            None => Ok(()),
         }
     }
 }
@@ -39,7 +51,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         // Without an answer the reply is dropped, which answers `Abandoned`.
-        if let (Some(reply), Some(answer)) = (self.reply.take(), self.answer.get_mut().take()) {
+        if let Some((reply, answer)) = self.take() {
             let _ = reply.answer(answer);
         }
     }
@@ -47,7 +59,7 @@ impl Drop for Held {
 
 impl Answerer {
     pub(crate) fn new(reply: ticket::Reply<Outcome>) -> Self {
-        let held = Held { reply: Some(reply), answer: Mutex::default() };
+        let held = Held { reply: Some(reply), answer: Mutex::default(), used: Mutex::default() };
         Self(Arc::new(Mutex::new(Some(Arc::new(held)))))
     }
 
@@ -69,6 +81,16 @@ impl Answerer {
         // A count of our own, so that nothing runs under the lock.
         let held = self.0.lock().clone()?;
         held.reply.as_ref().map(f)
+    }
+
+    /// Says what the call took, with the answer.
+    fn used(&self, py: Python<'_>, used: (u64, u64, f64)) -> PyResult<()> {
+        let used = Usage::new(used.0, used.1, used.2);
+        used.check().map_err(|error| error::raise(py, &error))?;
+        let held = self.0.lock().clone();
+        let held = held.ok_or_else(|| error::raise(py, &too_late()))?;
+        *held.used.lock() = Some(used);
+        Ok(())
     }
 
     fn progress(&self, part: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -147,6 +169,19 @@ impl Reply {
     /// Streams a partial result.
     fn progress(&self, part: &Bound<'_, PyAny>) -> PyResult<()> {
         self.answerer.here(part.py())?.progress(part)
+    }
+
+    /// Says what the call took, for the ledger and for tasks with a ceiling of cost: tokens of a model, and a cost
+    /// in your unit of account. Counted when the call succeeds; said again, the last counts.
+    #[pyo3(signature = (*, input_tokens = 0, output_tokens = 0, cost = 0.0))]
+    fn used(
+        &self,
+        py: Python<'_>,
+        input_tokens: u64,
+        output_tokens: u64,
+        cost: f64,
+    ) -> PyResult<()> {
+        self.answerer.here(py)?.used(py, (input_tokens, output_tokens, cost))
     }
 
     /// Whether nobody wants the answer any more, or it was given.
@@ -236,6 +271,19 @@ impl Context {
     /// Streams a partial result.
     fn progress(&self, part: &Bound<'_, PyAny>) -> PyResult<()> {
         self.answerer.here(part.py())?.progress(part)
+    }
+
+    /// Says what the call took, for the ledger and for tasks with a ceiling of cost: tokens of a model, and a cost
+    /// in your unit of account. Counted when the call succeeds; said again, the last counts.
+    #[pyo3(signature = (*, input_tokens = 0, output_tokens = 0, cost = 0.0))]
+    fn used(
+        &self,
+        py: Python<'_>,
+        input_tokens: u64,
+        output_tokens: u64,
+        cost: f64,
+    ) -> PyResult<()> {
+        self.answerer.here(py)?.used(py, (input_tokens, output_tokens, cost))
     }
 
     /// The trace that the call is a part of, 32 hexadecimal digits.

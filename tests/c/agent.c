@@ -210,6 +210,29 @@ static void a_factory_makes_an_agent_for_each_life(void) {
     CHECK(stops == 2 && drops == 2);
 }
 
+static void costly_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
+    (void)user;
+    (void)task;
+    FAILS(sutazai_reply_used(reply, 0, 0, -1.0), SUTAZAI_BASE_INVALID);
+    OK(sutazai_reply_used(reply, 1, 1, 9.0));
+    OK(sutazai_reply_used(reply, 10, 3, 0.25));
+    OK(sutazai_reply_send(reply, NULL, 0));
+    sutazai_reply_free(reply);
+}
+
+static void what_a_call_took_is_in_the_ledger(void) {
+    sutazai_kernel *kernel = started("");
+    add_agent(kernel, "{\"name\": \"a\", \"skills\": [\"a\"], \"cost\": 2}", costly_handle, NULL);
+    for (int n = 0; n < 2; n++) {
+        sutazai_buffer answer = {0};
+        OK(sutazai_call_wait(kernel, S("a"), NULL, 0, 0, &answer));
+        sutazai_buffer_free(&answer);
+    }
+    CHECK(agent_is(kernel, "\"usage\":{\"cost\":0.5,\"input_tokens\":20,\"output_tokens\":6}"));
+    FAILS(sutazai_reply_used(NULL, 0, 0, 0), SUTAZAI_BASE_INVALID);
+    sutazai_kernel_free(kernel);
+}
+
 static void inspect_handle(void *user, const sutazai_task *task, sutazai_reply *reply) {
     (void)user;
     CHECK(says(sutazai_task_skill(task), "inspect"));
@@ -408,6 +431,7 @@ int main(void) {
     RUN(a_table_of_an_older_header_is_taken);
     RUN(an_agent_says_whether_it_lives);
     RUN(a_factory_makes_an_agent_for_each_life);
+    RUN(what_a_call_took_is_in_the_ledger);
     RUN(a_task_says_what_is_asked);
     RUN(answering_twice_is_an_error);
     RUN(a_reply_freed_unanswered_is_abandoned);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -72,3 +73,30 @@ def test_it_is_awaited() -> None:
 def test_side_by_side_is_checked(wrong: object) -> None:
     with sutazai.Kernel() as kernel, pytest.raises((TypeError, ValueError), match="side_by_side"):
         next(kernel.map("x", [1], side_by_side=wrong))  # type: ignore[arg-type]
+
+
+def test_a_map_waits_for_agents_that_are_at_their_concurrency() -> None:
+    with sutazai.Kernel() as kernel:
+
+        @kernel.agent(concurrency=2)
+        def slow(number: int) -> int:
+            time.sleep(0.002)
+            return number
+
+        assert list(kernel.map("slow", range(40))) == list(range(40))
+
+        async def awaited() -> list[int]:
+            return [answer async for answer in kernel.amap("slow", range(40))]
+
+        assert asyncio.run(awaited()) == list(range(40))
+        held = threading.Event()
+
+        @kernel.agent(concurrency=1)
+        def held_up(_: object) -> None:
+            held.wait(60)
+
+        before = kernel.submit("held_up", 1)
+        with pytest.raises(sutazai.Overloaded):
+            list(kernel.map("held_up", [1], timeout=0.05))
+        held.set()
+        before.wait()

@@ -245,7 +245,11 @@ fn env_of(table: &mut Table<'_, '_, '_>) -> BTreeMap<String, String> {
 }
 
 fn cwd_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> PathBuf {
-    let Some(cwd) = path(table, "cwd") else { return base.directory.to_owned() };
+    let Some(cwd) = path(table, "cwd") else {
+        // A program cannot be started in the directory of no name.
+        let here = base.directory.as_os_str().is_empty();
+        return if here { PathBuf::from(".") } else { base.directory.to_owned() };
+    };
     let directory = base.directory.join(cwd);
     if base.look && !directory.is_dir() {
         table.wrong("cwd", format!("there is no directory {}", quoted(cwd)), near_file(&directory));

@@ -87,6 +87,9 @@ fn nothing_is_required() {
     assert_eq!((m.limits, m.log, m.agents), (Limits::default(), Log::default(), Vec::new()));
     assert_eq!(m.data_dir.as_deref(), Some(Path::new(".sutazai")));
     assert_eq!(Manifest::parse("s", "data_dir = ':memory:'").unwrap().data_dir, None);
+    let agent = "[[agent]]\nname = 'a'\nkind = 'process'\nskills = ['s']\ncommand = ['python3']";
+    let m = Manifest::parse("sutazai.toml", agent).unwrap();
+    assert_eq!(m.agents[0].cwd, Path::new("."), "a program can be started there");
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn agent(entry: &config::AgentEntry) -> crate::agent::connect::process::ProcessA
             .args(command)
             .cwd(&entry.cwd)
             .max_line(usize::try_from(entry.max_line).unwrap_or(usize::MAX))
-            .kill_grace(entry.grace)
+            .stop_grace(entry.grace.mul_f64(0.75))
+            .kill_grace(entry.grace.mul_f64(0.25))
             .restart(RestartPolicy::at_most(restart.limit, restart.within).pauses(
                 restart.backoff,
                 RestartPolicy::default().longest_pause.max(restart.backoff),

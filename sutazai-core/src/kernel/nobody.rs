@@ -17,11 +17,23 @@ impl Shared {
         )
         .operation("kernel.call")
         .with("skill", task.skill())
-        .advice("try again later, or register more agents")
+        .advice(
+            "try again later, register more agents, or have calls wait: a guard with a bulkhead queues them \
+             (recovery.guard_set)",
+        )
     }
 
     /// Nobody has the skill.
     pub(super) fn no_skill(&self, task: &Task) -> Error {
+        if self.creation.pools.refused(task.skill()) {
+            return Error::new(
+                Code::OVERLOADED,
+                "a pool makes agents with the skill, and has none at present",
+            )
+            .operation("kernel.call")
+            .with("skill", task.skill())
+            .advice("try again soon: the pool grows with those who want one");
+        }
         let skills = self.agents.skills();
         let error = Error::new(Code::AGENT_NO_SKILL, "no registered agent has the skill")
             .operation("kernel.call")

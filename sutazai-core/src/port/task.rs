@@ -287,6 +287,19 @@ impl Outcome {
 }
 
 impl Usage {
+    /// Whether it can be.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`](crate::Code::INVALID) for a cost that is not a number from 0.
+    pub fn check(&self) -> crate::Result<()> {
+        if self.cost.is_finite() && self.cost >= 0.0 {
+            return Ok(());
+        }
+        Err(crate::Error::new(crate::Code::INVALID, "a cost is a number from 0")
+            .with("field", "cost")
+            .with("value", self.cost))
+    }
+
     /// Tokens that a model read and wrote, and what it cost.
     pub fn new(input_tokens: u64, output_tokens: u64, cost: f64) -> Self {
         Self { input_tokens, output_tokens, cost }

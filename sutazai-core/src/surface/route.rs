@@ -100,6 +100,14 @@ struct Replay {
     seed: u64,
     /// What the allocator is told, one thing after the other.
     log: Vec<Input>,
+    /// Whether the log begins with the allocator's beginning, as agent.route_log says. Without that what had been
+    /// learned before is not in it, and the decisions are others.
+    #[serde(default = "yes")]
+    whole: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -109,6 +117,17 @@ struct Decisions {
 }
 
 fn again(_: &Surface, request: Replay) -> Result<Decisions> {
+    if !request.whole {
+        return Err(Error::new(
+            Code::INVALID,
+            "the log does not begin with the allocator's beginning",
+        )
+        .operation("agent.route_replay")
+        .with("field", "whole")
+        .advice(
+            "record more of it: agent.route_set_policy begins anew, with `record` long enough",
+        ));
+    }
     let mut lines = Vec::new();
     for input in &request.log {
         serde_json::to_writer(&mut lines, input).map_err(|error| {

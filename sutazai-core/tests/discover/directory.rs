@@ -198,6 +198,22 @@ fn a_name_that_is_taken_stays_with_who_has_it() {
 }
 
 #[test]
+fn of_two_that_declare_one_name_the_first_has_it() {
+    for _ in 0..3 {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = watched(directory.path());
+        for (file, version) in [("b.toml", "b"), ("a.toml", "a"), ("c.toml", "c")] {
+            write(directory.path().join(file), &declared("x", version, "s"));
+        }
+        let seen = look(&kernel);
+        assert_eq!(gave(&seen), json!([["x"], [], [], [], []]));
+        assert_eq!(kernel.agent("x").unwrap().card.version, "a");
+        let failed: Vec<_> = seen.failed.iter().map(|it| &*it.item).collect();
+        assert_eq!(failed, ["b.toml", "c.toml"]);
+    }
+}
+
+#[test]
 fn a_directory_that_is_not_there_says_nothing_about_its_agents() {
     let outer = tempfile::tempdir().unwrap();
     let directory = outer.path().join("agents.d");

@@ -41,6 +41,7 @@ class AgentSpec:
     concurrency: int | None = None
     timeout: float | timedelta | None = None
     labels: Mapping[str, str] | None = None
+    cost: float | None = None
     about: Mapping[str, SkillCard] | None = None
     inline: bool = False
     reply: bool = False
@@ -75,6 +76,7 @@ class AgentSpec:
             "concurrency": self.concurrency,
             "timeout": self.timeout,
             "labels": self.labels,
+            "cost": self.cost,
             "about": None if self.about is None else mapping("about", self.about),
         }
         form: Literal["input", "context", "reply"] = "reply" if self.reply else _form(function)

@@ -10,9 +10,10 @@ import logging
 import math
 import os
 import sys
+import time
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
@@ -21,6 +22,7 @@ from sutazai import _sutazai
 from sutazai._checkpoint import Checkpoints
 from sutazai._classify import Classification
 from sutazai._degrade import Degradation
+from sutazai._errors import Overloaded
 from sutazai._failsafe import Failsafe, watch_uncaught
 from sutazai._guard import RetryPolicy
 from sutazai._guards import Guards
@@ -239,7 +241,8 @@ class Kernel(KernelOfAgents):
     ) -> Iterator[Any]:
         """Calls the skill with each of the inputs, at most `side_by_side` at once, and gives the answers
         in their order, as they come. `call` is what else `call` takes. What one of them raises is raised
-        here when its turn comes; leaving the iterator cancels those that are under way.
+        here when its turn comes; one that no agent is free for waits until one is, for its `timeout` or half a
+        minute; leaving the iterator cancels those that are under way.
 
         >>> import sutazai
         >>> with sutazai.Kernel() as kernel:
@@ -250,17 +253,29 @@ class Kernel(KernelOfAgents):
         [0, 2, 4, 6]
         """
         ahead = _checked(side_by_side)
-        waiting: deque[Ticket] = deque()
+        waiting: deque[tuple[Ticket, object]] = deque()
         coming = iter(inputs)
         try:
             while True:
                 for given in itertools.islice(coming, ahead - len(waiting)):
-                    waiting.append(self.submit(skill, given, **call))
+                    waiting.append((self.submit(skill, given, **call), given))
                 if not waiting:
                     return
-                yield waiting.popleft().wait()
+                ticket, given = waiting.popleft()
+                pauses = _pauses(call)
+                while True:
+                    try:
+                        answer = ticket.wait()
+                        break
+                    except Overloaded:
+                        pause = next(pauses, None)
+                        if pause is None:
+                            raise
+                        time.sleep(pause)
+                        ticket = self.submit(skill, given, **call)
+                yield answer
         finally:
-            for ticket in waiting:
+            for ticket, _ in waiting:
                 ticket.cancel()
 
     async def amap(
@@ -268,17 +283,29 @@ class Kernel(KernelOfAgents):
     ) -> AsyncIterator[Any]:
         """As `map`, awaited: `async for answer in kernel.amap(…)`."""
         ahead = _checked(side_by_side)
-        waiting: deque[Ticket] = deque()
+        waiting: deque[tuple[Ticket, object]] = deque()
         coming = iter(inputs)
         try:
             while True:
                 for given in itertools.islice(coming, ahead - len(waiting)):
-                    waiting.append(self.submit(skill, given, **call))
+                    waiting.append((self.submit(skill, given, **call), given))
                 if not waiting:
                     return
-                yield await waiting.popleft()
+                ticket, given = waiting.popleft()
+                pauses = _pauses(call)
+                while True:
+                    try:
+                        answer = await ticket
+                        break
+                    except Overloaded:
+                        pause = next(pauses, None)
+                        if pause is None:
+                            raise
+                        await asyncio.sleep(pause)
+                        ticket = self.submit(skill, given, **call)
+                yield answer
         finally:
-            for ticket in waiting:
+            for ticket, _ in waiting:
                 ticket.cancel()
 
     async def ainvoke(self, operation: str, /, **request: object) -> Any:
@@ -435,6 +462,17 @@ class Kernel(KernelOfAgents):
     def log_to_logging(self, prefix: str = "sutazai") -> None:
         """Gives the kernel's log records to Python's `logging`, to loggers below `prefix`."""
         self._relay_log(relay(prefix))
+
+
+def _pauses(call: Mapping[str, Any]) -> Iterator[float]:
+    """Between two tries to find an agent that is free, for as long as a call may wait for one."""
+    timeout = call.get("timeout")
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    until = time.monotonic() + (30.0 if seconds is None else seconds)
+    pause = 0.001
+    while time.monotonic() < until:
+        yield pause
+        pause = min(2 * pause, 0.05)
 
 
 def _checked(side_by_side: object) -> int:

@@ -55,6 +55,7 @@ class KernelOfAgents(_sutazai.Kernel):
         concurrency: int | None = None,
         timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
+        cost: float | None = None,
         about: Mapping[str, SkillCard] | None = None,
         inline: bool = False,
         reply: bool = False,
@@ -74,6 +75,7 @@ class KernelOfAgents(_sutazai.Kernel):
         concurrency: int | None = None,
         timeout: float | timedelta | None = None,
         labels: Mapping[str, str] | None = None,
+        cost: float | None = None,
         about: Mapping[str, SkillCard] | None = None,
         inline: bool = False,
         reply: bool = False,
@@ -88,7 +90,8 @@ class KernelOfAgents(_sutazai.Kernel):
         the kernel's own loop or on `loop`; cancelling the call cancels its task. With `reply` it
         is `f(task, reply)`, which may answer later, from any thread. The name is the function's,
         and the only skill has the agent's name unless `skills` says more. `timeout` is how long a task
-        may take whose caller does not say. `about` says more of skills, by their names: what they are for, the
+        may take whose caller does not say, `cost` what one is expected to cost until calls have said
+        (`context.used(cost=…)`, `reply.used(…)`). `about` says more of skills, by their names: what they are for, the
         schemas of what goes in and out, and a `probe` by which it can be seen whether the agent has them.
 
         With `beat` the agent is asked now and then whether it lives (`set_liveness`): a plain function without
@@ -123,6 +126,7 @@ class KernelOfAgents(_sutazai.Kernel):
                 concurrency=concurrency,
                 timeout=timeout,
                 labels=labels,
+                cost=cost,
                 about=about,
                 inline=inline,
                 reply=reply,

@@ -68,6 +68,8 @@ class ProcessSpec(TypedDict):
     cancel_grace_ms: NotRequired[int]
     """How long it may hold on to a task that was cancelled; then it is restarted, and its other tasks fail. For
     ever without it, and the task occupies its place."""
+    stop_grace_ms: NotRequired[int]
+    """How long one that has been asked to stop, and has no task, has before SIGTERM. Default 2,000."""
     kill_grace_ms: NotRequired[int]
     """Between SIGTERM and SIGKILL. Default 1,000."""
     breaches: NotRequired[int]

@@ -28,6 +28,7 @@
 mod choose;
 mod figures;
 mod fill;
+mod hide;
 mod made;
 mod pool;
 mod template;

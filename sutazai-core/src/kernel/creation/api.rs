@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::attempt::Creating;
 use super::surroundings;
 use crate::agent::create::{
-    Kept, Surroundings, Template, TemplateChoice, TemplateFigures, TemplateVerdict, TemplateView,
-    Want,
+    Considered, Kept, ReasonCode, Surroundings, Template, TemplateChoice, TemplateFigures,
+    TemplateVerdict, TemplateView, Want,
 };
 use crate::agent::{Entry, ProbeReport};
 use crate::base::ticket::{self, Hook, Settled, Ticket};
@@ -121,7 +121,7 @@ impl Kernel {
         let shared = &self.shared;
         let now = shared.runtime.now();
         let view = |kept: &Arc<Kept>| TemplateView {
-            template: kept.template().clone(),
+            template: kept.template().without_secrets(),
             figures: TemplateFigures { living: shared.living(kept), ..kept.record().figures(now) },
         };
         shared.creation.templates.all().iter().map(view).collect()
@@ -291,8 +291,14 @@ pub(super) fn not_made(want: &Want, choice: &TemplateChoice, failed: &[FailedTem
     let tried = failed
         .iter()
         .map(|it| it.error.clone().with("template", &it.template).with("stage", it.stage));
-    let refused = choice.considered.iter().flat_map(|it| {
-        it.reasons.iter().map(move |reason| {
+    let lacks = |it: &&Considered| it.reasons.iter().any(|it| it.code == ReasonCode::Skill);
+    if failed.is_empty() && choice.considered.iter().all(|it| lacks(&it)) {
+        return head.advice("no template has the skill: agent.templates says which there are");
+    }
+    // Those that are for something else, and what was tried, which has been told.
+    let others = choice.considered.iter().filter(|it| !lacks(it));
+    let refused = others.flat_map(|it| {
+        it.reasons.iter().filter(|it| it.code != ReasonCode::Failed).map(move |reason| {
             let code = serde_json::to_value(reason.code).unwrap_or_default();
             Error::new(Code::AGENT_NOT_MADE, reason.why.clone())
                 .with("template", &it.template)

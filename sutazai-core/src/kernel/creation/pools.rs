@@ -169,18 +169,21 @@ impl Pools {
         taken
     }
 
-    /// A call for this skill has found no agent free.
-    pub(in crate::kernel) fn refused(&self, skill: &str) {
+    /// A call for this skill has found no agent free, or none at all; says whether a pool makes some.
+    pub(in crate::kernel) fn refused(&self, skill: &str) -> bool {
         if self.len.load(Ordering::SeqCst) == 0 {
-            return;
+            return false;
         }
         let all: Vec<_> = self.all.lock().values().cloned().collect();
+        let mut some = false;
         for pool in all {
             if pool.kept.template().skills.iter().any(|own| own == skill) {
                 let mut state = pool.state.lock();
                 state.refused = state.refused.saturating_add(1);
+                some |= !state.closed && state.pool.policy().max > 0;
             }
         }
+        some
     }
 
     /// The kernel stops: no agent is made any more.

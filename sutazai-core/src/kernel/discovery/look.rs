@@ -1,6 +1,6 @@
 //! A look at a source, and what follows from it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,7 +174,14 @@ impl Shared {
         // What is not made is dropped with no lock held and before others are made.
         drop(makers);
         self.each(drops, |(item, agent, why)| self.lose(slot, &item, &agent, &why));
-        let made = self.each(makes, |make| self.make(slot, make));
+        // Of two that declare one name the first has it; the other one is not even started.
+        let mut names = HashSet::new();
+        makes.sort_by(|a, b| a.item.cmp(&b.item));
+        let (firsts, others): (Vec<_>, Vec<_>) = makes.into_iter().partition(|make| {
+            make.agent.as_ref().is_none_or(|name| names.insert(Arc::clone(name)))
+        });
+        let mut made = self.each(firsts, |make| self.make(slot, make));
+        made.extend(others.into_iter().map(|make| self.make(slot, make)));
         for (agent, changed) in made.into_iter().flatten() {
             if changed { look.changed.push(agent) } else { look.added.push(agent) }
         }

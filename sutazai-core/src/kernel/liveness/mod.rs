@@ -19,7 +19,7 @@ use table::{News, Table};
 
 use super::handle::Kernel;
 use super::shared::Shared;
-use crate::agent::{Entry, LivenessView};
+use crate::agent::{AgentState, Entry, LivenessView};
 use crate::base::runtime::Runtime;
 use crate::base::ticket;
 use crate::base::time::Moment;
@@ -122,13 +122,17 @@ impl Shared {
             let asked = super::caught(|| Ok(entry.with_agent(|agent| agent.liveness()).flatten()));
             asked.ok().flatten().filter(|policy| policy.check().is_ok())
         });
-        let now = self.runtime.now();
+        let (now, watched) = (self.runtime.now(), policy.is_some());
         {
             let mut table = self.liveness.0.lock();
             match policy {
                 Some(policy) => table.watch(entry, policy, now),
                 None => table.forget(entry),
             }
+        }
+        if !watched {
+            // Nobody would find out that it answers again.
+            self.is_up(entry, &[AgentState::Unreachable], "it is watched no longer");
         }
         self.arm_liveness();
     }

@@ -60,6 +60,12 @@ impl Calls {
         self.sent.len()
     }
 
+    /// Whether nobody waits for anything that it has or is to have.
+    pub(super) fn is_idle(&self) -> bool {
+        let wanted = |call: &Sent| call.reply.as_ref().is_none_or(|reply| !reply.cancelled());
+        self.waiting.is_empty() && !self.sent.values().any(wanted)
+    }
+
     pub(super) fn add(&mut self, id: u64, call: Waiting) {
         self.bytes += call.input.len();
         self.waiting.insert(id, call);

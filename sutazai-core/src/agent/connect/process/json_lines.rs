@@ -44,8 +44,10 @@ impl Dialect for JsonLines {
             Ok(Message::Card(card)) => Heard::Card(card),
             Ok(Message::Log { level, message }) => Heard::Log { level, message },
             Ok(Message::Progress { id, part }) => Heard::Progress { id, part, may_be_late: false },
-            Ok(Message::Result { id, output }) => {
-                Heard::Answer { id, answer: Ok(Outcome::new(output)) }
+            Ok(Message::Result { id, output, usage }) => {
+                let outcome = Outcome::new(output);
+                let outcome = usage.map_or(outcome.clone(), |usage| outcome.used(usage));
+                Heard::Answer { id, answer: Ok(outcome) }
             }
             Ok(Message::Error { id, failure }) => {
                 Heard::Answer { id, answer: Err(self.failed(failure)) }

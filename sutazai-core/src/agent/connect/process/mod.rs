@@ -51,7 +51,7 @@
 //! |---|---|---|
 //! | `ready` | `pings`? | tasks may come; once, within [`ProcessSpec::start_timeout`]. With `"pings": true` it promises to answer pings whatever it does |
 //! | `pong` | | the answer to `ping` |
-//! | `result` | `id`, `output`? | the task is done; without `output` it is `null` |
+//! | `result` | `id`, `output`?, `usage`? | the task is done; without `output` it is `null`. `usage` is what it took, for the ledger: `{"input_tokens": 12, "output_tokens": 3, "cost": 0.01}`, each as far as it is known |
 //! | `error` | `id`, `message`, `class`?, `code`? | the task failed. `class` is `transient` (the default), `persistent` or `critical`. `code` is a number with the top bit set ([`Code::host`](crate::Code::host)), and becomes the error's own; anything else stands in the error's context as `agent_code` |
 //! | `progress` | `id`, `part`? | a partial result |
 //! | `log` | `level`?, `message` | a line for the log; `trace`, `debug`, `info` (the default), `warn`, `error` |
@@ -85,7 +85,8 @@
 //!
 //! [`Agent::stop`] sends `stop` and closes stdin, gives three quarters of the time (and all but
 //! [`ProcessSpec::kill_grace`]) to end, then sends SIGTERM to the process group, and at the deadline
-//! SIGKILL. Dropping the agent sends SIGKILL at once. However a process ends, what is left of its
+//! SIGKILL. One that has no task has [`ProcessSpec::stop_grace`] before SIGTERM, and no longer than
+//! [`ProcessSpec::kill_grace`] after it. Dropping the agent sends SIGKILL at once. However a process ends, what is left of its
 //! process group is killed, and it is reaped.
 //!
 //! **Not covered.** A grandchild that made a session or process group of its own is not killed; it

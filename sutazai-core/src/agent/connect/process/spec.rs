@@ -69,6 +69,10 @@ pub struct ProcessSpec {
     )]
     #[schemars(with = "Option<u64>")]
     pub cancel_grace: Option<Duration>,
+    /// How long one that has been asked to stop, and has no task, has to end by itself before SIGTERM. Default 2 s.
+    #[serde(default = "stop_grace", with = "millis", rename = "stop_grace_ms")]
+    #[schemars(with = "u64")]
+    pub stop_grace: Duration,
     /// Between SIGTERM and SIGKILL. Default 1 s.
     #[serde(default = "kill_grace", with = "millis", rename = "kill_grace_ms")]
     #[schemars(with = "u64")]
@@ -145,6 +149,7 @@ impl ProcessSpec {
             queue: queue(),
             queue_bytes: queue_bytes(),
             cancel_grace: None,
+            stop_grace: stop_grace(),
             kill_grace: kill_grace(),
             breaches: breaches(),
             restart: RestartPolicy::default(),
@@ -232,6 +237,13 @@ impl ProcessSpec {
     #[must_use]
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
         self.cancel_grace = Some(grace);
+        self
+    }
+
+    /// Sets how long one that has been asked to stop, and has no task, has before SIGTERM.
+    #[must_use]
+    pub fn stop_grace(mut self, grace: Duration) -> Self {
+        self.stop_grace = grace;
         self
     }
 
@@ -328,6 +340,10 @@ fn queue() -> u32 {
 fn queue_bytes() -> usize {
     64 << 20
 }
+fn stop_grace() -> Duration {
+    Duration::from_secs(2)
+}
+
 fn kill_grace() -> Duration {
     Duration::from_secs(1)
 }

@@ -118,6 +118,14 @@ fn live(shared: &Arc<Shared>) -> Lived {
     };
     // It gave no sign of life any more.
     drop(asked);
+    // Whoever hears that its call is lost may make the next one at once: by then that waits for another life.
+    if ready
+        && !stopped
+        && let Some(host) = shared.host.get().filter(|host| host.supervised)
+    {
+        let error = exit.by_itself(&shared.card.name);
+        host.ended(error.operation(shared.dialect.operation()));
+    }
     if !lost.is_empty() {
         let error = exit.during_call(&shared.card.name).operation(shared.dialect.operation());
         for reply in lost {
@@ -155,13 +163,14 @@ fn watch(shared: &Shared) {
                 shared.work.notify_all();
             }
             // A quarter of the time, at most, is for those who do not listen.
-            let terminate = by - spec.kill_grace.min(by.since(now) / 4);
+            let last = by - spec.kill_grace.min(by.since(now) / 4);
+            // What has nothing to do need not be waited for.
+            let idle = state.calls.is_idle();
+            let terminate = if idle { last.min(now + spec.stop_grace) } else { last };
+            let kill = if idle { by.min(terminate + spec.kill_grace) } else { by };
             let reason = || "the agent was stopped".to_owned();
-            let ending = state.ending.get_or_insert_with(|| Ending {
-                terminate,
-                kill: by,
-                reason: reason(),
-            });
+            let ending =
+                state.ending.get_or_insert_with(|| Ending { terminate, kill, reason: reason() });
             ending.kill = ending.kill.min(by);
         } else if starting && now >= ready_by {
             let reason = format!("it was not ready within {:?}", spec.start_timeout);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::dialect::push_json;
 use crate::base::error::Class;
 use crate::observe::Level;
-use crate::port::{AgentCard, Task};
+use crate::port::{AgentCard, Task, Usage};
 
 /// The version of the protocol.
 pub(super) const VERSION: u64 = 1;
@@ -63,6 +63,7 @@ pub(super) enum Message {
     Result {
         id: u64,
         output: Value,
+        usage: Option<Usage>,
     },
     Error {
         id: u64,
@@ -98,7 +99,12 @@ pub(super) fn parse(line: &[u8]) -> Result<Message, String> {
         "pong" => Ok(Message::Pong),
         "card" => raw.card.map(Message::Card).ok_or_else(|| "\"card\" is missing".to_owned()),
         "progress" => Ok(Message::Progress { id: id?, part: raw.part }),
-        "result" => Ok(Message::Result { id: id?, output: raw.output }),
+        "result" => {
+            if let Some(usage) = &raw.usage {
+                usage.check().map_err(|error| format!("\"usage\": {}", error.message()))?;
+            }
+            Ok(Message::Result { id: id?, output: raw.output, usage: raw.usage })
+        }
         "error" => {
             let message = raw.message.ok_or("an error needs a \"message\"")?;
             let failure = Failure { message, class: raw.class, code: raw.code };
@@ -137,6 +143,7 @@ struct Raw {
     id: Option<u64>,
     #[serde(default)]
     part: Value,
+    usage: Option<Usage>,
     #[serde(default)]
     output: Value,
     message: Option<String>,
