@@ -74,7 +74,8 @@ impl Kernel {
     pub fn explain_call(&self, call: CallId) -> Result<Option<serde_json::Value>> {
         let shared = &self.shared;
         let Some(decision) = shared.answered.with(call, |place| place.decision) else {
-            return Err(unknown().operation("agent.explain").with("call", call));
+            let error = unknown().operation("agent.explain").with("call", call);
+            return Err(error.advice("ask when the call is answered, within some 4,096 calls"));
         };
         let router = shared.steps.router.as_ref();
         Ok(decision.and_then(|decision| router?.explain(decision)))

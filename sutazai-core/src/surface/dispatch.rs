@@ -92,7 +92,13 @@ impl Surface {
         });
         if let Err(refused) = self.kernel.runtime().spawn_blocking(job) {
             if let Some(settler) = settler {
-                settler.settle(Err(refused.error));
+                let error = refused.error;
+                settler.settle(Err(match error.code() {
+                    Code::NOT_RUNNING => {
+                        error.advice("what may block needs a kernel that runs: start it first")
+                    }
+                    _ => error,
+                }));
             }
             drop(refused.work);
         }

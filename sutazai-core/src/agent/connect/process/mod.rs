@@ -14,59 +14,7 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 //!
-//! The other side, whole, in Python:
-//!
-//! ```python
-//! import json, sys
-//! def say(**message): print(json.dumps({"v": 1, **message}), flush=True)
-//! say(type="ready")
-//! for line in sys.stdin:
-//!     task = json.loads(line)
-//!     if task["type"] == "task":
-//!         say(type="result", id=task["id"], output=len(task["input"]))
-//!     elif task["type"] == "stop":
-//!         break
-//! ```
-//!
-//! # Protocol, version 1
-//!
-//! One message a line, in UTF-8, ended by `\n`: a JSON object with `"v": 1` and a `"type"`. A line
-//! has at most [`ProcessSpec::max_line`] bytes in either direction. Fields that are not listed are
-//! ignored, empty lines too. stdout belongs to the protocol; whatever else the program has to say
-//! goes to stderr, which reaches the log line by line.
-//!
-//! To the process:
-//!
-//! | type | fields | meaning |
-//! |---|---|---|
-//! | `task` | `id`, `skill`, `input`, `timeout_ms`?, `trace`, `span` | do this; the id is a number that is not used again; `timeout_ms` is how long the caller still waits; trace and span are those of W3C Trace Context |
-//! | `cancel` | `id` | nobody wants the answer any more; answer all the same, with anything: until then the task occupies its place |
-//! | `describe` | | say who you are |
-//! | `ping` | | answer `pong`, also while you work; only said to a process whose `ready` has `pings` |
-//! | `stop` | | finish and exit; stdin ends after this message |
-//!
-//! From the process:
-//!
-//! | type | fields | meaning |
-//! |---|---|---|
-//! | `ready` | `pings`? | tasks may come; once, within [`ProcessSpec::start_timeout`]. With `"pings": true` it promises to answer pings whatever it does |
-//! | `pong` | | the answer to `ping` |
-//! | `result` | `id`, `output`?, `usage`? | the task is done; without `output` it is `null`. `usage` is what it took, for the ledger: `{"input_tokens": 12, "output_tokens": 3, "cost": 0.01}`, each as far as it is known |
-//! | `error` | `id`, `message`, `class`?, `code`? | the task failed. `class` is `transient` (the default), `persistent` or `critical`. `code` is a number with the top bit set ([`Code::host`](crate::Code::host)), and becomes the error's own; anything else stands in the error's context as `agent_code` |
-//! | `progress` | `id`, `part`? | a partial result |
-//! | `log` | `level`?, `message` | a line for the log; `trace`, `debug`, `info` (the default), `warn`, `error` |
-//! | `card` | `card` | the answer to `describe`: an [`AgentCard`] |
-//!
-//! Answers may come in any order. Invalid JSON or UTF-8, an unknown type, another version, an
-//! answer to a task that the process does not have, and a line that is too long are *breaches*:
-//! counted, logged and otherwise without consequence, until [`ProcessSpec::breaches`] of them
-//! come in a row. An answer that is too long fails its task with
-//! [`Code::AGENT_PROTOCOL`](crate::Code::AGENT_PROTOCOL) if its `type` and `id` are among the
-//! first 512 bytes.
-//!
-//! A process must end when its stdin ends: that is how it learns that its host is gone, also when
-//! the host was killed. (PR_SET_PDEATHSIG is not used. It can only be set between fork and exec,
-//! which needs `unsafe`, and it fires when the *thread* that started the process ends.)
+#![doc = include_str!("protocol.md")]
 //!
 //! # Life
 //!
@@ -86,8 +34,8 @@
 //! [`Agent::stop`] sends `stop` and closes stdin, gives three quarters of the time (and all but
 //! [`ProcessSpec::kill_grace`]) to end, then sends SIGTERM to the process group, and at the deadline
 //! SIGKILL. One that has no task has [`ProcessSpec::stop_grace`] before SIGTERM, and no longer than
-//! [`ProcessSpec::kill_grace`] after it. Dropping the agent sends SIGKILL at once. However a process ends, what is left of its
-//! process group is killed, and it is reaped.
+//! [`ProcessSpec::kill_grace`] after it. Dropping the agent sends SIGKILL at once. However a process ends, what is
+//! left of its process group is killed, and it is reaped.
 //!
 //! **Not covered.** A grandchild that made a session or process group of its own is not killed; it
 //! holds up nothing here, even if it keeps the pipes open. Where the host ignores SIGCHLD or reaps
