@@ -70,12 +70,12 @@ impl Kernel {
         if shared.phase() == Phase::Running
             && let Err(error) = shared.start_agent(&entry)
         {
-            shared.agents.remove(entry.name());
+            shared.take_out(&entry);
             entry.release();
             return Err(error);
         }
         if let Err(stopping) = shared.takes_agents() {
-            shared.agents.remove(entry.name());
+            shared.take_out(&entry);
             shared.stop_agent(&entry, shared.runtime.now(), STOPPING);
             return Err(stopping);
         }
