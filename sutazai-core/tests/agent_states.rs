@@ -1,7 +1,7 @@
 //! Whatever happens to agents, in whatever order: each of their states follows from the one before, every
 //! change is told in order and with a reason, and the last that was told is the state that is seen.
 #![cfg(all(feature = "agent", feature = "recovery"))]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -176,6 +176,9 @@ impl Paths {
         for view in kernel.agents() {
             let key = (view.card.name.to_string(), view.card.version.clone());
             match self.0.get(&key) {
+                // One that has gone before, with a name and version that another one has now.
+                Some(AgentState::Stopped | AgentState::Failed)
+                    if view.state == AgentState::Registered => {}
                 Some(told) => assert_eq!(*told, view.state, "{key:?}"),
                 None => assert_eq!(view.state, AgentState::Registered),
             }
@@ -277,4 +280,48 @@ fn changes_from_several_threads_are_told_in_order() {
             assert!(matches!(view.state, AgentState::Registered | AgentState::Stopped), "{view:?}");
         }
     }
+}
+
+/// One whose start has the host replace it, and fails.
+struct Replaced(Kernel, Arc<Fates>);
+
+impl Agent for Replaced {
+    fn card(&self) -> AgentCard {
+        AgentCard::new("a", ["s"])
+    }
+
+    fn handle(&self, _: Task, reply: Reply<Outcome>) {
+        drop(reply);
+    }
+
+    fn start(&self, _: &AgentHost) -> Result<()> {
+        let next =
+            Mortal { name: "a", version: "2".to_owned(), starts: true, fates: Arc::clone(&self.1) };
+        self.0.replace_agent(next)?;
+        Err(Error::new(Code::AGENT_START, "no licence"))
+    }
+
+    fn restarts(&self) -> u64 {
+        panic!("on purpose")
+    }
+}
+
+#[test]
+fn a_start_that_fails_takes_no_other_version_with_it() {
+    let kernel = Kernel::builder().runtime(Arc::new(Manual::new())).build().unwrap();
+    kernel.start().unwrap();
+    let error = kernel.add_agent(Replaced(kernel.clone(), Arc::default())).unwrap_err();
+    assert_eq!(error.code(), Code::AGENT_START);
+    let view = kernel.agent("a").unwrap();
+    assert_eq!((view.card.version.as_str(), view.state), ("2", AgentState::Ready));
+    assert!(view.standby.is_empty());
+}
+
+#[test]
+fn an_agent_that_panics_over_its_restarts_is_seen_and_removed() {
+    let kernel = Kernel::builder().runtime(Arc::new(Manual::new())).build().unwrap();
+    kernel.add_agent(Replaced(kernel.clone(), Arc::default())).unwrap();
+    assert_eq!(kernel.agents()[0].restarts, 0);
+    kernel.remove_agent("a", Duration::ZERO).unwrap();
+    assert!(kernel.agents().is_empty());
 }

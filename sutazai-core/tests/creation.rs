@@ -17,7 +17,8 @@ use sutazai_core::base::ticket::Reply;
 use sutazai_core::base::time::Moment;
 use sutazai_core::kernel::{CreateOptions, Created, Kernel, PoolView};
 use sutazai_core::port::{
-    Agent, AgentCard, AgentHost, AgentOrder, Outcome, SkillCard, SkillProbe, Task,
+    Agent, AgentCard, AgentHost, AgentOrder, Beat, LivenessPolicy, Outcome, SkillCard, SkillProbe,
+    Task,
 };
 use sutazai_core::{Class, Code, Error, Result};
 
@@ -32,6 +33,8 @@ struct World {
     living: Arc<AtomicU32>,
     /// Replies that nobody has answered.
     held: Arc<Mutex<Vec<Reply<Outcome>>>>,
+    /// The agent that cannot be reached.
+    away: Arc<Mutex<Option<Arc<str>>>>,
     events: Mutex<sutazai_core::event::Subscription>,
 }
 
@@ -42,6 +45,7 @@ struct Counted {
     living: Arc<AtomicU32>,
     lives: AtomicBool,
     held: Arc<Mutex<Vec<Reply<Outcome>>>>,
+    away: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 impl Agent for Counted {
@@ -69,6 +73,17 @@ impl Agent for Counted {
         }
     }
 
+    fn liveness(&self) -> Option<LivenessPolicy> {
+        Some(LivenessPolicy::default())
+    }
+
+    fn beat(&self, reply: Reply<Beat>) {
+        let _ = reply.send(match self.away.lock().unwrap().as_ref() == Some(&self.card.name) {
+            true => Beat::Unreachable(Error::new(Code::IO, "connection refused")),
+            false => Beat::Alive,
+        });
+    }
+
     fn stop(&self, _: Moment) {
         if self.lives.swap(false, Ordering::SeqCst) {
             self.living.fetch_sub(1, Ordering::SeqCst);
@@ -81,9 +96,10 @@ impl World {
         let kernel = Kernel::builder().runtime(Arc::new(Manual::new())).seed(1).build().unwrap();
         kernel.start().unwrap();
         let living = Arc::new(AtomicU32::new(0));
-        let held = Arc::default();
+        let (held, away) = (Arc::default(), Arc::default());
         for kind in ["good", "liar", "broken", "dead", "silent", "slow"] {
             let (living, held) = (Arc::clone(&living), Arc::clone(&held));
+            let away = Arc::clone(&away);
             let factory = move |order: &AgentOrder| -> Result<Arc<dyn Agent>> {
                 if kind == "broken" {
                     return Err(Error::new(Code::INVALID, "no blueprint"));
@@ -91,12 +107,13 @@ impl World {
                 let card = AgentCard::new(&order.name, &order.skills);
                 let lives = AtomicBool::new(false);
                 let (living, held) = (Arc::clone(&living), Arc::clone(&held));
-                Ok(Arc::new(Counted { card, kind, living, lives, held }))
+                let away = Arc::clone(&away);
+                Ok(Arc::new(Counted { card, kind, living, lives, held, away }))
             };
             kernel.add_agent_factory(kind, factory).unwrap();
         }
         let events = kernel.bus().subscribe("agent.>").pull().unwrap();
-        Self { kernel, living, held, events: Mutex::new(events) }
+        Self { kernel, living, held, away, events: Mutex::new(events) }
     }
 
     fn template(&self, kind: &str, cost: f64) -> &Self {
@@ -459,4 +476,27 @@ fn a_process_that_never_gets_ready_is_ended_with_the_creation() {
     until(&|| !runs(&marker));
     assert!(kernel.agents().is_empty());
     kernel.stop(Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn a_pool_makes_another_one_for_one_that_cannot_be_reached() {
+    let world = World::new();
+    world.template("good", 0.0);
+    world.kernel.add_pool("p", "good", Map::new(), PoolPolicy::between(1, 2)).unwrap();
+    let seconds = |n: u64| {
+        world.kernel.advance(Duration::from_secs(n)).unwrap();
+    };
+    seconds(1);
+    let first = world.pool().agents[0].clone();
+    *world.away.lock().unwrap() = Some(first.clone());
+    seconds(10);
+    assert_eq!((world.pool().agents.len(), world.living()), (2, 2), "it may come back");
+    let mut call = world.kernel.call(Task::new("double", 4));
+    seconds(0);
+    assert_eq!(call.try_take().unwrap().unwrap().output.to::<i64>().unwrap(), 8);
+    // The second one is away: the first has to make room for a third.
+    let second = world.pool().agents.iter().find(|name| **name != first).unwrap().clone();
+    *world.away.lock().unwrap() = Some(second);
+    seconds(10);
+    assert_eq!((world.pool().agents.len(), world.living()), (1, 1), "the first one is back");
 }

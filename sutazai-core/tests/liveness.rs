@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sutazai_core::agent::{AgentState, Vitality};
-use sutazai_core::base::runtime::{Manual, Runtime};
+use sutazai_core::base::id::TimerId;
+use sutazai_core::base::runtime::{BoxFuture, Job, Manual, Refused, Runtime};
 use sutazai_core::base::ticket::Reply;
+use sutazai_core::base::time::{Moment, Timestamp};
 use sutazai_core::event::Subscription;
 use sutazai_core::kernel::Kernel;
 use sutazai_core::port::{
@@ -18,13 +20,15 @@ use sutazai_core::port::{
 use sutazai_core::{Code, Error, Result};
 
 /// What an agent does when it is asked whether it lives.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Temper {
     After(Duration),
     Silent,
     Refuses,
     Away,
     Ended,
+    /// It stops its kernel.
+    Stops(Kernel),
 }
 
 #[derive(Clone)]
@@ -105,6 +109,11 @@ impl Agent for Odd {
             }
             Temper::Ended => {
                 drop(reply.send(Beat::Dead(Error::new(Code::AGENT_EXITED, "it exited"))));
+            }
+            Temper::Stops(kernel) => {
+                self.turns(Temper::Silent);
+                kernel.stop(Duration::ZERO).unwrap();
+                drop(reply.send(Beat::Alive));
             }
         }
     }
@@ -381,4 +390,89 @@ fn agents_that_cannot_die_cost_nothing() {
     }
     let ran = kernel.advance(ms(59_000)).unwrap();
     assert!(ran < 100, "{ran} pieces of work for agents that cannot die");
+}
+
+/// A runtime in virtual time whose pool may be full of other work.
+struct Full {
+    time: Manual,
+    /// What waits for a thread; nothing while there is one.
+    waits: Mutex<Option<Vec<Job>>>,
+}
+
+impl Runtime for Full {
+    fn name(&self) -> &'static str {
+        "full"
+    }
+    fn now(&self) -> Moment {
+        self.time.now()
+    }
+    fn timestamp(&self) -> Timestamp {
+        self.time.timestamp()
+    }
+    fn spawn(&self, future: BoxFuture) -> Result<(), Refused<BoxFuture>> {
+        self.time.spawn(future)
+    }
+    fn spawn_blocking(&self, job: Job) -> Result<(), Refused<Job>> {
+        match &mut *self.waits.lock() {
+            Some(waits) => waits.push(job),
+            None => return self.time.spawn_blocking(job),
+        }
+        Ok(())
+    }
+    fn spawn_at(&self, at: Moment, job: Job) -> TimerId {
+        self.time.spawn_at(at, job)
+    }
+    fn cancel(&self, timer: TimerId) -> bool {
+        self.time.cancel(timer)
+    }
+    fn may_block(&self) -> bool {
+        false
+    }
+    fn virtual_time(&self) -> Option<&Manual> {
+        Some(&self.time)
+    }
+}
+
+#[test]
+fn a_pool_that_is_full_makes_nobody_silent() {
+    let time = Manual::new();
+    time.advance(ms(1));
+    let odd = Odd::new(&time, Temper::After(ms(20)), false);
+    let runtime = Arc::new(Full { time, waits: Mutex::default() });
+    let shared: Arc<dyn Runtime> = Arc::<Full>::clone(&runtime);
+    let kernel = Kernel::builder().runtime(shared).agent(odd.clone()).build().unwrap();
+    kernel.start().unwrap();
+    kernel.advance(ms(30_000)).unwrap();
+    let asked = odd.asked();
+    *runtime.waits.lock() = Some(Vec::new());
+    for _ in 0..60 {
+        kernel.advance(ms(1_000)).unwrap();
+        let view = kernel.agent("odd").unwrap().liveness.unwrap();
+        assert_eq!((view.state, view.phi), (Vitality::Alive, 0.0), "nobody has asked it");
+    }
+    assert_eq!(odd.asked(), asked);
+    let waits = runtime.waits.lock().take().unwrap();
+    for job in waits {
+        assert!(runtime.spawn_blocking(job).is_ok());
+    }
+    kernel.advance(ms(30_000)).unwrap();
+    assert!(odd.asked() > asked + 2);
+}
+
+#[test]
+fn a_kernel_may_stop_within_a_question() {
+    let bench = bench(Temper::After(ms(20)), false);
+    bench.odd.turns(Temper::Stops(bench.kernel.clone()));
+    let panicked = Arc::new(AtomicU32::new(0));
+    let (count, here) = (Arc::clone(&panicked), std::thread::current().id());
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() == here {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        before(info);
+    }));
+    bench.passes(ms(20_000));
+    assert_eq!(panicked.load(Ordering::SeqCst), 0);
+    assert_eq!(bench.kernel.agent("odd").unwrap().state, AgentState::Stopped);
 }

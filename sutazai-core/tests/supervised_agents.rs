@@ -31,6 +31,11 @@ struct Common {
     host: Mutex<Option<AgentHost>>,
     work: Mutex<Vec<Reply<Outcome>>>,
     silent: Mutex<bool>,
+    /// The life that says that it is dead.
+    dead: AtomicU32,
+    /// The life whose start takes a second.
+    late: AtomicU32,
+    most: Mutex<Option<u32>>,
     beats: Mutex<Vec<Reply<Beat>>>,
 }
 
@@ -54,7 +59,11 @@ struct Life {
 
 impl Agent for Life {
     fn card(&self) -> AgentCard {
-        AgentCard::new(self.name, ["work", self.name])
+        let card = AgentCard::new(self.name, ["work", self.name]);
+        match *self.common.most.lock() {
+            Some(most) => card.concurrency(most),
+            None => card,
+        }
     }
 
     fn handle(&self, task: Task, reply: Reply<Outcome>) {
@@ -68,6 +77,9 @@ impl Agent for Life {
     fn start(&self, host: &AgentHost) -> Result<()> {
         assert!(host.supervised);
         *self.common.host.lock() = Some(host.clone());
+        if self.common.late.load(Ordering::SeqCst) == self.number {
+            std::thread::sleep(ms(1_000));
+        }
         match *self.common.broken.lock() {
             Some("ends") => {
                 host.ended(Error::new(Code::AGENT_EXITED, "it ended at once"));
@@ -87,6 +99,10 @@ impl Agent for Life {
     }
 
     fn beat(&self, reply: Reply<Beat>) {
+        if self.common.dead.load(Ordering::SeqCst) == self.number {
+            let dead = Error::new(Code::AGENT_EXITED, "exit status 2");
+            return drop(reply.send(Beat::Dead(dead)));
+        }
         match *self.common.silent.lock() {
             true => self.common.beats.lock().push(reply),
             false => drop(reply.send(Beat::Alive)),
@@ -271,6 +287,58 @@ fn one_that_is_silent_is_stopped_and_made_anew() {
     assert_eq!((view.state, view.liveness.unwrap().state), (AgentState::Ready, Vitality::Alive));
     let told = told(&mut events, "a");
     assert!(told.windows(2).any(|pair| pair == ["dead", "failed"]), "{told:?}");
+}
+
+#[test]
+fn one_that_says_that_it_is_dead_is_made_anew() {
+    let (kernel, _) = running();
+    let (common, make) = make("a");
+    common.dead.store(1, Ordering::SeqCst);
+    kernel.supervise_agent(Supervision::default(), make).unwrap();
+    kernel.advance(ms(60_000)).unwrap();
+    assert_eq!((common.made(), state(&kernel, "a")), (2, AgentState::Ready));
+    assert_eq!(answer(&mut call(&kernel, "work", "x")).unwrap(), 2);
+}
+
+#[test]
+fn a_start_that_ends_too_late_does_not_touch_the_next_life() {
+    let kernel = Kernel::builder().build().unwrap();
+    kernel.start().unwrap();
+    let (common, make) = make("a");
+    common.late.store(2, Ordering::SeqCst);
+    let spec = json!({"start_timeout_ms": 100, "backoff": null});
+    let spec = serde_json::from_value(spec).unwrap();
+    kernel.supervise_agent(spec, make).unwrap();
+    common.dies();
+    let answers = || {
+        let outcome = kernel.call(Task::new("work", "x").timeout(ms(10_000))).wait();
+        outcome.unwrap().output.to::<u32>().unwrap()
+    };
+    assert_eq!(answers(), 3, "another one is made when the time of the second is over");
+    while common.stopped.load(Ordering::SeqCst) == 0 {
+        std::thread::sleep(ms(10));
+    }
+    // What has started too late was stopped, and nobody else.
+    std::thread::sleep(ms(100));
+    assert_eq!((answers(), state(&kernel, "a")), (3, AgentState::Ready));
+    assert_eq!((common.made(), common.stopped.load(Ordering::SeqCst)), (3, 1));
+    kernel.stop(ms(1_000)).unwrap();
+}
+
+#[test]
+fn between_two_lives_no_more_wait_than_it_has_places() {
+    let (kernel, _) = running();
+    let (common, make) = make("a");
+    *common.most.lock() = Some(1);
+    kernel.supervise_agent(Supervision::default(), make).unwrap();
+    common.dies();
+    let mut waits = call(&kernel, "work", "x");
+    for task in [Task::new("work", "x"), Task::new("work", "x").to_agent("a")] {
+        let error = answer(&mut kernel.call(task)).unwrap_err();
+        assert_eq!((error.code(), error.class()), (Code::OVERLOADED, Class::Transient), "{error}");
+    }
+    kernel.advance(ms(200)).unwrap();
+    assert_eq!(answer(&mut waits).unwrap(), 2);
 }
 
 #[test]

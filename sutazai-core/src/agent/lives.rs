@@ -41,6 +41,8 @@ struct State {
     present: Option<Arc<dyn Agent>>,
     /// How many lives there have been.
     lives: u64,
+    /// The number of the life whose turn it is; a life that is over has none.
+    turn: u64,
     /// Why there will be no further one.
     over: Option<Error>,
     /// It has been stopped for good.
@@ -75,14 +77,26 @@ impl Lives {
         Self(Arc::clone(&self.0))
     }
 
+    /// It is the next life's turn, which has this number. One before it that has not begun does not any more.
+    pub fn next(&self) -> u64 {
+        let mut state = self.0.state.lock();
+        state.turn += 1;
+        state.turn
+    }
+
+    /// Whether it is this life's turn: it is to begin, or has begun.
+    pub fn is_turn(&self, life: u64) -> bool {
+        self.0.state.lock().turn == life
+    }
+
     /// A life begins: it has started, and gets what waits and what comes.
     ///
     /// # Errors
-    /// The agent, when this one has been stopped for good.
-    pub fn begin(&self, agent: Arc<dyn Agent>) -> Result<(), Arc<dyn Agent>> {
+    /// The agent, when this one has been stopped for good, or it is not this life's turn any more.
+    pub fn begin(&self, life: u64, agent: Arc<dyn Agent>) -> Result<(), Arc<dyn Agent>> {
         let waiting = {
             let mut state = self.0.state.lock();
-            if state.stopped {
+            if state.stopped || state.turn != life {
                 drop(state);
                 return Err(agent);
             }
@@ -106,10 +120,15 @@ impl Lives {
         Ok(())
     }
 
-    /// The present life is over: it is handed out, and what it had is answered with `why`.
-    pub fn end(&self, why: &Error) -> Option<Arc<dyn Agent>> {
+    /// A life is over, whether it has begun or not. One that has is handed out, and what it had is answered with
+    /// `why`.
+    pub fn end(&self, life: u64, why: &Error) -> Option<Arc<dyn Agent>> {
         let (present, had) = {
             let mut state = self.0.state.lock();
+            if state.turn != life {
+                return None;
+            }
+            state.turn += 1;
             let present = state.present.take()?;
             state.tidy = LEAST;
             (present, std::mem::take(&mut state.had))
@@ -336,7 +355,7 @@ mod tests {
         assert_eq!(said(&mut second).unwrap_err().code(), Code::OVERLOADED);
         drop(gone);
         let mut third = ask(&lives, "x");
-        assert!(lives.begin(life("one")).is_ok());
+        assert!(lives.begin(lives.next(), life("one")).is_ok());
         time.run();
         assert_eq!(
             (said(&mut first).unwrap(), said(&mut third).unwrap()),
@@ -345,22 +364,34 @@ mod tests {
         assert_eq!(lives.restarts(), 0);
 
         let mut had = ask(&lives, "hang");
-        assert!(lives.end(&dead()).is_some() && lives.end(&dead()).is_none());
+        let first = lives.0.state.lock().turn;
+        assert!(lives.end(first, &dead()).is_some() && lives.end(first, &dead()).is_none());
         let error = said(&mut had).unwrap_err();
         assert_eq!(error.code(), Code::AGENT_EXITED);
         let mut waits = ask(&lives, "x");
         assert!(!waits.is_done());
-        assert!(lives.begin(life("two")).is_ok());
+        assert!(lives.begin(lives.next(), life("two")).is_ok());
         time.run();
         assert_eq!(said(&mut waits).unwrap(), "two");
         assert_eq!(lives.restarts(), 1);
     }
 
     #[test]
+    fn one_whose_turn_is_over_does_not_begin_and_ends_no_other() {
+        let (lives, _) = lives(8);
+        let (late, next) = (lives.next(), lives.next());
+        assert!(lives.begin(next, life("next")).is_ok());
+        assert!(lives.begin(late, life("late")).is_err() && lives.end(late, &dead()).is_none());
+        assert_eq!(said(&mut ask(&lives, "x")).unwrap(), "next");
+        assert!(lives.end(next, &dead()).is_some() && !lives.is_turn(next));
+        assert!(lives.begin(next, life("again")).is_err());
+    }
+
+    #[test]
     fn when_it_is_over_everybody_is_told() {
         let (lives, time) = lives(8);
-        assert!(lives.begin(life("one")).is_ok());
-        lives.end(&dead());
+        assert!(lives.begin(lives.next(), life("one")).is_ok());
+        lives.end(1, &dead());
         let mut waits = ask(&lives, "x");
         let over = Error::new(Code::AGENT_EXITED, "too often").classed(Class::Persistent);
         lives.over(&over);
@@ -368,10 +399,10 @@ mod tests {
             assert_eq!(said(ticket).unwrap_err().class(), Class::Persistent);
         }
         // Somebody may begin another life all the same.
-        assert!(lives.begin(life("two")).is_ok());
+        assert!(lives.begin(lives.next(), life("two")).is_ok());
         assert_eq!(said(&mut ask(&lives, "x")).unwrap(), "two");
         lives.stop(Moment::ZERO);
-        assert!(lives.begin(life("three")).is_err(), "what was stopped stays so");
+        assert!(lives.begin(lives.next(), life("three")).is_err(), "what was stopped stays so");
         assert_eq!(said(&mut ask(&lives, "x")).unwrap_err().code(), Code::NOT_RUNNING);
         time.run();
     }
@@ -379,13 +410,13 @@ mod tests {
     #[test]
     fn what_was_answered_is_not_remembered_for_ever() {
         let (lives, _) = lives(8);
-        assert!(lives.begin(life("one")).is_ok());
+        assert!(lives.begin(lives.next(), life("one")).is_ok());
         let held: Vec<_> = (0..100).map(|_| ask(&lives, "hang")).collect();
         for _ in 0..10_000 {
             said(&mut ask(&lives, "x")).unwrap();
         }
         assert!(lives.0.state.lock().had.len() <= 200 + LEAST);
-        lives.end(&dead());
+        lives.end(1, &dead());
         assert!(held.iter().all(ticket::Ticket::is_done));
     }
 }

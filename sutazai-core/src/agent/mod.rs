@@ -39,6 +39,6 @@ pub use probe::{ProbeReport, ProbeVerdict, SkillReport};
 pub(crate) use registry::well_named as is_name;
 pub use registry::{
     AgentState, AgentView, Decided, Entry, Registry, Reservation, SkillList, StateChange, Switched,
-    Why,
+    TakenOut, Why,
 };
 pub use route::LeastLoaded;

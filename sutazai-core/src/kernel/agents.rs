@@ -70,12 +70,12 @@ impl Kernel {
         if shared.phase() == Phase::Running
             && let Err(error) = shared.start_agent(&entry)
         {
-            shared.agents.remove(entry.name());
+            shared.take_out(&entry);
             entry.release();
             return Err(error);
         }
         if let Err(stopping) = shared.takes_agents() {
-            shared.agents.remove(entry.name());
+            shared.take_out(&entry);
             shared.stop_agent(&entry, shared.runtime.now(), STOPPING);
             return Err(stopping);
         }
@@ -330,15 +330,20 @@ impl Shared {
     }
 
     /// An agent in one of these states can do tasks now: it does when it is in charge and not set apart.
-    pub(super) fn is_up(&self, entry: &Arc<Entry>, from: &[AgentState], why: impl Into<Why>) {
+    /// Says whether it was in one of them.
+    pub(super) fn is_up(
+        &self,
+        entry: &Arc<Entry>,
+        from: &[AgentState],
+        why: impl Into<Why>,
+    ) -> bool {
         let up = self.agents.is_up(entry, from, why);
         self.tell_states(entry);
         #[cfg(feature = "recovery")]
         if up && !self.heal.isolation.is_quiet() {
             self.set_apart(entry.name(), "it is quarantined under its name");
         }
-        #[cfg(not(feature = "recovery"))]
-        let _ = up;
+        up
     }
 
     /// Tells of the states that an agent has come into.

@@ -200,6 +200,8 @@ impl Shared {
                 match entry.state() {
                     // Another version has just taken over.
                     AgentState::Standby => {}
+                    // It is started again, and as many wait for that as may.
+                    AgentState::Failed if entry.holds() => break,
                     AgentState::Failed | AgentState::Unreachable => return Err(down(task, &entry)),
                     _ => break,
                 }

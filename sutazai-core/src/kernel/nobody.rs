@@ -60,6 +60,8 @@ pub(super) fn all_down(task: &Task, candidates: &SkillList) -> Option<Error> {
         let entry = candidates.entry(index)?;
         match entry.state() {
             AgentState::Unreachable => last = Some(entry),
+            // It is started again, and as many wait for that as may.
+            AgentState::Failed if entry.holds() => return None,
             AgentState::Failed => last = last.or(Some(entry)),
             _ => return None,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::Result;
-use crate::agent::{AgentState, Entry, Registry, Switched, Why};
+use crate::agent::{AgentState, Entry, Registry, Switched, TakenOut, Why};
 use crate::port::{Agent, Candidate as _};
 
 /// How long a version that there is no room for any more has for what it has under way.
@@ -185,19 +185,56 @@ impl Shared {
     }
 
     /// A version did not get ready: the one before is in charge again.
-    fn put_back(self: &Arc<Self>, entry: &Entry, before: Option<&Entry>) {
+    fn put_back(self: &Arc<Self>, entry: &Arc<Entry>, before: Option<&Entry>) {
         let card = entry.card();
         let gone = match before {
             Some(before) => self
                 .switch_agent(&card.name, &before.card().version)
                 .and_then(|()| self.agents.retire(&card.name, &card.version).map(drop)),
             None => {
-                self.agents.remove(&card.name);
+                self.take_out(entry);
                 Ok(())
             }
         };
         // Else somebody has switched or removed it meanwhile.
         drop(gone);
+    }
+
+    /// Takes an entry out of the registry, and no other version of its name: where it was in charge, the one before
+    /// it is again. Says what it was.
+    pub(super) fn take_out(self: &Arc<Self>, entry: &Arc<Entry>) -> TakenOut {
+        let taken = self.agents.take_out(entry);
+        if let TakenOut::Next(next) = &taken {
+            let switched = Switched { before: Some(Arc::clone(entry)), out: None };
+            self.switched(next, switched);
+        }
+        taken
+    }
+
+    /// Removes an entry, and no other version of its name, for a reason.
+    pub(super) fn remove_entry(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        grace: Duration,
+        why: impl Into<Why>,
+    ) {
+        let taken = self.take_out(entry);
+        self.end_taken(taken, entry, grace, why);
+    }
+
+    /// Ends an entry that was taken out: it finishes what it has, and is stopped.
+    pub(super) fn end_taken(
+        &self,
+        taken: TakenOut,
+        entry: &Arc<Entry>,
+        grace: Duration,
+        why: impl Into<Why>,
+    ) {
+        match taken {
+            TakenOut::Nothing => {}
+            TakenOut::Last => self.end_removed(std::slice::from_ref(entry), grace, why.into()),
+            TakenOut::Standby | TakenOut::Next(_) => self.let_go(entry, grace, why),
+        }
     }
 
     fn retire(&self, entry: &Arc<Entry>, grace: Duration) {

@@ -18,6 +18,7 @@ mod directory;
 mod executables;
 #[cfg(feature = "openai")]
 mod half_written;
+mod lives;
 #[cfg(feature = "mcp")]
 mod mcp_file;
 mod sources;

@@ -14,6 +14,7 @@ use super::state::AgentState;
 use crate::agent::create::Origin;
 use crate::agent::ledger::{AgentStats, Ledger, SkillStats};
 use crate::agent::liveness::LivenessView;
+use crate::base::contain;
 use crate::base::runtime::Runtime;
 use crate::base::time::Moment;
 use crate::port::{Agent, AgentCard, CallEnd, Candidate, Router, Task};
@@ -127,7 +128,7 @@ impl Entry {
     pub fn release(&self) {
         let agent = self.agent.swap(None);
         if let Some(agent) = &agent {
-            self.restarts.store(agent.restarts(), Ordering::Relaxed);
+            self.restarts.store(restarts(&***agent), Ordering::Relaxed);
         }
         drop(agent);
     }
@@ -328,11 +329,16 @@ impl Entry {
             template: self.origin.get().map(|origin| origin.kept.template().name.clone()),
             in_flight: self.in_flight.load(Ordering::Acquire),
             restarts: self
-                .with_agent(Agent::restarts)
+                .with_agent(restarts)
                 .unwrap_or_else(|| self.restarts.load(Ordering::Relaxed)),
             stats: self.ledger.stats(now),
         }
     }
+}
+
+/// How often an agent says that it had to be started again; one that panics says nothing.
+fn restarts(agent: &dyn Agent) -> u64 {
+    contain::catch(|| agent.restarts()).unwrap_or_default()
 }
 
 impl Candidate for Entry {

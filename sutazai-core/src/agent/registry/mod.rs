@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 pub use entry::{AgentView, Decided, Entry, Reservation, StateChange, Why};
 pub use state::AgentState;
-pub use versions::Switched;
+pub use versions::{Switched, TakenOut};
 
 use crate::agent::probe;
 use crate::port::{Agent, AgentCard, Candidate, Candidates};

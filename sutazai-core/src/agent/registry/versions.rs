@@ -23,7 +23,24 @@ pub struct Switched {
     pub out: Option<Arc<Entry>>,
 }
 
+/// What an entry was that has been taken out.
+pub enum TakenOut {
+    /// It was not there.
+    Nothing,
+    /// A version that stood by.
+    Standby,
+    /// The only version of its name.
+    Last,
+    /// The one in charge; this one stood by, and is in charge now.
+    Next(Arc<Entry>),
+}
+
 impl Registry {
+    /// Takes out an entry, and no other version of its name. Calls under way go on.
+    pub fn take_out(&self, entry: &Arc<Entry>) -> TakenOut {
+        self.tables.write().take_out(entry)
+    }
+
     /// Whether there may be an entry of this name and version besides those there are.
     ///
     /// # Errors
@@ -144,6 +161,33 @@ impl Tables {
         Switched { before, out }
     }
 
+    fn take_out(&mut self, entry: &Arc<Entry>) -> TakenOut {
+        let name = entry.name();
+        let is_it = |other: &Arc<Entry>| Arc::ptr_eq(other, entry);
+        if !self.by_name.get(name).is_some_and(is_it) {
+            let standby = self.standby.get_mut(name);
+            let Some(standby) = standby.filter(|standby| standby.iter().any(is_it)) else {
+                return TakenOut::Nothing;
+            };
+            standby.retain(|other| !is_it(other));
+            if standby.is_empty() {
+                self.standby.remove(name);
+            }
+            return TakenOut::Standby;
+        }
+        self.by_name.remove(name);
+        self.take_skills(entry);
+        let Some(next) = self.standby.get_mut(name).and_then(Vec::pop) else {
+            return TakenOut::Last;
+        };
+        if self.standby.get(name).is_some_and(Vec::is_empty) {
+            self.standby.remove(name);
+        }
+        self.put_in_charge(&next);
+        next.turn_from(&[AgentState::Standby], AgentState::Ready, IN_CHARGE);
+        TakenOut::Next(next)
+    }
+
     fn take_standby(&mut self, name: &str, version: &str) -> Result<Arc<Entry>> {
         if let Some(standby) = self.standby.get_mut(name)
             && let Some(index) = standby.iter().position(|entry| entry.card().version == version)
@@ -214,6 +258,24 @@ mod tests {
         assert!(registry.retire("a", "1").is_ok() && registry.retire("a", "1").is_err());
         assert_eq!(registry.remove("a").len(), 2);
         assert!(registry.is_empty() && registry.everything().is_empty());
+    }
+
+    #[test]
+    fn a_version_is_taken_out_alone() {
+        let registry = Registry::default();
+        let [first, second, third] = ["1", "2", "3"].map(|it| version(it, "s"));
+        for entry in [&first, &second, &third] {
+            registry.put(entry).unwrap();
+        }
+        assert!(matches!(registry.take_out(&first), TakenOut::Standby));
+        assert!(matches!(registry.take_out(&first), TakenOut::Nothing));
+        assert!(
+            matches!(registry.take_out(&third), TakenOut::Next(next) if Arc::ptr_eq(&next, &second))
+        );
+        assert_eq!(second.state(), AgentState::Ready);
+        assert_eq!(registry.with_skill("s").unwrap().len(), 1);
+        assert!(matches!(registry.take_out(&second), TakenOut::Last));
+        assert!(registry.is_empty() && registry.with_skill("s").is_none());
     }
 
     #[test]

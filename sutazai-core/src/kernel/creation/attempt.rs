@@ -259,7 +259,7 @@ impl Creating {
         });
         if self.reply.send(created).is_err() {
             // Nobody waits for it any more: it is not left behind.
-            shared.agents.remove(started.entry.name());
+            shared.take_out(&started.entry);
             shared.stop_agent(&started.entry, shared.runtime.now() + GRACE, "nobody waits for it");
             return;
         }
@@ -317,7 +317,7 @@ impl Shared {
         self.join(entry)?;
         self.creation.made(entry);
         if let Err(stopping) = self.makes_agents() {
-            self.agents.remove(entry.name());
+            self.take_out(entry);
             return Err(stopping);
         }
         self.announce(entry);

@@ -143,8 +143,7 @@ impl Kernel {
         let deadline = shared.runtime.now() + grace;
         for entry in shared.members(&pool.name) {
             let left = deadline.since(shared.runtime.now());
-            // Somebody else may have removed it.
-            let _ = shared.remove_agent(entry.name(), left, "its pool is removed");
+            shared.remove_entry(&entry, left, "its pool is removed");
         }
         Ok(())
     }
@@ -301,8 +300,11 @@ impl Shared {
     fn look_at_pool(self: &Arc<Self>, pool: &Arc<Running>) {
         let now = self.runtime.now();
         let members = self.members(&pool.name);
-        let (dead, alive): (Vec<_>, Vec<_>) =
+        let (dead, rest): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|entry| is_dead(entry.state()));
+        // Those that cannot be reached do nothing, and may come back.
+        let (mut away, alive): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|entry| entry.state() == AgentState::Unreachable);
         let ready = count(alive.len());
         let in_flight = alive.iter().map(|entry| entry.in_flight()).fold(0, u32::saturating_add);
         let waiting = count(self.waiting(&pool.kept));
@@ -320,10 +322,17 @@ impl Shared {
                 state.starting += change.to.saturating_sub(change.from);
                 state.last = Some(change.clone());
             }
+            // They make room for others in their places.
+            let room = state.pool.policy().max.saturating_sub(ready + state.starting);
+            away.truncate(away.len().saturating_sub(room as usize));
+            away.iter().for_each(|_| state.pool.failed(now));
             change
         };
         for entry in dead {
             self.retire_member(pool, &entry, "it is dead");
+        }
+        for entry in away {
+            self.retire_member(pool, &entry, "it cannot be reached, and another one is made");
         }
         let Some(change) = change else { return };
         self.publish(
@@ -387,10 +396,10 @@ impl Shared {
     /// Removes an agent of a pool, which finishes what it has.
     fn retire_member(self: &Arc<Self>, pool: &Running, entry: &Arc<Entry>, why: &str) {
         // At once, so that it is not among the pool's any more, and gets no calls.
-        let removed = self.agents.remove(entry.name());
+        let taken = self.take_out(entry);
         let grace = Duration::from_millis(pool.state.lock().pool.policy().grace_ms);
-        let (shared, why) = (Arc::clone(self), why.to_owned().into());
-        self.aside(Box::new(move || shared.end_removed(&removed, grace, why)));
+        let (shared, why, entry) = (Arc::clone(self), why.to_owned(), Arc::clone(entry));
+        self.aside(Box::new(move || shared.end_taken(taken, &entry, grace, why)));
     }
 
     fn pool_view(&self, pool: &Running) -> PoolView {

@@ -245,11 +245,8 @@ impl Shared {
             Some(before) if same => self.succeed(slot, before, &entry),
             _ => self.join(&entry),
         });
-        let placed = placed.and_then(|()| {
-            self.takes_agents().inspect_err(|_| {
-                self.agents.remove(entry.name());
-            })
-        });
+        let placed =
+            placed.and_then(|()| self.takes_agents().inspect_err(|_| drop(self.take_out(&entry))));
         if let Err(error) = placed {
             self.put_down(&entry, self.runtime.now() + slot.grace());
             return Err(error);
@@ -360,9 +357,12 @@ impl Shared {
     }
 
     /// An agent is gone.
-    fn lose(&self, slot: &Slot, item: &str, agent: &str, why: &str) {
-        if let Some(entry) = slot.forget(agent) {
-            self.let_go_of(&entry, slot.grace(), why);
+    fn lose(self: &Arc<Self>, slot: &Slot, item: &str, agent: &str, why: &str) {
+        let found = slot.forget(agent);
+        if !found.is_empty() {
+            for entry in found {
+                self.remove_entry(&entry, slot.grace(), why.to_owned());
+            }
             let event = json!({"agent": agent, "source": &**slot.name(), "item": item, "why": why});
             self.publish("agent.lost", event);
             self.tell(Level::Info, "an agent that was found is gone", slot, item, agent, why);
@@ -370,23 +370,23 @@ impl Shared {
     }
 
     /// The source of these agents was taken out.
-    pub(super) fn let_all_go(&self, slot: &Slot, found: Vec<Arc<Entry>>, why: &str) {
-        self.each(found, |entry| self.let_go_of(&entry, slot.grace(), why));
-    }
-
-    /// Removes an agent that was found here, unless somebody else's is in charge: then only this version.
-    fn let_go_of(&self, entry: &Arc<Entry>, grace: Duration, why: &str) {
-        let name = entry.name();
-        if self.agents.is_in_charge(entry) {
-            let _ = self.remove_agent(name, grace, why.to_owned());
-        } else if let Ok(stale) = self.agents.retire(name, &entry.card().version) {
-            self.let_go(&stale, grace, why.to_owned());
-        }
+    pub(super) fn let_all_go(
+        self: &Arc<Self>,
+        slot: &Slot,
+        found: Vec<Vec<Arc<Entry>>>,
+        why: &str,
+    ) {
+        self.each(found, |versions| {
+            for entry in versions {
+                self.remove_entry(&entry, slot.grace(), why.to_owned());
+            }
+        });
     }
 
     fn away(&self, slot: &Slot, item: &str, agent: &str, error: &Error) -> bool {
         let Some(entry) = slot.entry(agent) else { return false };
-        let turned = self.turn(&entry, AgentState::Unreachable, error.message().to_owned());
+        // What has ended does not come back with the place where it is declared.
+        let turned = self.cannot_reach(&entry, error.message().to_owned());
         if turned {
             let why = error.to_string();
             self.tell(Level::Warn, "an agent cannot be reached", slot, item, agent, &why);
@@ -396,12 +396,9 @@ impl Shared {
 
     fn back(self: &Arc<Self>, slot: &Slot, agent: &str) -> bool {
         let Some(entry) = slot.entry(agent) else { return false };
-        if entry.state() != AgentState::Unreachable {
-            return false;
-        }
-        let in_charge = self.agents.is_in_charge(&entry);
-        let to = if in_charge { AgentState::Ready } else { AgentState::Standby };
-        let turned = self.turn(&entry, to, "it can be reached again");
+        // Where it is asked itself, and does not answer, it takes tasks when it does.
+        let turned = self.liveness.lives(&entry)
+            && self.is_up(&entry, &[AgentState::Unreachable], "it can be reached again");
         #[cfg(feature = "recovery")]
         if turned {
             self.offer(&entry);

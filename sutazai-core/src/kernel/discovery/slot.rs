@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::Error;
-use crate::agent::Entry;
 use crate::agent::discover::{DiscoveryPolicy, Inventory, SourceView};
+use crate::agent::{AgentState, Entry};
 use crate::base::id::TimerId;
 use crate::base::time::{Moment, Timestamp};
 use crate::base::wait::{Condvar, Mutex};
@@ -28,8 +28,8 @@ struct State {
     source: Option<Arc<dyn DiscoverySource>>,
     watch: Option<WatchGuard>,
     inventory: Inventory,
-    /// The entries of the agents that were found here, by their names.
-    found: HashMap<Arc<str>, Weak<Entry>>,
+    /// The entries of the agents that were found here, by their names: of each its versions, the last one last.
+    found: HashMap<Arc<str>, Vec<Weak<Entry>>>,
     busy: bool,
     /// When it is looked at next.
     next: Option<(Moment, TimerId)>,
@@ -114,20 +114,25 @@ impl Slot {
         f(&mut self.state.lock().inventory)
     }
 
-    /// The entry of an agent that was found here, while there is one.
+    /// The last entry of an agent that was found here, while there is one.
     pub(super) fn entry(&self, agent: &str) -> Option<Arc<Entry>> {
-        self.state.lock().found.get(agent).and_then(Weak::upgrade)
+        self.state.lock().found.get(agent).and_then(|versions| versions.last()?.upgrade())
     }
 
     /// An agent was found here.
     pub(super) fn keep(&self, entry: &Arc<Entry>) {
         let mut state = self.state.lock();
-        state.found.insert(Arc::clone(entry.name()), Arc::downgrade(entry));
+        let versions = state.found.entry(Arc::clone(entry.name())).or_default();
+        versions.retain(|other| {
+            other.upgrade().is_some_and(|other| other.state() != AgentState::Stopped)
+        });
+        versions.push(Arc::downgrade(entry));
     }
 
-    /// An agent is not the source's any more.
-    pub(super) fn forget(&self, agent: &str) -> Option<Arc<Entry>> {
-        self.state.lock().found.remove(agent).and_then(|entry| entry.upgrade())
+    /// An agent is not the source's any more: its versions that were found here, those that are in charge last.
+    pub(super) fn forget(&self, agent: &str) -> Vec<Arc<Entry>> {
+        let found = self.state.lock().found.remove(agent);
+        found.map(living).unwrap_or_default()
     }
 
     /// The source has been looked at; says how often, and whether it failed in another way than before.
@@ -196,7 +201,7 @@ impl Slot {
     }
 
     /// Waits for whoever looks at it, where `waits`, and gives the agents that were found here.
-    pub(super) fn end(&self, waits: bool) -> Vec<Arc<Entry>> {
+    pub(super) fn end(&self, waits: bool) -> Vec<Vec<Arc<Entry>>> {
         let mut state = self.state.lock();
         while state.busy && waits {
             state = self.change.wait(state);
@@ -204,7 +209,7 @@ impl Slot {
         let found = std::mem::take(&mut state.found);
         state.inventory = Inventory::new(&self.policy, self.interval);
         drop(state);
-        found.into_values().filter_map(|entry| entry.upgrade()).collect()
+        found.into_values().map(living).collect()
     }
 
     pub(super) fn view(&self) -> SourceView {
@@ -219,6 +224,13 @@ impl Slot {
             beyond: state.inventory.beyond(),
         }
     }
+}
+
+/// What is left of an agent's versions; those that stand by come first, so that none of them takes over.
+fn living(versions: Vec<Weak<Entry>>) -> Vec<Arc<Entry>> {
+    let mut versions: Vec<_> = versions.iter().filter_map(Weak::upgrade).collect();
+    versions.sort_by_key(|entry| entry.state() != AgentState::Standby);
+    versions
 }
 
 impl Drop for Turn<'_> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::News;
-use crate::agent::{AgentState, Entry, Vitality};
+use crate::agent::{AgentState, Entry, Vitality, Why};
 use crate::base::ticket::Settled;
 use crate::base::time::Moment;
 use crate::kernel::caught;
@@ -25,11 +25,14 @@ impl Shared {
         });
         self.publish("agent.liveness", event);
         match (to, why) {
-            (Vitality::Alive | Vitality::Slow, _) => {
-                self.is_up(&entry, &[AgentState::Unreachable], "it answers again");
+            // Who answers later than it did has not answered yet.
+            (Vitality::Slow, _) if from == Vitality::Alive => {}
+            (Vitality::Alive | Vitality::Slow, _) => self.answers_again(&entry),
+            (Vitality::Unreachable, Some(why)) => {
+                self.cannot_reach(&entry, why.to_string());
             }
-            (Vitality::Unreachable, Some(why)) => self.cannot_reach(&entry, &why),
-            (Vitality::Dead, Some(why)) if said => {
+            // What a supervisor has started it starts again when it is told of the end.
+            (Vitality::Dead, Some(why)) if said && entry.supervised().is_none() => {
                 self.turn(&entry, AgentState::Failed, why.to_string());
             }
             (Vitality::Dead, Some(why)) => self.is_silent(&entry, why),
@@ -67,10 +70,19 @@ impl Shared {
         }
     }
 
-    fn cannot_reach(&self, entry: &Entry, why: &Error) {
+    fn answers_again(self: &Arc<Self>, entry: &Arc<Entry>) {
+        if self.is_up(entry, &[AgentState::Unreachable], "it answers again") {
+            #[cfg(feature = "recovery")]
+            self.offer(entry);
+        }
+    }
+
+    /// An agent that is up cannot be reached; says whether it was.
+    pub(in crate::kernel) fn cannot_reach(&self, entry: &Entry, why: impl Into<Why>) -> bool {
         let from = [AgentState::Ready, AgentState::Standby, AgentState::Quarantined];
-        entry.turn_from(&from, AgentState::Unreachable, why.to_string());
+        let turned = entry.turn_from(&from, AgentState::Unreachable, why);
         self.tell_states(entry);
+        turned
     }
 
     /// It has been silent for too long. What hangs is ended, where that is of use; else it takes no tasks until
@@ -85,14 +97,14 @@ impl Shared {
                 shared.liveness.0.lock().revived(&entry);
                 return;
             }
-            shared.cannot_reach(&entry, &why);
+            shared.cannot_reach(&entry, why.to_string());
             if shared.liveness.lives(&entry) {
                 // It answered meanwhile.
-                shared.is_up(&entry, &[AgentState::Unreachable], "it answers again");
+                shared.answers_again(&entry);
             }
         });
         if self.runtime.spawn_blocking(job).is_err() {
-            self.cannot_reach(&silent, &reason);
+            self.cannot_reach(&silent, reason.to_string());
         }
     }
 }

@@ -85,7 +85,7 @@ impl Liveness {
     }
 
     /// Whether an agent is thought to live, or is not watched.
-    fn lives(&self, entry: &Arc<Entry>) -> bool {
+    pub(super) fn lives(&self, entry: &Arc<Entry>) -> bool {
         self.0.lock().lives(entry)
     }
 
@@ -202,7 +202,7 @@ impl Shared {
             entry.with_agent(|agent| agent.beat(reply));
             Ok(())
         });
-        self.liveness.0.lock().under_way -= 1;
+        self.liveness.0.lock().was_put();
     }
 
     fn told_whether_alive(self: &Arc<Self>, entry: &Arc<Entry>, number: u64, answer: Result<Beat>) {

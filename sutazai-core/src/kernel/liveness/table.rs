@@ -31,7 +31,7 @@ pub(super) struct Table {
     pub(super) timer: Option<(Moment, TimerId)>,
     wanted: Option<Moment>,
     /// Questions that are being put.
-    pub(super) under_way: usize,
+    under_way: usize,
     questions: u64,
     /// What the host said of agents, by name.
     pub(super) own: HashMap<Arc<str>, Option<LivenessPolicy>>,
@@ -49,6 +49,8 @@ struct Watched {
     asked: Moment,
     /// The number of the question that is open.
     question: Option<u64>,
+    /// Whether the agent has got it: before that nobody is silent.
+    put: bool,
     /// What it said itself that is no sign of life, until it gives one.
     said: Option<(Vitality, Error)>,
     thought: Vitality,
@@ -111,6 +113,7 @@ impl Table {
             due,
             asked: now,
             question: None,
+            put: false,
             said: None,
             thought: Vitality::Alive,
             by_itself: false,
@@ -181,7 +184,7 @@ impl Table {
                 None if room => {
                     self.questions += 1;
                     self.under_way += 1;
-                    watched.question = Some(self.questions);
+                    (watched.question, watched.put) = (Some(self.questions), false);
                     watched.asked = now;
                     let number = self.questions;
                     questions.push(Question { entry: Arc::clone(&entry), number });
@@ -202,19 +205,25 @@ impl Table {
         let watched = self.watched.get_mut(&key(entry));
         match watched.filter(|watched| watched.question == Some(number)) {
             Some(watched) => {
+                watched.put = true;
                 watched.detector.ask(now);
                 true
             }
             None => {
-                self.under_way = self.under_way.saturating_sub(1);
+                self.was_put();
                 false
             }
         }
     }
 
+    /// A question is on its way no longer; the kernel may have stopped meanwhile, and counts none.
+    pub(super) fn was_put(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
     /// A question could not be put.
     pub(super) fn not_put(&mut self, entry: &Arc<Entry>, number: u64) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.was_put();
         let watched = self.watched.get_mut(&key(entry));
         if let Some(watched) = watched.filter(|watched| watched.question == Some(number)) {
             watched.question = None;
@@ -318,7 +327,7 @@ impl Watched {
                 self.said = None;
             }
         }
-        if self.question.is_some() {
+        if self.question.is_some() && self.put {
             // What was heard of its calls answers no question, and silence begins anew with it.
             self.detector.ask(now);
         }

@@ -20,6 +20,8 @@ const LET_GO: Duration = Duration::from_secs(2);
 
 pub(super) struct AgentChild {
     plan: Arc<Plan>,
+    /// Its number among the agent's lives.
+    life: u64,
     /// The first life of all: the agent is registered with it.
     first: bool,
     state: Mutex<State>,
@@ -43,6 +45,7 @@ impl AgentChild {
         let first = plan.entry.state() == AgentState::Registered;
         let child = Arc::new_cyclic(|me| Self {
             plan: Arc::clone(&plan),
+            life: plan.lives.next(),
             first,
             state: Mutex::default(),
             me: me.clone(),
@@ -77,7 +80,7 @@ impl AgentChild {
     fn begin(&self, shared: &Arc<Shared>) -> Result<()> {
         let lives = &self.plan.lives;
         let agent = self.bring_up(shared)?;
-        let stopped = lives.begin(agent).err();
+        let stopped = lives.begin(self.life, agent).err();
         let early = {
             let mut state = self.state.lock();
             state.starts = false;
@@ -88,7 +91,7 @@ impl AgentChild {
             (None, Some(_)) => Error::new(Code::NOT_RUNNING, "the agent has been stopped"),
             (None, None) => return Ok(()),
         };
-        if let Some(agent) = stopped.or_else(|| lives.end(&early)) {
+        if let Some(agent) = stopped.or_else(|| lives.end(self.life, &early)) {
             stop(&*agent, shared.runtime.now());
         }
         Err(early)
@@ -112,11 +115,15 @@ impl AgentChild {
 
     fn over(&self, what: &str, why: &Error) -> Option<Arc<dyn Agent>> {
         let plan = &self.plan;
+        if !plan.lives.is_turn(self.life) {
+            // Another life has begun, or is about to.
+            return None;
+        }
         if let Some(shared) = plan.shared.upgrade() {
             shared.turn(&plan.entry, AgentState::Failed, what.to_owned());
             shared.liveness.forget(&plan.entry);
         }
-        plan.lives.end(why)
+        plan.lives.end(self.life, why)
     }
 
     /// It gives no sign of life: what hangs is given a moment to let go of what it holds.
@@ -177,7 +184,10 @@ impl Child for AgentChild {
                 state.starts = false;
                 state.report.take()
             };
-            shared.turn(&plan.entry, AgentState::Failed, format!("it did not start: {error}"));
+            // Without the report it was stopped meanwhile, and the next life may be there already.
+            if report.is_some() {
+                shared.turn(&plan.entry, AgentState::Failed, format!("it did not start: {error}"));
+            }
             drop(report);
             return Err(error.with("agent", plan.entry.name()));
         }

@@ -131,7 +131,7 @@ impl Shared {
         };
         let placed = placed.and_then(|()| self.takes_agents());
         if let Err(error) = placed {
-            self.agents.remove(&name);
+            self.take_out(&plan.entry);
             self.stop_agent(&plan.entry, self.runtime.now(), "it did not start");
             return Err(error);
         }
