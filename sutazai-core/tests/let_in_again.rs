@@ -115,3 +115,24 @@ fn a_breaker_that_is_half_open_gets_its_probes() {
         assert!((120..=260).contains(&got) && failed == 0, "it has a share again: {got}");
     }
 }
+
+#[test]
+fn a_probe_that_comes_to_nothing_gives_its_place_back() {
+    let bench = Bench::new(RoutePolicy::default(), Kernel::builder());
+    bench.calls(10);
+    let isolation = bench.kernel.recovery();
+    isolation.quarantine("breaks", Some(Duration::from_secs(1)), "test").unwrap();
+    bench.kernel.advance(Duration::from_secs(2)).unwrap();
+    // Its time is up before it is made.
+    for _ in 0..5 {
+        let late = Task::new("work", 1).to_agent("breaks").timeout(Duration::ZERO);
+        let error = bench.kernel.call(late).try_take().unwrap().unwrap_err();
+        assert_eq!(error.code(), Code::DEADLINE_EXCEEDED);
+    }
+    for _ in 0..5 {
+        let mut ticket = bench.kernel.call(Task::new("work", 1).to_agent("breaks"));
+        bench.kernel.advance(PAUSE).unwrap();
+        assert!(ticket.try_take().unwrap().is_ok());
+    }
+    assert!(isolation.targets().iter().all(|it| it.state == IsolateState::Healthy));
+}

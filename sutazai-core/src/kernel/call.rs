@@ -130,6 +130,12 @@ impl Shared {
             return Err(Refusal { error, session: Some(session), entry });
         }
         let info = CallInfo::new(id, task.skill(), task.given_timeout(), entry.card(), now);
+        // Before the guard is asked: what it has admitted it hears the end of.
+        let place = self.load.enter().map_err(|error| Refusal {
+            error,
+            session: Some(session.clone()),
+            entry: Some(Arc::clone(reservation.entry())),
+        })?;
         let deadline = match self.steps.guard.admit(&info) {
             // Who calls from within a call has no more time than that one.
             Ok(admission) => admission.deadline.min(deadline::current()),
@@ -140,6 +146,7 @@ impl Shared {
         };
         if deadline <= now {
             // Nobody would wait for the answer.
+            self.steps.guard.settled(&info, Some(&ticket::cancelled()));
             let error =
                 Error::new(Code::DEADLINE_EXCEEDED, "the call's time was up before it was made")
                     .operation("kernel.call")
@@ -147,11 +154,6 @@ impl Shared {
             let entry = Some(Arc::clone(entry));
             return Err(Refusal { error, session: Some(session), entry });
         }
-        let place = self.load.enter().map_err(|error| Refusal {
-            error,
-            session: Some(session.clone()),
-            entry: Some(Arc::clone(reservation.entry())),
-        })?;
         let held = Held {
             reservation,
             _place: place,

@@ -245,6 +245,11 @@ impl Guards {
     /// Forgets an agent that was removed.
     pub(super) fn forget(&self, agent: &str) {
         let gone = self.tables.write().agents.remove(agent);
+        // Calls under way still tell its breaker how they went, and that is nobody's any more.
+        let own = gone.as_ref().and_then(|known| known.guard.as_ref());
+        if let Some(guard) = own.filter(|guard| guard.policy().share.breaker.is_none()) {
+            guard.on_breaker_change(Arc::new(|_: &str, _| {}));
+        }
         self.troubled.works(agent);
         drop(gone);
     }

@@ -50,11 +50,13 @@ impl Guard for Guarded {
         self.inner.settled(call, failure);
         // Without a policy only those that somebody has set apart are judged by their calls.
         let name = &call.agent.name;
-        if (self.watches.load(Ordering::Relaxed) || self.isolation.is_apart(name))
-            && let Some(evidence) = evidence(failure)
-        {
+        if !self.watches.load(Ordering::Relaxed) && !self.isolation.is_apart(name) {
+            return;
+        }
+        match evidence(failure) {
             // A table that is full of suspects has room for no more; their quarantine makes some.
-            let _ = self.isolation.observe(name, evidence, call.now);
+            Some(evidence) => drop(self.isolation.observe(name, evidence, call.now)),
+            None => self.isolation.let_go(name),
         }
     }
 }

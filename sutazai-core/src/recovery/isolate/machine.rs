@@ -184,6 +184,13 @@ impl Machine {
         (admitted, change)
     }
 
+    /// A probe has come to nothing.
+    pub(super) fn let_go(&mut self, name: &str) {
+        if let Some(Mode::Probing(probing)) = self.targets.get_mut(name).map(|it| &mut it.mode) {
+            probing.in_flight = probing.in_flight.saturating_sub(1);
+        }
+    }
+
     /// What [`admit`](Self::admit) would say.
     pub(super) fn would_admit(&self, name: &str, now: Moment) -> bool {
         let patience = Duration::from_millis(self.policy.probe_timeout_ms);

@@ -282,6 +282,14 @@ impl Isolation {
         })
     }
 
+    /// A call that [`may_call`](Self::may_call) let pass has come to nothing that speaks for or against its
+    /// target: if it was a probe, its place is free again.
+    pub fn let_go(&self, target: &str) {
+        if !self.is_quiet() {
+            self.machine.lock().let_go(target);
+        }
+    }
+
     /// Sets a target apart by hand, for so long, or until it is released; `by` says who.
     ///
     /// # Errors
