@@ -95,7 +95,9 @@ impl Kernel {
     ) -> Result<()> {
         let router = self.shared.adaptive.as_ref().ok_or_else(replaced)?;
         let seed = seed.unwrap_or_else(|| router.log().seed);
-        router.begin(policy, seed, record)
+        router.begin(policy, seed, record)?;
+        self.shared.forget_routes();
+        Ok(())
     }
 
     /// What it takes to make the router's decisions again.

@@ -226,6 +226,8 @@ impl Kernel {
         shared.heal.start()?;
         shared.lifecycle.start()?;
         #[cfg(feature = "agent")]
+        shared.recall_routes();
+        #[cfg(feature = "agent")]
         shared.start_agents()?;
         #[cfg(all(feature = "recovery", feature = "agent"))]
         shared.start_pending()?;

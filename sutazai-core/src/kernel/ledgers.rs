@@ -125,6 +125,7 @@ impl Shared {
             // A timer must not wait for a queue; where there is no room, the next time does it.
             let _ = shared.runtime.spawn_blocking(Box::new(move || {
                 keeps.agents.everything().iter().for_each(|entry| keeps.keep(entry));
+                keeps.keep_routes();
             }));
             shared.keep_ledgers();
         });

@@ -71,6 +71,8 @@ pub mod inject;
 #[cfg(feature = "recovery")]
 mod judge;
 #[cfg(feature = "agent")]
+mod learned;
+#[cfg(feature = "agent")]
 mod ledgers;
 pub mod lifecycle;
 mod limits;

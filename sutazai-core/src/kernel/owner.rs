@@ -80,6 +80,7 @@ impl Owner {
             shared.cancel_all();
             shared.liveness.stop(&*shared.runtime);
             shared.stop_agents(deadline);
+            shared.keep_routes();
         }
         let stopped = shared.lifecycle.stop(deadline);
         shared.set_phase(Phase::Stopped);

@@ -210,6 +210,33 @@ impl Allocator {
         })
     }
 
+    /// What is known of each scope that has learned since `since` says so: by its name, with how much it has
+    /// learned by now.
+    pub(super) fn learned(&self, since: &HashMap<Box<str>, (u64, u64)>) -> Vec<Scope> {
+        if self.policy.strategy != Strategy::Adaptive {
+            return Vec::new();
+        }
+        let new = |scope: &&Scope| since.get(&scope.name) != Some(&scope.learned());
+        self.scopes.iter().filter(new).cloned().collect()
+    }
+
+    /// Takes in what another process has learned of a scope; says whether it could: a scope that is known, and
+    /// one for which there is no room, it does not.
+    pub(super) fn recall(&mut self, mut scope: Scope) -> bool {
+        let room = self.scopes.len() < self.policy.max_scopes as usize;
+        if self.policy.strategy != Strategy::Adaptive
+            || !room
+            || self.places.contains_key(&scope.name)
+            || !scope.revive(&mut self.next_id)
+        {
+            return false;
+        }
+        let at = u32::try_from(self.scopes.len()).unwrap_or(0);
+        self.places.insert(scope.name.clone(), at);
+        self.scopes.push(scope);
+        true
+    }
+
     /// How many scopes are remembered, and how many arms in all of them.
     pub fn known(&self) -> (usize, usize) {
         (self.scopes.len(), self.scopes.iter().map(Scope::known_arms).sum())

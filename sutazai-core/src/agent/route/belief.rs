@@ -7,6 +7,8 @@
 //! with Bayesian Online Change Detection* (AISTATS 2013). Forgetting is nowhere needed: what did not change
 //! is never unlearned.
 
+use serde::{Deserialize, Serialize};
+
 use super::linear::{Linear, Point, Scratch};
 use super::random::Random;
 use super::scale::Rebase;
@@ -45,7 +47,7 @@ const SLOPES_COUNT: f64 = 0.3;
 const UNKNOWN: f64 = 0.35;
 
 /// What is learned of one arm.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Belief {
     held: Linear,
     suspected: Linear,
@@ -134,6 +136,11 @@ impl Belief {
         self.rewards += 1;
     }
 
+    /// Whether it can be what was learned with points of so many coordinates.
+    pub(super) fn is_sound(&self, size: usize) -> bool {
+        self.held.is_sound(size) && self.suspected.is_sound(size) && self.odds >= 0.0
+    }
+
     pub(super) fn rebase(&mut self, to: &Rebase) {
         self.held.rebase(&to.stretch, &to.shift);
         self.suspected.rebase(&to.stretch, &to.shift);
@@ -173,7 +180,7 @@ pub(super) fn density(error: f64, variance: f64) -> f64 {
 }
 
 /// How much rewards scatter about what was expected: one estimate for all arms of a scope.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Noise {
     pub(super) variance: f64,
     count: f64,
@@ -190,6 +197,11 @@ impl Noise {
     /// Of durations in doublings: by a factor of two either way until it is known better.
     pub(super) const fn of_durations() -> Self {
         Self { variance: 1.0, count: 4.0, floor: 0.01, ceiling: 16.0 }
+    }
+
+    /// Whether it can be an estimate.
+    pub(super) fn is_sound(&self) -> bool {
+        self.floor > 0.0 && (self.floor..=self.ceiling).contains(&self.variance)
     }
 
     /// Keeps what it estimates as a first guess only, four times as much to be on the safe side.

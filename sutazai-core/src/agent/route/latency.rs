@@ -4,6 +4,8 @@
 //! quality, two levels run beside one another, the one that has held and the one that would hold after a
 //! change: an agent that became ten times slower, or healed, is believed after a few calls.
 
+use serde::{Deserialize, Serialize};
+
 use super::belief::{Noise, density};
 
 /// The chance that an arm's pace changes, per decision of its scope.
@@ -24,7 +26,7 @@ const SUSPECT_FOR: f64 = 16.0;
 const CERTAIN: f64 = 20.0;
 
 /// A level of log2 nanoseconds and how it is known.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Level {
     mean: f64,
     /// Its variance in units of the noise.
@@ -42,7 +44,7 @@ impl Level {
 }
 
 /// The pace of one arm.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Pace {
     held: Level,
     suspected: Level,

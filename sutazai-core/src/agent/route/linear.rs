@@ -6,6 +6,8 @@
 //! update (Sherman and Morrison): O(d²), no inversion, and only `+ − × ÷`, which IEEE 754 rounds the same
 //! on every machine.
 
+use serde::{Deserialize, Serialize};
+
 /// Four coordinates: what the processor works on at once.
 type Quad = [f64; 4];
 
@@ -55,7 +57,7 @@ impl Point {
 }
 
 /// Weights and their covariance. The first coordinate of a point, 1, makes the first weight an intercept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Linear {
     size: usize,
     weights: Vec<Quad>,
@@ -81,6 +83,16 @@ impl Linear {
         }
         new.widen(intercept, slope);
         new
+    }
+
+    /// Whether it can be a model of so many weights.
+    pub(super) fn is_sound(&self, size: usize) -> bool {
+        let quads = size.div_ceil(4);
+        self.size == size
+            && self.weights.len() == quads
+            && self.covariance.len() == triangle(quads)
+            && self.weights.iter().flatten().all(|weight| weight.is_finite())
+            && self.covariance.iter().flatten().flatten().all(|entry| entry.is_finite())
     }
 
     /// Makes all weights less certain, as if they could have changed by that much.

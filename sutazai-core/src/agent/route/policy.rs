@@ -28,8 +28,8 @@ pub enum Strategy {
     Weighted,
 }
 
-/// How an allocator chooses, and how much it remembers. The default is meant for all circumstances. What it learns
-/// is in memory: a new process begins anew, unlike the ledgers of agents.
+/// How an allocator chooses, and how much it remembers. The default is meant for all circumstances. A kernel
+/// with a data directory keeps what it learns, over the ends of processes.
 ///
 /// The adaptive strategy gives each arm a value: the quality that a reward of its is expected to have (0 to
 /// 1), with something added while little is known, less the prices below for what it makes the caller wait

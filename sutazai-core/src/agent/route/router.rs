@@ -1,5 +1,6 @@
 //! The allocator as the route step of the guarded call.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -31,7 +32,19 @@ struct State {
     seed: u64,
     policy: RoutePolicy,
     record: Option<Record>,
+    /// How much of each scope has been kept.
+    kept: HashMap<Box<str>, (u64, u64)>,
 }
+
+/// How what was learned is kept.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Kept<S> {
+    version: u32,
+    scope: S,
+}
+
+/// Of [`Kept`]: what was kept by another one is not read.
+const VERSION: u32 = 1;
 
 /// What the allocator was told since it began.
 struct Record {
@@ -64,7 +77,13 @@ impl AdaptiveRouter {
         Ok(Self {
             plain: AtomicBool::new(policy.strategy == Strategy::LeastLoaded),
             least_loaded: LeastLoaded::new(),
-            state: Mutex::new(State { allocator, seed, policy, record: None }),
+            state: Mutex::new(State {
+                allocator,
+                seed,
+                policy,
+                record: None,
+                kept: HashMap::new(),
+            }),
         })
     }
 
@@ -77,11 +96,49 @@ impl AdaptiveRouter {
         let allocator = Allocator::new(policy.clone(), seed)?;
         let plain = policy.strategy == Strategy::LeastLoaded && record == 0;
         let record = (record > 0).then(|| Record { most: record, log: Vec::new(), whole: true });
-        let before =
-            std::mem::replace(&mut *self.state.lock(), State { allocator, seed, policy, record });
+        let new = State { allocator, seed, policy, record, kept: HashMap::new() };
+        let before = std::mem::replace(&mut *self.state.lock(), new);
         self.plain.store(plain, Ordering::Relaxed);
         drop(before);
         Ok(())
+    }
+
+    /// What it has learned since it was asked last: a text for each skill, by its name, for
+    /// [`recall`](Self::recall).
+    pub fn learned(&self) -> Vec<(String, serde_json::Value)> {
+        let scopes = {
+            let mut state = self.state.lock();
+            let scopes = state.allocator.learned(&state.kept);
+            let marks = scopes.iter().map(|scope| (scope.name.clone(), scope.learned()));
+            state.kept.extend(marks);
+            scopes
+        };
+        // Outside of the lock: calls wait for that.
+        let kept = |scope: super::scope::Scope| {
+            let value = serde_json::to_value(Kept { version: VERSION, scope: &scope }).ok()?;
+            Some((scope.name.to_string(), value))
+        };
+        scopes.into_iter().filter_map(kept).collect()
+    }
+
+    /// Takes in what another process has learned of a skill; says whether it could: what is not of this version,
+    /// or makes no sense, and a skill that something is known of, it does not. Decisions that follow cannot be
+    /// made again from a log.
+    pub fn recall(&self, kept: &serde_json::Value) -> bool {
+        let Ok(Kept { version: VERSION, scope }) = serde::Deserialize::deserialize(kept) else {
+            return false;
+        };
+        let scope: super::scope::Scope = scope;
+        let mut state = self.state.lock();
+        if let Some(record) = &mut state.record {
+            record.whole = false;
+        }
+        let (name, learned) = (scope.name.clone(), scope.learned());
+        let recalled = state.allocator.recall(scope);
+        if recalled {
+            state.kept.insert(name, learned);
+        }
+        recalled
     }
 
     /// What it takes to make its decisions again, by [`replay`](super::replay()).

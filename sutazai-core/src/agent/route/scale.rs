@@ -6,6 +6,8 @@
 //! pictures has a tiny deviation, and standardised it would outweigh all others. The result does not
 //! depend on units.
 
+use serde::{Deserialize, Serialize};
+
 use super::linear::Point;
 
 /// As many features are used; what comes after is ignored.
@@ -19,14 +21,14 @@ const FIRST: u64 = 8;
 const BOUND: f64 = 5.0;
 
 /// Running moments of each feature, and the scale that is in use.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Scale {
     points: u64,
     seen: Vec<Moments>,
     used: Vec<Affine>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Moments {
     count: f64,
     mean: f64,
@@ -36,7 +38,7 @@ struct Moments {
 }
 
 /// A feature that is not scaled yet, having been constant so far, has `unit` and `per_unit` 0.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Affine {
     mean: f64,
     unit: f64,
@@ -63,6 +65,11 @@ impl Scale {
     /// The number of coordinates of a point: one more than there are features.
     pub(super) fn size(&self) -> usize {
         self.seen.len() + 1
+    }
+
+    /// Whether it can be a scale.
+    pub(super) fn is_sound(&self) -> bool {
+        self.seen.len() <= MAX_FEATURES && self.used.len() == self.seen.len()
     }
 
     /// Counts a point. Where it is time for another scale, answers how to change to it: it is in use from

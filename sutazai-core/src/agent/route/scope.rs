@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::ask::Arm;
 use super::belief::{Belief, Noise};
 use super::latency::{Owed, Pace};
@@ -19,16 +21,22 @@ const EARLY_REWARDS: u64 = 5;
 /// So many rewards are kept, to be learned again when it is known better what they mean.
 const FIRST_REWARDS: u64 = 64;
 
+/// Arms that what was kept may have.
+const MOST_KEPT: usize = 100_000;
+
 /// One scope's knowledge.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Scope {
     pub(super) id: u64,
     pub(super) name: Box<str>,
     pub(super) scale: Scale,
     pub(super) arms: Vec<ArmState>,
+    #[serde(skip)]
     places: HashMap<Box<str>, u32>,
+    #[serde(skip)]
     free: Vec<u32>,
     /// Where the arms of the last ask stand, in its order: as a rule the next one has the same.
+    #[serde(skip)]
     order: Vec<u32>,
     /// Of rewards.
     pub(super) noise: Noise,
@@ -37,6 +45,7 @@ pub(super) struct Scope {
     /// Rewards learned: the clock of changes of quality.
     pub(super) clock: u64,
     /// The allocator's decisions when this scope was last asked.
+    #[serde(skip)]
     pub(super) used_at: u64,
     /// Decisions made: the clock of changes of pace.
     pub(super) decisions: u64,
@@ -51,11 +60,13 @@ pub(super) struct Scope {
     /// What a call of any arm usually takes, and of how many calls that is the mean.
     pub(super) usual: (f64, f64),
     /// The point of the task at hand.
+    #[serde(skip)]
     pub(super) point: Point,
+    #[serde(skip)]
     scratch: Scratch,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Observed {
     slot: u32,
     id: u64,
@@ -64,7 +75,7 @@ struct Observed {
 }
 
 /// What is known of one arm.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ArmState {
     /// Never the same for two arms.
     pub(super) id: u64,
@@ -73,10 +84,12 @@ pub(super) struct ArmState {
     pub(super) belief: Option<Box<Belief>>,
     /// `None` before its first call ended.
     pub(super) pace: Option<Pace>,
+    #[serde(skip)]
     pub(super) owed: Owed,
     /// The scope's decisions when it was last chosen and last a candidate.
     pub(super) chosen_at: u64,
     seen_at: u64,
+    #[serde(skip)]
     pub(super) classic: super::classic::Figures,
 }
 
@@ -103,6 +116,34 @@ impl Scope {
             point: Point::default(),
             scratch: Vec::new(),
         }
+    }
+
+    /// Makes what was kept of another process a scope of this one, with `next_id` for what has a number; `false`
+    /// where it cannot be one.
+    pub(super) fn revive(&mut self, next_id: &mut u64) -> bool {
+        let size = self.scale.size();
+        let sound = self.scale.is_sound()
+            && self.noise.is_sound()
+            && self.pace_noise.is_sound()
+            && self.arms.len() <= MOST_KEPT
+            && self.arms.iter().filter_map(|arm| arm.belief.as_ref()).all(|it| it.is_sound(size));
+        if !sound {
+            return false;
+        }
+        self.id = *next_id;
+        *next_id += 1;
+        for (slot, arm) in (0..).zip(&mut self.arms) {
+            if arm.id == u64::MAX {
+                self.free.push(slot);
+                continue;
+            }
+            let before = std::mem::replace(&mut arm.id, *next_id);
+            *next_id += 1;
+            self.places.insert(arm.key.clone(), slot);
+            let own = self.first.iter_mut().filter(|it| it.slot == slot);
+            own.for_each(|it| it.id = if it.id == before { arm.id } else { u64::MAX });
+        }
+        true
     }
 
     /// The place of an arm that stands at `position` in an ask; it is made where there is none.
@@ -182,6 +223,11 @@ impl Scope {
             }
             self.free.push(slot);
         }
+    }
+
+    /// How much it has learned: rewards, and decisions.
+    pub(super) const fn learned(&self) -> (u64, u64) {
+        (self.clock, self.decisions)
     }
 
     /// How many arms are remembered.
