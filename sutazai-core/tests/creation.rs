@@ -1,5 +1,7 @@
 //! Agents that are made when they are wanted, in virtual time: the best template that works, what is left behind of
 //! those that do not, and pools.
+//!
+//! Long because: one world of factories is what all of it happens in.
 #![cfg(feature = "agent")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
