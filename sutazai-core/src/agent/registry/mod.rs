@@ -42,7 +42,7 @@ pub struct SkillList(Vec<Arc<Entry>>);
 const LONGEST_NAME: usize = 128;
 
 impl Registry {
-    /// Adds an agent; it takes no task until it is [started](Self::started).
+    /// Adds an agent; it takes no task until it is up ([`is_up`](Self::is_up)).
     ///
     /// # Errors
     /// [`Code::ALREADY_EXISTS`] for a name that is taken, [`Code::INVALID`] for a card that is not

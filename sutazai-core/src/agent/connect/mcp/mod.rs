@@ -29,7 +29,7 @@
 //!
 //! Whether a server lives it is asked by `ping`, or by `server/discover` in the newer era; any answer will do,
 //! and whatever else it says. A server that goes silent for longer than its
-//! [`LivenessPolicy`](crate::port::LivenessPolicy) has it is ended and started again, where it is a program.
+//! [`LivenessPolicy`] has it is ended and started again, where it is a program.
 //!
 //! Progress is passed on as `{progress, total?, message?}`. A call that is cancelled or past its deadline
 //! is cancelled at the server. The protocol asks a server not to answer then, so its silence does not tell
