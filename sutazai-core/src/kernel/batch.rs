@@ -116,7 +116,7 @@ impl Batch {
         let (call, mut ticket) = self.shared.call(task, self.token.as_deref());
         if let Some(answer) = ticket.try_take() {
             let full = answer.as_ref().is_err_and(|error| error.code() == Code::OVERLOADED);
-            if full && self.waits(index, &again) {
+            if full && self.waits(index, again) {
                 return false;
             }
             self.answered(index, BatchAnswer { call, answer });
@@ -141,7 +141,7 @@ impl Batch {
 
     /// Nobody is free for a task: it waits for one of the batch's own calls to end, or else, while others have the
     /// agents, a moment at a time. False where it has waited for as long as a call may take.
-    fn waits(self: &Arc<Self>, index: usize, task: &Task) -> bool {
+    fn waits(self: &Arc<Self>, index: usize, task: Task) -> bool {
         let shared = &self.shared;
         let now = shared.runtime.now();
         let mut state = self.state.lock();
@@ -150,7 +150,7 @@ impl Batch {
         if now >= until || task.deadline() <= now {
             return false;
         }
-        state.waiting.push_front((index, task.clone()));
+        state.waiting.push_front((index, task));
         state.active -= 1;
         // Whoever ends next goes on here.
         if state.active > 0 {

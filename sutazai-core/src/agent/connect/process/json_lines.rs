@@ -46,7 +46,10 @@ impl Dialect for JsonLines {
             Ok(Message::Progress { id, part }) => Heard::Progress { id, part, may_be_late: false },
             Ok(Message::Result { id, output, usage }) => {
                 let outcome = Outcome::new(output);
-                let outcome = usage.map_or(outcome.clone(), |usage| outcome.used(usage));
+                let outcome = match usage {
+                    Some(usage) => outcome.used(usage),
+                    None => outcome,
+                };
                 Heard::Answer { id, answer: Ok(outcome) }
             }
             Ok(Message::Error { id, failure }) => {
