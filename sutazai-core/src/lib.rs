@@ -24,6 +24,8 @@ pub mod observe;
 pub mod port;
 #[cfg(feature = "recovery")]
 pub mod recovery;
+#[cfg(feature = "security")]
+pub mod security;
 pub mod store;
 pub mod surface;
 

@@ -2,7 +2,7 @@
 //!
 //! Five ports: [`Agent`], [`AuthProvider`], [`ConfigSource`], [`Monitor`], [`Scanner`]. Their
 //! companions, the steps of the guarded call among them: [`Authenticator`], [`Policy`], [`Router`],
-//! [`Guard`], [`Recorder`]; where agents are found: [`DiscoverySource`]; what heals: [`PlaybookAction`],
+//! [`Guard`], [`Recorder`]; what is kept as proof: [`AuditTrail`]; where agents are found: [`DiscoverySource`]; what heals: [`PlaybookAction`],
 //! [`FailsafeStage`]; what is supervised: [`Child`], [`Worker`], [`MessageWorker`]; and what recovery rolls
 //! back: [`SagaStep`], [`Checkpointed`].
 //!
@@ -13,6 +13,7 @@
 //! or "not supported", never a policy.
 
 pub mod agent;
+pub mod audit;
 pub mod auth;
 pub mod checkpoint;
 pub mod child;
@@ -38,6 +39,7 @@ pub mod worker;
 
 pub use crate::observe::LogSink;
 pub use agent::{Agent, AgentCard, AgentHost, RunMode, SkillCard};
+pub use audit::{AuditClass, AuditEvent, AuditOutcome, AuditTrail, AuditValue};
 pub use auth::{AuthProvider, AuthStep, Authenticator, Credential};
 pub use checkpoint::Checkpointed;
 pub use child::{Child, ChildExit, ChildLife, ChildReport, ChildStart, Children, Generation};

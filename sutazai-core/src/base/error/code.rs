@@ -200,6 +200,11 @@ codes! {
     // security: 8000–8999
     UNAUTHENTICATED = 8000, "security.unauthenticated", Persistent, "the caller is not known";
     DENIED = 8001, "security.denied", Persistent, "the caller may not do this";
+    // security, authentication: 8100–8199
+    // security, tokens: 8200–8299
+    // security, authorisation: 8300–8399
+    // security, keys: 8400–8499
+    // security, audit: 8500–8599
     // recovery: 9000–9999
     BREAKER_OPEN = 9000, "recovery.breaker_open", Transient, "the circuit breaker is open: the target has been failing";
     RATE_LIMITED = 9001, "recovery.rate_limited", Transient, "the rate limit leaves no room for this call";

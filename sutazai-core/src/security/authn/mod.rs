@@ -1,0 +1,1 @@
+//! Who somebody is: factors, and the way through several of them.

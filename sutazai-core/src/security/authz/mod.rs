@@ -1,0 +1,1 @@
+//! What they may do: Cedar policies behind an index over their scopes.

@@ -1,0 +1,1 @@
+//! Keysets with purposes and states, sealing, wrapping and rotation.

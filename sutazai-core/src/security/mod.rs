@@ -1,0 +1,15 @@
+//! Who may do what, and proof of what was done.
+//!
+//! One way, in process: [`authn`] says who somebody is, [`token`] lets them carry that about,
+//! [`authz`] decides what they may do, [`audit`] keeps what was decided and done, and [`keys`] holds
+//! the keys of all four.
+//!
+//! **Invariants.** No primitive of cryptography is written here: ring, and for what it does not
+//! have, crates that are tested against the same vectors. A decision that cannot be made is a refusal.
+//! What is on the record is there before it is acknowledged, as durably as its class demands.
+
+pub mod audit;
+pub mod authn;
+pub mod authz;
+pub mod keys;
+pub mod token;

@@ -1,0 +1,1 @@
+//! What they carry: tokens, refreshed, revoked and attenuated.
