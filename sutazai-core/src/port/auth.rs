@@ -17,6 +17,21 @@ pub trait AuthProvider: Send + Sync + 'static {
     /// When it cannot tell (a store that does not answer); a wrong credential is
     /// [`AuthStep::Refused`].
     fn authenticate(&self, credential: &Credential, now: Timestamp) -> Result<AuthStep>;
+
+    /// What this principal needs to answer with this factor: a challenge to sign, a hint. `None`
+    /// where they cannot: they have not enrolled it. `login` names the login it is for, and comes
+    /// back in the credential. May block.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate).
+    fn challenge(
+        &self,
+        _principal: &str,
+        _login: &str,
+        _now: Timestamp,
+    ) -> Result<Option<BTreeMap<String, String>>> {
+        Ok(Some(BTreeMap::new()))
+    }
 }
 
 /// What somebody offers to prove who they are.
@@ -29,12 +44,21 @@ pub struct Credential {
     pub principal: Option<String>,
     /// The secret part. Never shown.
     pub secret: Vec<u8>,
+    /// The login it belongs to, where it answers a challenge.
+    pub login: Option<String>,
 }
 
 impl Credential {
     /// A credential of this scheme.
     pub fn new(scheme: impl Into<String>, principal: Option<String>, secret: Vec<u8>) -> Self {
-        Self { scheme: scheme.into(), principal, secret }
+        Self { scheme: scheme.into(), principal, secret, login: None }
+    }
+
+    /// As the answer to a challenge of this login.
+    #[must_use]
+    pub fn for_login(mut self, login: impl Into<String>) -> Self {
+        self.login = Some(login.into());
+        self
     }
 }
 

@@ -201,6 +201,9 @@ codes! {
     UNAUTHENTICATED = 8000, "security.unauthenticated", Persistent, "the caller is not known";
     DENIED = 8001, "security.denied", Persistent, "the caller may not do this";
     // security, authentication: 8100–8199
+    SEAL_BROKEN = 8100, "security.seal_broken", Persistent, "a sealed secret does not open: it was changed, or its key is another";
+    PASSWORD_WEAK = 8101, "security.password_weak", Persistent, "the password is not good enough";
+    LOGIN_UNKNOWN = 8102, "security.login_unknown", Persistent, "no such login is under way";
     // security, tokens: 8200–8299
     // security, authorisation: 8300–8399
     // security, keys: 8400–8499

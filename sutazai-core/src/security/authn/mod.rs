@@ -1,1 +1,64 @@
 //! Who somebody is: factors, and the way through several of them.
+//!
+//! Each factor is an [`AuthProvider`](crate::port::AuthProvider): [`Passwords`], [`Totp`], [`RecoveryCodes`],
+//! [`ApiKeys`], [`Certificates`], and what a host writes. [`Logins`] leads through as many of them as
+//! the [`LoginPolicy`] and the risk of the attempt demand, slows down who guesses, and ends in a
+//! [`Session`](crate::port::Session).
+//!
+//! # What is promised
+//!
+//! - A wrong secret, a principal that does not exist, and one that is disabled have one answer, and take the
+//!   same time: a password is hashed in any case.
+//! - A code is used once: of any number of threads that bring the same one, one succeeds, and the use is
+//!   on the disk before it counts. A clock set back does not make it good again.
+//! - Guessing is slowed where it comes from, and in what it aims at; whoever comes from a device that is known
+//!   (OWASP's "device cookies") is neither slowed nor asked for more by what strangers do in their name.
+//! - Secrets are kept hashed (passwords: Argon2id, RFC 9106; high-entropy secrets: SHA-256) or, where they
+//!   must be read, sealed by a [`Sealer`].
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sutazai_core::base::time::Timestamp;
+//! use sutazai_core::port::Credential;
+//! use sutazai_core::security::authn::{Attempt, LoginStep, Logins, PasswordPolicy, Passwords};
+//! use sutazai_core::store::Store;
+//!
+//! let store = Store::memory(&[])?;
+//! let passwords = Arc::new(Passwords::new(store.clone(), PasswordPolicy::default())?);
+//! let now = Timestamp::now();
+//! passwords.set("ann", "correct horse battery", now)?;
+//!
+//! let logins = Logins::builder(store).provider(passwords).build()?;
+//! let credential = |text: &str| Credential::new("password", Some("ann".into()), text.into());
+//! let wrong = logins.begin(Attempt::new(credential("guess")), now)?;
+//! assert!(matches!(wrong, LoginStep::Refused { .. }));
+//! let LoginStep::Done(login) = logins.begin(Attempt::new(credential("correct horse battery")), now)?
+//! else { panic!("one factor is enough here") };
+//! assert_eq!(login.session.principal(), "ann");
+//! # Ok::<(), sutazai_core::Error>(())
+//! ```
+
+mod api_key;
+mod certificate;
+mod device;
+mod login;
+mod logins;
+mod names;
+mod password;
+mod policy;
+mod records;
+mod recovery;
+mod seal;
+mod throttle;
+mod totp;
+
+pub use api_key::{ApiKeyId, ApiKeyOrder, ApiKeyView, ApiKeys, MadeApiKey};
+pub use certificate::{CertificateView, Certificates};
+pub use device::Devices;
+pub use logins::{Attempt, LoggedIn, LoginBuilder, LoginStatus, LoginStep, Logins, Offer};
+pub use password::{PasswordPolicy, Passwords};
+pub use policy::{LoginPolicy, SecondFactor};
+pub use recovery::RecoveryCodes;
+pub use seal::{MasterSealer, Sealer};
+pub use throttle::{Bucket, Throttle, ThrottlePolicy, Verdict};
+pub use totp::{Totp, TotpAlgorithm, TotpEnrolment, TotpPolicy};

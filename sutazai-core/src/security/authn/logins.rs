@@ -1,0 +1,555 @@
+//! Logins: attempts, factors, sessions.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::api_key::hex;
+use super::device::Devices;
+use super::login::{Login, Next};
+use super::names::is_principal;
+use super::policy::LoginPolicy;
+use super::throttle::{Bucket, Throttle, Verdict};
+use crate::base::contain;
+use crate::base::time::Timestamp;
+use crate::port::{
+    AuditClass, AuditEvent, AuditOutcome, AuditTrail, AuditValue, AuthProvider, AuthStep,
+    Credential, Session,
+};
+use crate::store::Store;
+use crate::{Code, Error, Result};
+
+/// The first step of a login.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The first factor.
+    pub credential: Credential,
+    /// Where it comes from: an address, as the host sees it. Guessing is slowed down by it.
+    pub origin: Option<String>,
+    /// The token that the device got at the end of a login before.
+    pub device: Option<String>,
+}
+
+impl Attempt {
+    /// With this factor, from who knows where.
+    pub fn new(credential: Credential) -> Self {
+        Self { credential, origin: None, device: None }
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// The token that the device got at the end of a login before.
+    #[must_use]
+    pub fn device(mut self, token: impl Into<String>) -> Self {
+        self.device = Some(token.into());
+        self
+    }
+}
+
+/// A factor that may come next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Offer {
+    /// Its scheme.
+    pub scheme: String,
+    /// What is needed to answer it.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// Where a login stands.
+#[derive(Clone, Debug)]
+pub enum LoginStep {
+    /// They are who they say.
+    Done(LoggedIn),
+    /// One more factor is wanted: any of these.
+    Next {
+        /// Which login this is, for the answer.
+        login: String,
+        /// What may come next.
+        offers: Vec<Offer>,
+        /// When it is over.
+        ends: Timestamp,
+    },
+    /// They are not, or not now. Why, the audit trail knows; whoever tries does not.
+    Refused {
+        /// Attempts like this one are not looked at before so long; `None` where the next may come at once.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// The end of a login.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct LoggedIn {
+    /// Who. Its attributes: `amr`, the schemes that were proved, comma between; `auth_time`, when, in
+    /// seconds since 1970; `device`, `known` or `new`; `risk`, 0 to 1; and what the providers said.
+    pub session: Session,
+    /// For the device to keep, and to show the next time. A secret.
+    pub device: String,
+}
+
+impl std::fmt::Debug for LoggedIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoggedIn").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// Figures of logins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LoginStatus {
+    /// Logins that wait for another factor.
+    pub under_way: usize,
+    /// Logins that had to go for others.
+    pub evicted: u64,
+    /// What guessing is counted in.
+    pub buckets: usize,
+    /// Buckets that had to go for others.
+    pub buckets_evicted: u64,
+    /// Attempts that were refused because they came too soon.
+    pub throttled: u64,
+}
+
+/// How risky a login looks: principal, origin, whether the device is known, when; 0 to 1.
+type Risk = dyn Fn(&str, Option<&str>, bool, Timestamp) -> f64 + Send + Sync;
+
+/// Leads logins through their factors. May block: a password is hashed, a code is written to the disk.
+pub struct Logins {
+    policy: LoginPolicy,
+    providers: BTreeMap<String, Arc<dyn AuthProvider>>,
+    devices: Devices,
+    throttle: Throttle,
+    risk: Option<Arc<Risk>>,
+    audit: Option<Arc<dyn AuditTrail>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    logins: HashMap<String, Login>,
+    evicted: u64,
+}
+
+/// Builds [`Logins`].
+pub struct LoginBuilder {
+    store: Store,
+    policy: LoginPolicy,
+    providers: Vec<Arc<dyn AuthProvider>>,
+    risk: Option<Arc<Risk>>,
+    audit: Option<Arc<dyn AuditTrail>>,
+}
+
+impl LoginBuilder {
+    /// Adds a factor.
+    #[must_use]
+    pub fn provider(mut self, provider: Arc<dyn AuthProvider>) -> Self {
+        self.providers.push(provider);
+        self
+    }
+
+    /// Which factors a login takes.
+    #[must_use]
+    pub fn policy(mut self, policy: LoginPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How risky an attempt looks, from 0 to 1, by principal, origin, whether the device is known, and time.
+    #[must_use]
+    pub fn risk(
+        mut self,
+        risk: impl Fn(&str, Option<&str>, bool, Timestamp) -> f64 + Send + Sync + 'static,
+    ) -> Self {
+        self.risk = Some(Arc::new(risk));
+        self
+    }
+
+    /// Where every step is put on the record before it is answered.
+    #[must_use]
+    pub fn audit(mut self, trail: Arc<dyn AuditTrail>) -> Self {
+        self.audit = Some(trail);
+        self
+    }
+
+    /// The logins.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that cannot be, [`Code::ALREADY_EXISTS`] for two providers of one
+    /// scheme.
+    pub fn build(self) -> Result<Logins> {
+        self.policy.check()?;
+        let mut providers = BTreeMap::new();
+        for provider in self.providers {
+            let scheme = contain::run("the provider panicked", || provider.scheme().to_owned())?;
+            if providers.insert(scheme.clone(), provider).is_some() {
+                return Err(Error::new(Code::ALREADY_EXISTS, "two providers have one scheme")
+                    .operation("security.login")
+                    .with("scheme", scheme));
+            }
+        }
+        Ok(Logins {
+            throttle: Throttle::new(self.policy.throttle.clone()),
+            policy: self.policy,
+            providers,
+            devices: Devices::new(self.store),
+            risk: self.risk,
+            audit: self.audit,
+            state: Mutex::default(),
+        })
+    }
+}
+
+impl Logins {
+    /// Logins whose devices are kept in this store.
+    pub fn builder(store: Store) -> LoginBuilder {
+        LoginBuilder {
+            store,
+            policy: LoginPolicy::default(),
+            providers: Vec::new(),
+            risk: None,
+            audit: None,
+        }
+    }
+
+    /// Begins a login with its first factor.
+    ///
+    /// # Errors
+    /// When it cannot be told who they are: a store that does not answer, an audit trail that does not keep
+    /// it, a provider that fails. Wrong credentials are [`LoginStep::Refused`].
+    pub fn begin(&self, attempt: Attempt, now: Timestamp) -> Result<LoginStep> {
+        let Attempt { mut credential, origin, device } = attempt;
+        credential.login = None;
+        let claimed = credential.principal.clone().unwrap_or_default();
+        let told = Told { action: "login.begin", origin: origin.as_deref(), now };
+        if !claimed.is_empty() && !is_principal(&claimed) {
+            return self.refuse(&told, "-", &credential.scheme, "not a name", None);
+        }
+        let device_known = match &device {
+            Some(token) => self.devices.knows(&claimed, token)?,
+            None => false,
+        };
+        let buckets = buckets(&claimed, origin.as_deref(), device.as_deref(), device_known);
+        let doubtful = match self.throttle.admit(&buckets, now) {
+            Verdict::Go { doubtful } => doubtful,
+            Verdict::Wait(wait) => {
+                let why = "too many failures";
+                return self.refuse(&told, &claimed, &credential.scheme, why, Some(wait));
+            }
+        };
+        if !self.policy.begins(&credential.scheme) {
+            let why = "no login begins with this factor";
+            return self.refuse(&told, &claimed, &credential.scheme, why, None);
+        }
+        let session = match self.prove(&credential, now)? {
+            Ok(session) => session,
+            Err(why) => return self.refuse(&told, &claimed, &credential.scheme, &why, None),
+        };
+        self.throttle.succeeded(&buckets);
+        let principal = session.principal().to_owned();
+        // Whoever did not say who they are has a device of their own all the same.
+        let device_known = match &device {
+            Some(token) if principal != claimed => self.devices.knows(&principal, token)?,
+            _ => device_known,
+        };
+        let risk = match &self.risk {
+            None => 0.0,
+            Some(risk) => contain::run("the risk panicked", || {
+                risk(&principal, origin.as_deref(), device_known, now)
+            })?,
+        };
+        let login = Login {
+            principal,
+            proved: vec![credential.scheme.clone()],
+            attributes: session.attributes().clone(),
+            origin,
+            device,
+            device_known,
+            // What cannot be compared is as risky as can be.
+            risk: if risk.is_nan() { 1.0 } else { risk.clamp(0.0, 1.0) },
+            doubtful,
+            tries: 0,
+            began: now,
+        };
+        self.go_on(None, login, now)
+    }
+
+    /// Answers with another factor.
+    ///
+    /// # Errors
+    /// [`Code::LOGIN_UNKNOWN`] where no such login is under way; otherwise as [`begin`](Self::begin).
+    pub fn answer(
+        &self,
+        login: &str,
+        mut credential: Credential,
+        now: Timestamp,
+    ) -> Result<LoginStep> {
+        let unknown = || {
+            Error::new(Code::LOGIN_UNKNOWN, "no such login is under way")
+                .operation("security.login_answer")
+                .advice("it is over, took too long or had too many wrong answers: begin again")
+        };
+        let one = {
+            let mut state = self.state.lock();
+            let one = state.logins.get_mut(login).ok_or_else(unknown)?;
+            if one.is_over(&self.policy, now) {
+                state.logins.remove(login);
+                return Err(unknown());
+            }
+            // Counted before it is looked at: answers that come at once are not free.
+            one.tries += 1;
+            let one = one.clone();
+            if one.tries >= self.policy.tries {
+                state.logins.remove(login);
+            }
+            one
+        };
+        let told = Told { action: "login.answer", origin: one.origin.as_deref(), now };
+        let scheme = credential.scheme.clone();
+        let principal = one.principal.clone();
+        let buckets =
+            buckets(&principal, one.origin.as_deref(), one.device.as_deref(), one.device_known);
+        if let Verdict::Wait(wait) = self.throttle.admit(&buckets, now) {
+            return self.refuse(&told, &principal, &scheme, "too many failures", Some(wait));
+        }
+        if !self.enrolled(&principal, login, now)?.iter().any(|offer| offer.scheme == scheme)
+            || one.proved.contains(&scheme)
+        {
+            let why = "not a factor that was offered";
+            return self.refuse(&told, &principal, &scheme, why, None);
+        }
+        credential.principal = Some(principal.clone());
+        credential.login = Some(login.to_owned());
+        let session = match self.prove(&credential, now)? {
+            Ok(session) if session.principal() == principal => session,
+            Ok(_) => {
+                let why = "the factor is another principal's";
+                return self.refuse(&told, &principal, &scheme, why, None);
+            }
+            Err(why) => return self.refuse(&told, &principal, &scheme, &why, None),
+        };
+        self.throttle.succeeded(&buckets);
+        let mut one = one.clone();
+        one.proved.push(scheme);
+        one.attributes.extend(session.attributes().clone());
+        one.tries = 0;
+        // Of answers that were right at once, one goes on.
+        let mut state = self.state.lock();
+        let last = self.policy.tries <= 1;
+        if state.logins.remove(login).is_none() && !last {
+            return Err(unknown());
+        }
+        drop(state);
+        self.go_on(Some(login), one, now)
+    }
+
+    /// Gives up a login; whether it was under way.
+    pub fn cancel(&self, login: &str) -> bool {
+        self.state.lock().logins.remove(login).is_some()
+    }
+
+    /// The devices that people have logged in from.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// The schemes that have a provider.
+    pub fn schemes(&self) -> impl Iterator<Item = &str> {
+        self.providers.keys().map(String::as_str)
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &LoginPolicy {
+        &self.policy
+    }
+
+    /// Figures.
+    pub fn status(&self) -> LoginStatus {
+        let (buckets, buckets_evicted, throttled) = self.throttle.counts();
+        let state = self.state.lock();
+        LoginStatus {
+            under_way: state.logins.len(),
+            evicted: state.evicted,
+            buckets,
+            buckets_evicted,
+            throttled,
+        }
+    }
+
+    /// Asks the provider. The inner result is what it says of the credential.
+    fn prove(
+        &self,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Session, String>> {
+        let Some(provider) = self.providers.get(&credential.scheme) else {
+            return Ok(Err("there is no such factor".to_owned()));
+        };
+        let step =
+            contain::run("the provider panicked", || provider.authenticate(credential, now))??;
+        Ok(match step {
+            AuthStep::Accepted(session) if is_principal(session.principal()) => Ok(session),
+            AuthStep::Accepted(_) => Err("the provider's session has no name".to_owned()),
+            AuthStep::Challenge { .. } => {
+                Err("the provider wants more before it decides".to_owned())
+            }
+            AuthStep::Refused(why) => Err(why),
+        })
+    }
+
+    /// The second factors that somebody has.
+    fn enrolled(&self, principal: &str, login: &str, now: Timestamp) -> Result<Vec<Offer>> {
+        let mut offers = Vec::new();
+        for scheme in &self.policy.second {
+            let Some(provider) = self.providers.get(scheme) else { continue };
+            let challenge = contain::run("the provider panicked", || {
+                provider.challenge(principal, login, now)
+            })??;
+            if let Some(parameters) = challenge {
+                offers.push(Offer { scheme: scheme.clone(), parameters });
+            }
+        }
+        Ok(offers)
+    }
+
+    fn go_on(&self, id: Option<&str>, login: Login, now: Timestamp) -> Result<LoginStep> {
+        let id = match id {
+            Some(id) => id.to_owned(),
+            None => fresh_id()?,
+        };
+        let offers = self.enrolled(&login.principal, &id, now)?;
+        let names: Vec<String> = offers.iter().map(|offer| offer.scheme.clone()).collect();
+        let proved = login.proved.join(",");
+        let told = Told { action: "login.factor", origin: login.origin.as_deref(), now };
+        match login.next(&self.policy, &names) {
+            Next::Dead(why) => self.refuse(&told, &login.principal.clone(), &proved, why, None),
+            Next::Factor(wanted) => {
+                self.tell(&told, &login.principal, AuditOutcome::Success, &proved, "")?;
+                let ends = now + Duration::from_millis(self.policy.lasts_ms);
+                self.enter(&id, login);
+                let offers =
+                    offers.into_iter().filter(|one| wanted.contains(&one.scheme)).collect();
+                Ok(LoginStep::Next { login: id, offers, ends })
+            }
+            Next::Done => {
+                let told = Told { action: "login.done", ..told };
+                self.tell(&told, &login.principal, AuditOutcome::Success, &proved, "")?;
+                let device = self.devices.seen(&login.principal, login.device.as_deref(), now)?;
+                Ok(LoginStep::Done(LoggedIn { session: session(login, now), device }))
+            }
+        }
+    }
+
+    fn enter(&self, id: &str, login: Login) {
+        let mut state = self.state.lock();
+        let of_one = state.logins.values().filter(|one| one.principal == login.principal).count();
+        let crowded = state.logins.len() >= self.policy.at_once;
+        if crowded || of_one >= self.policy.of_one {
+            let theirs = of_one >= self.policy.of_one;
+            let oldest = state
+                .logins
+                .iter()
+                .filter(|(_, one)| !theirs || one.principal == login.principal)
+                .min_by_key(|(_, one)| one.began)
+                .map(|(id, _)| id.clone());
+            oldest.map(|oldest| state.logins.remove(&oldest));
+            state.evicted += 1;
+        }
+        state.logins.insert(id.to_owned(), login);
+    }
+
+    fn refuse(
+        &self,
+        told: &Told<'_>,
+        principal: &str,
+        scheme: &str,
+        why: &str,
+        retry_after: Option<Duration>,
+    ) -> Result<LoginStep> {
+        self.tell(told, principal, AuditOutcome::Denied, scheme, why)?;
+        Ok(LoginStep::Refused { retry_after })
+    }
+
+    /// Puts a step on the record.
+    fn tell(
+        &self,
+        told: &Told<'_>,
+        principal: &str,
+        outcome: AuditOutcome,
+        scheme: &str,
+        why: &str,
+    ) -> Result<()> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let details = [("scheme", AuditValue::Text(scheme)), ("why", AuditValue::Text(why))];
+        let personal = [("origin", AuditValue::Text(told.origin.unwrap_or("")))];
+        let principal = if principal.is_empty() { "-" } else { principal };
+        let mut event =
+            AuditEvent::new(AuditClass::Authentication, told.action, principal, told.now)
+                .outcome(outcome)
+                .details(if why.is_empty() { &details[..1] } else { &details });
+        if told.origin.is_some() {
+            event = event.personal(principal, &personal);
+        }
+        audit.record(&event)
+    }
+}
+
+impl std::fmt::Debug for Logins {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Logins").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// What every record of a step says.
+struct Told<'a> {
+    action: &'static str,
+    origin: Option<&'a str>,
+    now: Timestamp,
+}
+
+fn buckets<'a>(
+    principal: &'a str,
+    origin: Option<&'a str>,
+    device: Option<&'a str>,
+    device_known: bool,
+) -> Vec<Bucket<'a>> {
+    match (device_known, device) {
+        (true, Some(device)) => vec![Bucket::Device { principal, device }],
+        _ => {
+            let mut buckets = vec![Bucket::Strangers { principal }];
+            if let Some(origin) = origin {
+                buckets.push(Bucket::Origin { principal, origin });
+                buckets.push(Bucket::Sprayed { origin });
+            }
+            buckets
+        }
+    }
+}
+
+fn session(login: Login, now: Timestamp) -> Session {
+    let mut attributes = login.attributes;
+    let mut set = |name: &str, value: String| attributes.insert(name.to_owned(), value);
+    set("amr", login.proved.join(","));
+    set("auth_time", (now.as_nanos() / 1_000_000_000).to_string());
+    set("device", if login.device_known { "known" } else { "new" }.to_owned());
+    set("risk", format!("{:.3}", login.risk));
+    let scheme = login.proved.last().cloned().unwrap_or_default();
+    Session::new(login.principal, scheme).with_attributes(attributes)
+}
+
+fn fresh_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        Error::new(Code::IO, "the operating system gave no random bytes")
+            .operation("security.login")
+    })?;
+    Ok(hex(&bytes))
+}

@@ -1,0 +1,105 @@
+//! Typed records in the store, changed one at a time.
+
+use std::marker::PhantomData;
+
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::payload::Payload;
+use crate::base::time::Timestamp;
+use crate::store::{Durability, Store};
+use crate::{Code, Error, Result};
+
+/// How many records can be changed at once.
+const STRIPES: usize = 64;
+
+/// The records of one kind, by key. What is changed is on the disk when the change answers.
+pub(super) struct Records<T> {
+    store: Store,
+    namespace: &'static str,
+    locks: Box<[Mutex<()>]>,
+    kind: PhantomData<fn() -> T>,
+}
+
+/// What comes of looking at a record.
+pub(super) enum Fate<T> {
+    /// It stays as it is.
+    Keep,
+    /// It becomes this.
+    Put(T),
+    /// It goes.
+    Delete,
+}
+
+impl<T: Serialize + DeserializeOwned> Records<T> {
+    pub(super) fn new(store: Store, namespace: &'static str) -> Self {
+        let locks = (0..STRIPES).map(|_| Mutex::new(())).collect();
+        Self { store, namespace, locks, kind: PhantomData }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Result<Option<T>> {
+        let Some(entry) = self.store.get(self.namespace, key)? else { return Ok(None) };
+        let record = entry.value.to().map_err(|error| {
+            Error::new(Code::STORE_CORRUPT, "a record of the store is not what was put there")
+                .with("namespace", self.namespace)
+                .with("key", key)
+                .because(error)
+        })?;
+        Ok(Some(record))
+    }
+
+    /// Looks at a record and changes it, alone.
+    pub(super) fn change<R>(
+        &self,
+        key: &str,
+        now: Timestamp,
+        f: impl FnOnce(Option<T>) -> Result<(Fate<T>, R)>,
+    ) -> Result<R> {
+        let _alone = self.lock(key);
+        let (fate, answer) = f(self.get(key)?)?;
+        match fate {
+            Fate::Keep => {}
+            Fate::Put(record) => {
+                let value = Payload::json(&record)?;
+                self.store.put(self.namespace, key, &value, now, Durability::Fsync).wait()?;
+            }
+            Fate::Delete => {
+                self.store.delete(self.namespace, key, Durability::Fsync).wait()?;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Changes a record without waiting for the disk: for what may be lost. Nothing where there is none.
+    pub(super) fn touch(&self, key: &str, now: Timestamp, f: impl FnOnce(&mut T)) -> Result<bool> {
+        let _alone = self.lock(key);
+        let Some(mut record) = self.get(key)? else { return Ok(false) };
+        f(&mut record);
+        let value = Payload::json(&record)?;
+        self.store.put(self.namespace, key, &value, now, Durability::Process).detach();
+        Ok(true)
+    }
+
+    /// The records whose keys begin with `prefix`, after `after`.
+    pub(super) fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, T)>> {
+        let entries = self.store.list(self.namespace, prefix, after, limit)?;
+        entries.into_iter().map(|entry| Ok((entry.key, entry.value.to()?))).collect()
+    }
+
+    fn lock(&self, key: &str) -> MutexGuard<'_, ()> {
+        use std::hash::{BuildHasher as _, BuildHasherDefault};
+        // Any hash does: it only spreads the keys over the locks.
+        let hash = BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(key);
+        let index = usize::try_from(hash % STRIPES as u64).unwrap_or(0);
+        match self.locks.get(index) {
+            Some(lock) => lock.lock(),
+            None => unreachable!("there are as many locks as stripes"),
+        }
+    }
+}
