@@ -12,4 +12,5 @@ pub mod audit;
 pub mod authn;
 pub mod authz;
 pub mod keys;
+pub mod risk;
 pub mod token;
