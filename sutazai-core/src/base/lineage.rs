@@ -22,6 +22,7 @@
 //!
 //! [deadline]: crate::base::deadline
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -48,7 +49,6 @@ pub struct Place {
     pub span: SpanId,
 }
 
-#[derive(Debug)]
 struct Node {
     place: Place,
     who: Arc<str>,
@@ -56,7 +56,20 @@ struct Node {
     input: Payload,
     depth: u32,
     caller: Option<Arc<str>>,
+    bond: Option<Arc<dyn Any + Send + Sync>>,
     outer: Option<Lineage>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("place", &self.place)
+            .field("who", &self.who)
+            .field("what", &self.what)
+            .field("caller", &self.caller)
+            .field("outer", &self.outer)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Lineage {
@@ -70,7 +83,8 @@ impl Lineage {
     ) -> Self {
         let depth = outer.as_ref().map_or(0, Lineage::depth) + 1;
         let caller = outer.as_ref().and_then(|outer| outer.0.caller.clone());
-        Self(Arc::new(Node { place, who, what, input, depth, caller, outer }))
+        let bond = outer.as_ref().and_then(|outer| outer.0.bond.clone());
+        Self(Arc::new(Node { place, who, what, input, depth, caller, bond, outer }))
     }
 
     /// On behalf of somebody.
@@ -80,6 +94,25 @@ impl Lineage {
             node.caller = Some(caller);
         }
         self
+    }
+
+    /// Bound to something that goes for all calls within it; whoever binds knows what it is.
+    #[must_use]
+    pub fn bound_to(mut self, bond: Arc<dyn Any + Send + Sync>) -> Self {
+        if let Some(node) = Arc::get_mut(&mut self.0) {
+            node.bond = Some(bond);
+        }
+        self
+    }
+
+    /// What it is bound to, itself or by what it is within.
+    pub fn bond(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.0.bond.as_ref()
+    }
+
+    /// Who has the innermost call.
+    pub fn who(&self) -> &Arc<str> {
+        &self.0.who
     }
 
     /// Whose work it is, where somebody said so: what callers share fairly is shared among these.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 
 use super::book::{Book, Held};
+use super::caller::Caller;
 use super::inflight::What;
 use super::nobody::{all_down, down, no_agent};
+use super::redact::redacted;
 use super::shared::{Phase, Shared};
 use crate::agent::{AgentState, Decided, Entry, Reservation};
 use crate::base::contain;
@@ -22,8 +24,8 @@ use crate::base::priority;
 use crate::base::ticket::{self, Reply, Settler, Ticket};
 use crate::base::time::Moment;
 use crate::port::{
-    Access, CallInfo, CallRecord, Candidate as _, Candidates, Choice, Decision, Outcome, RunMode,
-    Session, Task, Trace,
+    CallInfo, CallRecord, Candidate as _, Candidates, Choice, Outcome, RunMode, Session, Task,
+    Trace,
 };
 use crate::{Code, Error, Result};
 
@@ -45,7 +47,7 @@ impl Shared {
 
     pub(super) fn call_now(
         self: &Arc<Self>,
-        task: Task,
+        mut task: Task,
         token: Option<&str>,
     ) -> (CallId, Ticket<Outcome>) {
         #[cfg(feature = "recovery")]
@@ -55,69 +57,34 @@ impl Shared {
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
         // The steps are the host's: one that panics refuses the call.
-        let admitted = super::caught(|| Ok(self.admit(&task, token, id, now)))
+        let admitted = super::caught(|| Ok(self.admit(&mut task, token, id, now)))
             .unwrap_or_else(|error| Err(Refusal::early(error)));
         match admitted {
             Ok(admitted) => (id, self.dispatch(task, admitted, id, now)),
-            Err(refusal) => {
-                let error = refusal.error.clone();
-                self.refused(&task, id, now, refusal);
-                (id, ticket::ready(Err(error)))
-            }
+            Err(refusal) => (id, self.turned_away(task, token, id, now, refusal)),
         }
     }
 
     /// Everything before the agent gets the task.
     fn admit(
         &self,
-        task: &Task,
+        task: &mut Task,
         token: Option<&str>,
         id: CallId,
         now: Moment,
     ) -> Result<Admitted, Refusal> {
-        let session = self.identify(task, token, now)?;
+        let caller = self.identify(task, token, now)?;
         match self.route(task, now) {
-            Ok(reservation) => self.place(task, session, reservation, id, now),
-            Err(error) => Err(Refusal { error, session: Some(session), entry: None }),
+            Ok(reservation) => self.place(task, caller, reservation, id, now),
+            Err(error) => Err(Refusal::of(error, &caller, None)),
         }
-    }
-
-    /// Who calls, and whether they may.
-    pub(super) fn identify(
-        &self,
-        task: &Task,
-        token: Option<&str>,
-        now: Moment,
-    ) -> Result<Session, Refusal> {
-        let phase = self.phase();
-        if phase != Phase::Running {
-            return Err(Refusal::early(not_running(phase)));
-        }
-        #[cfg(feature = "recovery")]
-        self.heal.admits().map_err(Refusal::early)?;
-        if let Some(terms) = task.given_terms() {
-            terms.check().map_err(Refusal::early)?;
-        }
-        let wall = self.clock.wall(now);
-        let session = self.steps.authenticator.authenticate(token, wall).map_err(Refusal::early)?;
-        if let Decision::Deny { reason } =
-            self.steps.policy.decide(&Access::call(&session, task, wall))
-        {
-            let error = Error::new(Code::DENIED, "the policy does not allow this call")
-                .operation("kernel.call")
-                .with("principal", session.principal())
-                .with("skill", task.skill())
-                .with("reason", reason);
-            return Err(Refusal { error, session: Some(session), entry: None });
-        }
-        Ok(session)
     }
 
     /// The guard step, and a place among the kernel's calls.
     pub(super) fn place(
         &self,
         task: &Task,
-        session: Session,
+        caller: Caller,
         reservation: Reservation,
         id: CallId,
         now: Moment,
@@ -126,23 +93,15 @@ impl Shared {
         if let Some(lineage) = task.lineage()
             && let Err(error) = self.check_nesting(task, lineage, entry.name())
         {
-            let entry = Some(Arc::clone(entry));
-            return Err(Refusal { error, session: Some(session), entry });
+            return Err(Refusal::of(error, &caller, Some(entry)));
         }
         let info = CallInfo::new(id, task.skill(), task.given_timeout(), entry.card(), now);
         // Before the guard is asked: what it has admitted it hears the end of.
-        let place = self.load.enter().map_err(|error| Refusal {
-            error,
-            session: Some(session.clone()),
-            entry: Some(Arc::clone(reservation.entry())),
-        })?;
+        let place = self.load.enter().map_err(|error| Refusal::of(error, &caller, Some(entry)))?;
         let deadline = match self.steps.guard.admit(&info) {
             // Who calls from within a call has no more time than that one.
             Ok(admission) => admission.deadline.min(deadline::current()),
-            Err(error) => {
-                let entry = Some(Arc::clone(entry));
-                return Err(Refusal { error, session: Some(session), entry });
-            }
+            Err(error) => return Err(Refusal::of(error, &caller, Some(entry))),
         };
         if deadline <= now {
             // Nobody would wait for the answer.
@@ -151,8 +110,7 @@ impl Shared {
                 Error::new(Code::DEADLINE_EXCEEDED, "the call's time was up before it was made")
                     .operation("kernel.call")
                     .with("skill", task.skill());
-            let entry = Some(Arc::clone(entry));
-            return Err(Refusal { error, session: Some(session), entry });
+            return Err(Refusal::of(error, &caller, Some(entry)));
         }
         let held = Held {
             reservation,
@@ -160,7 +118,7 @@ impl Shared {
             #[cfg(feature = "recovery")]
             bulkhead: None,
         };
-        Ok(Admitted { session, deadline, held, what: What::Call })
+        Ok(Admitted { caller, deadline, held, what: What::Call })
     }
 
     /// Calls within calls end somewhere.
@@ -265,7 +223,7 @@ impl Shared {
         id: CallId,
         now: Moment,
     ) -> Ticket<Outcome> {
-        let Admitted { session, deadline, held, what } = admitted;
+        let Admitted { caller: Caller { session, bond, redact }, deadline, held, what } = admitted;
         let parent = task.parent();
         let trace = Trace {
             trace: parent.map_or_else(|| self.ids.trace(id.0), |parent| parent.trace),
@@ -289,7 +247,10 @@ impl Shared {
             ends: AtomicU8::new(0),
         };
         let (ticket, reply) = ticket::pair_with(Box::new(book));
-        let task = task.called(entry.name(), id, trace, deadline);
+        let mut task = task.called(entry.name(), id, trace, deadline);
+        if let Some(bond) = bond {
+            task = task.bound_to(bond);
+        }
         match entry.card().run {
             RunMode::Inline => handle(&entry, task, reply),
             RunMode::Pool => {
@@ -312,7 +273,10 @@ impl Shared {
         {
             self.enter_call(id, deadline, settler, now, what);
         }
-        ticket
+        match redact {
+            None => ticket,
+            Some(fields) => redacted(ticket, fields),
+        }
     }
 
     /// Whether the safe state has answered what was under way.
@@ -359,7 +323,7 @@ impl Shared {
 
 /// What a call has been given by the time its agent gets it.
 pub(super) struct Admitted {
-    session: Session,
+    caller: Caller,
     deadline: Moment,
     held: Held,
     what: What,
@@ -369,6 +333,8 @@ pub(super) struct Refusal {
     pub(super) error: Error,
     pub(super) session: Option<Session>,
     pub(super) entry: Option<Arc<Entry>>,
+    /// It may be made once somebody approves it.
+    pub(super) ask: Option<Box<super::approval::Ask>>,
 }
 
 #[cfg(feature = "recovery")]
@@ -394,7 +360,13 @@ impl Admitted {
 
 impl Refusal {
     pub(super) fn early(error: Error) -> Self {
-        Self { error, session: None, entry: None }
+        Self { error, session: None, entry: None, ask: None }
+    }
+
+    /// Of a call whose caller is known, and its agent, if it was chosen already.
+    pub(super) fn of(error: Error, caller: &Caller, entry: Option<&Arc<Entry>>) -> Self {
+        let (session, entry) = (Some(caller.session.clone()), entry.map(Arc::clone));
+        Self { error, session, entry, ask: None }
     }
 }
 
@@ -424,7 +396,7 @@ pub(super) fn handle(entry: &Entry, task: Task, reply: Reply<Outcome>) {
     });
 }
 
-fn not_running(phase: Phase) -> Error {
+pub(super) fn not_running(phase: Phase) -> Error {
     static NOT_STARTED: Fixed = Fixed {
         code: Code::NOT_RUNNING,
         message: "the kernel has not been started; call start first",

@@ -34,6 +34,7 @@ enum Unfit {
     Excluded,
     Label(String),
     Cost(f64),
+    Writes,
 }
 
 impl Shared {
@@ -47,13 +48,14 @@ impl Shared {
         all: &'a SkillList,
         now: Moment,
     ) -> Result<Option<Fitting<'a>>> {
-        let Some(terms) = task.given_terms().filter(|terms| terms.constrain()) else {
+        let terms = task.given_terms().filter(|terms| terms.constrain());
+        if terms.is_none() && !task.is_read_only() {
             return Ok(None);
-        };
+        }
         let mut unfit = Vec::new();
         let fits = |place: &usize| {
             let Some(entry) = all.entry(*place) else { return false };
-            let reason = unfit_for(entry, terms, task.skill(), now);
+            let reason = unfit_for(entry, task, terms.map(|terms| &**terms), now);
             reason.map(|reason| unfit.push(format!("{}: {reason}", entry.name()))).is_none()
         };
         let places: Vec<usize> = (0..all.len()).filter(fits).collect();
@@ -68,16 +70,20 @@ impl Shared {
     /// # Errors
     /// [`Code::AGENT_NONE_FITS`], with the reason, when it does not.
     pub(super) fn fits(&self, task: &Task, entry: &Entry, now: Moment) -> Result<()> {
-        let Some(terms) = task.given_terms() else { return Ok(()) };
-        match unfit_for(entry, terms, task.skill(), now) {
+        match unfit_for(entry, task, task.given_terms().map(|terms| &**terms), now) {
             Some(reason) => Err(none_fits(task, vec![format!("{}: {reason}", entry.name())])),
             None => Ok(()),
         }
     }
 }
 
-fn unfit_for(entry: &Entry, terms: &Terms, skill: &str, now: Moment) -> Option<Unfit> {
+fn unfit_for(entry: &Entry, task: &Task, terms: Option<&Terms>, now: Moment) -> Option<Unfit> {
     let card = entry.card();
+    let reads = || card.about.get(task.skill()).is_some_and(|about| about.read_only);
+    if task.is_read_only() && !reads() {
+        return Some(Unfit::Writes);
+    }
+    let terms = terms?;
     if terms.exclude.iter().any(|excluded| **excluded == *card.name) {
         return Some(Unfit::Excluded);
     }
@@ -86,7 +92,7 @@ fn unfit_for(entry: &Entry, terms: &Terms, skill: &str, now: Moment) -> Option<U
         return Some(Unfit::Label(format!("{key}={value}")));
     }
     let most = terms.max_cost?;
-    entry.cost_of(skill, now).filter(|cost| *cost > most).map(Unfit::Cost)
+    entry.cost_of(task.skill(), now).filter(|cost| *cost > most).map(Unfit::Cost)
 }
 
 /// Agents that an error names, at most.
@@ -109,6 +115,9 @@ impl std::fmt::Display for Unfit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Excluded => f.write_str("excluded"),
+            Self::Writes => f.write_str(
+                "its card does not call the skill read_only, and the call may only read",
+            ),
             Self::Label(label) => write!(f, "without the label {label}"),
             Self::Cost(cost) => write!(f, "a call costs {cost}"),
         }

@@ -134,6 +134,10 @@ impl Kernel {
             #[cfg(feature = "agent")]
             liveness: Default::default(),
             #[cfg(feature = "agent")]
+            approvals: Default::default(),
+            #[cfg(all(feature = "agent", feature = "recovery"))]
+            allowances: Default::default(),
+            #[cfg(feature = "agent")]
             once: Default::default(),
             #[cfg(feature = "agent")]
             answered: Default::default(),

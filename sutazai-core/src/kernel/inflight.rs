@@ -54,6 +54,8 @@ struct Call {
 pub(super) enum What {
     /// A call that an agent has.
     Call,
+    /// A call that waits to be approved.
+    Asked,
     /// One of the tries of a call that is here itself.
     #[cfg(feature = "recovery")]
     Try,
@@ -66,7 +68,6 @@ pub(super) enum What {
 pub(super) struct Due {
     pub(super) id: CallId,
     pub(super) settler: Settler<Outcome>,
-    #[cfg(feature = "recovery")]
     what: What,
 }
 
@@ -192,7 +193,6 @@ impl InFlight {
                     due.push(Due {
                         id: CallId(*id),
                         settler: call.settler.clone(),
-                        #[cfg(feature = "recovery")]
                         what: call.what.clone(),
                     });
                     return false;
@@ -246,6 +246,9 @@ impl Due {
             code: Code::DEADLINE_EXCEEDED,
             message: "the agent did not answer before the deadline",
         };
+        if matches!(self.what, What::Asked) {
+            return Error::new(Code::NOT_APPROVED, "nobody approved the call in time");
+        }
         #[cfg(feature = "recovery")]
         if let What::Tried(pursuit) = &self.what
             && let Some(error) = pursuit.upgrade().and_then(|pursuit| pursuit.late())

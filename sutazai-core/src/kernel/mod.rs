@@ -44,6 +44,10 @@
 mod agents;
 #[cfg(feature = "agent")]
 mod allocation;
+#[cfg(all(feature = "agent", feature = "recovery"))]
+mod allowance;
+#[cfg(feature = "agent")]
+mod approval;
 #[cfg(feature = "agent")]
 mod batch;
 #[cfg(feature = "agent")]
@@ -51,6 +55,8 @@ mod book;
 mod builder;
 #[cfg(feature = "agent")]
 mod call;
+#[cfg(feature = "agent")]
+mod caller;
 #[cfg(feature = "recovery")]
 mod checkpointed;
 mod clock;
@@ -90,6 +96,8 @@ mod manifest_recovery;
 #[cfg(feature = "agent")]
 mod nobody;
 #[cfg(feature = "agent")]
+mod oblige;
+#[cfg(feature = "agent")]
 mod once;
 mod owner;
 #[cfg(all(feature = "agent", feature = "recovery"))]
@@ -99,6 +107,8 @@ mod probes;
 #[cfg(all(feature = "agent", feature = "recovery"))]
 mod pursue;
 mod record;
+#[cfg(feature = "agent")]
+mod redact;
 #[cfg(feature = "recovery")]
 mod rollback;
 #[cfg(all(feature = "recovery", feature = "agent"))]
@@ -115,6 +125,8 @@ mod troubled;
 #[cfg(feature = "agent")]
 mod versions;
 
+#[cfg(feature = "agent")]
+pub use approval::ApprovalView;
 #[cfg(feature = "agent")]
 pub use batch::BatchAnswer;
 pub use builder::Builder;

@@ -74,7 +74,7 @@ impl Shared {
     ) -> (CallId, Ticket<Outcome>) {
         let now = self.runtime.now();
         // Who may not call does not get somebody else's answer either.
-        let session = super::caught(|| Ok(self.identify(&task, token, now)));
+        let session = super::caught(|| Ok(self.recognise(&task, token, now)));
         let Ok(Ok(session)) = session else { return self.call_now(task, token) };
         let key = (session.principal().to_owned(), Arc::clone(task.shared_skill()), key);
         match self.ask_once(&key, task.input(), now) {

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use super::call::{Admitted, Refusal};
+use super::caller::Caller;
 use super::shared::Shared;
 use crate::agent::{AgentState, Entry, Reservation};
 use crate::base::id::CallId;
 use crate::base::priority;
 use crate::base::time::Moment;
-use crate::port::{Candidate as _, Candidates as _, Session, Task};
+use crate::port::{Candidate as _, Candidates as _, Task};
 use crate::recovery::{Guard, Line, Steps, Which};
 use crate::{Code, Error, Result};
 
 /// One try on its way to an agent.
 pub(super) struct Try<'t> {
     pub(super) task: &'t Task,
-    pub(super) session: Session,
+    pub(super) caller: Caller,
     pub(super) id: CallId,
     pub(super) now: Moment,
     /// No try has longer than this.
@@ -57,11 +58,11 @@ impl Shared {
             Err(error) if error.code() == Code::OVERLOADED => {
                 return match self.another(this.task, None, this.now) {
                     Some(answer) => self.accept(this, answer),
-                    None => Err(Refusal { error, session: Some(this.session), entry: None }),
+                    None => Err(Refusal::of(error, &this.caller, None)),
                 };
             }
             Err(error) => {
-                return Err(Refusal { error, session: Some(this.session), entry: None });
+                return Err(Refusal::of(error, &this.caller, None));
             }
         };
         let entry = Arc::clone(first.entry());
@@ -134,8 +135,8 @@ impl Shared {
         reservation: Reservation,
         steps: Option<Steps>,
     ) -> Result<Placed, Refusal> {
-        let Try { task, session, id, now, most, waits: _ } = this;
-        let admitted = self.place(task, session, reservation, id, now)?;
+        let Try { task, caller, id, now, most, waits: _ } = this;
+        let admitted = self.place(task, caller, reservation, id, now)?;
         let Some(mut steps) = steps else { return Ok(Placed::In(admitted.until(most), None)) };
         let until = steps.attempt().deadline.min(most);
         // Cancelled or late, the agent may work on, and has its place until it is done.
@@ -262,5 +263,5 @@ impl Answer {
 pub(super) fn refused(this: Try<'_>, error: Error, entry: Arc<Entry>) -> Refusal {
     let error =
         error.operation("kernel.call").with("skill", this.task.skill()).with("agent", entry.name());
-    Refusal { error, session: Some(this.session), entry: Some(entry) }
+    Refusal::of(error, &this.caller, Some(&entry))
 }

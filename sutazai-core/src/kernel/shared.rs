@@ -73,6 +73,10 @@ pub(crate) struct Shared {
     #[cfg(feature = "agent")]
     pub(super) liveness: super::liveness::Liveness,
     #[cfg(feature = "agent")]
+    pub(super) approvals: super::approval::Approvals,
+    #[cfg(all(feature = "agent", feature = "recovery"))]
+    pub(super) allowances: super::allowance::Allowances,
+    #[cfg(feature = "agent")]
     pub(super) once: super::once::Once,
     #[cfg(feature = "agent")]
     pub(super) answered: super::allocation::Answered,

@@ -180,6 +180,9 @@ pub struct SkillCard {
     /// A task by which it can be seen whether the agent has the skill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<SkillProbe>,
+    /// Whether it changes nothing: whoever may only read may ask for it. The agent's word is taken for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 /// Where an agent's `handle` runs.

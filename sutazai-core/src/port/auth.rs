@@ -96,4 +96,13 @@ pub trait Authenticator: Send + Sync + 'static {
     /// [`Code::UNAUTHENTICATED`](crate::Code::UNAUTHENTICATED) when the token is none or no longer
     /// good.
     fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Session>;
+
+    /// Whether a session that it gave before is still good for a call within a call that was made with it: that
+    /// its token has not been revoked, though it may have ended since. As quick.
+    ///
+    /// # Errors
+    /// [`Code::UNAUTHENTICATED`](crate::Code::UNAUTHENTICATED) when it is not. Default: it is.
+    fn still_good(&self, _session: &Session, _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::obligation::Obligation;
 use super::task::Task;
 use crate::base::time::Timestamp;
 
@@ -56,6 +57,8 @@ impl Session {
 pub struct Access<'a> {
     /// Who.
     pub session: &'a Session,
+    /// The agent that does it for them, where it is done within a call that an agent has.
+    pub actor: Option<&'a str>,
     /// What: `call` for a guarded call.
     pub action: &'a str,
     /// On what.
@@ -67,7 +70,8 @@ pub struct Access<'a> {
 impl<'a> Access<'a> {
     /// The wish of `session` to call `task`.
     pub fn call(session: &'a Session, task: &'a Task, now: Timestamp) -> Self {
-        Self { session, action: "call", task, now }
+        let actor = task.lineage().map(|outer| &**outer.who());
+        Self { session, actor, action: "call", task, now }
     }
 }
 
@@ -76,6 +80,8 @@ impl<'a> Access<'a> {
 pub enum Decision {
     /// It may.
     Allow,
+    /// It may, if what is asked for holds, or happens.
+    AllowIf(Arc<[Obligation]>),
     /// It may not, and why.
     Deny {
         /// For the caller and the audit trail.

@@ -26,6 +26,10 @@ pub struct Task {
     /// Whose work it is.
     caller: Option<Arc<str>>,
     terms: Option<Arc<Terms>>,
+    /// It goes to skills that change nothing.
+    read_only: bool,
+    /// Who has approved it.
+    approved: Option<Arc<str>>,
     /// What it is a part of; once it is called, that and itself.
     lineage: Option<Lineage>,
     // What the kernel fills in when the task is called.
@@ -56,6 +60,8 @@ impl Task {
             priority: priority::current(),
             caller: lineage::caller(),
             terms: None,
+            read_only: false,
+            approved: None,
             lineage: lineage::current(),
             id: CallId(0),
             trace: Trace::default(),
@@ -155,6 +161,13 @@ impl Task {
         self
     }
 
+    /// Binds it, once it is [`called`](Self::called), to something that goes for all calls within it.
+    #[must_use]
+    pub fn bound_to(mut self, bond: Arc<dyn std::any::Any + Send + Sync>) -> Self {
+        self.lineage = self.lineage.map(|lineage| lineage.bound_to(bond));
+        self
+    }
+
     /// Runs `f` as work for this task: what it calls in turn has no more time, is as urgent, and is a part of
     /// it. A called task is handled within this; who hands it to another thread does it there.
     #[inline]
@@ -167,6 +180,29 @@ impl Task {
     pub fn hand_over<R>(self, f: impl FnOnce(Self) -> R) -> R {
         let (priority, deadline, lineage) = (self.priority, self.deadline, self.lineage.clone());
         within(priority, deadline, lineage, || f(self))
+    }
+
+    /// What the kernel does when the task may only go to skills that change nothing.
+    pub fn read_only(&mut self) {
+        self.read_only = true;
+    }
+
+    /// Whether it may only go to skills that change nothing.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// What the kernel does when somebody has approved the task.
+    #[cfg(feature = "agent")]
+    #[must_use]
+    pub(crate) fn approved_by(mut self, by: Arc<str>) -> Self {
+        self.approved = Some(by);
+        self
+    }
+
+    /// Who has approved it, where it had to be.
+    pub fn approved(&self) -> Option<&str> {
+        self.approved.as_deref()
     }
 
     /// The skill it asks for.

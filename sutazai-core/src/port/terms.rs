@@ -42,6 +42,11 @@ pub struct Terms {
     /// Agents that do not get it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// Where parts of the input come from, by JSON pointer (RFC 6901; empty for all of it): `user`, `agent`,
+    /// `tool`, `web`, or another word that policies know. What is not told of comes from the user, within a call
+    /// from the agent that makes it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, String>,
     /// What is known of the task, for routers that learn by it; always as many, in one order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<f64>,

@@ -200,6 +200,8 @@ codes! {
     // security: 8000–8999
     UNAUTHENTICATED = 8000, "security.unauthenticated", Persistent, "the caller is not known";
     DENIED = 8001, "security.denied", Persistent, "the caller may not do this";
+    STEP_UP = 8002, "security.step_up", Persistent, "the caller must prove another factor first";
+    NOT_APPROVED = 8003, "security.not_approved", Persistent, "somebody refused to approve it, or nobody did in time";
     // security, authentication: 8100–8199
     SEAL_BROKEN = 8100, "security.seal_broken", Persistent, "a sealed secret does not open: it was changed, or its key is another";
     PASSWORD_WEAK = 8101, "security.password_weak", Persistent, "the password is not good enough";

@@ -20,13 +20,14 @@ use state::State;
 pub(super) use queues::Queues;
 
 use super::call::Refusal;
+use super::caller::Caller;
 use super::inflight::What;
 use super::shared::Shared;
 use crate::base::deadline;
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Hook, Settled, Settler, Ticket};
 use crate::base::time::Moment;
-use crate::port::{Outcome, Session, Task};
+use crate::port::{Outcome, Task};
 use crate::recovery::{Guard, Verdict};
 use crate::{Error, Result};
 
@@ -35,7 +36,7 @@ pub(super) struct Pursuit {
     id: CallId,
     shared: Arc<Shared>,
     task: Task,
-    session: Session,
+    from: Caller,
     /// When the whole call is given up.
     deadline: Moment,
     /// The caller's end, for partial results.
@@ -70,26 +71,22 @@ impl Shared {
     ) -> (CallId, Ticket<Outcome>) {
         let now = self.runtime.now();
         let id = CallId(self.ids.next());
-        let entered = super::caught(|| Ok(self.identify(&task, token, now)))
+        let entered = super::caught(|| Ok(self.identify(&mut task, token, now)))
             .unwrap_or_else(|error| Err(Refusal::early(error)))
-            .and_then(|session| {
+            .and_then(|caller| {
                 let own = task.given_timeout().map_or(Moment::FAR, |timeout| now + timeout);
                 let begin = |guard: Guard| deadline::within(own, || guard.begin());
                 match self.guards.of_call(task.skill()).map(begin).transpose() {
-                    Ok(steps) => Ok((session, steps)),
-                    Err(error) => Err(Refusal { error, session: Some(session), entry: None }),
+                    Ok(steps) => Ok((caller, steps)),
+                    Err(error) => Err(Refusal::of(error, &caller, None)),
                 }
             });
-        let (session, steps) = match entered {
+        let (caller, steps) = match entered {
             Ok(entered) => entered,
-            Err(refusal) => {
-                let error = refusal.error.clone();
-                self.refused(&task, id, now, refusal);
-                return (id, ticket::ready(Err(error)));
-            }
+            Err(refusal) => return (id, self.turned_away(task, token, id, now, refusal)),
         };
         if token.is_some() && task.given_caller().is_none() {
-            task = task.caller(session.principal());
+            task = task.caller(caller.session.principal());
         }
         let own = task.given_timeout().map_or(Moment::FAR, |timeout| now + timeout);
         let own = own.min(deadline::current());
@@ -100,7 +97,7 @@ impl Shared {
             id,
             shared: Arc::clone(self),
             task,
-            session,
+            from: caller,
             deadline,
             caller: settler.clone(),
             state: Mutex::new(State {

@@ -66,8 +66,8 @@ impl Pursuit {
     }
 
     pub(super) fn this(&self, id: CallId, now: Moment) -> Try<'_> {
-        let session = self.session.clone();
-        Try { task: &self.task, session, id, now, most: self.deadline, waits: true }
+        let caller = self.from.clone();
+        Try { task: &self.task, caller, id, now, most: self.deadline, waits: true }
     }
 
     /// Gives the try to its agent.
