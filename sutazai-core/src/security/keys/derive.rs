@@ -47,10 +47,14 @@ impl std::fmt::Debug for DerivingKeyset {
 
 fn expand(key: &PreparedKey, context: &[u8], len: usize) -> Result<Secret> {
     if !(1..=1024).contains(&len) {
-        return Err(Error::new(Code::INVALID, "a derived secret has 1 to 1,024 bytes").with("bytes", len));
+        return Err(
+            Error::new(Code::INVALID, "a derived secret has 1 to 1,024 bytes").with("bytes", len)
+        );
     }
     let Form::Derive(hkdf) = &key.form else {
-        return Err(Error::new(Code::KEY_PURPOSE, "nothing is derived from the key").with("key", key.id));
+        return Err(
+            Error::new(Code::KEY_PURPOSE, "nothing is derived from the key").with("key", key.id)
+        );
     };
     let mut out = Secret::new(vec![0; len]);
     // The length is part of it: a shorter secret is not the beginning of a longer one.

@@ -81,7 +81,8 @@ pub(super) fn recorded<T>(
     let key = event.key.map(|id| id.to_string());
     let mut details = Vec::with_capacity(2);
     details.extend(key.as_deref().map(|key| ("key", AuditValue::Text(key))));
-    let entry = AuditEvent::new(AuditClass::Key, event.change.action(), by, event.at).object(&event.keyset);
+    let entry =
+        AuditEvent::new(AuditClass::Key, event.change.action(), by, event.at).object(&event.keyset);
     audit.record(&entry.details(&details))?;
     act().inspect_err(|e| {
         details.push(("error", AuditValue::Text(e.code().name())));

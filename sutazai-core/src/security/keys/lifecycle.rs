@@ -22,9 +22,7 @@ pub const KEYS_MAX: usize = 64;
 pub const DESTROYED_MAX: usize = 64;
 
 /// Where a key is in its life.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyState {
     /// Made, and not used yet.
@@ -282,13 +280,17 @@ impl Keyset {
     pub(super) fn may_destroy(&self, id: KeyId) -> Result<()> {
         match self.key(id).map(|key| key.state) {
             Some(KeyState::DecryptOnly | KeyState::PreActive) => Ok(()),
-            Some(KeyState::Active) => Err(Error::new(Code::KEY_STATE, "the active key cannot be destroyed")
-                .with("keyset", &self.name)
-                .with("key", id)
-                .advice("rotate the keyset first, and rewrap what is to be kept")),
-            Some(KeyState::Destroyed) => Err(Error::new(Code::KEY_STATE, "the key is destroyed already")
-                .with("keyset", &self.name)
-                .with("key", id)),
+            Some(KeyState::Active) => {
+                Err(Error::new(Code::KEY_STATE, "the active key cannot be destroyed")
+                    .with("keyset", &self.name)
+                    .with("key", id)
+                    .advice("rotate the keyset first, and rewrap what is to be kept"))
+            }
+            Some(KeyState::Destroyed) => {
+                Err(Error::new(Code::KEY_STATE, "the key is destroyed already")
+                    .with("keyset", &self.name)
+                    .with("key", id))
+            }
             None => Err(unknown_key(&self.name, id)),
         }
     }
@@ -374,7 +376,9 @@ impl Keyset {
 }
 
 pub(super) fn unknown_key(keyset: &str, id: KeyId) -> Error {
-    Error::new(Code::KEY_UNKNOWN, "the keyset has no such key").with("keyset", keyset).with("key", id)
+    Error::new(Code::KEY_UNKNOWN, "the keyset has no such key")
+        .with("keyset", keyset)
+        .with("key", id)
 }
 
 #[cfg(test)]

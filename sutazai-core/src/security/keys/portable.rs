@@ -68,7 +68,13 @@ impl Keys {
     ///
     /// # Errors
     /// [`Code::KEY_UNKNOWN`]; [`Code::INVALID`] for a cost or public key that is none, or an empty passphrase.
-    pub fn export(&self, name: &str, to: &ExportTo<'_>, by: &str, now: Timestamp) -> Result<(Export, KeyEvent)> {
+    pub fn export(
+        &self,
+        name: &str,
+        to: &ExportTo<'_>,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(Export, KeyEvent)> {
         let event = KeyEvent::new(KeyChange::Exported, name, None, now);
         let plain = self.0.peek(name, to_json)?;
         let export = self.0.record(by, &event, || match to {
@@ -97,10 +103,19 @@ impl Keys {
     /// # Errors
     /// [`Code::NOT_AUTHENTIC`] when it was altered, or for another passphrase or recipient; [`Code::ALREADY_EXISTS`];
     /// [`Code::KEY_FORMAT`] for a format that is not known; [`Code::INVALID`] for a cost out of bounds.
-    pub fn import(&self, export: &Export, with: &ImportWith<'_>, by: &str, now: Timestamp) -> Result<KeyEvent> {
+    pub fn import(
+        &self,
+        export: &Export,
+        with: &ImportWith<'_>,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<KeyEvent> {
         if export.format != 1 {
-            return Err(Error::new(Code::KEY_FORMAT, "the export is of a format that is not known here")
-                .with("format", export.format));
+            return Err(Error::new(
+                Code::KEY_FORMAT,
+                "the export is of a format that is not known here",
+            )
+            .with("format", export.format));
         }
         let context = context(export.format, &export.wrapped)?;
         let plain = match (with, &export.wrapped) {
@@ -113,7 +128,10 @@ impl Keys {
                 keyset.open_any(&context, export.sealed.expose())?
             }
             _ => {
-                return Err(Error::new(Code::INVALID, "the export is wrapped in another way than it is to be opened"));
+                return Err(Error::new(
+                    Code::INVALID,
+                    "the export is wrapped in another way than it is to be opened",
+                ));
             }
         };
         // Whoever could seal it could put anything into it.

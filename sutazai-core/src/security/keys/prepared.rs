@@ -107,7 +107,8 @@ impl Prepared {
             let bound = binding(keyset.purpose, &keyset.name, &front);
             keys.push(PreparedKey { id: key.id, state: key.state, front, bound, form });
         }
-        let active = keys.iter().position(|key| key.state == KeyState::Active).unwrap_or(usize::MAX);
+        let active =
+            keys.iter().position(|key| key.state == KeyState::Active).unwrap_or(usize::MAX);
         Ok(Self { keys, active })
     }
 
@@ -128,7 +129,11 @@ impl Prepared {
     }
 
     /// The key that made something, and what comes behind its front.
-    pub(super) fn maker<'a, 'b>(&'a self, slot: &Slot, made: &'b [u8]) -> Result<(&'a PreparedKey, &'b [u8])> {
+    pub(super) fn maker<'a, 'b>(
+        &'a self,
+        slot: &Slot,
+        made: &'b [u8],
+    ) -> Result<(&'a PreparedKey, &'b [u8])> {
         let (id, rest) = split(slot.algorithm, made)?;
         Ok((self.key(&slot.name, id)?, rest))
     }
@@ -144,7 +149,9 @@ impl Form {
         let key = material.expose();
         Ok(match algorithm {
             Algorithm::Aes256Gcm => Self::Chunked(ChunkedKey::new(Aead::Aes256Gcm, key)?),
-            Algorithm::ChaCha20Poly1305 => Self::Chunked(ChunkedKey::new(Aead::ChaCha20Poly1305, key)?),
+            Algorithm::ChaCha20Poly1305 => {
+                Self::Chunked(ChunkedKey::new(Aead::ChaCha20Poly1305, key)?)
+            }
             Algorithm::Ed25519 => {
                 let signer = Ed25519::from_seed(key)?;
                 let public = signer.public();

@@ -206,9 +206,7 @@ impl Keys {
                 valid(keyset.verify(context.as_bytes(), message.expose(), signature.expose()))?
             }
             R::PublicKeys { keyset } => {
-                let public = |key: &super::PublicKey| {
-                    json!({"id": key.id, "state": key.state, "public": sealed(key.bytes.to_vec())})
-                };
+                let public = |key: &super::PublicKey| json!({"id": key.id, "state": key.state, "public": sealed(key.bytes.to_vec())});
                 self.public_keys(&keyset)?.iter().map(public).collect()
             }
             R::Mac { keyset, context, message } => {
@@ -267,5 +265,6 @@ fn valid(checked: Result<()>) -> Result<Value> {
 }
 
 fn one_of(op: &str) -> Error {
-    Error::new(Code::INVALID, "give either a passphrase or a recipient").operation(format!("keys.{op}"))
+    Error::new(Code::INVALID, "give either a passphrase or a recipient")
+        .operation(format!("keys.{op}"))
 }

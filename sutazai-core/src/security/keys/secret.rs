@@ -80,10 +80,9 @@ impl Secret {
 
     /// As a key of 32 bytes.
     pub(super) fn key(&self) -> Result<&[u8; 32]> {
-        self.0
-            .as_slice()
-            .try_into()
-            .map_err(|_| Error::new(Code::KEY_FORMAT, "a key has 32 bytes").with("bytes", self.len()))
+        self.0.as_slice().try_into().map_err(|_| {
+            Error::new(Code::KEY_FORMAT, "a key has 32 bytes").with("bytes", self.len())
+        })
     }
 }
 

@@ -164,7 +164,13 @@ impl Keys {
     ///
     /// # Errors
     /// As [`create`](Self::create), without [`Code::ALREADY_EXISTS`].
-    pub fn ensure(&self, name: &str, spec: Spec, by: &str, now: Timestamp) -> Result<Option<KeyEvent>> {
+    pub fn ensure(
+        &self,
+        name: &str,
+        spec: Spec,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Option<KeyEvent>> {
         match self.create(name, spec, by, now) {
             Ok(event) => Ok(Some(event)),
             Err(e) if e.code() == Code::ALREADY_EXISTS => {
@@ -221,7 +227,12 @@ impl Keys {
         let mut ticked = Ticked::default();
         let names: Vec<_> = {
             let state = self.0.state.lock();
-            state.sets.iter().filter(|(_, set)| set.due(now).is_some()).map(|(n, _)| n.clone()).collect()
+            state
+                .sets
+                .iter()
+                .filter(|(_, set)| set.due(now).is_some())
+                .map(|(n, _)| n.clone())
+                .collect()
         };
         for name in names {
             // A key is made, another takes over, and as many are destroyed as there can be.
@@ -306,7 +317,12 @@ impl Keys {
 }
 
 impl Inner {
-    pub(super) fn record<T>(&self, by: &str, event: &KeyEvent, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(super) fn record<T>(
+        &self,
+        by: &str,
+        event: &KeyEvent,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         recorded(self.audit.as_ref(), by, event, act)
     }
 
@@ -318,7 +334,8 @@ impl Inner {
     pub(super) fn is_free(&self, name: &str) -> Result<()> {
         let state = self.state.lock();
         if state.sets.contains_key(name) {
-            return Err(Error::new(Code::ALREADY_EXISTS, "there is a keyset of that name").with("keyset", name));
+            return Err(Error::new(Code::ALREADY_EXISTS, "there is a keyset of that name")
+                .with("keyset", name));
         }
         if state.sets.len() >= KEYSETS_MAX {
             return Err(Error::new(Code::KEYS_FULL, "there are as many keysets as there may be")
@@ -391,8 +408,11 @@ impl State {
         if !self.lost {
             return Ok(());
         }
-        Err(Error::new(Code::KEYS_CORRUPT, "a change of the master key failed in a way that leaves open which one counts")
-            .advice("open the keys again, with the new master key or with the old one"))
+        Err(Error::new(
+            Code::KEYS_CORRUPT,
+            "a change of the master key failed in a way that leaves open which one counts",
+        )
+        .advice("open the keys again, with the new master key or with the old one"))
     }
 }
 

@@ -75,12 +75,16 @@ impl Shelf {
         let key = master.resume(&head.origin)?;
         let sealer = ChunkedKey::new(Aead::Aes256Gcm, key.expose())?;
         let context = head_context(head.generation, &head.origin)?;
-        let root = sealer.open(&[&context], head.sealed.expose()).map(Secret::new).map_err(|e| {
-            Error::new(Code::MASTER_KEY, "this is not the master key of the keysets, or what is kept of it was altered")
+        let root =
+            sealer.open(&[&context], head.sealed.expose()).map(Secret::new).map_err(|e| {
+                Error::new(
+                    Code::MASTER_KEY,
+                    "this is not the master key of the keysets, or what is kept of it was altered",
+                )
                 .operation("keys.open")
                 .because(e)
                 .advice("give the one that was set last")
-        })?;
+            })?;
         root.key()?;
         Ok(Root { generation: head.generation, key: root })
     }
@@ -246,7 +250,10 @@ fn corrupt(what: &str) -> Error {
 }
 
 fn newer(format: u32) -> Error {
-    Error::new(Code::KEY_FORMAT, "the keysets were written by a version that this one does not know")
-        .operation("keys.open")
-        .with("format", format)
+    Error::new(
+        Code::KEY_FORMAT,
+        "the keysets were written by a version that this one does not know",
+    )
+    .operation("keys.open")
+    .with("format", format)
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::KeyState;
 use super::prepared::{Form, Prepared, PreparedKey, Slot};
 use super::primitive::ed25519::{self, Ed25519};
 use super::spec::{KeyId, Purpose};
-use super::KeyState;
 use crate::{Code, Error, Result};
 
 /// A public key of a signing keyset.
@@ -81,7 +81,11 @@ impl SigningKeyset {
     /// they have them when their time comes.
     pub fn public_keys(&self) -> Vec<PublicKey> {
         let public = |key: &PreparedKey| {
-            pair(key).ok().map(|(_, bytes)| PublicKey { id: key.id, state: key.state, bytes: *bytes })
+            pair(key).ok().map(|(_, bytes)| PublicKey {
+                id: key.id,
+                state: key.state,
+                bytes: *bytes,
+            })
         };
         self.0.now().keys().iter().filter_map(public).collect()
     }

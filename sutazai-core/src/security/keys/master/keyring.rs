@@ -28,7 +28,14 @@ pub(super) fn find_or_make(description: &str) -> Result<Secret> {
 fn find(name: &CString) -> Result<Option<Secret>> {
     // SAFETY: both strings end with a zero byte and live through the call, which only reads them.
     let id = unsafe {
-        libc::syscall(libc::SYS_keyctl, SEARCH, USER_KEYRING, c"user".as_ptr(), name.as_ptr(), 0 as c_long)
+        libc::syscall(
+            libc::SYS_keyctl,
+            SEARCH,
+            USER_KEYRING,
+            c"user".as_ptr(),
+            name.as_ptr(),
+            0 as c_long,
+        )
     };
     if id < 0 {
         let error = std::io::Error::last_os_error();
@@ -40,7 +47,9 @@ fn find(name: &CString) -> Result<Option<Secret>> {
     let mut key = Secret::new(vec![0; 64]);
     let place = key.expose_mut();
     // SAFETY: the kernel writes at most `len` bytes to the buffer, which lives through the call.
-    let len = unsafe { libc::syscall(libc::SYS_keyctl, READ, id, place.as_mut_ptr(), place.len(), 0 as c_long) };
+    let len = unsafe {
+        libc::syscall(libc::SYS_keyctl, READ, id, place.as_mut_ptr(), place.len(), 0 as c_long)
+    };
     match usize::try_from(len) {
         Ok(32) => Ok(Some(Secret::new(key.expose().iter().take(32).copied().collect()))),
         Ok(_) => Err(super::malformed("the key in the keyring")),

@@ -79,7 +79,11 @@ impl Master {
     /// # Errors
     /// [`Code::MASTER_KEY`] for another length.
     pub fn key(key: Secret) -> Result<Self> {
-        if key.len() == 32 { Ok(Self(Source::Key(key))) } else { Err(malformed("the key that was given")) }
+        if key.len() == 32 {
+            Ok(Self(Source::Key(key)))
+        } else {
+            Err(malformed("the key that was given"))
+        }
     }
 
     /// A file with 32 bytes: as they are, in base64 or in hexadecimal digits.
@@ -158,14 +162,19 @@ impl Master {
                 passphrase::key(phrase, salt.expose(), *cost)?
             }
             (Source::Key(key), Origin::Key) => key.clone(),
-            (Source::Wrapper(wrapper), Origin::Wrapper { name, wrapped }) if wrapper.name() == name => {
+            (Source::Wrapper(wrapper), Origin::Wrapper { name, wrapped })
+                if wrapper.name() == name =>
+            {
                 wrapper.unwrap(wrapped.expose(), CONTEXT)?
             }
             _ => {
-                return Err(Error::new(Code::MASTER_KEY, "the keysets are under a master key from elsewhere")
-                    .operation("keys.open")
-                    .with("kept", origin.name())
-                    .with("given", self.name()));
+                return Err(Error::new(
+                    Code::MASTER_KEY,
+                    "the keysets are under a master key from elsewhere",
+                )
+                .operation("keys.open")
+                .with("kept", origin.name())
+                .with("given", self.name()));
             }
         };
         if key.len() == 32 { Ok(key) } else { Err(malformed("the unwrapped key")) }

@@ -3,9 +3,9 @@
 use orion::hazardous::aead::xchacha20poly1305 as orion_x;
 use ring::aead as ring_aead;
 
+use crate::base::error::Fixed;
 use crate::security::keys::Secret;
 use crate::security::keys::wipe::Wiped;
-use crate::base::error::Fixed;
 use crate::{Code, Error, Result};
 
 /// An authenticated cipher; all take keys of 32 bytes and give tags of 16.
@@ -83,12 +83,16 @@ impl AeadKey {
                 let tag = key
                     .seal_in_place_separate_tag(ring_nonce(nonce)?, aad, text)
                     .map_err(|_| Error::new(Code::INVALID, "the message is too long to seal"))?;
-                tag.as_ref().try_into().map_err(|_| Error::new(Code::INTERNAL, "a tag of another length"))
+                tag.as_ref()
+                    .try_into()
+                    .map_err(|_| Error::new(Code::INTERNAL, "a tag of another length"))
             }
             Form::Orion(key) => {
                 let (key, nonce) = orion(key, nonce)?;
                 let tag = orion_x::XChaCha20Poly1305::seal_inplace(&key, &nonce, Some(aad), text)
-                    .map_err(|_| Error::new(Code::INVALID, "the message is too long to seal"))?;
+                    .map_err(|_| {
+                    Error::new(Code::INVALID, "the message is too long to seal")
+                })?;
                 tag.unprotected_as_ref::<[u8]>()
                     .try_into()
                     .map_err(|_| Error::new(Code::INTERNAL, "a tag of another length"))
@@ -106,7 +110,9 @@ impl AeadKey {
             Form::Ring(key) => {
                 let aad = ring_aead::Aad::from(aad);
                 let nonce = ring_nonce(nonce)?;
-                key.open_in_place(nonce, aad, text).map(|text| text.len()).map_err(|_| not_authentic())
+                key.open_in_place(nonce, aad, text)
+                    .map(|text| text.len())
+                    .map_err(|_| not_authentic())
             }
             Form::Orion(key) => {
                 let (key, nonce) = orion(key, nonce)?;
@@ -135,7 +141,8 @@ fn bad_key(bytes: usize) -> Error {
 }
 
 fn bad_nonce(bytes: usize) -> Error {
-    Error::new(Code::INVALID, "the nonce has not the length that the cipher wants").with("bytes", bytes)
+    Error::new(Code::INVALID, "the nonce has not the length that the cipher wants")
+        .with("bytes", bytes)
 }
 
 /// What is refused because it is not what was made; it says no more, and does not allocate.

@@ -20,12 +20,15 @@
 //! message to one key and context, which AES-GCM and ChaCha20-Poly1305 alone do not (A. Albertini et al., "How to Abuse
 //! and Fix Authenticated Encryption Without Key Commitment", USENIX Security 2022).
 
+use std::io::{Read, Write};
+
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::aead::{Aead, AeadKey, not_authentic};
 use super::kdf::{Hash, Hkdf};
 use super::random;
+use crate::security::keys::stream::{Opener, Sealer};
 use crate::{Code, Error, Result};
 
 /// Bytes of plain text in a full chunk.
@@ -57,7 +60,10 @@ impl ChunkedKey {
     /// [`Code::INVALID`] for another length, or a cipher whose nonces have not 12 bytes.
     pub fn new(aead: Aead, key: &[u8]) -> Result<Self> {
         if key.len() != Aead::KEY || aead.nonce_len() != 12 {
-            return Err(Error::new(Code::INVALID, "chunked encryption takes a key of 32 bytes and an AEAD with nonces of 12"));
+            return Err(Error::new(
+                Code::INVALID,
+                "chunked encryption takes a key of 32 bytes and an AEAD with nonces of 12",
+            ));
         }
         Ok(Self { hkdf: Hkdf::of_random(Hash::Sha512, key), aead })
     }
@@ -103,6 +109,22 @@ impl ChunkedKey {
             chunks.open(chunk, &mut out)?;
         }
         Ok(std::mem::take(&mut *out))
+    }
+
+    /// A writer that seals what is written to it; see [`Sealer`].
+    ///
+    /// # Errors
+    /// When the writer fails at once, or as [`seal`](Self::seal).
+    pub fn sealer<W: Write>(&self, context: &[&[u8]], output: W) -> Result<Sealer<W>> {
+        Sealer::new(self, &[], context, output)
+    }
+
+    /// A reader that opens what it reads; see [`Opener`].
+    ///
+    /// # Errors
+    /// When the reader fails at once, or as [`open`](Self::open).
+    pub fn opener<R: Read>(&self, context: &[&[u8]], input: R) -> Result<Opener<R>> {
+        Opener::new(self, context, input)
     }
 
     /// Begins to seal a message: what comes before its chunks, and what seals them.
@@ -159,7 +181,11 @@ pub(in crate::security::keys) struct Chunks {
 
 impl Chunks {
     /// Seals a chunk behind what is in `out`; one that is not full is the last.
-    pub(in crate::security::keys) fn seal(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    pub(in crate::security::keys) fn seal(
+        &mut self,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let nonce = self.turn(chunk.len() < CHUNK)?;
         let start = out.len();
         out.extend_from_slice(chunk);
@@ -170,7 +196,11 @@ impl Chunks {
     }
 
     /// Opens a chunk behind what is in `out`; one that is not full is the last.
-    pub(in crate::security::keys) fn open(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    pub(in crate::security::keys) fn open(
+        &mut self,
+        chunk: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         let nonce = self.turn(chunk.len() < SEALED_CHUNK)?;
         let start = out.len();
         out.extend_from_slice(chunk);

@@ -74,10 +74,10 @@ impl Hkdf {
     /// [`Code::INVALID`] for more than 255 times the length of a digest.
     pub fn expand(&self, info: &[&[u8]], out: &mut [u8]) -> Result<()> {
         let len = Len(out.len());
-        self.0
-            .expand(info, len)
-            .and_then(|okm| okm.fill(out))
-            .map_err(|_| Error::new(Code::INVALID, "HKDF gives at most 255 times its hash").with("bytes", out.len()))
+        self.0.expand(info, len).and_then(|okm| okm.fill(out)).map_err(|_| {
+            Error::new(Code::INVALID, "HKDF gives at most 255 times its hash")
+                .with("bytes", out.len())
+        })
     }
 }
 
@@ -86,11 +86,20 @@ impl Hkdf {
 ///
 /// # Errors
 /// [`Code::INVALID`] for no iterations, more than ten million, or a key of other than 1 to 1,024 bytes.
-pub fn pbkdf2(hash: Hash, iterations: u32, salt: &[u8], password: &[u8], len: usize) -> Result<Secret> {
+pub fn pbkdf2(
+    hash: Hash,
+    iterations: u32,
+    salt: &[u8],
+    password: &[u8],
+    len: usize,
+) -> Result<Secret> {
     const MOST: u32 = 10_000_000;
     let iterations = NonZeroU32::new(iterations).filter(|n| n.get() <= MOST);
     let (Some(iterations), 1..=1024) = (iterations, len) else {
-        return Err(Error::new(Code::INVALID, "PBKDF2 takes 1 to 10,000,000 iterations and gives 1 to 1,024 bytes"));
+        return Err(Error::new(
+            Code::INVALID,
+            "PBKDF2 takes 1 to 10,000,000 iterations and gives 1 to 1,024 bytes",
+        ));
     };
     let algorithm = match hash {
         Hash::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,

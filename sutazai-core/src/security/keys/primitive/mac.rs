@@ -5,8 +5,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::aead::not_authentic;
 use super::kdf::Hash;
-use crate::security::keys::wipe::Wiped;
 use crate::Result;
+use crate::security::keys::wipe::Wiped;
 
 /// A key that makes and checks tags.
 pub struct Hmac(Box<Wiped<hmac::Key>>);

@@ -13,7 +13,10 @@ pub fn public(private: &Secret) -> Result<[u8; 32]> {
     let private = x25519::PrivateKey::from(*private.key()?);
     let public = x25519::PublicKey::try_from(&private)
         .map_err(|_| Error::new(Code::INTERNAL, "no public key came of the private one"))?;
-    public.as_ref().try_into().map_err(|_| Error::new(Code::INTERNAL, "a public key of another length"))
+    public
+        .as_ref()
+        .try_into()
+        .map_err(|_| Error::new(Code::INTERNAL, "a public key of another length"))
 }
 
 /// What both sides get: run it through a KDF with both public keys before it is used as a key.

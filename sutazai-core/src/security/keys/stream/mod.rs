@@ -41,7 +41,8 @@ pub(super) fn pump(
         output.write_all(buffer.get(..count).unwrap_or_default()).map_err(from_io)?;
         passed += count as u64;
         if progress(passed).is_break() {
-            return Err(Error::new(Code::CANCELLED, "the encryption was stopped half way").with("bytes", passed));
+            return Err(Error::new(Code::CANCELLED, "the encryption was stopped half way")
+                .with("bytes", passed));
         }
     }
 }
@@ -50,7 +51,9 @@ pub(super) fn pump(
 pub(super) fn from_io(error: std::io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(ours) => ours,
-        Err(theirs) => Error::new(Code::INVALID, "the stream cannot be read or written").because(theirs),
+        Err(theirs) => {
+            Error::new(Code::INVALID, "the stream cannot be read or written").because(theirs)
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{from_io, to_io};
+use crate::Result;
 use crate::security::keys::primitive::aead::not_authentic;
 use crate::security::keys::primitive::chunked::{CHUNK, ChunkedKey, Chunks, PREFIX, SEALED_CHUNK};
-use crate::Result;
 
 /// A [`Read`] that opens what was sealed. An error of a message that is not authentic is of the kind
 /// [`InvalidData`](io::ErrorKind::InvalidData), with ours inside, and comes again each time.
@@ -89,7 +89,9 @@ impl<R: Read> Read for Opener<R> {
 }
 
 /// So many bytes; a stream that ends before is not authentic.
-pub(in crate::security::keys) fn read_exactly<const N: usize>(inner: &mut impl Read) -> Result<[u8; N]> {
+pub(in crate::security::keys) fn read_exactly<const N: usize>(
+    inner: &mut impl Read,
+) -> Result<[u8; N]> {
     let mut bytes = [0; N];
     inner.read_exact(&mut bytes).map_err(|e| match e.kind() {
         io::ErrorKind::UnexpectedEof => not_authentic(),
