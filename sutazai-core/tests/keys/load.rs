@@ -14,6 +14,9 @@ const ACTIVE: u32 = 10;
 const DECRYPTS: u32 = 50;
 const SECOND: Duration = Duration::from_secs(1);
 
+/// When something was made, a ciphertext, a signature and a tag.
+type Kept = (u64, Vec<u8>, Vec<u8>, Vec<u8>);
+
 /// Encrypts, remembers, and opens what it remembers when it is 20 seconds old, now and then wrapped anew.
 ///
 /// A thread that the machine lets sleep for so long that its key's time is over has lost rightly: that, and
@@ -21,7 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn work(keys: &Keys, clock: &AtomicU64, stop: &AtomicBool, done: &AtomicU64) {
     let encryptor = keys.encryptor("e").unwrap();
     let (signing, mac) = (keys.signing("s").unwrap(), keys.mac("m").unwrap());
-    let mut kept: VecDeque<(u64, Vec<u8>, Vec<u8>, Vec<u8>)> = VecDeque::new();
+    let mut kept: VecDeque<Kept> = VecDeque::new();
     let mut round = 0u64;
     while !stop.load(Ordering::SeqCst) {
         round += 1;

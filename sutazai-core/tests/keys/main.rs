@@ -1,11 +1,19 @@
 //! Keysets from outside: what they refuse, under load, through kills, as data.
 
-#![cfg(all(feature = "security", feature = "store"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![cfg(feature = "security")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
+#[cfg(feature = "store")]
 mod kill;
 mod load;
 mod portable;
+#[cfg(feature = "post-quantum")]
+mod post_quantum;
 mod purpose;
 mod request;
 mod stream;

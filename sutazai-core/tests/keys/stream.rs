@@ -136,7 +136,7 @@ struct Shaky<T>(T, usize);
 impl<T> Shaky<T> {
     fn turn(&mut self) -> io::Result<usize> {
         self.1 += 1;
-        if self.1 % 7 == 0 {
+        if self.1.is_multiple_of(7) {
             Err(io::ErrorKind::Interrupted.into())
         } else {
             Ok(1 + self.1 * 37 % 3000)

@@ -99,12 +99,10 @@ fn exports() {
     here.create("e", manual(Purpose::Encrypt), "t", NOW).unwrap();
     there.create("h", manual(Purpose::Wrap).algorithm(Algorithm::HpkeX25519), "t", NOW).unwrap();
     let recipient = there.wrapping("h").unwrap();
+    let (_, public) = recipient.public_key().unwrap();
     let phrase = Secret::from("passphrase");
     let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
-    let to = [
-        ExportTo::Passphrase(&phrase, cost),
-        ExportTo::Recipient(recipient.public_key().unwrap().1),
-    ];
+    let to = [ExportTo::Passphrase(&phrase, cost), ExportTo::Recipient(&public)];
     let with = [ImportWith::Passphrase(&phrase), ImportWith::Recipient(&recipient)];
     for (to, with) in to.iter().zip(&with) {
         let (export, _) = here.export("e", to, "t", NOW).unwrap();

@@ -19,7 +19,7 @@ pub struct Ran {
 }
 
 /// What became of a vector; `None`: it is for something that is not offered.
-type Verdict = Option<bool>;
+pub type Verdict = Option<bool>;
 
 pub fn run(file: &str, json: &str) -> Ran {
     let data: Value = serde_json::from_str(json).unwrap();
@@ -36,6 +36,16 @@ pub fn run(file: &str, json: &str) -> Ran {
         "pbkdf2_hmacsha256_test.json" => |_, t| pbkdf(Hash::Sha256, t),
         "pbkdf2_hmacsha512_test.json" => |_, t| pbkdf(Hash::Sha512, t),
         "x25519_test.json" => |_, t| xdh(t),
+        #[cfg(feature = "post-quantum")]
+        "mldsa_65_sign_seed_test.json" => crate::post_quantum::sign,
+        #[cfg(feature = "post-quantum")]
+        "mldsa_65_verify_test.json" => crate::post_quantum::verify,
+        #[cfg(feature = "post-quantum")]
+        "mlkem_768_test.json" => |_, t| crate::post_quantum::decapsulate(t),
+        #[cfg(feature = "post-quantum")]
+        "mlkem_768_encaps_test.json" => |_, t| crate::post_quantum::encapsulate(t),
+        #[cfg(feature = "post-quantum")]
+        "mlkem_768_keygen_seed_test.json" => |_, t| crate::post_quantum::generate(t),
         _ => |_, _| None,
     };
     let mut ran = Ran { all: data["numberOfTests"].as_u64().unwrap() as usize, ..Ran::default() };
@@ -60,7 +70,7 @@ pub fn run(file: &str, json: &str) -> Ran {
     ran
 }
 
-fn hex(value: &Value) -> Vec<u8> {
+pub fn hex(value: &Value) -> Vec<u8> {
     let text = value.as_str().unwrap_or_else(|| panic!("{value}"));
     (0..text.len())
         .step_by(2)

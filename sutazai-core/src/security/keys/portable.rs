@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 use super::event::{KeyChange, KeyEvent};
 use super::primitive::aead::{Aead, not_authentic};
 use super::primitive::chunked::ChunkedKey;
+use super::primitive::hpke::{self, Kem};
 use super::primitive::passphrase::{self, Cost};
-use super::primitive::{hpke, random};
+use super::primitive::random;
 use super::secret::Secret;
 use super::service::{Keys, check_name};
 use super::shelf::{from_json, to_json};
+use super::spec::Algorithm;
 use super::wrap::WrappingKeyset;
 use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
@@ -39,8 +41,11 @@ pub enum Wrapped {
         /// What making the key costs.
         cost: Cost,
     },
-    /// HPKE with X25519, to a recipient.
-    Recipient,
+    /// HPKE, to a recipient.
+    Recipient {
+        /// The recipient's algorithm.
+        algorithm: Algorithm,
+    },
 }
 
 /// Who is to be able to import.
@@ -50,7 +55,7 @@ pub enum ExportTo<'a> {
     /// Who knows the passphrase.
     Passphrase(&'a Secret, Cost),
     /// Who has the keyset with this public key ([`WrappingKeyset::public_key`]).
-    Recipient([u8; 32]),
+    Recipient(&'a [u8]),
 }
 
 /// What an import is opened with.
@@ -90,8 +95,9 @@ impl Keys {
                 Ok(Export { format: 1, wrapped, sealed: Secret::new(sealed) })
             }
             ExportTo::Recipient(public) => {
-                let wrapped = Wrapped::Recipient;
-                let sealed = hpke::seal(public, &context(1, &wrapped)?, &plain)?;
+                let (kem, algorithm) = recipient(public)?;
+                let wrapped = Wrapped::Recipient { algorithm };
+                let sealed = hpke::seal(kem, public, &context(1, &wrapped)?, &plain)?;
                 Ok(Export { format: 1, wrapped, sealed: Secret::new(sealed) })
             }
         })?;
@@ -124,7 +130,9 @@ impl Keys {
                 let sealer = ChunkedKey::new(Aead::Aes256Gcm, key.expose())?;
                 Secret::new(sealer.open(&[&context], export.sealed.expose())?)
             }
-            (ImportWith::Recipient(keyset), Wrapped::Recipient) => {
+            (ImportWith::Recipient(keyset), Wrapped::Recipient { algorithm })
+                if keyset.algorithm() == *algorithm =>
+            {
                 keyset.open_any(&context, export.sealed.expose())?
             }
             _ => {
@@ -141,6 +149,19 @@ impl Keys {
         let event = KeyEvent::new(KeyChange::Imported, &keyset.name, None, now);
         self.0.record(by, &event, || self.0.add(keyset, now))?;
         Ok(event)
+    }
+}
+
+/// How to seal to a public key: their lengths differ.
+fn recipient(public: &[u8]) -> Result<(Kem, Algorithm)> {
+    match public.len() {
+        32 => Ok((Kem::X25519, Algorithm::HpkeX25519)),
+        #[cfg(feature = "post-quantum")]
+        1216 => Ok((Kem::XWing, Algorithm::HpkeXWing)),
+        bytes => {
+            Err(Error::new(Code::INVALID, "it is no public key of a recipient")
+                .with("bytes", bytes))
+        }
     }
 }
 

@@ -8,9 +8,11 @@ use super::lifecycle::{KeyState, Keyset, unknown_key};
 use super::primitive::aead::{Aead, not_authentic};
 use super::primitive::chunked::ChunkedKey;
 use super::primitive::ed25519::Ed25519;
+use super::primitive::hpke::{self, Kem};
 use super::primitive::kdf::{Hash, Hkdf};
 use super::primitive::mac::Hmac;
-use super::primitive::x25519;
+#[cfg(feature = "post-quantum")]
+use super::primitive::ml_dsa::MlDsa65;
 use super::secret::Secret;
 use super::spec::{Algorithm, KeyId, Purpose};
 use crate::{Code, Error, Result};
@@ -44,11 +46,26 @@ pub(super) struct PreparedKey {
 /// A key as its algorithm wants it.
 pub(super) enum Form {
     Chunked(ChunkedKey),
-    Sign(Ed25519, [u8; 32]),
+    Sign(SigningKey),
     Mac(Hmac),
     Derive(Hkdf),
-    Receive(Secret, [u8; 32]),
+    Receive(ReceivingKey),
     Gone,
+}
+
+/// A key that signs, and its public half.
+pub(super) struct SigningKey {
+    pub(super) signer: Ed25519,
+    pub(super) public: [u8; 32],
+    #[cfg(feature = "post-quantum")]
+    pub(super) second: Option<MlDsa65>,
+}
+
+/// A key that others wrap to, and its public half.
+pub(super) struct ReceivingKey {
+    pub(super) kem: Kem,
+    pub(super) private: Secret,
+    pub(super) public: Vec<u8>,
 }
 
 impl Slot {
@@ -152,16 +169,43 @@ impl Form {
             Algorithm::ChaCha20Poly1305 => {
                 Self::Chunked(ChunkedKey::new(Aead::ChaCha20Poly1305, key)?)
             }
-            Algorithm::Ed25519 => {
-                let signer = Ed25519::from_seed(key)?;
-                let public = signer.public();
-                Self::Sign(signer, public)
+            Algorithm::Ed25519 => Self::Sign(SigningKey::new(key)?),
+            #[cfg(feature = "post-quantum")]
+            Algorithm::Ed25519MlDsa65 => {
+                // Two keys of one that have nothing to do with each other.
+                let of_both = Hkdf::of_random(Hash::Sha512, key);
+                let (mut one, mut other) = (Secret::new(vec![0; 32]), Secret::new(vec![0; 32]));
+                of_both.expand(&[b"sutazai.keys.v1 ed25519"], one.expose_mut())?;
+                of_both.expand(&[b"sutazai.keys.v1 ml-dsa-65"], other.expose_mut())?;
+                let mut pair = SigningKey::new(one.expose())?;
+                pair.second = Some(MlDsa65::from_seed(&other)?);
+                Self::Sign(pair)
             }
             Algorithm::HmacSha256 => Self::Mac(Hmac::new(Hash::Sha256, key)),
             Algorithm::HmacSha512 => Self::Mac(Hmac::new(Hash::Sha512, key)),
             Algorithm::HkdfSha256 => Self::Derive(Hkdf::of_random(Hash::Sha256, key)),
             Algorithm::HkdfSha512 => Self::Derive(Hkdf::of_random(Hash::Sha512, key)),
-            Algorithm::HpkeX25519 => Self::Receive(material.clone(), x25519::public(material)?),
+            Algorithm::HpkeX25519 => Self::receive(Kem::X25519, material)?,
+            #[cfg(feature = "post-quantum")]
+            Algorithm::HpkeXWing => Self::receive(Kem::XWing, material)?,
+        })
+    }
+
+    fn receive(kem: Kem, material: &Secret) -> Result<Self> {
+        let public = hpke::public(kem, material)?;
+        Ok(Self::Receive(ReceivingKey { kem, private: material.clone(), public }))
+    }
+}
+
+impl SigningKey {
+    fn new(seed: &[u8]) -> Result<Self> {
+        let signer = Ed25519::from_seed(seed)?;
+        let public = signer.public();
+        Ok(Self {
+            signer,
+            public,
+            #[cfg(feature = "post-quantum")]
+            second: None,
         })
     }
 }
@@ -179,6 +223,10 @@ impl Algorithm {
             Self::HkdfSha256 => 0x31,
             Self::HkdfSha512 => 0x32,
             Self::HpkeX25519 => 0x41,
+            #[cfg(feature = "post-quantum")]
+            Self::Ed25519MlDsa65 => 0x12,
+            #[cfg(feature = "post-quantum")]
+            Self::HpkeXWing => 0x42,
         }
     }
 }

@@ -205,10 +205,7 @@ impl Keys {
                 let keyset = self.signing(&keyset)?;
                 valid(keyset.verify(context.as_bytes(), message.expose(), signature.expose()))?
             }
-            R::PublicKeys { keyset } => {
-                let public = |key: &super::PublicKey| json!({"id": key.id, "state": key.state, "public": sealed(key.bytes.to_vec())});
-                self.public_keys(&keyset)?.iter().map(public).collect()
-            }
+            R::PublicKeys { keyset } => Value::Array(self.public_keys(&keyset)?),
             R::Mac { keyset, context, message } => {
                 let made = self.mac(&keyset)?.tag(context.as_bytes(), message.expose())?;
                 json!({"tag": sealed(made)})
@@ -220,7 +217,7 @@ impl Keys {
             R::Export { keyset, passphrase, cost, recipient } => {
                 let to = match (&passphrase, &recipient) {
                     (Some(phrase), None) => ExportTo::Passphrase(phrase, cost),
-                    (None, Some(public)) => ExportTo::Recipient(*public.key()?),
+                    (None, Some(public)) => ExportTo::Recipient(public.expose()),
                     _ => return Err(one_of("export")),
                 };
                 to_value(&self.export(&keyset, &to, by, now)?.0)?
@@ -238,12 +235,17 @@ impl Keys {
     }
 
     /// The public keys of a keyset that signs, or the active one of a recipient.
-    fn public_keys(&self, keyset: &str) -> Result<Vec<super::PublicKey>> {
+    fn public_keys(&self, keyset: &str) -> Result<Vec<Value>> {
+        let row =
+            |id, state, bytes| json!({"id": id, "state": state, "public": Secret::new(bytes)});
         match self.signing(keyset) {
-            Ok(signing) => Ok(signing.public_keys()),
+            Ok(signing) => {
+                let keys = signing.public_keys();
+                Ok(keys.into_iter().map(|key| row(key.id, key.state, key.bytes.to_vec())).collect())
+            }
             Err(e) if e.code() == Code::KEY_PURPOSE => {
                 let (id, bytes) = self.wrapping(keyset)?.public_key()?;
-                Ok(vec![super::PublicKey { id, state: KeyState::Active, bytes }])
+                Ok(vec![row(id, KeyState::Active, bytes)])
             }
             Err(e) => Err(e),
         }

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use super::KeyState;
-use super::prepared::{Form, Prepared, PreparedKey, Slot};
-use super::primitive::ed25519::{self, Ed25519};
+use super::prepared::{Form, Prepared, PreparedKey, SigningKey, Slot};
+use super::primitive::ed25519;
+#[cfg(feature = "post-quantum")]
+use super::primitive::{aead::not_authentic, ml_dsa};
 use super::spec::{KeyId, Purpose};
 use crate::{Code, Error, Result};
+
+/// The context of the second signature, so that it is none of a protocol's own.
+#[cfg(feature = "post-quantum")]
+const CO_SIGNED: &[u8] = b"sutazai.keys.v1";
 
 /// A public key of a signing keyset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +40,21 @@ impl SigningKeyset {
         Ok(Self(slot))
     }
 
-    /// Signs with the active key: 73 bytes.
+    /// Signs with the active key: 73 bytes, or 3,382 with two algorithms.
     ///
     /// # Errors
     /// [`Code::KEY_UNKNOWN`] when the keyset was removed.
     pub fn sign(&self, context: &[u8], message: &[u8]) -> Result<Vec<u8>> {
         let keys = self.0.now();
         let key = keys.active(&self.0.name)?;
-        let (signer, _) = pair(key)?;
+        let (pair, text) = (pair(key)?, bound(key, context, message));
         let mut out = Vec::with_capacity(key.front.len() + 64);
         out.extend_from_slice(&key.front);
-        out.extend_from_slice(&signer.sign(&bound(key, context, message)));
+        out.extend_from_slice(&pair.signer.sign(&text));
+        #[cfg(feature = "post-quantum")]
+        if let Some(second) = &pair.second {
+            out.extend(second.sign(CO_SIGNED, &text)?);
+        }
         Ok(out)
     }
 
@@ -55,7 +65,14 @@ impl SigningKeyset {
     pub fn verify(&self, context: &[u8], message: &[u8], signature: &[u8]) -> Result<()> {
         let keys = self.0.now();
         let (key, signature) = keys.maker(&self.0, signature)?;
-        ed25519::verify(pair(key)?.1, &bound(key, context, message), signature)
+        let (pair, text) = (pair(key)?, bound(key, context, message));
+        #[cfg(feature = "post-quantum")]
+        if let Some(second) = &pair.second {
+            let (one, other) = signature.split_at_checked(64).ok_or_else(not_authentic)?;
+            ml_dsa::verify(&second.public(), CO_SIGNED, &text, other)?;
+            return ed25519::verify(&pair.public, &text, one);
+        }
+        ed25519::verify(&pair.public, &text, signature)
     }
 
     /// The active key, to sign with in a form of one's own. Ask for it each time: it does not follow a rotation.
@@ -74,20 +91,30 @@ impl SigningKeyset {
     /// [`Code::KEY_UNKNOWN`], or [`Code::KEY_STATE`] for one that is destroyed or not active yet.
     #[inline]
     pub fn public_key(&self, id: KeyId) -> Result<[u8; 32]> {
-        pair(self.0.now().key(&self.0.name, id)?).map(|(_, public)| *public)
+        pair(self.0.now().key(&self.0.name, id)?).map(|pair| pair.public)
     }
 
     /// All public keys but those of destroyed ones, oldest first: what others are given, pre-active ones included, so that
     /// they have them when their time comes.
     pub fn public_keys(&self) -> Vec<PublicKey> {
         let public = |key: &PreparedKey| {
-            pair(key).ok().map(|(_, bytes)| PublicKey {
-                id: key.id,
-                state: key.state,
-                bytes: *bytes,
-            })
+            let pair = pair(key).ok()?;
+            Some(PublicKey { id: key.id, state: key.state, bytes: pair.public })
         };
         self.0.now().keys().iter().filter_map(public).collect()
+    }
+}
+
+#[cfg(feature = "post-quantum")]
+impl SigningKeyset {
+    /// The ML-DSA-65 public key beside the Ed25519 one, for keysets of two algorithms.
+    ///
+    /// # Errors
+    /// As [`public_key`](Self::public_key), [`Code::KEY_PURPOSE`] for a keyset of one algorithm.
+    pub fn second_public_key(&self, id: KeyId) -> Result<Vec<u8>> {
+        let keys = self.0.now();
+        let second = &pair(keys.key(&self.0.name, id)?)?.second;
+        second.as_ref().map(ml_dsa::MlDsa65::public).ok_or_else(no_second)
     }
 }
 
@@ -114,7 +141,7 @@ impl Signer {
     /// # Errors
     /// [`Code::INTERNAL`] does not happen: the key was there when the signer was made.
     pub fn public(&self) -> Result<[u8; 32]> {
-        self.pair().map(|(_, public)| *public)
+        self.pair().map(|pair| pair.public)
     }
 
     /// Signs exactly these bytes (Ed25519, RFC 8032).
@@ -122,10 +149,19 @@ impl Signer {
     /// # Errors
     /// As [`public`](Self::public).
     pub fn sign(&self, message: &[u8]) -> Result<[u8; 64]> {
-        self.pair().map(|(signer, _)| signer.sign(message))
+        self.pair().map(|pair| pair.signer.sign(message))
     }
 
-    fn pair(&self) -> Result<(&Ed25519, &[u8; 32])> {
+    /// Signs exactly these bytes once more (ML-DSA-65, FIPS 204, with an empty context), for keysets of two algorithms.
+    ///
+    /// # Errors
+    /// [`Code::KEY_PURPOSE`] for a keyset of one algorithm.
+    #[cfg(feature = "post-quantum")]
+    pub fn co_sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        self.pair()?.second.as_ref().ok_or_else(no_second)?.sign(&[], message)
+    }
+
+    fn pair(&self) -> Result<&SigningKey> {
         let found = self.keys.keys().iter().find(|key| key.id == self.id);
         pair(found.ok_or_else(|| Error::new(Code::INTERNAL, "the signer has lost its key"))?)
     }
@@ -147,9 +183,15 @@ fn bound(key: &PreparedKey, context: &[u8], message: &[u8]) -> Vec<u8> {
     text
 }
 
-fn pair(key: &PreparedKey) -> Result<(&Ed25519, &[u8; 32])> {
+fn pair(key: &PreparedKey) -> Result<&SigningKey> {
     match &key.form {
-        Form::Sign(signer, public) => Ok((signer, public)),
+        Form::Sign(pair) => Ok(pair),
         _ => Err(Error::new(Code::KEY_PURPOSE, "the key does not sign").with("key", key.id)),
     }
+}
+
+#[cfg(feature = "post-quantum")]
+fn no_second() -> Error {
+    Error::new(Code::KEY_PURPOSE, "the keyset signs with one algorithm only")
+        .advice("make a keyset to sign with the algorithm ed25519-ml-dsa-65")
 }

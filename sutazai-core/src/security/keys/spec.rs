@@ -85,6 +85,14 @@ pub enum Algorithm {
     /// HPKE with X25519: a recipient of what others wrap to its public key.
     #[serde(rename = "hpke-x25519")]
     HpkeX25519,
+    /// Ed25519 and ML-DSA-65 beside it: to sign. Both must verify. Experimental.
+    #[cfg(feature = "post-quantum")]
+    #[serde(rename = "ed25519-ml-dsa-65")]
+    Ed25519MlDsa65,
+    /// HPKE with X25519 and ML-KEM-768 at once (X-Wing): a recipient. Experimental.
+    #[cfg(feature = "post-quantum")]
+    #[serde(rename = "hpke-x-wing")]
+    HpkeXWing,
 }
 
 impl Algorithm {
@@ -99,6 +107,10 @@ impl Algorithm {
             Self::HkdfSha256 => "hkdf-sha256",
             Self::HkdfSha512 => "hkdf-sha512",
             Self::HpkeX25519 => "hpke-x25519",
+            #[cfg(feature = "post-quantum")]
+            Self::Ed25519MlDsa65 => "ed25519-ml-dsa-65",
+            #[cfg(feature = "post-quantum")]
+            Self::HpkeXWing => "hpke-x-wing",
         }
     }
 
@@ -112,6 +124,10 @@ impl Algorithm {
             Self::HmacSha256 | Self::HmacSha512 => matches!(purpose, Purpose::Mac),
             Self::HkdfSha256 | Self::HkdfSha512 => matches!(purpose, Purpose::Derive),
             Self::HpkeX25519 => matches!(purpose, Purpose::Wrap),
+            #[cfg(feature = "post-quantum")]
+            Self::Ed25519MlDsa65 => matches!(purpose, Purpose::Sign),
+            #[cfg(feature = "post-quantum")]
+            Self::HpkeXWing => matches!(purpose, Purpose::Wrap),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::encrypt;
-use super::prepared::{Form, Slot};
+use super::prepared::{Form, ReceivingKey, Slot};
 use super::primitive::hpke;
 use super::secret::Secret;
 use super::spec::{Algorithm, KeyId, Purpose};
@@ -28,14 +28,14 @@ impl WrappingKeyset {
     /// # Errors
     /// [`Code::KEY_UNKNOWN`] when the keyset was removed.
     pub fn wrap(&self, context: &[u8], secret: &Secret) -> Result<Vec<u8>> {
-        if self.0.algorithm != Algorithm::HpkeX25519 {
+        if is_symmetric(self.0.algorithm) {
             return encrypt::encrypt(&self.0, context, secret.expose());
         }
         let keys = self.0.now();
         let key = keys.active(&self.0.name)?;
-        let (_, public) = receive(&key.form)?;
+        let to = receive(&key.form)?;
         let mut out = key.front.to_vec();
-        out.extend(hpke::seal(public, &info(&key.bound, context), secret.expose())?);
+        out.extend(hpke::seal(to.kem, &to.public, &info(&key.bound, context), secret.expose())?);
         Ok(out)
     }
 
@@ -44,12 +44,13 @@ impl WrappingKeyset {
     /// # Errors
     /// [`Code::NOT_AUTHENTIC`], [`Code::KEY_STATE`], [`Code::KEY_UNKNOWN`] or [`Code::KEY_FORMAT`].
     pub fn unwrap(&self, context: &[u8], wrapped: &[u8]) -> Result<Secret> {
-        if self.0.algorithm != Algorithm::HpkeX25519 {
+        if is_symmetric(self.0.algorithm) {
             return encrypt::decrypt(&self.0, context, wrapped).map(Secret::new);
         }
         let keys = self.0.now();
         let (key, sealed) = keys.maker(&self.0, wrapped)?;
-        hpke::open(receive(&key.form)?.0, &info(&key.bound, context), sealed)
+        let to = receive(&key.form)?;
+        hpke::open(to.kem, &to.private, &info(&key.bound, context), sealed)
     }
 
     /// The same under the active key; `None` when it is already.
@@ -69,13 +70,17 @@ impl WrappingKeyset {
     ///
     /// # Errors
     /// [`Code::KEY_PURPOSE`] for a keyset of another algorithm.
-    pub fn public_key(&self) -> Result<(KeyId, [u8; 32])> {
+    pub fn public_key(&self) -> Result<(KeyId, Vec<u8>)> {
         let keys = self.0.now();
         let key = keys.active(&self.0.name)?;
-        receive(&key.form).map(|(_, public)| (key.id, *public))
+        receive(&key.form).map(|to| (key.id, to.public.clone()))
     }
 
-    /// The private keys that can open an export, newest first.
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.0.algorithm
+    }
+
+    /// Opens what was sealed to any of its public keys; the newest are tried first.
     pub(super) fn open_any(&self, info: &[u8], sealed: &[u8]) -> Result<Secret> {
         let keys = self.0.now();
         let usable = keys.keys().iter().rev().filter(|key| {
@@ -83,7 +88,8 @@ impl WrappingKeyset {
         });
         let mut last = super::primitive::aead::not_authentic();
         for key in usable {
-            match hpke::open(receive(&key.form)?.0, info, sealed) {
+            let to = receive(&key.form)?;
+            match hpke::open(to.kem, &to.private, info, sealed) {
                 Ok(secret) => return Ok(secret),
                 Err(e) => last = e,
             }
@@ -102,10 +108,14 @@ fn info(bound: &[u8], context: &[u8]) -> Vec<u8> {
     [bound, context].concat()
 }
 
-fn receive(form: &Form) -> Result<(&Secret, &[u8; 32])> {
+fn receive(form: &Form) -> Result<&ReceivingKey> {
     match form {
-        Form::Receive(private, public) => Ok((private, public)),
+        Form::Receive(key) => Ok(key),
         _ => Err(Error::new(Code::KEY_PURPOSE, "the keyset has no public key to wrap to")
             .advice("make a keyset to wrap with the algorithm hpke-x25519")),
     }
+}
+
+fn is_symmetric(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Aes256Gcm | Algorithm::ChaCha20Poly1305)
 }

@@ -47,6 +47,10 @@ impl Aead {
 /// with AES-GCM, the means to forge others.
 pub struct AeadKey(Form);
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "each message has a key of its own: no allocation for it"
+)]
 enum Form {
     Ring(Wiped<ring_aead::LessSafeKey>),
     Orion(Secret),

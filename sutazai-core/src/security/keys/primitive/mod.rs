@@ -14,6 +14,7 @@
 //! | [`kdf`]: HKDF and PBKDF2 (for what others have made) over SHA-256, SHA-512 | ring |
 //! | [`passphrase`]: Argon2id | argon2 |
 //! | [`x25519`], [`hpke`]: agreement with a kept key, HPKE to a public key | orion |
+//! | `ml_kem`, `ml_dsa`: ML-KEM-768, ML-DSA-65 (feature `post-quantum`) | orion |
 //! | [`random`] | ring, of the operating system |
 
 pub mod aead;
@@ -22,6 +23,10 @@ pub mod ed25519;
 pub mod hpke;
 pub mod kdf;
 pub mod mac;
+#[cfg(feature = "post-quantum")]
+pub mod ml_dsa;
+#[cfg(feature = "post-quantum")]
+pub mod ml_kem;
 pub mod passphrase;
 pub mod random;
 pub mod x25519;
