@@ -209,6 +209,15 @@ codes! {
     // security, tokens: 8200–8299
     // security, authorisation: 8300–8399
     // security, keys: 8400–8499
+    KEY_UNKNOWN = 8400, "security.key_unknown", Persistent, "there is no such keyset, or no such key in it";
+    KEY_PURPOSE = 8401, "security.key_purpose", Persistent, "the key serves another purpose";
+    KEY_STATE = 8402, "security.key_state", Persistent, "the key's state does not allow this: it is not active, or destroyed";
+    NOT_AUTHENTIC = 8403, "security.not_authentic", Persistent, "it was altered, cut short, or made with another key, name, purpose or context";
+    KEY_FORMAT = 8404, "security.key_format", Persistent, "it is not in a format that is known here";
+    MASTER_KEY = 8405, "security.master_key", Persistent, "the master key is missing, malformed, or not the one";
+    MASTER_KEY_EXPOSED = 8406, "security.master_key_exposed", Persistent, "others than its owner can read or change the file of a key";
+    KEYS_CORRUPT = 8407, "security.keys_corrupt", Critical, "the stored keysets were altered or are incomplete";
+    KEYS_FULL = 8408, "security.keys_full", Persistent, "there are as many keysets, or keys in one, as are allowed";
     // security, audit: 8500–8599
     // recovery: 9000–9999
     BREAKER_OPEN = 9000, "recovery.breaker_open", Transient, "the circuit breaker is open: the target has been failing";
