@@ -11,5 +11,8 @@
 pub mod audit;
 pub mod authn;
 pub mod authz;
+mod clock;
 pub mod keys;
 pub mod token;
+
+pub use clock::{Clock, ClockPolicy};
