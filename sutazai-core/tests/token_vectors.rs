@@ -172,8 +172,13 @@ mod biscuit {
 
     /// Where the samples are: in the published package of biscuit-auth.
     fn samples() -> Option<PathBuf> {
+        // Without the platform it would ask for packages of others, which may not be here.
+        let rustc = Command::new("rustc").arg("-vV").output().ok()?;
+        let said = String::from_utf8(rustc.stdout).ok()?;
+        let host = said.lines().find_map(|line| line.strip_prefix("host: "))?;
         let metadata = Command::new(env!("CARGO"))
             .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+            .args(["--filter-platform", host])
             .arg("--manifest-path")
             .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
             .output()

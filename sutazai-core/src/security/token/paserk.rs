@@ -3,12 +3,18 @@
 //! Of its types the plain ones and the identifiers are offered. The wrapped ones (`local-wrap`, `secret-wrap`,
 //! `local-pw`, `secret-pw`, `seal`) are not: [`keys`](super::super::keys) wraps what it keeps.
 
-use pasetors::keys::{AsymmetricPublicKey, AsymmetricSecretKey, SymmetricKey};
+use blake2::digest::consts::U33;
+use blake2::{Blake2b, Digest as _};
+use pasetors::keys::{AsymmetricPublicKey, SymmetricKey};
 use pasetors::paserk::{FormatAsPaserk, Id};
 use pasetors::version4::V4;
+use ring::signature::Ed25519KeyPair;
 use zeroize::Zeroizing;
 
 use crate::{Code, Error, Result};
+
+const SECRET: &str = "k4.secret.";
+const SECRET_ID: &str = "k4.sid.";
 
 /// A key that was read, and what it is for.
 #[non_exhaustive]
@@ -45,9 +51,10 @@ pub fn parse(text: &str) -> Result<PaserkKey> {
     } else if text.starts_with("k4.public.") {
         let key = AsymmetricPublicKey::<V4>::try_from(text).map_err(|_| unfit())?;
         Ok(PaserkKey::Public(exactly(key.as_bytes())?))
-    } else if text.starts_with("k4.secret.") {
-        let key = AsymmetricSecretKey::<V4>::try_from(text).map_err(|_| unfit())?;
-        Ok(PaserkKey::Secret(Zeroizing::new(exactly(key.as_bytes())?)))
+    } else if let Some(body) = text.strip_prefix(SECRET) {
+        let key = Zeroizing::new(super::text::decode(body).ok_or_else(unfit)?);
+        check_pair(&key)?;
+        Ok(PaserkKey::Secret(Zeroizing::new(exactly(&key)?)))
     } else {
         Err(unfit().advice("give a key of the form k4.local, k4.public or k4.secret"))
     }
@@ -74,7 +81,18 @@ pub fn public(key: &[u8]) -> Result<String> {
 /// # Errors
 /// [`Code::TOKEN_KEY`] for another length, and when the two do not belong together.
 pub fn secret(key: &[u8]) -> Result<Zeroizing<String>> {
-    text(&AsymmetricSecretKey::<V4>::from(key).map_err(|_| unfit())?).map(Zeroizing::new)
+    check_pair(key)?;
+    let mut text = Zeroizing::new(String::with_capacity(SECRET.len() + 88));
+    text.push_str(SECRET);
+    super::text::encode_to(key, &mut text);
+    Ok(text)
+}
+
+/// Whether a seed and a public key belong together. pasetors would do it as well, but panics on a seed of
+/// zeros.
+fn check_pair(key: &[u8]) -> Result<()> {
+    let (seed, public) = key.split_at_checked(32).ok_or_else(unfit)?;
+    Ed25519KeyPair::from_seed_and_public_key(seed, public).map(drop).map_err(|_| unfit())
 }
 
 /// `k4.lid.…`: the identifier of a `k4.local` key.
@@ -98,7 +116,13 @@ pub fn public_id(key: &[u8]) -> Result<String> {
 /// # Errors
 /// As [`secret`].
 pub fn secret_id(key: &[u8]) -> Result<String> {
-    text(&Id::from(&AsymmetricSecretKey::<V4>::from(key).map_err(|_| unfit())?))
+    // BLAKE2b of 33 bytes over the identifier's header and the key's text (PASERK, "ID").
+    let text = secret(key)?;
+    let mut hash = Blake2b::<U33>::new();
+    hash.update(SECRET_ID);
+    hash.update(text.as_bytes());
+    let digest = hash.finalize();
+    Ok(format!("{SECRET_ID}{}", super::text::encode(&digest[..])))
 }
 
 fn text(key: &impl FormatAsPaserk) -> Result<String> {
