@@ -11,6 +11,9 @@
 pub mod audit;
 pub mod authn;
 pub mod authz;
+mod clock;
 pub mod keys;
 pub mod risk;
 pub mod token;
+
+pub use clock::{Clock, ClockPolicy};

@@ -207,6 +207,18 @@ codes! {
     PASSWORD_WEAK = 8101, "security.password_weak", Persistent, "the password is not good enough";
     LOGIN_UNKNOWN = 8102, "security.login_unknown", Persistent, "no such login is under way";
     // security, tokens: 8200–8299
+    TOKEN_MALFORMED = 8200, "security.token_malformed", Persistent, "the token has not the form of one";
+    TOKEN_SIGNATURE = 8201, "security.token_signature", Persistent, "the token's signature does not fit its content";
+    TOKEN_KEY = 8202, "security.token_key", Persistent, "the token's key is unknown, or is not for tokens of this kind";
+    TOKEN_EXPIRED = 8203, "security.token_expired", Persistent, "the token has expired";
+    TOKEN_EARLY = 8204, "security.token_early", Persistent, "the token is not valid yet";
+    TOKEN_CLAIMS = 8205, "security.token_claims", Persistent, "the token is not from here, or not for here";
+    TOKEN_REVOKED = 8206, "security.token_revoked", Persistent, "the token was revoked";
+    REFRESH_INVALID = 8207, "security.refresh_invalid", Persistent, "the refresh token is unknown, expired or revoked";
+    REFRESH_REUSED = 8208, "security.refresh_reused", Persistent, "the refresh token was used before: its family is revoked";
+    DELEGATION_DENIED = 8209, "security.delegation_denied", Persistent, "the delegated token does not allow this";
+    ID_TOKEN_REFUSED = 8210, "security.id_token_refused", Persistent, "the ID token is refused";
+    CLOCK_RESET_REFUSED = 8211, "security.clock_reset_refused", Persistent, "the clock may not be set back so far";
     // security, authorisation: 8300–8399
     // security, keys: 8400–8499
     KEY_UNKNOWN = 8400, "security.key_unknown", Persistent, "there is no such keyset, or no such key in it";
