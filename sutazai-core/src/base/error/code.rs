@@ -231,6 +231,12 @@ codes! {
     KEYS_CORRUPT = 8407, "security.keys_corrupt", Critical, "the stored keysets were altered or are incomplete";
     KEYS_FULL = 8408, "security.keys_full", Persistent, "there are as many keysets, or keys in one, as are allowed";
     // security, audit: 8500–8599
+    AUDIT_FULL = 8500, "security.audit_full", Transient, "the audit log has no room for another record";
+    AUDIT_FAILED = 8501, "security.audit_failed", Critical, "the audit log could not be written, and takes no more records";
+    AUDIT_CORRUPT = 8502, "security.audit_corrupt", Critical, "the audit log is not what its checkpoint says";
+    AUDIT_PROOF = 8503, "security.audit_proof", Persistent, "a proof or a signature does not hold";
+    AUDIT_WITNESS = 8504, "security.audit_witness", Transient, "too few witnesses signed the checkpoint";
+    AUDIT_PRUNED = 8505, "security.audit_pruned", Persistent, "the record is no longer kept";
     // recovery: 9000–9999
     BREAKER_OPEN = 9000, "recovery.breaker_open", Transient, "the circuit breaker is open: the target has been failing";
     RATE_LIMITED = 9001, "recovery.rate_limited", Transient, "the rate limit leaves no room for this call";

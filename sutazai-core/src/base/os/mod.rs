@@ -1,5 +1,7 @@
 //! Everything that is specific to operating systems, one subject a file.
 
+#[cfg(feature = "security")]
+pub(crate) mod append;
 mod clock;
 #[cfg(all(unix, feature = "http"))]
 pub(crate) mod connect;
