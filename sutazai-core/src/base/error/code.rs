@@ -203,6 +203,11 @@ codes! {
     // security, authentication: 8100–8199
     // security, tokens: 8200–8299
     // security, authorisation: 8300–8399
+    POLICY_INVALID = 8300, "security.policy_invalid", Persistent, "a policy is not valid, or does not fit its schema";
+    POLICY_SCHEMA = 8301, "security.policy_schema", Persistent, "the schema of policies is not valid";
+    ENTITIES_INVALID = 8302, "security.entities_invalid", Persistent, "the entities are not valid, or do not fit their schema";
+    ACCESS_INVALID = 8303, "security.access_invalid", Persistent, "the request for access is not valid, or does not fit the schema";
+    ROLE_INVALID = 8304, "security.role_invalid", Persistent, "a role is not valid: unknown, in a circle, or twice there";
     // security, keys: 8400–8499
     // security, audit: 8500–8599
     // recovery: 9000–9999
