@@ -61,9 +61,7 @@ impl Cache {
     pub(super) fn get(&self, hash: u64, generation: u64, request: &Request) -> Option<Answer> {
         let mut bucket = self.bucket(hash)?.lock();
         let found = bucket.kept.iter().flatten().find(|kept| {
-            kept.hash == hash
-                && kept.answer.generation() == generation
-                && kept.request == *request
+            kept.hash == hash && kept.answer.generation() == generation && kept.request == *request
         });
         let found = found.map(|kept| kept.answer.clone());
         match found {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast::{self, Literal, Value, ValueKind};
 
+use super::nesting::on_a_stack;
 use super::uid::{EntityUid, keyed};
 use super::{Schema, problem};
 use crate::{Code, Error, Result};
@@ -44,6 +45,8 @@ pub enum ContextValue<'a> {
     Entity(&'a EntityUid),
     /// A set of texts.
     Texts(&'a [&'a str]),
+    /// A record of texts.
+    Record(&'a BTreeMap<String, String>),
 }
 
 impl Context {
@@ -74,16 +77,34 @@ impl Context {
     ///
     /// # Errors
     /// [`Code::ACCESS_INVALID`], also when it does not fit the action.
-    pub fn from_json_for(json: serde_json::Value, schema: &Schema, action: &EntityUid) -> Result<Self> {
+    pub fn from_json_for(
+        json: serde_json::Value,
+        schema: &Schema,
+        action: &EntityUid,
+    ) -> Result<Self> {
         Self::parse(json, Some((schema, action)))
+    }
+
+    /// As a JSON object, with escapes: what [`from_json`](Self::from_json) reads.
+    ///
+    /// # Errors
+    /// [`Code::ACCESS_INVALID`] for a value that JSON has no form for.
+    pub fn to_json(&self) -> Result<serde_json::Value> {
+        self.core
+            .to_json_value()
+            .map_err(|error| problem::single(&error, Code::ACCESS_INVALID, None))
     }
 
     fn parse(json: serde_json::Value, by: Option<(&Schema, &EntityUid)>) -> Result<Self> {
         let action = by.map(|(_, action)| cedar_policy::EntityUid::from(action.core().clone()));
         let by = by.zip(action.as_ref()).map(|((schema, _), action)| (schema.core(), action));
-        let context = cedar_policy::Context::from_json_value(json, by).map_err(|error| {
+        let read = || cedar_policy::Context::from_json_value(json, by);
+        let context = on_a_stack(read).map_err(|error| {
             let error = problem::of(&error, Code::ACCESS_INVALID, None);
-            Error::new(Code::ACCESS_INVALID, format!("the context is not valid: {}", error.message()))
+            Error::new(
+                Code::ACCESS_INVALID,
+                format!("the context is not valid: {}", error.message()),
+            )
         })?;
         let core: &ast::Context = context.as_ref();
         Ok(Self::from_core(core.clone()))
@@ -126,7 +147,13 @@ impl From<ContextValue<'_>> for Value {
             ContextValue::Int(value) => value.into(),
             ContextValue::Text(value) => value.into(),
             ContextValue::Entity(value) => Self::new(value.shared(), None),
-            ContextValue::Texts(values) => Self::set(values.iter().map(|text| (*text).into()), None),
+            ContextValue::Texts(values) => {
+                Self::set(values.iter().map(|text| (*text).into()), None)
+            }
+            ContextValue::Record(pairs) => {
+                let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                Self::record(pairs, None)
+            }
         }
     }
 }
@@ -166,10 +193,7 @@ impl Sum {
         self.weight = self.weight.saturating_add(u32::try_from(weight).unwrap_or(u32::MAX));
     }
 
-    fn record<'a, K: std::hash::Hash + AsRef<str> + 'a>(
-        &mut self,
-        record: &'a BTreeMap<K, Value>,
-    ) {
+    fn record<'a, K: std::hash::Hash + AsRef<str> + 'a>(&mut self, record: &'a BTreeMap<K, Value>) {
         self.add(record.len() as u64, 0);
         for (key, value) in record {
             self.add(keyed(key), 1 + key.as_ref().len() / 32);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy_core::ast;
 
+use super::nesting::on_a_large_stack;
 use super::problem;
 use super::{EntityUid, Schema};
 use crate::{Code, Error, Result};
@@ -38,9 +39,17 @@ impl Entities {
     /// [`Code::ENTITIES_INVALID`]: not in that form, one twice, in one another in a circle, not as the schema
     /// says.
     pub fn from_json(json: &str, schema: Option<&Schema>) -> Result<Self> {
-        cedar_policy::Entities::from_json_str(json, schema.map(Schema::core))
+        on_a_large_stack(|| cedar_policy::Entities::from_json_str(json, schema.map(Schema::core)))
             .map(Into::into)
             .map_err(|error| invalid(&error))
+    }
+
+    /// As a JSON array in Cedar's form.
+    ///
+    /// # Errors
+    /// [`Code::ENTITIES_INVALID`] for a value that JSON has no form for.
+    pub fn to_json(&self) -> Result<String> {
+        self.0.to_json_value().map(|json| json.to_string()).map_err(|error| invalid(&error))
     }
 
     /// With these as well; one that is there already is replaced as a whole.
@@ -55,11 +64,12 @@ impl Entities {
             Error::new(Code::ENTITIES_INVALID, format!("not a JSON array of entities: {error}"))
         })?;
         let schema = schema.map(Schema::core);
-        let entities = values
-            .into_iter()
-            .map(|value| cedar_policy::Entity::from_json_value(value, schema))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| invalid(&error))?;
+        let read = || {
+            let entities = values.into_iter();
+            entities.map(|value| cedar_policy::Entity::from_json_value(value, schema)).collect()
+        };
+        let entities: Result<Vec<_>, _> = on_a_large_stack(read);
+        let entities = entities.map_err(|error| invalid(&error))?;
         self.with(entities, schema)
     }
 

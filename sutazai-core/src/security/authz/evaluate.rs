@@ -111,11 +111,87 @@ pub(super) fn holds(
 ) -> Result<Result<bool, EvaluationError>, Unknown> {
     let Some(condition) = &rule.condition else { return Ok(Ok(true)) };
     Ok(match evaluator.partial_interpret(condition, rule.core.env()) {
-        Ok(PartialValue::Value(Value { value: ValueKind::Lit(Literal::Bool(holds)), .. })) => Ok(holds),
+        Ok(PartialValue::Value(Value { value: ValueKind::Lit(Literal::Bool(holds)), .. })) => {
+            Ok(holds)
+        }
         Ok(PartialValue::Residual(_)) => return Err(Unknown),
         // An error takes the place of the smallest expression around it that has one; where that is the
         // policy, only the policy as a whole tells it. It also tells what is wrong with a value that is none.
         Err(error) if !rule.placed_by_policy => Err(error),
         Err(_) | Ok(PartialValue::Value(_)) => evaluator.evaluate(&rule.core),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Cedar's authorizer says is what the index says, to the last byte: which place in the text an error
+    /// names is a part of it.
+    #[test]
+    fn errors_are_the_authorizers_with_their_places() {
+        let conditions = [
+            "when { context.missing }",
+            "when { context.missing && true }",
+            "when { 1 }",
+            "when { true } when { \"x\" } unless { false }",
+            "when { 1 + \"x\" == 2 }",
+            "unless { principal.name == \"x\" }",
+            "when { true && 1 }",
+            "when { if context then true else false }",
+            "when { 9223372036854775807 + 1 > 0 } unless { true }",
+            "when { ip(\"nowhere\").isLoopback() }",
+            "when { resource in 3 }",
+            "when { principal.getTag(\"t\") == 1 }",
+            "when { [1, 2].contains(principal.age) }",
+            "when { context.n.m has o }",
+        ];
+        let text: String = conditions
+            .iter()
+            .map(|condition| format!("permit (principal, action, resource) {condition};\n"))
+            .collect();
+        let json = text.parse::<cedar_policy::PolicySet>().unwrap().to_json().unwrap().to_string();
+        // Made in the program: the policy has a place and its condition has none, or the other way around.
+        let mixed = mixed(&text);
+        for set in [
+            PolicySet::from_cedar("text", &text).unwrap(),
+            PolicySet::from_json("json", &json).unwrap(),
+            mixed,
+        ] {
+            let plane = Plane::new(set, Entities::empty());
+            let request = Request::new(
+                r#"User::"a""#.parse().unwrap(),
+                r#"Action::"b""#.parse().unwrap(),
+                r#"Page::"c""#.parse().unwrap(),
+            );
+            let [ours, theirs] =
+                [plane.decide(&request, 1), plane.decide_by_authorizer(&request, 1)];
+            assert_eq!(ours.faults().len(), conditions.len());
+            assert_eq!(ours.faults(), theirs.faults());
+            assert_eq!(format!("{:?}", ours.faults()), format!("{:?}", theirs.faults()));
+        }
+    }
+
+    fn mixed(text: &str) -> PolicySet {
+        use cedar_policy_core::ast::{self, Expr};
+        let mut set = ast::PolicySet::new();
+        let parsed: cedar_policy::PolicySet = text.parse().unwrap();
+        for policy in parsed.policies() {
+            let policy: &ast::Policy = policy.as_ref();
+            let condition = policy.non_scope_constraints().unwrap().clone();
+            let placeless = Expr::and(Expr::val(true), condition).with_maybe_source_loc(None);
+            let body = ast::StaticPolicy::new(
+                policy.id().clone(),
+                policy.loc().cloned(),
+                ast::Annotations::new(),
+                policy.effect(),
+                ast::PrincipalConstraint::any(),
+                ast::ActionConstraint::any(),
+                ast::ResourceConstraint::any(),
+                Some(placeless),
+            );
+            set.add_static(body.unwrap()).unwrap();
+        }
+        PolicySet::new(set.into(), None, Vec::new())
+    }
 }

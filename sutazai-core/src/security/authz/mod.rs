@@ -36,14 +36,20 @@
 
 mod answer;
 mod cache;
+mod cases;
 mod context;
 mod engine;
 mod entities;
 mod evaluate;
+mod explain;
+mod gate;
 mod index;
+mod nesting;
 mod problem;
 mod reach;
 mod request;
+mod reverse;
+mod roles;
 mod schema;
 mod scope;
 mod set;
@@ -52,12 +58,16 @@ mod uid;
 
 pub use answer::{Answer, AnswerView, PolicyFault};
 pub use cache::CacheStatus;
+pub use cases::{CaseFailure, CasesReport, Expected, PolicyCase, PolicyCases};
 pub use context::{Context, ContextValue};
 pub use engine::{EngineOptions, EngineStatus, PolicyEngine};
 pub use entities::Entities;
+pub use explain::{Explanation, Miss, NearMiss, PolicyPart};
+pub use gate::PolicyGate;
 pub use request::Request;
+pub use reverse::{Page, Reverse};
+pub use roles::{Assignment, Grant, Role, Roles, Target};
 pub use schema::Schema;
 pub use set::{Effect, PolicySet, PolicySetBuilder, PolicyView};
 pub use shadow::{ShadowDifference, ShadowReport};
 pub use uid::EntityUid;
-

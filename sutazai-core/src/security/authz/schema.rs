@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::nesting::{self, on_a_large_stack};
 use super::problem::{self, Text};
 use super::request::Request;
 use super::uid::EntityUid;
@@ -18,8 +19,12 @@ impl Schema {
     /// # Errors
     /// [`Code::POLICY_SCHEMA`], with the place.
     pub fn from_cedar(name: &str, text: &str) -> Result<Self> {
-        let found = cedar_policy::Schema::from_cedarschema_str(text);
-        let (schema, _warnings) = found
+        nesting::check(name, text, Code::POLICY_SCHEMA)?;
+        let found = on_a_large_stack(|| {
+            let found = cedar_policy::Schema::from_cedarschema_str(text);
+            found.map(|(schema, warnings)| (schema, warnings.count()))
+        });
+        let (schema, _) = found
             .map_err(|error| problem::of(&error, Code::POLICY_SCHEMA, Some(Text { name, text })))?;
         Ok(Self(schema))
     }
@@ -29,7 +34,7 @@ impl Schema {
     /// # Errors
     /// [`Code::POLICY_SCHEMA`], with the place when it is not JSON at all.
     pub fn from_json(name: &str, text: &str) -> Result<Self> {
-        cedar_policy::Schema::from_json_str(text)
+        on_a_large_stack(|| cedar_policy::Schema::from_json_str(text))
             .map(Self)
             .map_err(|error| problem::of(&error, Code::POLICY_SCHEMA, Some(Text { name, text })))
     }
@@ -53,7 +58,12 @@ impl Schema {
     }
 
     /// Whether the action applies to such a principal and resource.
-    pub(super) fn applies(&self, principal: &EntityUid, action: &EntityUid, resource: &EntityUid) -> bool {
+    pub(super) fn applies(
+        &self,
+        principal: &EntityUid,
+        action: &EntityUid,
+        resource: &EntityUid,
+    ) -> bool {
         use cedar_policy_core::validator::ValidatorSchema;
         let schema: &ValidatorSchema = self.0.as_ref();
         schema.get_action_id(action.core()).is_some_and(|action| {

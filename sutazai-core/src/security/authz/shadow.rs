@@ -86,8 +86,7 @@ impl Shadow {
         };
         log.compared.fetch_add(1, Ordering::Relaxed);
         let ids = |answer: &Answer| -> Vec<String> {
-            let mut ids: Vec<_> =
-                answer.reasons().map(|policy| policy.id().to_owned()).collect();
+            let mut ids: Vec<_> = answer.reasons().map(|policy| policy.id().to_owned()).collect();
             ids.sort_unstable();
             ids
         };

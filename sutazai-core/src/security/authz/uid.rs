@@ -95,8 +95,7 @@ impl FromStr for EntityUid {
 
 impl PartialEq for EntityUid {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
-            && (Arc::ptr_eq(&self.core, &other.core) || self.core == other.core)
+        self.hash == other.hash && (Arc::ptr_eq(&self.core, &other.core) || self.core == other.core)
     }
 }
 

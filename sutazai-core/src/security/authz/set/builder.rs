@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use cedar_policy::{PolicyId, SlotId, ValidationMode};
 
+use super::super::nesting::{self, on_a_large_stack};
 use super::super::problem::{self, Text};
 use super::super::{EntityUid, Schema};
 use super::PolicySet;
@@ -47,7 +48,11 @@ impl PolicySetBuilder {
     /// Adds the policies and templates of a text in Cedar's syntax; `name` is what errors call it. One is
     /// called what its annotation `@id("…")` says, or else `policy0`, `policy1`, …, counted through all texts.
     pub fn cedar(mut self, name: &str, text: &str) -> Self {
-        match text.parse::<cedar_policy::PolicySet>() {
+        if let Err(error) = nesting::check(name, text, Code::POLICY_INVALID) {
+            self.problems.push(error);
+            return self;
+        }
+        match on_a_large_stack(|| text.parse::<cedar_policy::PolicySet>()) {
             Ok(set) => self.take(name, text, &set),
             Err(error) => {
                 let text = Some(Text { name, text });
@@ -70,7 +75,7 @@ impl PolicySetBuilder {
                 .at(Location::in_text(name, text, at))
         });
         let set = parsed.and_then(|json| {
-            cedar_policy::PolicySet::from_json_value(json).map_err(|error| {
+            on_a_large_stack(|| cedar_policy::PolicySet::from_json_value(json)).map_err(|error| {
                 problem::single(&error, Code::POLICY_INVALID, None).with("file", name)
             })
         });
@@ -140,12 +145,18 @@ impl PolicySetBuilder {
         }
     }
 
-    fn keep(&mut self, refused: Option<&cedar_policy::PolicySetError>, id: &PolicyId, origin: usize) {
+    fn keep(
+        &mut self,
+        refused: Option<&cedar_policy::PolicySetError>,
+        id: &PolicyId,
+        origin: usize,
+    ) {
         let id = id.to_string();
         match refused {
             None => _ = self.origin.insert(id, origin),
             Some(error) => {
-                let file = self.texts.get(origin).map(|(name, _)| name.as_str()).unwrap_or_default();
+                let file =
+                    self.texts.get(origin).map(|(name, _)| name.as_str()).unwrap_or_default();
                 let error = problem::single(error, Code::POLICY_INVALID, None);
                 self.problems.push(error.with("policy", id).with("file", file));
             }
@@ -157,7 +168,11 @@ impl PolicySetBuilder {
     /// # Errors
     /// [`Code::POLICY_INVALID`], with every mistake: where a text is not Cedar, where two policies are called
     /// the same, where a link does not fit its template, where a policy does not fit the schema.
-    pub fn build(mut self) -> Result<PolicySet> {
+    pub fn build(self) -> Result<PolicySet> {
+        on_a_large_stack(|| self.checked())
+    }
+
+    fn checked(mut self) -> Result<PolicySet> {
         let mut warnings = Vec::new();
         if let (true, Some(schema)) = (self.problems.is_empty(), &self.schema) {
             let validator = cedar_policy::Validator::new(schema.core().clone());

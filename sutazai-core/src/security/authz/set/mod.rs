@@ -45,9 +45,7 @@ struct Inner {
 }
 
 /// What a policy does when it applies.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// It permits.
@@ -99,7 +97,11 @@ impl PolicySet {
         Self::builder().json(name, text).build()
     }
 
-    fn new(cedar: cedar_policy::PolicySet, schema: Option<Schema>, warnings: Vec<String>) -> Self {
+    pub(super) fn new(
+        cedar: cedar_policy::PolicySet,
+        schema: Option<Schema>,
+        warnings: Vec<String>,
+    ) -> Self {
         let rules: Vec<Rule> = cedar.policies().map(|policy| Rule::new(policy.as_ref())).collect();
         let by_id =
             rules.iter().enumerate().map(|(at, rule)| (Arc::clone(&rule.id), count(at))).collect();
@@ -184,10 +186,13 @@ impl Rule {
     fn new(policy: &ast::Policy) -> Self {
         let condition = policy
             .non_scope_constraints_arc()
-            .filter(|condition| !matches!(condition.expr_kind(), ExprKind::Lit(Literal::Bool(true))))
+            .filter(|condition| {
+                !matches!(condition.expr_kind(), ExprKind::Lit(Literal::Bool(true)))
+            })
             .cloned();
-        let placeless =
-            |condition: &Arc<Expr>| condition.subexpressions().any(|part| part.source_loc().is_none());
+        let placeless = |condition: &Arc<Expr>| {
+            condition.subexpressions().any(|part| part.source_loc().is_none())
+        };
         Self {
             id: Arc::from(policy.id().as_ref()),
             effect: match policy.effect() {
