@@ -220,6 +220,11 @@ codes! {
     ID_TOKEN_REFUSED = 8210, "security.id_token_refused", Persistent, "the ID token is refused";
     CLOCK_RESET_REFUSED = 8211, "security.clock_reset_refused", Persistent, "the clock may not be set back so far";
     // security, authorisation: 8300–8399
+    POLICY_INVALID = 8300, "security.policy_invalid", Persistent, "a policy is not valid, or does not fit its schema";
+    POLICY_SCHEMA = 8301, "security.policy_schema", Persistent, "the schema of policies is not valid";
+    ENTITIES_INVALID = 8302, "security.entities_invalid", Persistent, "the entities are not valid, or do not fit their schema";
+    ACCESS_INVALID = 8303, "security.access_invalid", Persistent, "the request for access is not valid, or does not fit the schema";
+    ROLE_INVALID = 8304, "security.role_invalid", Persistent, "a role is not valid: unknown, in a circle, or twice there";
     // security, keys: 8400–8499
     KEY_UNKNOWN = 8400, "security.key_unknown", Persistent, "there is no such keyset, or no such key in it";
     KEY_PURPOSE = 8401, "security.key_purpose", Persistent, "the key serves another purpose";
