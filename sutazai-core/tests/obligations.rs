@@ -32,8 +32,12 @@ impl Authenticator for Names {
             None => session(token.unwrap_or("local")),
             Some((name, factor)) => {
                 let (scheme, at) = factor.split_once('@').unwrap();
-                let attributes = [("amr", scheme), ("auth_time", at)];
-                let attributes = attributes.map(|(k, v)| (k.to_owned(), v.to_owned()));
+                let at = Timestamp::from_nanos(at.parse::<i64>().unwrap() * 1_000_000_000);
+                let attributes = [
+                    (Session::METHODS, scheme.replace(',', " ")),
+                    (Session::AUTHENTICATED_AT, at.to_string()),
+                ];
+                let attributes = attributes.map(|(key, value)| (key.to_owned(), value));
                 session(name).with_attributes(BTreeMap::from(attributes))
             }
         };

@@ -193,6 +193,37 @@ impl Shared {
         inner.on_done(move |answer| drop(reply.answer(answer)));
     }
 
+    /// It is on the record before it counts; where it cannot be, the call is not made.
+    #[cfg_attr(
+        not(feature = "security"),
+        allow(unused_variables, clippy::unused_self, reason = "nothing keeps a record")
+    )]
+    fn tell_of_approval(
+        &self,
+        action: &'static str,
+        by: &str,
+        call: CallId,
+        waiting: &Waiting,
+        why: &str,
+    ) -> Result<()> {
+        #[cfg(feature = "security")]
+        {
+            use crate::port::{AuditClass, AuditEvent, AuditValue};
+            let id = i64::try_from(call.0).unwrap_or(i64::MAX);
+            let details = [
+                ("call", AuditValue::Int(id)),
+                ("for", AuditValue::Text(waiting.session.principal())),
+                ("why", AuditValue::Text(why)),
+            ];
+            let now = self.runtime.timestamp();
+            let event = AuditEvent::new(AuditClass::Override, action, by, now)
+                .object(waiting.task.skill())
+                .details(&details);
+            self.put_on_record(&event)?;
+        }
+        Ok(())
+    }
+
     fn take_asked(&self, call: CallId, by: &str, operation: &'static str) -> Result<Waiting> {
         let mut waiting = self.approvals.0.lock();
         let unknown = || {
@@ -239,6 +270,7 @@ impl Kernel {
             "call": call, "by": by, "principal": waiting.session.principal(),
             "skill": waiting.task.skill(),
         });
+        self.shared.tell_of_approval("approval.given", by, call, &waiting, "")?;
         self.shared.publish("security.approval.given", event);
         self.shared.approved(call, by, waiting);
         Ok(())
@@ -255,6 +287,7 @@ impl Kernel {
             "call": call, "by": by, "principal": waiting.session.principal(),
             "skill": waiting.task.skill(), "why": why,
         });
+        self.shared.tell_of_approval("approval.refused", by, call, &waiting, why)?;
         self.shared.publish("security.approval.refused", event);
         let error = Error::new(Code::NOT_APPROVED, "somebody refused to approve the call")
             .operation("kernel.call")

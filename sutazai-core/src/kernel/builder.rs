@@ -32,6 +32,8 @@ pub struct Builder {
     #[cfg(feature = "agent")]
     pub(super) route_policy: Option<crate::agent::route::RoutePolicy>,
     pub(super) guard: Option<Arc<dyn Guard>>,
+    #[cfg(feature = "security")]
+    pub(super) security: Option<crate::security::SecurityOptions>,
     pub(super) recorders: Vec<Arc<dyn Recorder>>,
     pub(super) components: Vec<Arc<dyn Component>>,
     pub(super) migrations: Vec<Migrations>,
@@ -155,13 +157,24 @@ impl Builder {
         self
     }
 
-    /// Replaces the authenticate step. Default: [`Local`](super::Local).
+    /// How the room `security` is set up; it is opened when the kernel starts. Without it: as
+    /// [`SecurityOptions`](crate::security::SecurityOptions) says, so that everybody may call, what is done is on the
+    /// audit record, and tokens are known that were issued here.
+    #[cfg(feature = "security")]
+    pub fn security(mut self, options: crate::security::SecurityOptions) -> Self {
+        self.security = Some(options);
+        self
+    }
+
+    /// Replaces the authenticate step. Default: tokens that were issued here are known, and a call without one
+    /// is [`Local`](super::Local); without feature `security` only that.
     pub fn authenticator(mut self, step: impl Authenticator) -> Self {
         self.authenticator = Some(Arc::new(step));
         self
     }
 
-    /// Replaces the authorise step. Default: [`AllowAll`](super::AllowAll).
+    /// Replaces the authorise step. Default: policies, where [`security`](Self::security) says that they decide;
+    /// else [`AllowAll`](super::AllowAll).
     pub fn policy(mut self, step: impl Policy) -> Self {
         self.policy = Some(Arc::new(step));
         self

@@ -79,9 +79,15 @@ impl Kernel {
                 Some(Arc::new(AdaptiveRouter::new(policy, seed)?))
             }
         };
+        #[cfg(feature = "security")]
+        let secured = super::security::Secured::new(builder.security);
+        #[cfg(feature = "security")]
+        let (own_authenticator, own_policy) = (secured.authenticator(), secured.policy());
+        #[cfg(not(feature = "security"))]
+        let (own_authenticator, own_policy) = (Local::new(), AllowAll);
         let steps = Steps {
-            authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(Local::new())),
-            policy: builder.policy.unwrap_or_else(|| Arc::new(AllowAll)),
+            authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(own_authenticator)),
+            policy: builder.policy.unwrap_or_else(|| Arc::new(own_policy)),
             #[cfg(feature = "agent")]
             router: builder.router.or_else(|| adaptive.clone().map(|router| router as _)),
             #[cfg(not(feature = "agent"))]
@@ -109,6 +115,8 @@ impl Kernel {
             #[cfg(feature = "recovery")]
             heal,
             steps,
+            #[cfg(feature = "security")]
+            secured,
             #[cfg(feature = "recovery")]
             rollback,
             limits,
@@ -226,6 +234,8 @@ impl Kernel {
         shared.store.start()?;
         shared.kept.start()?;
         shared.clock.measure(&*shared.runtime);
+        #[cfg(feature = "security")]
+        shared.secured.start(&shared.store, shared.data_dir.as_ref(), &shared.runtime)?;
         #[cfg(feature = "recovery")]
         shared.heal.start()?;
         shared.lifecycle.start()?;

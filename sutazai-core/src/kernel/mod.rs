@@ -113,6 +113,8 @@ mod redact;
 mod rollback;
 #[cfg(all(feature = "recovery", feature = "agent"))]
 mod saga_agents;
+#[cfg(feature = "security")]
+mod security;
 mod shared;
 mod status;
 mod steps;

@@ -115,24 +115,21 @@ impl Shared {
     }
 }
 
-/// Whether one of the factors was proved, and lately enough. A session says so in its attributes `amr` and
-/// `auth_time`.
+/// Whether one of the factors was proved, and lately enough.
 fn has_stepped_up(
     session: &Session,
     schemes: &[String],
     within_s: Option<u64>,
     now: Timestamp,
 ) -> bool {
-    let attributes = session.attributes();
-    let proved = attributes.get("amr").map_or(session.scheme(), String::as_str);
-    if !proved.split(',').any(|proved| schemes.iter().any(|scheme| scheme == proved)) {
+    if !session.methods().any(|proved| schemes.iter().any(|scheme| scheme == proved)) {
         return false;
     }
     let Some(within) = within_s else { return true };
-    let at = attributes.get("auth_time").and_then(|at| at.parse::<i64>().ok());
-    let passed = at.map(|at| (now.as_nanos() / 1_000_000_000).saturating_sub(at));
-    passed
-        .is_some_and(|passed| u64::try_from(passed).map_or(passed > -5, |passed| passed <= within))
+    let Some(at) = session.authenticated_at() else { return false };
+    let passed = now.as_nanos().saturating_sub(at.as_nanos()) / 1_000_000_000;
+    // Clocks may be apart by a little.
+    u64::try_from(passed).map_or(passed > -5, |passed| passed <= within)
 }
 
 fn step_up(session: &Session, task: &Task, schemes: &[String], within_s: Option<u64>) -> Error {

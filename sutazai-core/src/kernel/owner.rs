@@ -92,11 +92,15 @@ impl Owner {
         shared.heal.stop(&*shared.runtime);
         shared.kept.stop();
         let left = || deadline.since(shared.runtime.now());
+        #[cfg(feature = "security")]
+        let sealed = shared.secured.close(shared.runtime.timestamp());
+        #[cfg(not(feature = "security"))]
+        let sealed = Ok(());
         let closed = self.close_store(left());
         if self.owns_runtime {
             shared.runtime.stop(left().max(LEAST_GRACE));
         }
-        let failures = [stopped, closed].into_iter().filter_map(Result::err);
+        let failures = [stopped, sealed, closed].into_iter().filter_map(Result::err);
         let problems = failures.flat_map(|error| error.problems().to_vec()).collect();
         Error::join(problems).map_or(Ok(()), Err)
     }

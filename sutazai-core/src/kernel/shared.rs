@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     #[cfg(feature = "recovery")]
     pub(super) trees: super::trees::Trees,
     pub(super) steps: Steps,
+    #[cfg(feature = "security")]
+    pub(super) secured: super::security::Secured,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,
     #[cfg(feature = "recovery")]
@@ -121,6 +123,8 @@ impl Shared {
     #[inline]
     pub(super) fn record(&self, call: &CallRecord<'_>) {
         self.kept.record(call);
+        #[cfg(feature = "security")]
+        self.audit_call(call);
         for recorder in &self.steps.recorders {
             self.guarded("recorder", || recorder.record(call));
         }

@@ -45,6 +45,31 @@ impl Session {
         &self.0.scheme
     }
 
+    /// The attribute that says which factors were proved, separated by spaces (`amr` of RFC 8176).
+    pub const METHODS: &str = "amr";
+    /// The attribute that says when they were, as RFC 3339.
+    pub const AUTHENTICATED_AT: &str = "auth_time";
+    /// The attribute that says what the session may be used for, separated by spaces; without it, whatever its
+    /// principal may.
+    pub const SCOPES: &str = "scopes";
+
+    /// The factors that were proved; the scheme, where nothing else is known.
+    pub fn methods(&self) -> impl Iterator<Item = &str> {
+        let methods = self.attributes().get(Self::METHODS).map_or(self.scheme(), String::as_str);
+        methods.split(' ').filter(|method| !method.is_empty())
+    }
+
+    /// When they were proved, where that is known.
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.attributes().get(Self::AUTHENTICATED_AT)?.parse().ok()
+    }
+
+    /// What the session may be used for; nothing told is whatever its principal may.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        let scopes = self.attributes().get(Self::SCOPES).map_or("", String::as_str);
+        scopes.split(' ').filter(|scope| !scope.is_empty())
+    }
+
     /// What else is known of them.
     pub fn attributes(&self) -> &BTreeMap<String, String> {
         &self.0.attributes

@@ -37,7 +37,7 @@ pub struct ApiKeyOrder {
     /// What it is for, to tell it from others.
     #[serde(default)]
     pub label: String,
-    /// What it may be used for; policies see it as the session's attribute `scopes`. Empty: whatever its
+    /// What it may be used for; policies see them as `context.scopes`. Empty: whatever its
     /// principal may.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -130,10 +130,10 @@ impl ApiKeys {
         }
         let fits = |scope: &String| {
             (1..=128).contains(&scope.len())
-                && !scope.contains(|c: char| c == ',' || c.is_control())
+                && !scope.contains(|c: char| c.is_whitespace() || c.is_control())
         };
         if order.scopes.len() > 64 || !order.scopes.iter().all(fits) {
-            return Err(invalid("64 scopes at most, each of 1 to 128 bytes without commas"));
+            return Err(invalid("64 scopes at most, each of 1 to 128 bytes without spaces"));
         }
         let ends = match order.lasts_ms {
             None => None,
@@ -203,6 +203,19 @@ impl ApiKeys {
         Ok(found)
     }
 
+    /// Whether a key is still there and has not ended, by its public part.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn is_good(&self, id: &str, now: Timestamp) -> Result<bool> {
+        let good = |ends: Option<Timestamp>| ends.is_none_or(|ends| now < ends);
+        if let Some(cached) = self.cache.read().values().find(|cached| cached.id == id) {
+            return Ok(good(cached.ends));
+        }
+        let record = self.records.get(id)?;
+        Ok(record.is_some_and(|record| good(record.view.ends)))
+    }
+
     /// The session of a key; `None` where it is not good. A key that was good before is checked without the
     /// store, but for once a minute, when it is kept that it was used.
     ///
@@ -228,7 +241,7 @@ impl ApiKeys {
         let mut attributes = BTreeMap::new();
         attributes.insert("key".to_owned(), record.view.id.clone());
         if !record.view.scopes.is_empty() {
-            attributes.insert("scopes".to_owned(), record.view.scopes.join(","));
+            attributes.insert(Session::SCOPES.to_owned(), record.view.scopes.join(" "));
         }
         let principal = &*record.view.principal;
         let session = Session::new(principal, Self::SCHEME).with_attributes(attributes);
@@ -315,7 +328,7 @@ mod tests {
         for _ in 0..2 {
             let session = keys.session(&made.key, at(1)).unwrap().unwrap();
             assert_eq!((session.principal(), session.scheme()), ("ann", "api-key"));
-            assert_eq!(session.attributes()["scopes"], "read,write");
+            assert_eq!(session.attributes()["scopes"], "read write");
         }
         assert!(keys.session(&made.key, at(1000)).unwrap().is_none(), "over, though remembered");
         assert!(keys.session(&made.key, at(999)).unwrap().is_some());
@@ -337,7 +350,7 @@ mod tests {
             assert!(!ApiKeys::is_key(text));
             assert!(keys.session(text, at(0)).unwrap().is_none());
         }
-        let bad = ApiKeyOrder { scopes: vec!["a,b".to_owned()], ..order("ann") };
+        let bad = ApiKeyOrder { scopes: vec!["a b".to_owned()], ..order("ann") };
         assert_eq!(keys.make(bad, at(0)).unwrap_err().code(), Code::INVALID);
         assert!(
             keys.make(ApiKeyOrder { lasts_ms: Some(u64::MAX), ..order("ann") }, at(0)).is_err()

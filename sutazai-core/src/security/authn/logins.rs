@@ -91,8 +91,7 @@ pub enum LoginStep {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct LoggedIn {
-    /// Who. Its attributes: `amr`, the schemes that were proved, comma between; `auth_time`, when, in
-    /// seconds since 1970; `device`, `known` or `new`; `risk`, 0 to 1; and what the providers said.
+    /// Who, by which [methods](Session::methods), and [when](Session::authenticated_at). Its other attributes: `device`, `known` or `new`; `risk`, 0 to 1; and what the providers said.
     pub session: Session,
     /// For the device to keep, and to show the next time. A secret.
     pub device: String,
@@ -356,6 +355,11 @@ impl Logins {
         self.state.lock().logins.remove(login).is_some()
     }
 
+    /// Who has got so far with a login that is under way.
+    pub fn principal(&self, login: &str) -> Option<String> {
+        self.state.lock().logins.get(login).map(|one| one.principal.clone())
+    }
+
     /// The devices that people have logged in from.
     pub fn devices(&self) -> &Devices {
         &self.devices
@@ -537,8 +541,8 @@ fn buckets<'a>(
 fn session(login: Login, now: Timestamp) -> Session {
     let mut attributes = login.attributes;
     let mut set = |name: &str, value: String| attributes.insert(name.to_owned(), value);
-    set("amr", login.proved.join(","));
-    set("auth_time", (now.as_nanos() / 1_000_000_000).to_string());
+    set(Session::METHODS, login.proved.join(" "));
+    set(Session::AUTHENTICATED_AT, now.to_string());
     set("device", if login.device_known { "known" } else { "new" }.to_owned());
     set("risk", format!("{:.3}", login.risk));
     let scheme = login.proved.last().cloned().unwrap_or_default();

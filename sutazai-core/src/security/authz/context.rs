@@ -47,6 +47,10 @@ pub enum ContextValue<'a> {
     Texts(&'a [&'a str]),
     /// A record of texts.
     Record(&'a BTreeMap<String, String>),
+    /// JSON, as it is: objects are records and arrays sets, a fraction is a decimal where four places are
+    /// enough for it and a text otherwise, and null is left out. Nothing in it is taken for an escape, so
+    /// that foreign JSON can name no entity.
+    Json(&'a serde_json::Value),
 }
 
 impl Context {
@@ -154,8 +158,41 @@ impl From<ContextValue<'_>> for Value {
                 let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()));
                 Self::record(pairs, None)
             }
+            ContextValue::Json(json) => plain(json).unwrap_or_else(|| Self::empty_record(None)),
         }
     }
+}
+
+/// JSON as it is; `None` for null. It is as deep as the reader of JSON lets it be.
+fn plain(json: &serde_json::Value) -> Option<Value> {
+    Some(match json {
+        serde_json::Value::Null => return None,
+        serde_json::Value::Bool(value) => (*value).into(),
+        serde_json::Value::String(text) => text.as_str().into(),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => whole.into(),
+            None => decimal(&number.to_string()),
+        },
+        serde_json::Value::Array(values) => Value::set(values.iter().filter_map(plain), None),
+        serde_json::Value::Object(fields) => {
+            let field = |(key, value): (&String, _)| Some((key.as_str(), plain(value)?));
+            Value::record(fields.iter().filter_map(field), None)
+        }
+    })
+}
+
+/// A fraction as Cedar's decimal, or as a text where it is none.
+fn decimal(text: &str) -> Value {
+    use cedar_policy_core::ast::{Expr, Name, RestrictedExpr};
+    use cedar_policy_core::evaluator::RestrictedEvaluator;
+    use cedar_policy_core::extensions::Extensions;
+    let make = || {
+        let name: Name = "decimal".parse().ok()?;
+        let call = Expr::call_extension_fn(name, vec![Expr::val(text)]);
+        let call = RestrictedExpr::new(call).ok()?;
+        RestrictedEvaluator::new(Extensions::all_available()).interpret(call.as_borrowed()).ok()
+    };
+    make().unwrap_or_else(|| text.into())
 }
 
 impl PartialEq for Context {

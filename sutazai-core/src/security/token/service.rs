@@ -15,12 +15,12 @@ use super::refresh::Families;
 use super::revoke::{Bearer, Revocation, Revocations};
 use super::scheme::TokenScheme;
 use super::{fault, paseto};
+#[cfg(doc)]
+use crate::Code;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditTrail, AuditValue, Session};
 use crate::security::clock::Clock;
 use crate::store::Store;
-#[cfg(doc)]
-use crate::Code;
 use crate::{Error, Result};
 
 /// A token that was verified.
@@ -181,7 +181,9 @@ impl Tokens {
         match what {
             Revocation::Token { .. } => Ok(()),
             Revocation::Family { id, .. } => self.families.end(id),
-            Revocation::Subject { .. } | Revocation::Everything { .. } => self.end_families(now).map(drop),
+            Revocation::Subject { .. } | Revocation::Everything { .. } => {
+                self.end_families(now).map(drop)
+            }
         }
     }
 

@@ -2,8 +2,9 @@
 
 mod builder;
 mod clauses;
+mod mentions;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ struct Inner {
     index: Index,
     schema: Option<Schema>,
     warnings: Vec<String>,
+    mentions: HashSet<Box<str>>,
 }
 
 /// What a policy does when it applies.
@@ -107,7 +109,8 @@ impl PolicySet {
             rules.iter().enumerate().map(|(at, rule)| (Arc::clone(&rule.id), count(at))).collect();
         let scopes = Scopes::new(rules.iter().map(|rule| &rule.core));
         let index = Index::new(scopes.triples(), scopes.atoms());
-        Self(Arc::new(Inner { cedar, rules, by_id, scopes, index, schema, warnings }))
+        let mentions = mentions::of(rules.iter().map(|rule| &rule.core));
+        Self(Arc::new(Inner { cedar, rules, by_id, scopes, index, schema, warnings, mentions }))
     }
 
     /// How many policies it has, links of templates among them.
@@ -128,6 +131,12 @@ impl PolicySet {
     /// The policy of this id.
     pub fn policy(&self, id: &str) -> Option<PolicyView<'_>> {
         self.0.by_id.get(id).and_then(|at| self.rule(*at)).map(PolicyView)
+    }
+
+    /// Whether an attribute of this name stands in a policy, of whatever it is one. What a set does not mention
+    /// need not be in the context of its requests.
+    pub fn mentions(&self, attribute: &str) -> bool {
+        self.0.mentions.contains(attribute)
     }
 
     /// The schema that it was checked against.

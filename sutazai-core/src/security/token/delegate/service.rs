@@ -168,12 +168,18 @@ impl Delegations {
         now: Timestamp,
     ) -> Result<Minted> {
         grant.check()?;
-        let invalid = |message: &'static str| Error::new(Code::INVALID, message).operation("security.delegate.mint");
+        let invalid = |message: &'static str| {
+            Error::new(Code::INVALID, message).operation("security.delegate.mint")
+        };
         if lives > self.config.longest || lives.as_secs() == 0 {
-            return Err(invalid("a root token lives for a second at least, and no longer than it may"));
+            return Err(invalid(
+                "a root token lives for a second at least, and no longer than it may",
+            ));
         }
         let mut now = self.clock.observe(now);
-        if let Some(until) = self.revocations.revoked_until(&grant.subject).filter(|until| *until >= now) {
+        if let Some(until) =
+            self.revocations.revoked_until(&grant.subject).filter(|until| *until >= now)
+        {
             now = until + Duration::from_nanos(1);
         }
         let mut id = [0; 16];
@@ -207,7 +213,9 @@ impl Delegations {
             Fact::new("user".to_owned(), vec![text(&claims.sub)]),
             Fact::new("audience".to_owned(), vec![text(&claims.aud)]),
         ];
-        facts.extend(claims.scope.iter().map(|scope| Fact::new("scope".to_owned(), vec![text(scope)])));
+        facts.extend(
+            claims.scope.iter().map(|scope| Fact::new("scope".to_owned(), vec![text(scope)])),
+        );
         let key = self.keys.current()?;
         let builder = BiscuitBuilder::new().context(json).root_key_id(key.id());
         let bytes = facts
@@ -223,7 +231,12 @@ impl Delegations {
     ///
     /// # Errors
     /// As [`verify`](Self::verify) and [`attenuate`]; what the audit trail answers.
-    pub fn attenuate(&self, token: &str, less: &Attenuation, now: Timestamp) -> Result<Zeroizing<String>> {
+    pub fn attenuate(
+        &self,
+        token: &str,
+        less: &Attenuation,
+        now: Timestamp,
+    ) -> Result<Zeroizing<String>> {
         let now = self.clock.observe(now);
         let held = self.verify(token, now)?;
         let token = attenuate(token, less)?;
@@ -242,7 +255,8 @@ impl Delegations {
         let generations = self.generations();
         let bytes = bytes_of(token)?;
         let digest = Digest::of(token);
-        if let Some(held) = self.cache.get(&digest, now, generations, |held| self.is_revoked(held)) {
+        if let Some(held) = self.cache.get(&digest, now, generations, |held| self.is_revoked(held))
+        {
             return Ok(held);
         }
         let biscuit = open(&bytes, |id| self.keys.verifier(id))?;
@@ -255,10 +269,7 @@ impl Delegations {
     }
 
     fn generations(&self) -> Generations {
-        Generations {
-            revocations: self.revocations.generation(),
-            keys: self.keys.generation(),
-        }
+        Generations { revocations: self.revocations.generation(), keys: self.keys.generation() }
     }
 
     fn read(&self, biscuit: Biscuit, digest: &Digest, now: Timestamp) -> Result<Delegated> {
@@ -270,15 +281,21 @@ impl Delegations {
         let mut actors = Vec::new();
         let depth = biscuit.block_count().saturating_sub(1);
         // A block without a context that is ours was added by other means: its checks count all the same.
-        for context in contexts.flatten().filter_map(|json| serde_json::from_str::<Context>(&json).ok()) {
+        for context in
+            contexts.flatten().filter_map(|json| serde_json::from_str::<Context>(&json).ok())
+        {
             if let Some(until) = context.until {
                 expires = expires.min(Timestamp::from_nanos(until));
             }
             if context.depth.is_some_and(|most| depth > most) {
-                return Err(Error::new(Code::TOKEN_CLAIMS, "the token was handed on more often than it may be"));
+                return Err(Error::new(
+                    Code::TOKEN_CLAIMS,
+                    "the token was handed on more often than it may be",
+                ));
             }
             // A name of several words would look like several names.
-            let one_word = !context.agent.is_empty() && !context.agent.contains(char::is_whitespace);
+            let one_word =
+                !context.agent.is_empty() && !context.agent.contains(char::is_whitespace);
             actors.push(if one_word { context.agent } else { "?".to_owned() });
         }
         if now >= expires {
@@ -303,7 +320,10 @@ impl Delegations {
             issued: held.claims.iat,
         };
         self.revocations.is_revoked(&bearer)
-            || held.revocation_ids.iter().any(|id| self.revocations.is_revoked(&Bearer { id, ..bearer }))
+            || held
+                .revocation_ids
+                .iter()
+                .any(|id| self.revocations.is_revoked(&Bearer { id, ..bearer }))
     }
 
     /// Whether a session may make this call, as far as its token goes. A session that is of no delegated token
@@ -312,7 +332,13 @@ impl Delegations {
     /// # Errors
     /// [`Code::DELEGATION_DENIED`] when a check of the token fails, and when the token is no longer known here, has
     /// expired or was revoked since it was verified.
-    pub fn permit(&self, session: &Session, skill: &str, arguments: &Value, now: Timestamp) -> Result<()> {
+    pub fn permit(
+        &self,
+        session: &Session,
+        skill: &str,
+        arguments: &Value,
+        now: Timestamp,
+    ) -> Result<()> {
         if session.scheme() != "biscuit" {
             return Ok(());
         }
@@ -353,10 +379,12 @@ impl Delegations {
     ) -> Result<()> {
         let Some(trail) = &self.trail else { return Ok(()) };
         let expires = claims.exp.to_string();
-        trail.record(&AuditEvent::new(AuditClass::Token, action, by, now).object(&claims.jti).details(&[
-            ("agent", AuditValue::Text(agent)),
-            ("expires", AuditValue::Text(&expires)),
-        ]))
+        trail.record(
+            &AuditEvent::new(AuditClass::Token, action, by, now).object(&claims.jti).details(&[
+                ("agent", AuditValue::Text(agent)),
+                ("expires", AuditValue::Text(&expires)),
+            ]),
+        )
     }
 }
 

@@ -58,7 +58,8 @@ impl Jwks {
     }
 
     fn add(&mut self, key: JwtKey) -> Result<()> {
-        let same = |other: &JwtKey| other.kid() == key.kid() && other.algorithm() == key.algorithm();
+        let same =
+            |other: &JwtKey| other.kid() == key.kid() && other.algorithm() == key.algorithm();
         if key.kid().is_some() && self.keys.iter().any(same) {
             return Err(unfit("two keys of the set have the same name"));
         }

@@ -78,8 +78,7 @@ impl<'t> Parts<'t> {
 impl Header {
     /// Parameters that would change what is verified, or with which key. A token that has one is refused
     /// whatever its signature (`b64`: RFC 7797; `zip`: only JWE has it).
-    const REFUSED: [&'static str; 8] =
-        ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"];
+    const REFUSED: [&'static str; 8] = ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"];
 
     fn read(text: &str) -> Result<Self> {
         let json = text::decode(text).ok_or_else(fault::malformed)?;

@@ -1,0 +1,209 @@
+//! The room `security` in the kernel: opened when it starts, asked at each call, told of what came of it.
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::handle::Kernel;
+use super::shared::Shared;
+use super::steps::Local;
+use crate::base::runtime::Runtime;
+use crate::base::time::Timestamp;
+use crate::observe::Level;
+use crate::port::{
+    Access, AuditClass, AuditEvent, AuditOutcome, AuditValue, Authenticator, CallRecord, Decision,
+    Policy, Session,
+};
+use crate::security::{PolicyStep, Security, SecurityOptions, TokenStep};
+use crate::store::{DataDir, Store};
+use crate::{Code, Error, Result};
+
+/// How often keys are looked at whose time has come.
+const TICK: Duration = Duration::from_secs(60);
+
+/// The room, once the kernel has started.
+#[derive(Clone, Default)]
+pub(super) struct Secured(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    options: Mutex<Option<SecurityOptions>>,
+    open: OnceLock<Open>,
+}
+
+struct Open {
+    security: Arc<Security>,
+    tokens: TokenStep,
+    policies: PolicyStep,
+}
+
+impl Secured {
+    pub(super) fn new(options: Option<SecurityOptions>) -> Self {
+        let options = options.unwrap_or_else(|| {
+            let mut options = SecurityOptions::default();
+            // Nobody has asked for it: what is in memory is kept short.
+            options.audit.memory_records = 4_096;
+            options
+        });
+        Self(Arc::new(Inner { options: Mutex::new(Some(options)), open: OnceLock::new() }))
+    }
+
+    /// The authenticate step.
+    pub(super) fn authenticator(&self) -> impl Authenticator {
+        Tokens { secured: self.clone(), local: Local::new() }
+    }
+
+    /// The authorise step.
+    pub(super) fn policy(&self) -> impl Policy {
+        Policies(self.clone())
+    }
+
+    pub(super) fn start(
+        &self,
+        store: &Store,
+        dir: Option<&DataDir>,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Result<()> {
+        let Some(options) = self.0.options.lock().take() else { return Ok(()) };
+        let now = runtime.timestamp();
+        let security = Arc::new(Security::open(store.clone(), dir, options, now)?);
+        // In virtual time nothing happens by itself.
+        if runtime.virtual_time().is_none() {
+            security.start()?;
+            tick_later(Arc::downgrade(runtime), Arc::downgrade(&security));
+        }
+        let inside = Local::new().authenticate(None, now)?;
+        let tokens = TokenStep::new(&security, inside);
+        let policies = PolicyStep::new(&security, Local::PRINCIPAL);
+        // It is started once.
+        let _ = self.0.open.set(Open { security, tokens, policies });
+        Ok(())
+    }
+
+    pub(super) fn close(&self, now: Timestamp) -> Result<()> {
+        self.0.open.get().map_or(Ok(()), |open| open.security.close(now))
+    }
+
+    pub(super) fn get(&self) -> Option<&Arc<Security>> {
+        self.0.open.get().map(|open| &open.security)
+    }
+
+    /// Puts what came of a call on the record.
+    pub(super) fn record(&self, call: &CallRecord<'_>) -> Result<()> {
+        let Some(security) = self.get() else { return Ok(()) };
+        let code = call.failure.map(Error::code);
+        let refused = code.is_some_and(is_refusal);
+        if !refused && !security.records_actions() {
+            return Ok(());
+        }
+        let (class, outcome) = match code {
+            None => (AuditClass::Action, AuditOutcome::Success),
+            Some(_) if refused => (AuditClass::Decision, AuditOutcome::Denied),
+            Some(_) => (AuditClass::Action, AuditOutcome::Failure),
+        };
+        let principal = call.session.map_or("-", Session::principal);
+        let agent = call.agent.map_or("", |card| &card.name);
+        let took = i64::try_from(call.took.as_micros()).unwrap_or(i64::MAX);
+        let id = i64::try_from(call.call.0).unwrap_or(i64::MAX);
+        let details = [
+            ("agent", AuditValue::Text(agent)),
+            ("call", AuditValue::Int(id)),
+            ("took_us", AuditValue::Int(took)),
+            ("code", AuditValue::Text(code.map_or("", Code::name))),
+        ];
+        let details = if code.is_some() { &details[..] } else { &details[..3] };
+        let event = AuditEvent::new(class, "kernel.call", principal, call.began)
+            .object(call.skill)
+            .outcome(outcome)
+            .trace(call.trace)
+            .details(details);
+        security.audit().record(&event).map(drop)
+    }
+}
+
+/// Whether the caller was refused, and not the call failed.
+fn is_refusal(code: Code) -> bool {
+    [Code::UNAUTHENTICATED, Code::DENIED, Code::STEP_UP, Code::NOT_APPROVED].contains(&code)
+}
+
+struct Tokens {
+    secured: Secured,
+    local: Local,
+}
+
+impl Authenticator for Tokens {
+    fn authenticate(&self, token: Option<&str>, now: Timestamp) -> Result<Session> {
+        match (token, self.secured.0.open.get()) {
+            (Some(_), Some(open)) => open.tokens.authenticate(token, now),
+            _ => self.local.authenticate(token, now),
+        }
+    }
+
+    fn still_good(&self, session: &Session, now: Timestamp) -> Result<()> {
+        match self.secured.0.open.get() {
+            Some(open) => open.tokens.still_good(session, now),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Policies(Secured);
+
+impl Policy for Policies {
+    fn decide(&self, access: &Access<'_>) -> Decision {
+        match self.0.0.open.get() {
+            Some(open) if open.security.authorises() => open.policies.decide(access),
+            _ => Decision::Allow,
+        }
+    }
+}
+
+fn tick_later(runtime: Weak<dyn Runtime>, security: Weak<Security>) {
+    let Some(there) = runtime.upgrade() else { return };
+    let at = there.now() + TICK;
+    let job = move || {
+        let (Some(there), Some(open)) = (runtime.upgrade(), security.upgrade()) else { return };
+        let work = Box::new(move || {
+            let ticked = open.tick(Timestamp::now());
+            for (what, error) in ticked.failures {
+                tracing::warn!(what, %error, "security: what was due could not be done");
+            }
+        });
+        // Where the pool is full it is done the next time.
+        drop(there.spawn_blocking(work));
+        tick_later(runtime, security);
+    };
+    there.spawn_at(at, Box::new(job));
+}
+
+impl Shared {
+    /// Puts something on the record, as durably as its class demands.
+    pub(super) fn put_on_record(&self, event: &AuditEvent<'_>) -> Result<()> {
+        self.secured.get().map_or(Ok(()), |security| security.audit().record(event).map(drop))
+    }
+
+    /// Puts what came of a call on the record. Where it cannot be, that is logged: the call has been.
+    #[inline]
+    pub(super) fn audit_call(&self, call: &CallRecord<'_>) {
+        if let Err(error) = self.secured.record(call) {
+            let fields = [("call", call.call.to_string()), ("error", error.to_string())];
+            let message = "a call is not on the audit record";
+            self.kept.log().record(Level::Error, "sutazai.security", message, fields);
+        }
+    }
+}
+
+impl Kernel {
+    /// The room `security`: keys, audit log, logins, tokens, policies and risks.
+    ///
+    /// # Errors
+    /// [`Code::NOT_RUNNING`] before the kernel has started.
+    pub fn security(&self) -> Result<&Arc<Security>> {
+        self.shared.secured.get().ok_or_else(|| {
+            Error::new(Code::NOT_RUNNING, "the kernel opens its security when it starts")
+                .operation("kernel.security")
+                .advice("start the kernel first")
+        })
+    }
+}

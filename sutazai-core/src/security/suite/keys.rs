@@ -1,0 +1,148 @@
+//! The keys of the room's own parts, from its keysets.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use zeroize::Zeroizing;
+
+use super::super::audit::{AuditLog, Ed25519Signer};
+use super::super::authn::Sealer;
+use super::super::keys::{
+    DerivingKeyset, Encryptor, KeyState, Keys, Purpose, Schedule, Secret, Spec,
+};
+use super::super::token::{SigningKey, TokenKeys, VerifyingKey};
+use crate::base::time::Timestamp;
+use crate::port::{AuditEvent, AuditTrail};
+use crate::{Code, Error, Result};
+
+/// The keysets of the room's own, by what they are for.
+pub(super) const AUDIT: &str = "sutazai.audit";
+pub(super) const SUBJECTS: &str = "sutazai.subjects";
+pub(super) const SECRETS: &str = "sutazai.secrets";
+pub(super) const TOKENS: &str = "sutazai.tokens";
+/// Who makes them.
+pub(super) const BY: &str = "sutazai";
+
+/// Makes the room's keysets, where they are not there. A log is known by its key, and what is sealed for subjects
+/// is not sealed anew: those two stay.
+pub(super) fn ensure(keys: &Keys, now: Timestamp) -> Result<()> {
+    let stays = Spec::new(Purpose::Derive).schedule(Schedule::MANUAL);
+    keys.ensure(AUDIT, stays, BY, now)?;
+    keys.ensure(SUBJECTS, stays, BY, now)?;
+    keys.ensure(SECRETS, Spec::new(Purpose::Encrypt), BY, now)?;
+    keys.ensure(TOKENS, Spec::new(Purpose::Derive), BY, now)?;
+    Ok(())
+}
+
+/// 32 bytes of the active key of a keyset, for this use.
+pub(super) fn derived(keys: &Keys, keyset: &str, context: &[u8]) -> Result<Zeroizing<[u8; 32]>> {
+    let (_, secret) = keys.deriving(keyset)?.derive(context, 32)?;
+    Ok(bytes(&secret))
+}
+
+pub(super) fn audit_signer(keys: &Keys, origin: &str) -> Result<Ed25519Signer> {
+    Ed25519Signer::from_seed(origin, &*derived(keys, AUDIT, b"checkpoint")?)
+}
+
+fn bytes(secret: &Secret) -> Zeroizing<[u8; 32]> {
+    let mut out = Zeroizing::new([0; 32]);
+    out.iter_mut().zip(secret.expose()).for_each(|(to, from)| *to = *from);
+    out
+}
+
+/// Seals the secrets of factors under a keyset that rotates.
+pub(super) struct SecretsSealer(pub(super) Encryptor);
+
+impl Sealer for SecretsSealer {
+    fn seal(&self, context: &str, secret: &[u8]) -> Result<Vec<u8>> {
+        self.0.encrypt(context.as_bytes(), secret)
+    }
+
+    fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.0.decrypt(context.as_bytes(), sealed).map(Zeroizing::new)
+    }
+}
+
+/// The keys of tokens: derived from those of a keyset, which rotates. What is made of them is kept until
+/// [`renew`](Self::renew) is told that the keyset has changed.
+pub(super) struct KeysetTokens {
+    keys: Keys,
+    keyset: DerivingKeyset,
+    now: ArcSwap<Made>,
+}
+
+struct Made {
+    generation: u64,
+    active: Option<Arc<SigningKey>>,
+    accepted: Vec<(String, Arc<VerifyingKey>)>,
+}
+
+impl KeysetTokens {
+    pub(super) fn new(keys: &Keys) -> Result<Self> {
+        let made = Made { generation: 0, active: None, accepted: Vec::new() };
+        let (keys, keyset) = (keys.clone(), keys.deriving(TOKENS)?);
+        let tokens = Self { keys, keyset, now: ArcSwap::from_pointee(made) };
+        tokens.renew()?;
+        Ok(tokens)
+    }
+
+    /// Makes the keys anew, after the keyset was rotated or one of its keys destroyed.
+    pub(super) fn renew(&self) -> Result<()> {
+        let mut made =
+            Made { generation: self.now.load().generation + 1, active: None, accepted: Vec::new() };
+        for key in self.keys.info(TOKENS)?.keys {
+            let active = key.state == KeyState::Active;
+            if !active && key.state != KeyState::DecryptOnly {
+                continue;
+            }
+            let secret = self.keyset.derive_of(key.id, b"v4.public", 32)?;
+            let signing = Arc::new(SigningKey::from_seed(&*bytes(&secret))?);
+            made.accepted.push((signing.id().to_owned(), Arc::clone(signing.verifying())));
+            if active {
+                made.active = Some(signing);
+            }
+        }
+        self.now.store(Arc::new(made));
+        Ok(())
+    }
+}
+
+impl TokenKeys for KeysetTokens {
+    fn current(&self) -> Result<Arc<SigningKey>> {
+        self.now.load().active.clone().ok_or_else(|| {
+            Error::new(Code::TOKEN_KEY, "the keyset of tokens has no active key")
+                .with("keyset", TOKENS)
+                .advice("rotate it")
+        })
+    }
+
+    fn verifier(&self, kid: &str) -> Option<Arc<VerifyingKey>> {
+        let made = self.now.load();
+        let found = made.accepted.iter().find(|(id, _)| id == kid)?;
+        Some(Arc::clone(&found.1))
+    }
+
+    fn generation(&self) -> u64 {
+        self.now.load().generation
+    }
+}
+
+/// The audit log, once it is there: its key comes from the keys, whose changes go on it.
+#[derive(Default)]
+pub(super) struct LateTrail(OnceLock<AuditLog>);
+
+impl LateTrail {
+    pub(super) fn set(&self, log: AuditLog) {
+        // There is one log.
+        let _ = self.0.set(log);
+    }
+}
+
+impl AuditTrail for LateTrail {
+    fn record(&self, event: &AuditEvent<'_>) -> Result<()> {
+        match self.0.get() {
+            Some(log) => log.record(event).map(drop),
+            None => Ok(()),
+        }
+    }
+}

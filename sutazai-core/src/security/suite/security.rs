@@ -1,0 +1,438 @@
+//! The room's parts, wired to one another.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::super::audit::{AuditLog, AuditStatus, StoredSubjectKeys, VerifierKey};
+use super::super::authn::{
+    ApiKeys, Attempt, Certificates, LoggedIn, LoginStatus, LoginStep, Logins, Offer, Passwords,
+    RecoveryCodes, Totp,
+};
+use super::super::authz::{EngineStatus, Entities, PolicyEngine, PolicySet};
+use super::super::keys::{KeyEvent, Keys, Master, Secret, Ticked};
+use super::super::risk::{RiskStatus, Risks, Visit};
+use super::super::token::{Grant, Issued, TokenConfig, TokenStatus, Tokens};
+use super::super::{Clock, ClockPolicy};
+use super::keys::{self, KeysetTokens, LateTrail, SecretsSealer};
+use super::options::SecurityOptions;
+use crate::base::time::Timestamp;
+use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential, Session};
+use crate::store::{DataDir, Store};
+use crate::{Code, Error, Result};
+
+/// The room's parts, wired to one another. See the [module's documentation](super).
+pub struct Security {
+    options: Kept,
+    keys: Keys,
+    token_keys: Arc<KeysetTokens>,
+    audit: AuditLog,
+    audit_key: VerifierKey,
+    clock: Arc<Clock>,
+    passwords: Arc<Passwords>,
+    totp: Arc<Totp>,
+    recovery: Arc<RecoveryCodes>,
+    api_keys: Arc<ApiKeys>,
+    certificates: Arc<Certificates>,
+    logins: Logins,
+    tokens: Arc<Tokens>,
+    engine: Arc<PolicyEngine>,
+    risks: Arc<Risks>,
+}
+
+/// What is left of the options.
+struct Kept {
+    authorise: bool,
+    trust_inside: bool,
+    record_allowed: bool,
+    record_actions: bool,
+}
+
+/// Where a login stands.
+#[derive(Debug)]
+pub enum LoginAnswer {
+    /// They are who they say, and have tokens for it.
+    Done {
+        /// Who, how, and what the device is to keep.
+        login: LoggedIn,
+        /// The tokens.
+        issued: Box<Issued>,
+    },
+    /// One more factor is wanted: any of these.
+    Next {
+        /// Which login this is, for the answer.
+        login: String,
+        /// What may come next.
+        offers: Vec<Offer>,
+        /// When it is over.
+        ends: Timestamp,
+    },
+    /// They are not, or not now.
+    Refused {
+        /// Attempts like this one are not looked at before so long; `None` where the next may come at once.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// Figures of the room.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct SecurityStatus {
+    /// Whether policies decide about calls.
+    pub authorise: bool,
+    /// Of logins.
+    pub logins: LoginStatus,
+    /// Of tokens.
+    pub tokens: TokenStatus,
+    /// Of policies.
+    pub policies: EngineStatus,
+    /// Of risks.
+    pub risks: RiskStatus,
+    /// Of the audit log.
+    pub audit: AuditStatus,
+    /// How often the system's clock was found to be set back.
+    pub clock_steps_back: u64,
+}
+
+impl Security {
+    /// Opens what is in the store and in the data directory, or begins it there; without a directory everything
+    /// is in memory. Starts no thread: see [`start`](Self::start).
+    ///
+    /// # Errors
+    /// What the parts say of their options, [`Code::MASTER_KEY`] where the master key is not the one that was set
+    /// last, and what store and files answer.
+    pub fn open(
+        store: Store,
+        dir: Option<&DataDir>,
+        options: SecurityOptions,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let SecurityOptions { name, master, passwords, totp, logins, tokens, risk, .. } = options;
+        let master = match master {
+            Some(master) => master,
+            None => own_master(dir)?,
+        };
+        let trail = Arc::new(LateTrail::default());
+        let keys = Keys::open(store.clone(), &master, Some(trail.clone()), now)?;
+        keys::ensure(&keys, now)?;
+        let mut audit = options.audit;
+        if audit.subjects.is_none() {
+            let master = keys::derived(&keys, keys::SUBJECTS, b"subjects")?;
+            audit.subjects = Some(Arc::new(StoredSubjectKeys::new(store.clone(), &master)?));
+        }
+        let signer = Arc::new(keys::audit_signer(&keys, &format!("{name}/audit"))?);
+        let audit_key = super::super::audit::CheckpointSigner::key(&*signer).clone();
+        let audit = match dir {
+            Some(dir) => AuditLog::open(dir, signer, audit)?,
+            None => AuditLog::memory(signer, audit)?,
+        };
+        trail.set(audit.clone());
+        let trail: Arc<dyn AuditTrail> = Arc::new(audit.clone());
+
+        let clock = Arc::new(Clock::open(store.clone(), ClockPolicy::default())?);
+        let token_keys = Arc::new(KeysetTokens::new(&keys)?);
+        let config = tokens.unwrap_or_else(|| TokenConfig::new(&*name, &*name));
+        let tokens = Tokens::open(config, token_keys.clone(), store.clone(), Arc::clone(&clock))?
+            .with_audit(Arc::clone(&trail));
+
+        let risks = Arc::new(Risks::new(risk)?);
+        let sealer = Arc::new(SecretsSealer(keys.encryptor(keys::SECRETS)?));
+        let passwords = Arc::new(Passwords::new(store.clone(), passwords)?);
+        let totp = Arc::new(Totp::new(store.clone(), totp, sealer)?);
+        let recovery = Arc::new(RecoveryCodes::new(store.clone()));
+        let api_keys = Arc::new(ApiKeys::new(store.clone()));
+        let certificates = Arc::new(Certificates::new(store.clone()));
+        let mut builder = Logins::builder(store)
+            .policy(logins)
+            .audit(Arc::clone(&trail))
+            .provider(passwords.clone())
+            .provider(totp.clone())
+            .provider(recovery.clone())
+            .provider(api_keys.clone())
+            .provider(certificates.clone());
+        for provider in options.providers {
+            builder = builder.provider(provider);
+        }
+        let scored = Arc::clone(&risks);
+        let logins = builder
+            .risk(move |principal, origin, device_known, now| {
+                scored.visited(principal, Visit { place: origin, device_known }, now)
+            })
+            .build()?;
+        Ok(Self {
+            options: Kept {
+                authorise: options.authorise,
+                trust_inside: options.trust_inside,
+                record_allowed: options.record_allowed,
+                record_actions: options.record_actions,
+            },
+            keys,
+            token_keys,
+            audit,
+            audit_key,
+            clock,
+            passwords,
+            totp,
+            recovery,
+            api_keys,
+            certificates,
+            logins,
+            tokens: Arc::new(tokens),
+            engine: Arc::new(PolicyEngine::new(PolicySet::empty(), Entities::empty())),
+            risks,
+        })
+    }
+
+    /// Starts the threads of the audit log.
+    ///
+    /// # Errors
+    /// As [`AuditLog::start`].
+    pub fn start(&self) -> Result<()> {
+        self.audit.start()
+    }
+
+    /// Ends it: the clock's place and the audit log are on the disk, with a checkpoint over everything.
+    ///
+    /// # Errors
+    /// What clock and log answer.
+    pub fn close(&self, now: Timestamp) -> Result<()> {
+        let tokens = self.tokens.close();
+        self.audit.close(now)?;
+        tokens
+    }
+
+    /// What is due by now: keys that come and go by their schedules, and what is forgotten because it is over.
+    pub fn tick(&self, now: Timestamp) -> Ticked {
+        let now = self.clock.observe(now);
+        let mut ticked = self.keys.tick(keys::BY, now);
+        if let Err(error) = self.token_keys.renew() {
+            ticked.failures.push((keys::TOKENS.to_owned(), error));
+        }
+        if let Err(error) = self.tokens.sweep(now) {
+            ticked.failures.push((keys::TOKENS.to_owned(), error));
+        }
+        ticked
+    }
+
+    // ---- who somebody is ----
+
+    /// Begins a login with its first factor. May block: a password is hashed, records reach the disk.
+    ///
+    /// # Errors
+    /// As [`Logins::begin`].
+    pub fn log_in(&self, attempt: Attempt, now: Timestamp) -> Result<LoginAnswer> {
+        let now = self.clock.observe(now);
+        let named = attempt.credential.principal.clone();
+        let step = self.logins.begin(attempt, now)?;
+        self.went(step, named.as_deref(), now)
+    }
+
+    /// Answers with another factor. May block.
+    ///
+    /// # Errors
+    /// As [`Logins::answer`].
+    pub fn log_in_answer(
+        &self,
+        login: &str,
+        credential: Credential,
+        now: Timestamp,
+    ) -> Result<LoginAnswer> {
+        let now = self.clock.observe(now);
+        let principal = self.logins.principal(login);
+        let step = self.logins.answer(login, credential, now)?;
+        self.went(step, principal.as_deref(), now)
+    }
+
+    fn went(&self, step: LoginStep, named: Option<&str>, now: Timestamp) -> Result<LoginAnswer> {
+        Ok(match step {
+            LoginStep::Done(login) => {
+                let issued = self.tokens.login(&grant(&login.session, now), now)?;
+                LoginAnswer::Done { login, issued: Box::new(issued) }
+            }
+            LoginStep::Next { login, offers, ends } => LoginAnswer::Next { login, offers, ends },
+            LoginStep::Refused { retry_after } => {
+                if let Some(principal) = named {
+                    self.risks.failed(principal, now);
+                }
+                LoginAnswer::Refused { retry_after }
+            }
+        })
+    }
+
+    /// Issues tokens for somebody whom the host vouches for. It is on the record as an override of the logins.
+    ///
+    /// # Errors
+    /// As [`Tokens::login`].
+    pub fn vouch(&self, grant: &Grant, by: &str, now: Timestamp) -> Result<Issued> {
+        let now = self.clock.observe(now);
+        let event =
+            AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);
+        self.audit.record(&event)?;
+        self.tokens.login(grant, now)
+    }
+
+    // ---- keys ----
+
+    /// A fresh key takes over in a keyset at once, the room's own included.
+    ///
+    /// # Errors
+    /// As [`Keys::rotate`]; [`Code::INVALID`] for the keysets that stay as they are.
+    pub fn rotate(&self, keyset: &str, by: &str, now: Timestamp) -> Result<KeyEvent> {
+        if [keys::AUDIT, keys::SUBJECTS].contains(&keyset) {
+            return Err(Error::new(Code::INVALID, "this keyset stays as it is")
+                .operation("security.key_rotate")
+                .with("keyset", keyset)
+                .advice("the audit log is known by its key; what is sealed for subjects is not sealed anew"));
+        }
+        let event = self.keys.rotate(keyset, by, self.clock.observe(now))?;
+        if keyset == keys::TOKENS {
+            self.token_keys.renew()?;
+        }
+        Ok(event)
+    }
+
+    // ---- what they may do ----
+
+    /// Takes other policies, at once and as a whole; it is on the record before. It answers their generation.
+    ///
+    /// # Errors
+    /// What the audit log answers; the policies are as they were then.
+    pub fn set_policies(&self, policies: PolicySet, by: &str, now: Timestamp) -> Result<u64> {
+        use crate::port::AuditValue;
+        let count = i64::try_from(policies.len()).unwrap_or(i64::MAX);
+        let details = [("policies", AuditValue::Int(count))];
+        let event = AuditEvent::new(AuditClass::Configuration, "policy.set", by, now)
+            .object("policies")
+            .details(&details);
+        self.audit.record(&event)?;
+        Ok(self.engine.swap(policies))
+    }
+
+    // ---- the parts ----
+
+    /// The keysets.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// The key by which the audit log's checkpoints are verified: give it to whoever is to verify.
+    pub fn audit_key(&self) -> &VerifierKey {
+        &self.audit_key
+    }
+
+    /// The clock that does not go back.
+    pub fn clock(&self) -> &Arc<Clock> {
+        &self.clock
+    }
+
+    /// The logins.
+    pub fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
+    /// The passwords.
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// The one-time codes.
+    pub fn totp(&self) -> &Totp {
+        &self.totp
+    }
+
+    /// The recovery codes.
+    pub fn recovery_codes(&self) -> &RecoveryCodes {
+        &self.recovery
+    }
+
+    /// The API keys.
+    pub fn api_keys(&self) -> &Arc<ApiKeys> {
+        &self.api_keys
+    }
+
+    /// The client certificates.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// The tokens.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// The policies.
+    pub fn policies(&self) -> &Arc<PolicyEngine> {
+        &self.engine
+    }
+
+    /// The risks.
+    pub fn risks(&self) -> &Arc<Risks> {
+        &self.risks
+    }
+
+    /// Whether policies decide about calls.
+    pub fn authorises(&self) -> bool {
+        self.options.authorise
+    }
+
+    /// Whether calls from inside the process may be made whatever the policies say.
+    pub fn trusts_inside(&self) -> bool {
+        self.options.trust_inside
+    }
+
+    /// Whether a call that is allowed is on the record as a decision, too.
+    pub fn records_allowed(&self) -> bool {
+        self.options.record_allowed
+    }
+
+    /// Whether what agents do is on the record.
+    pub fn records_actions(&self) -> bool {
+        self.options.record_actions
+    }
+
+    /// Figures.
+    pub fn status(&self) -> SecurityStatus {
+        SecurityStatus {
+            authorise: self.options.authorise,
+            logins: self.logins.status(),
+            tokens: self.tokens.status(),
+            policies: self.engine.status(),
+            risks: self.risks.status(),
+            audit: self.audit.status(),
+            clock_steps_back: self.clock.steps_back(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Security {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Security").field("audit_key", &self.audit_key).finish_non_exhaustive()
+    }
+}
+
+/// The file `master.key` of the data directory, made where there is none; in memory a key that nobody keeps.
+fn own_master(dir: Option<&DataDir>) -> Result<Master> {
+    let Some(dir) = dir else { return Master::key(Secret::random(32)?) };
+    let path: PathBuf = dir.path().join("master.key");
+    match Master::create_file(&path) {
+        Err(error) if error.code() == Code::ALREADY_EXISTS => Master::file(&path),
+        made => made,
+    }
+}
+
+/// What a login proved, for its tokens.
+fn grant(session: &Session, now: Timestamp) -> Grant {
+    let mut grant = Grant::of(session, now);
+    grant.amr = session.methods().map(str::to_owned).collect();
+    for own in [Session::METHODS, Session::AUTHENTICATED_AT] {
+        grant.attributes.remove(own);
+    }
+    grant
+}
