@@ -90,3 +90,9 @@ pub(super) fn recorded<T>(
         let _ = audit.record(&entry.outcome(AuditOutcome::Failure).details(&details));
     })
 }
+
+/// Puts on the record that something was tried and refused. It is refused all the same when that fails.
+pub(super) fn denied(audit: &dyn AuditTrail, by: &str, event: &KeyEvent) {
+    let entry = AuditEvent::new(AuditClass::Key, event.change.action(), by, event.at);
+    let _ = audit.record(&entry.object(&event.keyset).outcome(AuditOutcome::Denied));
+}

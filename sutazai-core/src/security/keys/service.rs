@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::derive::DerivingKeyset;
 use super::encrypt::Encryptor;
-use super::event::{KeyChange, KeyEvent, recorded};
+use super::event::{KeyChange, KeyEvent, denied, recorded};
 use super::lifecycle::{Due, Keyset, KeysetInfo};
 use super::mac::MacKeyset;
 use super::master::Master;
@@ -291,10 +291,10 @@ impl Keys {
         self.0.record(by, &event, || {
             let mut state = self.0.state.lock();
             state.check()?;
+            // Of one that was broken off before, whose rows nobody could open.
+            self.0.shelf.sweep(&state.root)?;
             let next = Root { generation: state.root.generation + 1, key: Secret::random(32)? };
-            for keyset in state.sets.values() {
-                self.0.shelf.save(&next, keyset, now)?;
-            }
+            self.0.shelf.save_all(&next, state.sets.values(), now)?;
             if let Err(e) = self.0.shelf.put_head(&next, origin, &key, now) {
                 // Whether it was written decides which of the two counts.
                 match self.0.shelf.generation() {
@@ -324,6 +324,13 @@ impl Inner {
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         recorded(self.audit.as_ref(), by, event, act)
+    }
+
+    /// Puts on the record that something was refused.
+    pub(super) fn denied(&self, by: &str, event: &KeyEvent) {
+        if let Some(audit) = &self.audit {
+            denied(&**audit, by, event);
+        }
     }
 
     /// Looks at a keyset.
