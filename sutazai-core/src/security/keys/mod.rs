@@ -31,6 +31,20 @@
 //! - What changes a key is on the audit trail before it is done, and on the disk before it is acknowledged.
 //! - Secrets are wiped when dropped, compared in constant time, and in no `Debug`, `Display` or error.
 //!
+//! # Formats
+//!
+//! What a key makes begins with a byte for the format and its version, and the eight bytes of the key's number:
+//!
+//! | first byte | what follows the number |
+//! |---|---|
+//! | `01`, `02` | a message of [chunked encryption](primitive::chunked) with AES-256-GCM, ChaCha20-Poly1305 |
+//! | `11`, `12` | an Ed25519 signature; and behind it one of ML-DSA-65 |
+//! | `21`, `22` | a tag of HMAC-SHA-256, HMAC-SHA-512 |
+//! | `41`, `42` | a message of [HPKE](primitive::hpke) with X25519, X-Wing |
+//!
+//! All of it is bound (as context, as a prefix of what is signed, as HPKE's `info`) to `"sutazai.keys.v1"`, the purpose and the keyset's
+//! name, each with its length before it, those nine bytes, and then the caller's context.
+//!
 //! # What is not promised
 //!
 //! - A destroyed key is gone from memory and from its row. The old row, *wrapped*, may linger in free pages and the log of

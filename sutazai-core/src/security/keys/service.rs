@@ -1,7 +1,7 @@
 //! [`Keys`]: the keysets of a kernel.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -36,7 +36,7 @@ pub struct Keys(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) shelf: Shelf,
-    pub(super) audit: Option<Arc<dyn AuditTrail>>,
+    pub(super) audit: OnceLock<Arc<dyn AuditTrail>>,
     state: Mutex<State>,
     slots: ArcSwap<BTreeMap<String, Arc<Slot>>>,
 }
@@ -80,7 +80,20 @@ impl Keys {
         }
         shelf.sweep(&root)?;
         let state = Mutex::new(State { root, sets, lost: false });
+        let audit = audit.map_or_else(OnceLock::new, OnceLock::from);
         Ok(Self(Arc::new(Inner { shelf, audit, state, slots: ArcSwap::from_pointee(slots) })))
+    }
+
+    /// Puts what changes on this record from here on: for an audit trail that is signed with a key of ours, and so
+    /// cannot be there first. It is to hold the [`SigningKeyset`] and not the keys, or neither is ever dropped.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] when there is one: what is recorded is not redirected.
+    pub fn audit_to(&self, audit: Arc<dyn AuditTrail>) -> Result<()> {
+        self.0.audit.set(audit).map_err(|_| {
+            Error::new(Code::ALREADY_EXISTS, "the keys have an audit trail already")
+                .operation("keys.audit_to")
+        })
     }
 
     // ---- using keys ----
@@ -323,12 +336,12 @@ impl Inner {
         event: &KeyEvent,
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        recorded(self.audit.as_ref(), by, event, act)
+        recorded(self.audit.get(), by, event, act)
     }
 
     /// Puts on the record that something was refused.
     pub(super) fn denied(&self, by: &str, event: &KeyEvent) {
-        if let Some(audit) = &self.audit {
+        if let Some(audit) = self.audit.get() {
             denied(&**audit, by, event);
         }
     }

@@ -128,7 +128,9 @@ fn a_change_of_a_keyset_that_is_not_written_has_not_happened() {
 fn what_is_not_on_the_record_is_not_done() {
     let trail = Arc::new(Trail::default());
     let audit: Arc<dyn AuditTrail> = trail.clone();
-    let keys = Keys::open(store(), &master(1), Some(audit), NOW).unwrap();
+    let keys = open(&store(), 1).unwrap();
+    keys.audit_to(audit.clone()).unwrap();
+    assert_eq!(keys.audit_to(audit).unwrap_err().code(), Code::ALREADY_EXISTS);
     *trail.keys.lock() = Some(keys.clone());
     let event = keys.create("a", manual(Purpose::Wrap), "t", NOW).unwrap();
     let first = event.key.unwrap();
