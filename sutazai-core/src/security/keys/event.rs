@@ -70,7 +70,8 @@ impl KeyEvent {
     }
 }
 
-/// Puts what is about to happen on the record, and does it only when it is there; what then fails is recorded as failed.
+/// Puts what is about to happen on the record, and does it only when it is there; what then fails is
+/// recorded as failed.
 pub(super) fn recorded<T>(
     audit: Option<&Arc<dyn AuditTrail>>,
     by: &str,

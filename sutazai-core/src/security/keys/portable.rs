@@ -17,8 +17,8 @@ use super::wrap::WrappingKeyset;
 use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
 
-/// An exported keyset, all its keys with it. Safe to store as far as its passphrase is strong, or the recipient's
-/// key is kept; whose it is, it does not say.
+/// An exported keyset, all its keys with it. Safe to store as far as its passphrase is strong, or the
+/// recipient's key is kept; whose it is, it does not say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
@@ -108,8 +108,9 @@ impl Keys {
     /// Imports a keyset, under the name that it was exported with: what it has made is bound to that.
     ///
     /// # Errors
-    /// [`Code::NOT_AUTHENTIC`] when it was altered, or for another passphrase or recipient; [`Code::ALREADY_EXISTS`];
-    /// [`Code::KEY_FORMAT`] for a format that is not known; [`Code::INVALID`] for a cost out of bounds.
+    /// [`Code::NOT_AUTHENTIC`] when it was altered, or for another passphrase or recipient;
+    /// [`Code::ALREADY_EXISTS`]; [`Code::KEY_FORMAT`] for a format that is not known; [`Code::INVALID`]
+    /// for a cost out of bounds.
     pub fn import(
         &self,
         export: &Export,

@@ -28,9 +28,9 @@ pub const KEYSETS_MAX: usize = 10_000;
 
 /// The keysets of a kernel. Cheap to clone. See the [module's documentation](super).
 ///
-/// Every operation that changes something says who does it (`by`), is put on the record first and not done when that
-/// fails, and is on the disk when it returns (as far as the store has one). Such operations may block for a sync of the disk;
-/// using keys never does.
+/// Every operation that changes something says who does it (`by`), is put on the record first and not done
+/// when that fails, and is on the disk when it returns (as far as the store has one). Such operations may
+/// block for a sync of the disk; using keys never does.
 #[derive(Clone)]
 pub struct Keys(pub(super) Arc<Inner>);
 
@@ -62,8 +62,8 @@ impl Keys {
     /// Opens the keysets in the store, or begins to keep them there, under this master key.
     ///
     /// # Errors
-    /// [`Code::MASTER_KEY`] when it is not the one that was set last, [`Code::KEYS_CORRUPT`] when a keyset was altered, and those of the
-    /// store and of the master key's source.
+    /// [`Code::MASTER_KEY`] when it is not the one that was set last, [`Code::KEYS_CORRUPT`] when a
+    /// keyset was altered, and those of the store and of the master key's source.
     pub fn open(
         store: Store,
         master: &Master,
@@ -84,8 +84,9 @@ impl Keys {
         Ok(Self(Arc::new(Inner { shelf, audit, state, slots: ArcSwap::from_pointee(slots) })))
     }
 
-    /// Puts what changes on this record from here on: for an audit trail that is signed with a key of ours, and so
-    /// cannot be there first. It is to hold the [`SigningKeyset`] and not the keys, or neither is ever dropped.
+    /// Puts what changes on this record from here on: for an audit trail that is signed with a key of
+    /// ours, and so cannot be there first. It is to hold the [`SigningKeyset`] and not the keys, or
+    /// neither is ever dropped.
     ///
     /// # Errors
     /// [`Code::ALREADY_EXISTS`] when there is one: what is recorded is not redirected.
@@ -160,8 +161,9 @@ impl Keys {
     /// A new keyset with an active key.
     ///
     /// # Errors
-    /// [`Code::ALREADY_EXISTS`], [`Code::INVALID`] for a name (1 to 64 of `a-z A-Z 0-9 . _ - /`) or schedule that is not valid,
-    /// [`Code::KEY_PURPOSE`] for an algorithm that cannot serve the purpose, [`Code::KEYS_FULL`].
+    /// [`Code::ALREADY_EXISTS`], [`Code::INVALID`] for a name (1 to 64 of `a-z A-Z 0-9 . _ - /`) or
+    /// schedule that is not valid, [`Code::KEY_PURPOSE`] for an algorithm that cannot serve the
+    /// purpose, [`Code::KEYS_FULL`].
     pub fn create(&self, name: &str, spec: Spec, by: &str, now: Timestamp) -> Result<KeyEvent> {
         let algorithm = spec.check()?;
         check_name(name)?;
@@ -173,7 +175,8 @@ impl Keys {
         Ok(event)
     }
 
-    /// The same, unless there is one of that name already that serves the same purpose: what a room calls when it starts.
+    /// The same, unless there is one of that name already that serves the same purpose: what a room
+    /// calls when it starts.
     ///
     /// # Errors
     /// As [`create`](Self::create), without [`Code::ALREADY_EXISTS`].
@@ -293,8 +296,8 @@ impl Keys {
         Ok(Some(event))
     }
 
-    /// Takes another master key, and wraps all keysets anew under a new root key. One who is interrupted leaves all of it
-    /// under the old master key, or all of it under the new one.
+    /// Takes another master key, and wraps all keysets anew under a new root key. One who is
+    /// interrupted leaves all of it under the old master key, or all of it under the new one.
     ///
     /// # Errors
     /// Those of the store and of the master key's source; the old master key then still counts.
@@ -398,7 +401,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Changes a keyset: a copy of it, then the store, then for everybody. Where one fails, nothing has changed.
+    /// Changes a keyset: a copy of it, then the store, then for everybody. Where one fails, nothing has
+    /// changed.
     fn change(
         &self,
         name: &str,

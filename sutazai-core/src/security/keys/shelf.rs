@@ -5,9 +5,9 @@
 //! g<generation>/<n>  {format, sealed: the keyset n under the root key of that generation}
 //! ```
 //!
-//! A change of the master key writes all keysets under a new root key as the next generation, and then the head, in one
-//! row: whoever is interrupted leaves the old one or the new one. Rows of other generations are swept away at the next
-//! opening.
+//! A change of the master key writes all keysets under a new root key as the next generation, and then the
+//! head, in one row: whoever is interrupted leaves the old one or the new one. Rows of other generations
+//! are swept away at the next opening.
 
 use std::collections::VecDeque;
 

@@ -37,8 +37,8 @@ fn a_file_of_another_user_is_refused() {
         println!("skipped: only root can give a file away");
         return;
     }
-    // What root owns is trusted, so somebody else has to look: a thread cannot change its user alone without harm to the
-    // others; what is checked here is a file of nobody's, read by root.
+    // What root owns is trusted, so somebody else has to look: a thread cannot change its user alone
+    // without harm to the others; what is checked here is a file of nobody's, read by root.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master");
     Master::create_file(&path).unwrap();
