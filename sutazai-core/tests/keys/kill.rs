@@ -1,8 +1,8 @@
-//! `kill -9` while keys rotate and the master key changes: whatever was acknowledged still opens, under exactly one of
-//! the two master keys.
+//! `kill -9` while keys rotate and the master key changes: whatever was acknowledged still opens, under
+//! exactly one of the two master keys.
 //!
-//! The child is this test binary again. It says what it has done in a file, a line at a time; the parent kills it after some
-//! line, at whatever it is doing by then.
+//! The child is this test binary again. It says what it has done in a file, a line at a time; the parent
+//! kills it after some line, at whatever it is doing by then.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

@@ -88,7 +88,8 @@ fn no_decryption_fails_while_keys_come_and_go() {
                 keys.change_master(&master(), "somebody", now).unwrap();
             }
             clock.store(u64::from(second), Ordering::SeqCst);
-            // Time goes on only when work was done, so that a second is never over in an instant of the machine's.
+            // Time goes on only when work was done, so that a second is never over in an
+            // instant of the machine's.
             let until = done.load(Ordering::SeqCst) + 12;
             while done.load(Ordering::SeqCst) < until {
                 std::thread::yield_now();

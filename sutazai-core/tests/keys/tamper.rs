@@ -85,7 +85,8 @@ fn wrapped_keys() {
     try_all("wrapped", &wrapped, |bytes| {
         w.unwrap(b"c", bytes).map(|opened| assert_eq!(opened, secret))
     });
-    // X25519 takes points that differ in the highest bit as the same (RFC 7748, §5), but HPKE hashes them as they came.
+    // X25519 takes points that differ in the highest bit as the same (RFC 7748, §5), but HPKE hashes
+    // them as they came.
     let h = keys.wrapping("h").unwrap();
     let wrapped = h.wrap(b"c", &secret).unwrap();
     try_all("HPKE", &wrapped, |bytes| {

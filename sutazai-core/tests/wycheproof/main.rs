@@ -1,5 +1,5 @@
-//! The attack vectors of Wycheproof, through the primitives that keysets use. `docs/vectors.md` has the table, and this
-//! test holds it: a file that is not in it, or with other numbers, fails.
+//! The attack vectors of Wycheproof, through the primitives that keysets use. `docs/vectors.md` has the
+//! table, and this test holds it: a file that is not in it, or with other numbers, fails.
 
 #![cfg(feature = "security")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]

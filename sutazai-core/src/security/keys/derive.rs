@@ -9,8 +9,8 @@ use crate::{Code, Error, Result};
 
 /// A keyset of the purpose [`Derive`](Purpose::Derive). Cheap to clone; follows every rotation; takes no lock.
 ///
-/// For a protocol that needs a raw key (a `v4.local` token's, say): keep the number of the key it came from, and the
-/// same secret comes again until that key is destroyed.
+/// For a protocol that needs a raw key (a `v4.local` token's, say): keep the number of the key it came
+/// from, and the same secret comes again until that key is destroyed.
 #[derive(Clone)]
 pub struct DerivingKeyset(Arc<Slot>);
 

@@ -9,10 +9,11 @@ use super::spec::{KeyId, Purpose};
 use super::stream::{Opener, Progress, Sealer, open::read_exactly, pump};
 use crate::{Code, Error, Result};
 
-/// A keyset of the purpose [`Encrypt`](Purpose::Encrypt). Cheap to clone; follows every rotation; takes no lock.
+/// A keyset of the purpose [`Encrypt`](Purpose::Encrypt). Cheap to clone; follows every rotation; takes no
+/// lock.
 ///
-/// A ciphertext is a format byte, the key's number (8 bytes), then a message of
-/// [chunked encryption](super::primitive::chunked). It is bound to the keyset's name, its purpose and the caller's
+/// A ciphertext is a format byte, the key's number (8 bytes), then a message of [chunked
+/// encryption](super::primitive::chunked). It is bound to the keyset's name, its purpose and the caller's
 /// context: what it belongs to (a table and row, a file's name), which is not kept in it.
 #[derive(Clone)]
 pub struct Encryptor(pub(super) Arc<Slot>);
@@ -80,8 +81,8 @@ impl Encryptor {
     /// Encrypts a stream to its end; answers how many bytes of plain text passed.
     ///
     /// # Errors
-    /// [`Code::CANCELLED`] when `progress` breaks: what was written then is refused when it is decrypted. Otherwise
-    /// as the reader, the writer or [`encrypt`](Self::encrypt).
+    /// [`Code::CANCELLED`] when `progress` breaks: what was written then is refused when it is
+    /// decrypted. Otherwise as the reader, the writer or [`encrypt`](Self::encrypt).
     pub fn encrypt_stream(
         &self,
         context: &[u8],

@@ -70,7 +70,8 @@ impl KeyEvent {
     }
 }
 
-/// Puts what is about to happen on the record, and does it only when it is there; what then fails is recorded as failed.
+/// Puts what is about to happen on the record, and does it only when it is there; what then fails is
+/// recorded as failed.
 pub(super) fn recorded<T>(
     audit: Option<&Arc<dyn AuditTrail>>,
     by: &str,
@@ -89,4 +90,10 @@ pub(super) fn recorded<T>(
         // The failure is what the caller hears of; that it could not be recorded as well changes nothing.
         let _ = audit.record(&entry.outcome(AuditOutcome::Failure).details(&details));
     })
+}
+
+/// Puts on the record that something was tried and refused. It is refused all the same when that fails.
+pub(super) fn denied(audit: &dyn AuditTrail, by: &str, event: &KeyEvent) {
+    let entry = AuditEvent::new(AuditClass::Key, event.change.action(), by, event.at);
+    let _ = audit.record(&entry.object(&event.keyset).outcome(AuditOutcome::Denied));
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{KeyChange, KeyEvent};
+use super::lifecycle::Keyset;
 use super::primitive::aead::{Aead, not_authentic};
 use super::primitive::chunked::ChunkedKey;
 use super::primitive::hpke::{self, Kem};
@@ -16,8 +17,8 @@ use super::wrap::WrappingKeyset;
 use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
 
-/// An exported keyset, all its keys with it. Safe to store as far as its passphrase is strong, or the recipient's
-/// key is kept; whose it is, it does not say.
+/// An exported keyset, all its keys with it. Safe to store as far as its passphrase is strong, or the
+/// recipient's key is kept; whose it is, it does not say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Export {
@@ -107,8 +108,9 @@ impl Keys {
     /// Imports a keyset, under the name that it was exported with: what it has made is bound to that.
     ///
     /// # Errors
-    /// [`Code::NOT_AUTHENTIC`] when it was altered, or for another passphrase or recipient; [`Code::ALREADY_EXISTS`];
-    /// [`Code::KEY_FORMAT`] for a format that is not known; [`Code::INVALID`] for a cost out of bounds.
+    /// [`Code::NOT_AUTHENTIC`] when it was altered, or for another passphrase or recipient;
+    /// [`Code::ALREADY_EXISTS`]; [`Code::KEY_FORMAT`] for a format that is not known; [`Code::INVALID`]
+    /// for a cost out of bounds.
     pub fn import(
         &self,
         export: &Export,
@@ -116,40 +118,50 @@ impl Keys {
         by: &str,
         now: Timestamp,
     ) -> Result<KeyEvent> {
-        if export.format != 1 {
-            return Err(Error::new(
-                Code::KEY_FORMAT,
-                "the export is of a format that is not known here",
-            )
-            .with("format", export.format));
-        }
-        let context = context(export.format, &export.wrapped)?;
-        let plain = match (with, &export.wrapped) {
-            (ImportWith::Passphrase(phrase), Wrapped::Passphrase { salt, cost }) => {
-                let key = passphrase::key(phrase, salt.expose(), *cost)?;
-                let sealer = ChunkedKey::new(Aead::Aes256Gcm, key.expose())?;
-                Secret::new(sealer.open(&[&context], export.sealed.expose())?)
-            }
-            (ImportWith::Recipient(keyset), Wrapped::Recipient { algorithm })
-                if keyset.algorithm() == *algorithm =>
-            {
-                keyset.open_any(&context, export.sealed.expose())?
-            }
-            _ => {
-                return Err(Error::new(
-                    Code::INVALID,
-                    "the export is wrapped in another way than it is to be opened",
-                ));
-            }
+        let refused = |_: &Error| {
+            // What it says of itself is not to be believed, so the record names no keyset.
+            self.0.denied(by, &KeyEvent::new(KeyChange::Imported, "", None, now));
         };
-        // Whoever could seal it could put anything into it.
-        let keyset = from_json(plain.expose()).ok_or_else(not_authentic)?;
-        check_name(&keyset.name)?;
+        let keyset = open(export, with).inspect_err(refused)?;
         self.0.is_free(&keyset.name)?;
         let event = KeyEvent::new(KeyChange::Imported, &keyset.name, None, now);
         self.0.record(by, &event, || self.0.add(keyset, now))?;
         Ok(event)
     }
+}
+
+/// The keyset in an export.
+fn open(export: &Export, with: &ImportWith<'_>) -> Result<Keyset> {
+    if export.format != 1 {
+        return Err(Error::new(
+            Code::KEY_FORMAT,
+            "the export is of a format that is not known here",
+        )
+        .with("format", export.format));
+    }
+    let context = context(export.format, &export.wrapped)?;
+    let plain = match (with, &export.wrapped) {
+        (ImportWith::Passphrase(phrase), Wrapped::Passphrase { salt, cost }) => {
+            let key = passphrase::key(phrase, salt.expose(), *cost)?;
+            let sealer = ChunkedKey::new(Aead::Aes256Gcm, key.expose())?;
+            Secret::new(sealer.open(&[&context], export.sealed.expose())?)
+        }
+        (ImportWith::Recipient(keyset), Wrapped::Recipient { algorithm })
+            if keyset.algorithm() == *algorithm =>
+        {
+            keyset.open_any(&context, export.sealed.expose())?
+        }
+        _ => {
+            return Err(Error::new(
+                Code::INVALID,
+                "the export is wrapped in another way than it is to be opened",
+            ));
+        }
+    };
+    // Whoever could seal it could put anything into it.
+    let keyset = from_json(plain.expose()).ok_or_else(not_authentic)?;
+    check_name(&keyset.name)?;
+    Ok(keyset)
 }
 
 /// How to seal to a public key: their lengths differ.

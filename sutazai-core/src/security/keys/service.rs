@@ -1,14 +1,14 @@
 //! [`Keys`]: the keysets of a kernel.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::derive::DerivingKeyset;
 use super::encrypt::Encryptor;
-use super::event::{KeyChange, KeyEvent, recorded};
+use super::event::{KeyChange, KeyEvent, denied, recorded};
 use super::lifecycle::{Due, Keyset, KeysetInfo};
 use super::mac::MacKeyset;
 use super::master::Master;
@@ -28,15 +28,15 @@ pub const KEYSETS_MAX: usize = 10_000;
 
 /// The keysets of a kernel. Cheap to clone. See the [module's documentation](super).
 ///
-/// Every operation that changes something says who does it (`by`), is put on the record first and not done when that
-/// fails, and is on the disk when it returns (as far as the store has one). Such operations may block for a sync of the disk;
-/// using keys never does.
+/// Every operation that changes something says who does it (`by`), is put on the record first and not done
+/// when that fails, and is on the disk when it returns (as far as the store has one). Such operations may
+/// block for a sync of the disk; using keys never does.
 #[derive(Clone)]
 pub struct Keys(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) shelf: Shelf,
-    pub(super) audit: Option<Arc<dyn AuditTrail>>,
+    pub(super) audit: OnceLock<Arc<dyn AuditTrail>>,
     state: Mutex<State>,
     slots: ArcSwap<BTreeMap<String, Arc<Slot>>>,
 }
@@ -62,8 +62,8 @@ impl Keys {
     /// Opens the keysets in the store, or begins to keep them there, under this master key.
     ///
     /// # Errors
-    /// [`Code::MASTER_KEY`] when it is not the one that was set last, [`Code::KEYS_CORRUPT`] when a keyset was altered, and those of the
-    /// store and of the master key's source.
+    /// [`Code::MASTER_KEY`] when it is not the one that was set last, [`Code::KEYS_CORRUPT`] when a
+    /// keyset was altered, and those of the store and of the master key's source.
     pub fn open(
         store: Store,
         master: &Master,
@@ -80,7 +80,21 @@ impl Keys {
         }
         shelf.sweep(&root)?;
         let state = Mutex::new(State { root, sets, lost: false });
+        let audit = audit.map_or_else(OnceLock::new, OnceLock::from);
         Ok(Self(Arc::new(Inner { shelf, audit, state, slots: ArcSwap::from_pointee(slots) })))
+    }
+
+    /// Puts what changes on this record from here on: for an audit trail that is signed with a key of
+    /// ours, and so cannot be there first. It is to hold the [`SigningKeyset`] and not the keys, or
+    /// neither is ever dropped.
+    ///
+    /// # Errors
+    /// [`Code::ALREADY_EXISTS`] when there is one: what is recorded is not redirected.
+    pub fn audit_to(&self, audit: Arc<dyn AuditTrail>) -> Result<()> {
+        self.0.audit.set(audit).map_err(|_| {
+            Error::new(Code::ALREADY_EXISTS, "the keys have an audit trail already")
+                .operation("keys.audit_to")
+        })
     }
 
     // ---- using keys ----
@@ -147,8 +161,9 @@ impl Keys {
     /// A new keyset with an active key.
     ///
     /// # Errors
-    /// [`Code::ALREADY_EXISTS`], [`Code::INVALID`] for a name (1 to 64 of `a-z A-Z 0-9 . _ - /`) or schedule that is not valid,
-    /// [`Code::KEY_PURPOSE`] for an algorithm that cannot serve the purpose, [`Code::KEYS_FULL`].
+    /// [`Code::ALREADY_EXISTS`], [`Code::INVALID`] for a name (1 to 64 of `a-z A-Z 0-9 . _ - /`) or
+    /// schedule that is not valid, [`Code::KEY_PURPOSE`] for an algorithm that cannot serve the
+    /// purpose, [`Code::KEYS_FULL`].
     pub fn create(&self, name: &str, spec: Spec, by: &str, now: Timestamp) -> Result<KeyEvent> {
         let algorithm = spec.check()?;
         check_name(name)?;
@@ -160,7 +175,8 @@ impl Keys {
         Ok(event)
     }
 
-    /// The same, unless there is one of that name already that serves the same purpose: what a room calls when it starts.
+    /// The same, unless there is one of that name already that serves the same purpose: what a room
+    /// calls when it starts.
     ///
     /// # Errors
     /// As [`create`](Self::create), without [`Code::ALREADY_EXISTS`].
@@ -280,8 +296,8 @@ impl Keys {
         Ok(Some(event))
     }
 
-    /// Takes another master key, and wraps all keysets anew under a new root key. One who is interrupted leaves all of it
-    /// under the old master key, or all of it under the new one.
+    /// Takes another master key, and wraps all keysets anew under a new root key. One who is
+    /// interrupted leaves all of it under the old master key, or all of it under the new one.
     ///
     /// # Errors
     /// Those of the store and of the master key's source; the old master key then still counts.
@@ -291,10 +307,10 @@ impl Keys {
         self.0.record(by, &event, || {
             let mut state = self.0.state.lock();
             state.check()?;
+            // Of one that was broken off before, whose rows nobody could open.
+            self.0.shelf.sweep(&state.root)?;
             let next = Root { generation: state.root.generation + 1, key: Secret::random(32)? };
-            for keyset in state.sets.values() {
-                self.0.shelf.save(&next, keyset, now)?;
-            }
+            self.0.shelf.save_all(&next, state.sets.values(), now)?;
             if let Err(e) = self.0.shelf.put_head(&next, origin, &key, now) {
                 // Whether it was written decides which of the two counts.
                 match self.0.shelf.generation() {
@@ -323,7 +339,14 @@ impl Inner {
         event: &KeyEvent,
         act: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        recorded(self.audit.as_ref(), by, event, act)
+        recorded(self.audit.get(), by, event, act)
+    }
+
+    /// Puts on the record that something was refused.
+    pub(super) fn denied(&self, by: &str, event: &KeyEvent) {
+        if let Some(audit) = self.audit.get() {
+            denied(&**audit, by, event);
+        }
     }
 
     /// Looks at a keyset.
@@ -378,7 +401,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Changes a keyset: a copy of it, then the store, then for everybody. Where one fails, nothing has changed.
+    /// Changes a keyset: a copy of it, then the store, then for everybody. Where one fails, nothing has
+    /// changed.
     fn change(
         &self,
         name: &str,

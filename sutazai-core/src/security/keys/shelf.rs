@@ -5,9 +5,11 @@
 //! g<generation>/<n>  {format, sealed: the keyset n under the root key of that generation}
 //! ```
 //!
-//! A change of the master key writes all keysets under a new root key as the next generation, and then the head, in one
-//! row: whoever is interrupted leaves the old one or the new one. Rows of other generations are swept away at the next
-//! opening.
+//! A change of the master key writes all keysets under a new root key as the next generation, and then the
+//! head, in one row: whoever is interrupted leaves the old one or the new one. Rows of other generations
+//! are swept away at the next opening.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -18,6 +20,7 @@ use super::primitive::aead::Aead;
 use super::primitive::chunked::ChunkedKey;
 use super::secret::Secret;
 use crate::base::payload::Payload;
+use crate::base::ticket::Ticket;
 use crate::base::time::Timestamp;
 use crate::store::{Durability, Entry, LIST_MAX, Store};
 use crate::{Code, Error, Result};
@@ -25,6 +28,8 @@ use crate::{Code, Error, Result};
 const NAMESPACE: &str = "security.keys";
 const HEAD: &str = "head";
 const FORMAT: u32 = 1;
+/// How many writes are under way at a time, where there are many.
+const AT_ONCE: usize = 256;
 
 pub(super) struct Shelf {
     store: Store,
@@ -114,7 +119,8 @@ impl Shelf {
         let context = head_context(root.generation, &origin)?;
         let sealer = ChunkedKey::new(Aead::Aes256Gcm, master.expose())?;
         let sealed = Secret::new(sealer.seal(&[&context], root.key.expose())?);
-        self.put(HEAD, &Head { format: FORMAT, generation: root.generation, origin, sealed }, now)
+        let head = Head { format: FORMAT, generation: root.generation, origin, sealed };
+        self.put(HEAD, &head, now)?.wait()
     }
 
     /// Every keyset of a generation.
@@ -130,6 +136,38 @@ impl Shelf {
     }
 
     pub(super) fn save(&self, root: &Root, keyset: &Keyset, now: Timestamp) -> Result<()> {
+        self.begin_save(root, keyset, now)?.wait()
+    }
+
+    /// Saves all of them, many in one transaction.
+    pub(super) fn save_all<'a>(
+        &self,
+        root: &Root,
+        keysets: impl Iterator<Item = &'a Keyset>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut under_way = VecDeque::new();
+        let mut result = Ok(());
+        for keyset in keysets {
+            if under_way.len() == AT_ONCE {
+                let oldest = under_way.pop_front();
+                result = oldest.map_or(Ok(()), |mut ticket: Ticket<()>| ticket.wait());
+            }
+            match result.and_then(|()| self.begin_save(root, keyset, now)) {
+                Ok(ticket) => under_way.push_back(ticket),
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+            result = Ok(());
+        }
+        // Also after a failure: nothing of this comes later than what comes after it.
+        let rest = under_way.iter_mut().map(Ticket::wait);
+        rest.fold(result, |before, ticket| before.and(ticket))
+    }
+
+    fn begin_save(&self, root: &Root, keyset: &Keyset, now: Timestamp) -> Result<Ticket<()>> {
         let key = prefix(root.generation) + &keyset.name;
         self.put(&key, &Row { format: FORMAT, sealed: seal(root, keyset)? }, now)
     }
@@ -150,9 +188,13 @@ impl Shelf {
             }
             Ok(())
         })?;
-        for key in stale {
-            self.spend()?;
-            self.store.delete(NAMESPACE, &key, Durability::Fsync).wait()?;
+        for keys in stale.chunks(AT_ONCE) {
+            let mut under_way = Vec::with_capacity(keys.len());
+            for key in keys {
+                self.spend()?;
+                under_way.push(self.store.delete(NAMESPACE, key, Durability::Fsync));
+            }
+            under_way.iter_mut().try_for_each(|ticket| ticket.wait().map(drop))?;
         }
         Ok(())
     }
@@ -167,10 +209,10 @@ impl Shelf {
         }
     }
 
-    fn put<T: Serialize>(&self, key: &str, row: &T, now: Timestamp) -> Result<()> {
+    fn put<T: Serialize>(&self, key: &str, row: &T, now: Timestamp) -> Result<Ticket<()>> {
         self.spend()?;
         let payload = Payload::json(row)?;
-        self.store.put(NAMESPACE, key, &payload, now, Durability::Fsync).wait()
+        Ok(self.store.put(NAMESPACE, key, &payload, now, Durability::Fsync))
     }
 
     #[cfg(not(test))]

@@ -28,9 +28,9 @@ pub struct PublicKey {
 
 /// A keyset of the purpose [`Sign`](Purpose::Sign). Cheap to clone; follows every rotation; takes no lock.
 ///
-/// [`sign`](Self::sign) is bound to the keyset's name, its purpose and the caller's context, and carries the key's number.
-/// Protocols with a form of their own (a token, a signed note) take the [`signer`](Self::signer), whose
-/// signatures are Ed25519's alone: give each protocol a keyset of its own.
+/// [`sign`](Self::sign) is bound to the keyset's name, its purpose and the caller's context, and carries
+/// the key's number. Protocols with a form of their own (a token, a signed note) take the
+/// [`signer`](Self::signer), whose signatures are Ed25519's alone: give each protocol a keyset of its own.
 #[derive(Clone)]
 pub struct SigningKeyset(Arc<Slot>);
 
@@ -75,7 +75,8 @@ impl SigningKeyset {
         ed25519::verify(&pair.public, &text, signature)
     }
 
-    /// The active key, to sign with in a form of one's own. Ask for it each time: it does not follow a rotation.
+    /// The active key, to sign with in a form of one's own. Ask for it each time: it does not follow a
+    /// rotation.
     ///
     /// # Errors
     /// [`Code::KEY_UNKNOWN`] when the keyset was removed.
@@ -94,8 +95,8 @@ impl SigningKeyset {
         pair(self.0.now().key(&self.0.name, id)?).map(|pair| pair.public)
     }
 
-    /// All public keys but those of destroyed ones, oldest first: what others are given, pre-active ones included, so that
-    /// they have them when their time comes.
+    /// All public keys but those of destroyed ones, oldest first: what others are given, pre-active
+    /// ones included, so that they have them when their time comes.
     pub fn public_keys(&self) -> Vec<PublicKey> {
         let public = |key: &PreparedKey| {
             let pair = pair(key).ok()?;
@@ -152,7 +153,8 @@ impl Signer {
         self.pair().map(|pair| pair.signer.sign(message))
     }
 
-    /// Signs exactly these bytes once more (ML-DSA-65, FIPS 204, with an empty context), for keysets of two algorithms.
+    /// Signs exactly these bytes once more (ML-DSA-65, FIPS 204, with an empty context), for keysets of
+    /// two algorithms.
     ///
     /// # Errors
     /// [`Code::KEY_PURPOSE`] for a keyset of one algorithm.

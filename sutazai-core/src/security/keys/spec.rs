@@ -199,7 +199,8 @@ impl schemars::JsonSchema for KeyId {
 
 /// When keys of a keyset come and go. In JSON, whole seconds; `null` for never.
 ///
-/// The default: a key is active for 90 days, its successor is there 7 days before, and no key is destroyed by itself.
+/// The default: a key is active for 90 days, its successor is there 7 days before, and no key is destroyed
+/// by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Schedule {
@@ -211,10 +212,11 @@ pub struct Schedule {
     #[serde(with = "maybe_seconds", rename = "active_s")]
     #[schemars(with = "Option<u64>")]
     pub active: Option<Duration>,
-    /// How long after that it still decrypts and verifies before it is destroyed; `None`: until somebody destroys it.
+    /// How long after that it still decrypts and verifies before it is destroyed; `None`: until
+    /// somebody destroys it.
     ///
-    /// What was encrypted with a key and not [rewrapped](super::Encryptor::rewrap) by then is lost. A clock that is set
-    /// ahead brings that day nearer.
+    /// What was encrypted with a key and not [rewrapped](super::Encryptor::rewrap) by then is lost. A
+    /// clock that is set ahead brings that day nearer.
     #[serde(with = "maybe_seconds", rename = "decrypt_only_s")]
     #[schemars(with = "Option<u64>")]
     pub decrypt_only: Option<Duration>,

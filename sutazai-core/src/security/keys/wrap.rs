@@ -11,8 +11,8 @@ use crate::{Code, Error, Result};
 
 /// A keyset of the purpose [`Wrap`](Purpose::Wrap). Cheap to clone; follows every rotation; takes no lock.
 ///
-/// What it wraps and unwraps are [`Secret`]s: a key that is destroyed by forgetting its wrapped form, for example. One of
-/// [`HpkeX25519`](Algorithm::HpkeX25519) has a public key besides, to which others
+/// What it wraps and unwraps are [`Secret`]s: a key that is destroyed by forgetting its wrapped form, for
+/// example. One of [`HpkeX25519`](Algorithm::HpkeX25519) has a public key besides, to which others
 /// [export](super::Keys::export) keysets.
 #[derive(Clone)]
 pub struct WrappingKeyset(Arc<Slot>);

@@ -59,8 +59,8 @@ fn find(name: &CString) -> Result<Option<Secret>> {
 
 fn add(name: &CString, key: &Secret) -> Result<()> {
     let bytes = key.expose();
-    // SAFETY: the strings end with a zero byte, the buffer has `len` bytes, and all live through the call, which
-    // only reads them.
+    // SAFETY: the strings end with a zero byte, the buffer has `len` bytes, and all live through the
+    // call, which only reads them.
     let id = unsafe {
         libc::syscall(
             libc::SYS_add_key,

@@ -24,8 +24,8 @@ use super::primitive::random;
 use super::secret::Secret;
 use crate::{Code, Error, Result};
 
-/// Wraps the master key: a KMS, an HSM, a secret manager of the platform. Called when the keys are opened and when
-/// the master key is changed, never while they are used; may block. No lock is held.
+/// Wraps the master key: a KMS, an HSM, a secret manager of the platform. Called when the keys are opened
+/// and when the master key is changed, never while they are used; may block. No lock is held.
 pub trait KeyWrapper: Send + Sync + 'static {
     /// A name that is kept beside the wrapped key, so that the right one is asked to unwrap it.
     fn name(&self) -> &str;
@@ -64,7 +64,8 @@ pub(super) enum Origin {
 const CONTEXT: &[u8] = b"sutazai.keys.master.v1";
 
 impl Master {
-    /// A passphrase, at the [default cost](Cost::default): a tenth of a second or so, and 64 MiB, whenever the keys are opened.
+    /// A passphrase, at the [default cost](Cost::default): a tenth of a second or so, and 64 MiB,
+    /// whenever the keys are opened.
     pub fn passphrase(phrase: impl Into<Secret>) -> Self {
         Self::passphrase_at(phrase, Cost::default())
     }
@@ -89,8 +90,8 @@ impl Master {
     /// A file with 32 bytes: as they are, in base64 or in hexadecimal digits.
     ///
     /// # Errors
-    /// [`Code::MASTER_KEY_EXPOSED`] when its group or others may read or write it, or it belongs to somebody else (root
-    /// excepted); [`Code::MASTER_KEY`] when it cannot be read or is malformed.
+    /// [`Code::MASTER_KEY_EXPOSED`] when its group or others may read or write it, or it belongs to
+    /// somebody else (root excepted); [`Code::MASTER_KEY`] when it cannot be read or is malformed.
     pub fn file(path: impl AsRef<Path>) -> Result<Self> {
         file::read(path.as_ref()).map(|key| Self(Source::Key(key)))
     }
@@ -103,8 +104,8 @@ impl Master {
         file::create(path.as_ref()).map(|key| Self(Source::Key(key)))
     }
 
-    /// An environment variable with 32 bytes in base64 or hexadecimal digits. The variable stays: whoever may look
-    /// at the process's environment sees it, and so do the processes that it starts.
+    /// An environment variable with 32 bytes in base64 or hexadecimal digits. The variable stays:
+    /// whoever may look at the process's environment sees it, and so do the processes that it starts.
     ///
     /// # Errors
     /// [`Code::MASTER_KEY`] when it is not set or malformed.
@@ -118,12 +119,13 @@ impl Master {
             .ok_or_else(|| malformed("the environment variable").with("variable", variable))
     }
 
-    /// A key in the kernel's keyring of the user (Linux): made when there is none of that description. No daemon is needed,
-    /// nothing is written to a disk, and **it is gone when the machine restarts**: for what may be lost then, or
-    /// where something else (PAM, a boot script) puts it there.
+    /// A key in the kernel's keyring of the user (Linux): made when there is none of that description.
+    /// No daemon is needed, nothing is written to a disk, and **it is gone when the machine restarts**:
+    /// for what may be lost then, or where something else (PAM, a boot script) puts it there.
     ///
     /// # Errors
-    /// [`Code::MASTER_KEY`] where the kernel has no keyrings or forbids them (as many containers do), and elsewhere than on Linux.
+    /// [`Code::MASTER_KEY`] where the kernel has no keyrings or forbids them (as many containers do),
+    /// and elsewhere than on Linux.
     pub fn keyring(description: &str) -> Result<Self> {
         #[cfg(target_os = "linux")]
         return keyring::find_or_make(description).map(|key| Self(Source::Key(key)));

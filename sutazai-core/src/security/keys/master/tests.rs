@@ -37,8 +37,8 @@ fn a_file_of_another_user_is_refused() {
         println!("skipped: only root can give a file away");
         return;
     }
-    // What root owns is trusted, so somebody else has to look: a thread cannot change its user alone without harm to the
-    // others; what is checked here is a file of nobody's, read by root.
+    // What root owns is trusted, so somebody else has to look: a thread cannot change its user alone
+    // without harm to the others; what is checked here is a file of nobody's, read by root.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master");
     Master::create_file(&path).unwrap();
@@ -118,12 +118,13 @@ fn a_wrapper_is_asked_by_its_name() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_keyring_gives_the_same_key_again_or_says_that_it_cannot() {
-    let name = format!("sutazai-test-{}", std::process::id());
+    // Always the same, because they stay until the machine restarts.
+    let name = "sutazai-test";
     let store = Store::memory(&[]).unwrap();
-    match Master::keyring(&name) {
+    match Master::keyring(name) {
         Ok(master) => {
             opens(&store, &master).unwrap();
-            opens(&store, &Master::keyring(&name).unwrap()).unwrap();
+            opens(&store, &Master::keyring(name).unwrap()).unwrap();
             let other = Master::keyring(&format!("{name}-other")).unwrap();
             assert_eq!(opens(&store, &other), Err(Code::MASTER_KEY));
         }

@@ -1,9 +1,10 @@
 //! Encryption of messages of any length in chunks, with a key of its own for each message.
 //!
-//! This is C2SP's *chunked encryption* (<https://c2sp.org/chunked-encryption>), version 1, with HKDF-SHA-512 and
-//! AES-256-GCM ("Cobblestone-256") or, the same way, ChaCha20-Poly1305. It has the purpose and the properties of
-//! STREAM (V. T. Hoang, R. Reyhanitabar, P. Rogaway, D. Vizár, "Online Authenticated-Encryption and its
-//! Nonce-Reuse Misuse-Resistance", CRYPTO 2015), and public attack vectors.
+//! This is C2SP's *chunked encryption* (<https://c2sp.org/chunked-encryption>), version 1, with
+//! HKDF-SHA-512 and AES-256-GCM ("Cobblestone-256") or, the same way, ChaCha20-Poly1305. It has the purpose
+//! and the properties of STREAM (V. T. Hoang, R. Reyhanitabar, P. Rogaway, D. Vizár, "Online
+//! Authenticated-Encryption and its Nonce-Reuse Misuse-Resistance", CRYPTO 2015), and public attack
+//! vectors.
 //!
 //! ```text
 //! salt (24 random bytes) ‖ commitment (32) ‖ chunk 0 ‖ chunk 1 ‖ …     a chunk: up to 16 KiB, then its tag (16)
@@ -15,10 +16,11 @@
 //! messages happens with a chance of 2⁻¹²⁹, and reaches NIST's bound of 2⁻³² (SP 800-38D, §8) at 2⁸⁰
 //! messages. No counter of uses has to survive a crash.
 //!
-//! **What is detected.** The last chunk is the only one shorter than 16 KiB: a message that is cut off at a chunk's end
-//! lacks it, one that is longer has it in its midst; chunks in another order meet the wrong nonce. The commitment ties a
-//! message to one key and context, which AES-GCM and ChaCha20-Poly1305 alone do not (A. Albertini et al., "How to Abuse
-//! and Fix Authenticated Encryption Without Key Commitment", USENIX Security 2022).
+//! **What is detected.** The last chunk is the only one shorter than 16 KiB: a message that is cut off at a
+//! chunk's end lacks it, one that is longer has it in its midst; chunks in another order meet the wrong
+//! nonce. The commitment ties a message to one key and context, which AES-GCM and ChaCha20-Poly1305 alone
+//! do not (A. Albertini et al., "How to Abuse and Fix Authenticated Encryption Without Key Commitment",
+//! USENIX Security 2022).
 
 use std::io::{Read, Write};
 
@@ -98,8 +100,8 @@ impl ChunkedKey {
     /// Opens a message.
     ///
     /// # Errors
-    /// [`Code::NOT_AUTHENTIC`] when anything of it was altered, cut off, added or put into another order, or when it was
-    /// made with another key or context.
+    /// [`Code::NOT_AUTHENTIC`] when anything of it was altered, cut off, added or put into another
+    /// order, or when it was made with another key or context.
     pub fn open(&self, context: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>> {
         let (prefix, body) = sealed.split_first_chunk::<PREFIX>().ok_or_else(not_authentic)?;
         let mut chunks = self.resume(context, prefix)?;

@@ -26,7 +26,8 @@ impl MlKem768 {
         self.0.public().as_ref().to_vec()
     }
 
-    /// The shared secret of a cipher text: 32 bytes. One that nobody made for this key gives a secret that nobody knows.
+    /// The shared secret of a cipher text: 32 bytes. One that nobody made for this key gives a secret
+    /// that nobody knows.
     ///
     /// # Errors
     /// [`Code::NOT_AUTHENTIC`] for one that has not 1,088 bytes.

@@ -22,8 +22,8 @@ pub fn public(private: &Secret) -> Result<[u8; 32]> {
 /// What both sides get: run it through a KDF with both public keys before it is used as a key.
 ///
 /// # Errors
-/// [`Code::KEY_FORMAT`] for a private key of another length than 32 bytes, [`Code::INVALID`] for a public key that is
-/// of low order: everybody would know what comes of it (RFC 7748, §6.1).
+/// [`Code::KEY_FORMAT`] for a private key of another length than 32 bytes, [`Code::INVALID`] for a public
+/// key that is of low order: everybody would know what comes of it (RFC 7748, §6.1).
 pub fn agree(private: &Secret, public: &[u8; 32]) -> Result<Secret> {
     let private = x25519::PrivateKey::from(*private.key()?);
     let shared = x25519::key_agreement(&private, &x25519::PublicKey::from(*public))

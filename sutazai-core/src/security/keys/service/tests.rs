@@ -88,6 +88,26 @@ fn a_change_of_the_master_key_that_is_cut_off_anywhere_leaves_one_of_the_two() {
 }
 
 #[test]
+fn what_a_change_that_was_broken_off_left_is_in_nobodys_way() {
+    let store = store();
+    let keys = open(&store, 1).unwrap();
+    for name in ["a", "b", "c"] {
+        keys.create(name, manual(Purpose::Encrypt), "t", NOW).unwrap();
+    }
+    keys.0.shelf.writes_left.store(2, Ordering::SeqCst);
+    keys.change_master(&master(2), "t", NOW).unwrap_err();
+    keys.0.shelf.writes_left.store(usize::MAX, Ordering::SeqCst);
+    let rows = || store.list("security.keys", "g", None, 100).unwrap().len();
+    assert_eq!(rows(), 5);
+    // Without the one that was wrapped anew already.
+    keys.remove("a", "t", NOW).unwrap();
+    keys.change_master(&master(2), "t", NOW).unwrap();
+    assert_eq!(rows(), 2);
+    drop(keys);
+    assert_eq!(open(&store, 2).unwrap().list().len(), 2);
+}
+
+#[test]
 fn a_change_of_a_keyset_that_is_not_written_has_not_happened() {
     let store = store();
     let keys = open(&store, 1).unwrap();
@@ -108,7 +128,9 @@ fn a_change_of_a_keyset_that_is_not_written_has_not_happened() {
 fn what_is_not_on_the_record_is_not_done() {
     let trail = Arc::new(Trail::default());
     let audit: Arc<dyn AuditTrail> = trail.clone();
-    let keys = Keys::open(store(), &master(1), Some(audit), NOW).unwrap();
+    let keys = open(&store(), 1).unwrap();
+    keys.audit_to(audit.clone()).unwrap();
+    assert_eq!(keys.audit_to(audit).unwrap_err().code(), Code::ALREADY_EXISTS);
     *trail.keys.lock() = Some(keys.clone());
     let event = keys.create("a", manual(Purpose::Wrap), "t", NOW).unwrap();
     let first = event.key.unwrap();
@@ -137,6 +159,13 @@ fn what_is_not_on_the_record_is_not_done() {
     keys.export("a", &to, "t", NOW).unwrap();
     keys.destroy("a", first, "t", NOW).unwrap();
     keys.remove("a", "t", NOW).unwrap();
+    let (mut forged, _) = {
+        keys.create("a", manual(Purpose::Wrap), "t", NOW).unwrap();
+        keys.export("a", &to, "t", NOW).unwrap()
+    };
+    forged.sealed = Secret::new(forged.sealed.expose().iter().map(|byte| byte ^ 1).collect());
+    let with = crate::security::keys::ImportWith::Passphrase(&phrase);
+    keys.import(&forged, &with, "t", NOW).unwrap_err();
     let told = trail.told.lock();
     let told: Vec<_> = told.iter().map(|(a, _, o)| (a.as_str(), o.name())).collect();
     let good = "success";
@@ -150,6 +179,9 @@ fn what_is_not_on_the_record_is_not_done() {
             ("keys.export", good),
             ("keys.destroy", good),
             ("keys.remove", good),
+            ("keys.create", good),
+            ("keys.export", good),
+            ("keys.import", "denied"),
         ]
     );
     drop(trail.keys.lock().take());

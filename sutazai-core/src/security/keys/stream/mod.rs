@@ -1,7 +1,8 @@
 //! Encryption of what does not fit into memory: a writer that seals what is written to it, and a reader
 //! that opens what it reads. Both hold one chunk of 16 KiB, however long the message is.
 //!
-//! What [`Sealer`] makes is what [`Encryptor::encrypt`](super::Encryptor::encrypt) makes: each opens the other's.
+//! What [`Sealer`] makes is what [`Encryptor::encrypt`](super::Encryptor::encrypt) makes: each opens the
+//! other's.
 //!
 //! A reader gives out each chunk as soon as that chunk is found authentic, so what was read before an error is
 //! a true beginning, but not the whole: act on it only when the end was reached.

@@ -8,7 +8,8 @@ use super::{from_io, to_io};
 use crate::Result;
 use crate::security::keys::primitive::chunked::{CHUNK, ChunkedKey, Chunks, SEALED_CHUNK};
 
-/// A [`Write`] that seals. It **must** be [finished](Self::finish): a message without its end is refused when it is opened.
+/// A [`Write`] that seals. It **must** be [finished](Self::finish): a message without its end is refused
+/// when it is opened.
 pub struct Sealer<W: Write> {
     inner: W,
     chunks: Chunks,
