@@ -68,10 +68,16 @@ fn the_child() {
         "rotate" => drop(tokens.refresh(&refresh, at(T + 1)).unwrap()),
         "reuse" => {
             tokens.refresh(&refresh, at(T + 1)).unwrap();
-            assert_eq!(tokens.refresh(&refresh, at(T + 1)).unwrap_err().code(), Code::REFRESH_REUSED);
+            assert_eq!(
+                tokens.refresh(&refresh, at(T + 1)).unwrap_err().code(),
+                Code::REFRESH_REUSED
+            );
         }
         "time" => {
-            assert_eq!(tokens.verify(&access, at(T + 1000)).unwrap_err().code(), Code::TOKEN_EXPIRED);
+            assert_eq!(
+                tokens.verify(&access, at(T + 1000)).unwrap_err().code(),
+                Code::TOKEN_EXPIRED
+            );
             tokens.clock().persist().unwrap();
         }
         other => panic!("{other}"),

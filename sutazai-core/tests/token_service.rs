@@ -112,7 +112,8 @@ fn keys_do_one_thing_and_can_be_taken_away() {
         local,
         AtomicBool::new(false),
     ));
-    let tokens = Tokens::open(config(), Arc::clone(&keys) as Arc<dyn TokenKeys>, store, clock).unwrap();
+    let tokens =
+        Tokens::open(config(), Arc::clone(&keys) as Arc<dyn TokenKeys>, store, clock).unwrap();
     let issued = tokens.issue(&Grant::new("alice"), at(T)).unwrap();
     let message = paseto::verify(signing.verifying(), &issued.access, b"").unwrap().message;
     let forged = LocalKey::from_bytes(&public).unwrap();
@@ -201,7 +202,11 @@ fn families_are_bounded() {
     let tokens = fresh(config);
     let login = |subject: &str, secs| tokens.login(&Grant::new(subject), at(T + secs));
     let all: Vec<_> = (0..3).map(|n| login("alice", n).unwrap()).collect();
-    assert_eq!(code(tokens.refresh(refresh_of(&all[0]), at(T + 9))), Code::REFRESH_INVALID, "the oldest");
+    assert_eq!(
+        code(tokens.refresh(refresh_of(&all[0]), at(T + 9))),
+        Code::REFRESH_INVALID,
+        "the oldest"
+    );
     let next = tokens.refresh(refresh_of(&all[1]), at(T + 9)).unwrap();
     login("bob", 10).unwrap();
     assert_eq!(code(login("carol", 11)), Code::OVERLOADED);
@@ -228,7 +233,10 @@ fn of_64_threads_with_one_refresh_token_one_wins() {
                             answers.lock().unwrap().push(refresh_of(&next).to_owned());
                         }
                         Err(error) => {
-                            assert!(matches!(error.code(), Code::REFRESH_REUSED | Code::REFRESH_INVALID));
+                            assert!(matches!(
+                                error.code(),
+                                Code::REFRESH_REUSED | Code::REFRESH_INVALID
+                            ));
                         }
                     }
                 });
@@ -239,7 +247,11 @@ fn of_64_threads_with_one_refresh_token_one_wins() {
         if grace.is_zero() {
             assert_eq!(won.into_inner(), 1);
             assert_eq!(tokens.status().refresh.reused, 1);
-            assert_eq!(code(tokens.refresh(&answers[0], at(T + 2))), Code::REFRESH_INVALID, "revoked");
+            assert_eq!(
+                code(tokens.refresh(&answers[0], at(T + 2))),
+                Code::REFRESH_INVALID,
+                "revoked"
+            );
         } else {
             assert_eq!(won.into_inner(), 64);
             assert!(answers.iter().all(|answer| *answer == answers[0]), "the same successor");
@@ -284,18 +296,37 @@ fn revoking_a_subject_ends_what_was_and_not_what_comes() {
 }
 
 #[test]
+fn a_logout_needs_the_token_only() {
+    let tokens = fresh(config());
+    let [one, other] = [0, 1].map(|n| tokens.login(&Grant::new("alice"), at(T + n)).unwrap());
+    tokens.revoke_token(&one.access, "alice", at(T + 2)).unwrap();
+    assert_eq!(code(tokens.verify(&one.access, at(T + 2))), Code::TOKEN_REVOKED);
+    assert!(tokens.verify(&other.access, at(T + 2)).is_ok());
+    assert_eq!(code(tokens.revoke_token("garbage", "alice", at(T + 2))), Code::TOKEN_MALFORMED);
+    assert!(tokens.revoke_token(&other.access, "alice", at(T + 2000)).is_ok(), "it has expired");
+}
+
+#[test]
 fn a_clock_set_back_revives_nothing() {
     let store = Store::memory(&[]).unwrap();
     let issued = {
         let tokens = open(config(), &store);
         let issued = tokens.login(&Grant::new("alice"), at(T)).unwrap();
         assert_eq!(code(tokens.verify(&issued.access, at(T + 1000))), Code::TOKEN_EXPIRED);
-        assert_eq!(code(tokens.verify(&issued.access, at(T + 10))), Code::TOKEN_EXPIRED, "set back");
+        assert_eq!(
+            code(tokens.verify(&issued.access, at(T + 10))),
+            Code::TOKEN_EXPIRED,
+            "set back"
+        );
         tokens.close().unwrap();
         issued
     };
     let tokens = open(config(), &store);
-    assert_eq!(code(tokens.verify(&issued.access, at(T + 10))), Code::TOKEN_EXPIRED, "and restarted");
+    assert_eq!(
+        code(tokens.verify(&issued.access, at(T + 10))),
+        Code::TOKEN_EXPIRED,
+        "and restarted"
+    );
     // What is issued meanwhile is good, and time goes on.
     let next = tokens.issue(&Grant::new("alice"), at(T + 10)).unwrap();
     assert!(tokens.verify(&next.access, at(T + 11)).is_ok());
@@ -343,7 +374,11 @@ fn nothing_is_acknowledged_that_is_not_on_the_record() {
     assert_eq!(code(tokens.login(&Grant::new("bob"), at(T))), Code::IO);
     assert_eq!(tokens.status().refresh.families, 1, "nothing is left of it");
     assert_eq!(code(tokens.refresh(refresh_of(&first), at(T + 1))), Code::IO);
-    let token = Revocation::Token { id: first.claims.jti.clone(), subject: None, expires: first.claims.exp };
+    let token = Revocation::Token {
+        id: first.claims.jti.clone(),
+        subject: None,
+        expires: first.claims.exp,
+    };
     assert_eq!(code(tokens.revoke(&token, "root", at(T + 1))), Code::IO);
     assert_eq!(code(tokens.verify(&first.access, at(T + 1))), Code::TOKEN_REVOKED, "all the same");
     trail.fails.store(false, Ordering::SeqCst);

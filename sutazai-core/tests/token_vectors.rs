@@ -28,7 +28,10 @@ fn corpus(file: &str) -> Option<Value> {
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 fn field<'v>(test: &'v Value, name: &str) -> &'v str {
@@ -49,7 +52,8 @@ fn each(file: &str, mut run: impl FnMut(&str, bool, &Value)) {
 #[test]
 fn paseto_v4() {
     each("v4.json", |name, fails, test| {
-        let (token, implicit) = (field(test, "token"), field(test, "implicit-assertion").as_bytes());
+        let (token, implicit) =
+            (field(test, "token"), field(test, "implicit-assertion").as_bytes());
         let opened = if test.get("public-key").is_some() {
             let key = VerifyingKey::from_bytes(hex(field(test, "public-key")).try_into().unwrap());
             paseto::verify(&key.unwrap(), token, implicit)
@@ -67,7 +71,8 @@ fn paseto_v4() {
         let footer = field(test, "footer").as_bytes();
         if test.get("secret-key-seed").is_some() {
             // Ed25519 is deterministic: the very same token comes of signing.
-            let key = SigningKey::from_seed(&hex(field(test, "secret-key-seed")).try_into().unwrap());
+            let key =
+                SigningKey::from_seed(&hex(field(test, "secret-key-seed")).try_into().unwrap());
             let signed = paseto::sign(&key.unwrap(), &opened.message, footer, implicit).unwrap();
             assert_eq!(signed, token, "{name}");
         } else {
@@ -79,11 +84,14 @@ fn paseto_v4() {
     });
 }
 
+/// The bytes of a key, if it is of the type that is expected.
+type Read = fn(&PaserkKey) -> Option<Vec<u8>>;
+
 /// Runs a file of a PASERK type: the key's text, and what reads it if something does.
 fn paserk_file(
     file: &str,
     write: impl Fn(&[u8]) -> sutazai_core::Result<String>,
-    read: Option<fn(&PaserkKey) -> Option<Vec<u8>>>,
+    read: Option<Read>,
 ) {
     each(file, |name, fails, test| {
         let text = test["paserk"].as_str();
@@ -109,22 +117,30 @@ fn paserk_file(
 
 #[test]
 fn paserk_k4() {
-    paserk_file("k4.local.json", |key| paserk::local(key).map(|text| text.to_string()), Some(|key| {
-        match key {
+    paserk_file(
+        "k4.local.json",
+        |key| paserk::local(key).map(|text| text.to_string()),
+        Some(|key| match key {
             PaserkKey::Local(bytes) => Some(bytes.to_vec()),
             _ => None,
-        }
-    }));
-    paserk_file("k4.public.json", paserk::public, Some(|key| match key {
-        PaserkKey::Public(bytes) => Some(bytes.to_vec()),
-        _ => None,
-    }));
-    paserk_file("k4.secret.json", |key| paserk::secret(key).map(|text| text.to_string()), Some(|key| {
-        match key {
+        }),
+    );
+    paserk_file(
+        "k4.public.json",
+        paserk::public,
+        Some(|key| match key {
+            PaserkKey::Public(bytes) => Some(bytes.to_vec()),
+            _ => None,
+        }),
+    );
+    paserk_file(
+        "k4.secret.json",
+        |key| paserk::secret(key).map(|text| text.to_string()),
+        Some(|key| match key {
             PaserkKey::Secret(bytes) => Some(bytes.to_vec()),
             _ => None,
-        }
-    }));
+        }),
+    );
     paserk_file("k4.lid.json", paserk::local_id, None);
     paserk_file("k4.pid.json", paserk::public_id, None);
     paserk_file("k4.sid.json", paserk::secret_id, None);
@@ -211,7 +227,8 @@ mod biscuit {
         let samples: Value = serde_json::from_str(&text).unwrap();
         let root = hex(field(&samples, "root_public_key"));
         let root = RootPublicKey::from_bytes(&root.try_into().unwrap()).unwrap();
-        let limits = DelegationLimits { time: Duration::from_secs(60), ..DelegationLimits::default() };
+        let limits =
+            DelegationLimits { time: Duration::from_secs(60), ..DelegationLimits::default() };
         let (mut ran, mut skipped) = (0, 0);
         for case in samples["testcases"].as_array().unwrap() {
             let name = field(case, "filename");
@@ -219,7 +236,12 @@ mod biscuit {
             for (which, validation) in case["validations"].as_object().unwrap() {
                 let code = field(validation, "authorizer_code");
                 // A function of the host's that tokens may call: there is none here.
-                if case["token"].as_array().unwrap().iter().any(|b| field(b, "code").contains(".extern::")) {
+                if case["token"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|b| field(b, "code").contains(".extern::"))
+                {
                     skipped += 1;
                     continue;
                 }
@@ -227,9 +249,14 @@ mod biscuit {
                 let got = authorize_datalog(&token, &root, code, limits);
                 let result = &validation["result"];
                 match (&got, result.get("Ok")) {
-                    (Ok(policy), Some(wanted)) => assert_eq!(*policy as u64, wanted.as_u64().unwrap()),
+                    (Ok(policy), Some(wanted)) => {
+                        assert_eq!(*policy as u64, wanted.as_u64().unwrap())
+                    }
                     (Err(error), None) => {
-                        assert!(expected(&result["Err"]).contains(&error.code()), "{name} {which}: {error}");
+                        assert!(
+                            expected(&result["Err"]).contains(&error.code()),
+                            "{name} {which}: {error}"
+                        );
                     }
                     _ => panic!("{name} {which}: {got:?}, not {result}"),
                 }

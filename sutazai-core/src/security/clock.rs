@@ -35,9 +35,8 @@ impl Default for ClockPolicy {
 
 impl ClockPolicy {
     fn check(self) -> Result<Self> {
-        let bad = |what: &'static str| {
-            Err(Error::new(Code::INVALID, what).operation("security.clock"))
-        };
+        let bad =
+            |what: &'static str| Err(Error::new(Code::INVALID, what).operation("security.clock"));
         if !(Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&self.persist_every) {
             return bad("persist_every must be from 10 ms to 1 h");
         }

@@ -18,7 +18,9 @@ pub(super) struct Digest([u8; 32]);
 impl Digest {
     pub(super) fn of(token: &str) -> Self {
         let mut bytes = [0; 32];
-        for (to, from) in bytes.iter_mut().zip(digest::digest(&digest::SHA256, token.as_bytes()).as_ref()) {
+        for (to, from) in
+            bytes.iter_mut().zip(digest::digest(&digest::SHA256, token.as_bytes()).as_ref())
+        {
             *to = *from;
         }
         Self(bytes)
@@ -250,7 +252,9 @@ mod tests {
         cache.put(digest, Arc::new(()), at(9), NONE);
         assert!(cache.get(&digest, at(8), moved, |_| true).is_none(), "revoked");
         cache.put(digest, Arc::new(()), at(9), NONE);
-        assert!(cache.get(&digest, at(8), Generations { revocations: 0, keys: 1 }, |_| false).is_none());
+        assert!(
+            cache.get(&digest, at(8), Generations { revocations: 0, keys: 1 }, |_| false).is_none()
+        );
         assert_eq!(cache.status().entries, 0);
     }
 }

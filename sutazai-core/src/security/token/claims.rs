@@ -292,7 +292,9 @@ mod tests {
     fn a_footer_names_a_key_and_nothing_else() {
         assert_eq!(kid(footer("k4.pid.x-_").as_bytes()).unwrap(), "k4.pid.x-_");
         assert_eq!(kid(br#"{ "kid" : "a" }"#).unwrap(), "a");
-        for wrong in ["", "{}", r#"{"kid":1}"#, r#"{"kid":"a","kid":"b"}"#, r#"{"kid":"a","wpk":"b"}"#] {
+        for wrong in
+            ["", "{}", r#"{"kid":1}"#, r#"{"kid":"a","kid":"b"}"#, r#"{"kid":"a","wpk":"b"}"#]
+        {
             assert_eq!(kid(wrong.as_bytes()).unwrap_err().code(), Code::TOKEN_KEY, "{wrong}");
         }
     }

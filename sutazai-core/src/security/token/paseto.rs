@@ -95,8 +95,7 @@ pub fn decrypt(key: &LocalKey, token: &str, implicit: &[u8]) -> Result<Opened> {
     // pasetors reads it again; this only holds it to one spelling.
     text::decode(body).ok_or_else(fault::malformed)?;
     let footer = decode_footer(footer)?;
-    let untrusted =
-        UntrustedToken::<Local, V4>::try_from(token).map_err(|_| fault::malformed())?;
+    let untrusted = UntrustedToken::<Local, V4>::try_from(token).map_err(|_| fault::malformed())?;
     let trusted = LocalToken::decrypt(key.inner(), &untrusted, some(&footer), some(implicit))
         .map_err(|_| fault::signature())?;
     Ok(Opened { message: trusted.payload().as_bytes().to_vec(), footer })
@@ -143,7 +142,8 @@ fn pae(pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 fn fits(message: &[u8], footer: &[u8]) -> Result<()> {
-    let invalid = |what: &'static str| Err(Error::new(Code::INVALID, what).operation("security.token"));
+    let invalid =
+        |what: &'static str| Err(Error::new(Code::INVALID, what).operation("security.token"));
     if message.is_empty() {
         return invalid("a token must say something");
     }

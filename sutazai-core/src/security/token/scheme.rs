@@ -115,7 +115,11 @@ impl Authenticator for TokenAuthenticator {
         };
         scheme.session(token, now).map_err(|error| {
             self.count(error.code());
-            if error.code() == Code::TOKEN_EXPIRED { fault::stale() } else { fault::unauthenticated() }
+            if error.code() == Code::TOKEN_EXPIRED {
+                fault::stale()
+            } else {
+                fault::unauthenticated()
+            }
         })
     }
 }

@@ -15,12 +15,12 @@ use super::refresh::Families;
 use super::revoke::{Bearer, Revocation, Revocations};
 use super::scheme::TokenScheme;
 use super::{fault, paseto};
+#[cfg(doc)]
+use crate::Code;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditTrail, AuditValue, Session};
 use crate::security::clock::Clock;
 use crate::store::Store;
-#[cfg(doc)]
-use crate::Code;
 use crate::{Error, Result};
 
 /// A token that was verified.
@@ -181,8 +181,24 @@ impl Tokens {
         match what {
             Revocation::Token { .. } => Ok(()),
             Revocation::Family { id, .. } => self.families.end(id),
-            Revocation::Subject { .. } | Revocation::Everything { .. } => self.end_families(now).map(drop),
+            Revocation::Subject { .. } | Revocation::Everything { .. } => {
+                self.end_families(now).map(drop)
+            }
         }
+    }
+
+    /// Revokes one token by its text, as a logout does; one that has expired needs no more.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify) for what is no token that is good here, and as [`revoke`](Self::revoke).
+    pub fn revoke_token(&self, token: &str, by: &str, now: Timestamp) -> Result<()> {
+        let claims = match self.verify(token, now) {
+            Ok(verified) => verified.claims.clone(),
+            Err(error) if error.code() == crate::Code::TOKEN_EXPIRED => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (id, subject, expires) = (claims.jti, Some(claims.sub), claims.exp);
+        self.revoke(&Revocation::Token { id, subject, expires }, by, now)
     }
 
     fn end_families(&self, now: Timestamp) -> Result<usize> {

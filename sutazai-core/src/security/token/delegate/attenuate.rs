@@ -168,9 +168,8 @@ pub fn attenuate(token: &str, less: &Attenuation) -> Result<Zeroizing<String>> {
         .map_err(|_| fault::malformed())?;
     let biscuit = read.map_err(|_| fault::malformed())?;
     let block = less.block(biscuit.block_count())?;
-    let appended = contain::run(PANICKED, || {
-        biscuit.append(block).and_then(|biscuit| biscuit.to_vec())
-    })?;
+    let appended =
+        contain::run(PANICKED, || biscuit.append(block).and_then(|biscuit| biscuit.to_vec()))?;
     let bytes = appended.map_err(|e| {
         Error::new(Code::INVALID, "the token cannot be attenuated: it is sealed")
             .operation("security.delegate.attenuate")

@@ -103,7 +103,11 @@ pub(super) fn open(token: &[u8], choose: impl Fn(u32) -> Option<RootPublicKey>) 
 }
 
 /// Runs an authorizer on a Biscuit.
-pub(super) fn run(builder: AuthorizerBuilder, biscuit: &Biscuit, limits: DelegationLimits) -> Result<usize> {
+pub(super) fn run(
+    builder: AuthorizerBuilder,
+    biscuit: &Biscuit,
+    limits: DelegationLimits,
+) -> Result<usize> {
     let ran = contain::run(PANICKED, || {
         let authorizer = builder.set_limits(limits.authorizer()).build(biscuit);
         authorizer.and_then(|mut authorizer| authorizer.authorize())

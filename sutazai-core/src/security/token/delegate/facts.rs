@@ -25,7 +25,10 @@ pub(super) fn authorizer(
     let mut facts = vec![
         Fact::new("time".to_owned(), vec![date(now)]),
         Fact::new("skill".to_owned(), vec![Term::Str(skill.to_owned())]),
-        Fact::new("depth".to_owned(), vec![Term::Integer(i64::try_from(depth).unwrap_or(i64::MAX))]),
+        Fact::new(
+            "depth".to_owned(),
+            vec![Term::Integer(i64::try_from(depth).unwrap_or(i64::MAX))],
+        ),
     ];
     collect(arguments, &mut String::new(), 0, &mut facts)?;
     let built = |e| {
@@ -36,7 +39,9 @@ pub(super) fn authorizer(
     facts
         .into_iter()
         .try_fold(AuthorizerBuilder::new(), AuthorizerBuilder::fact)
-        .and_then(|builder| builder.code_with_params("allow if true", HashMap::new(), HashMap::new()))
+        .and_then(|builder| {
+            builder.code_with_params("allow if true", HashMap::new(), HashMap::new())
+        })
         .map_err(built)
 }
 
@@ -56,9 +61,12 @@ fn escaped(key: &str) -> String {
 
 fn collect(value: &Value, at: &mut String, depth: usize, facts: &mut Vec<Fact>) -> Result<()> {
     if depth > DEEPEST || facts.len() > ARGUMENTS_MAX {
-        return Err(Error::new(Code::DELEGATION_DENIED, "the call has too many arguments to be judged")
-            .operation("security.delegate")
-            .with("most", ARGUMENTS_MAX));
+        return Err(Error::new(
+            Code::DELEGATION_DENIED,
+            "the call has too many arguments to be judged",
+        )
+        .operation("security.delegate")
+        .with("most", ARGUMENTS_MAX));
     }
     let term = match value {
         Value::String(text) => Term::Str(text.clone()),
@@ -85,7 +93,13 @@ fn collect(value: &Value, at: &mut String, depth: usize, facts: &mut Vec<Fact>) 
     Ok(())
 }
 
-fn within(item: &Value, key: &str, at: &mut String, depth: usize, facts: &mut Vec<Fact>) -> Result<()> {
+fn within(
+    item: &Value,
+    key: &str,
+    at: &mut String,
+    depth: usize,
+    facts: &mut Vec<Fact>,
+) -> Result<()> {
     let end = at.len();
     at.push('/');
     at.push_str(key);

@@ -17,102 +17,13 @@ use super::super::revoke::{Bearer, Revocations};
 use super::super::scheme::TokenScheme;
 use super::super::{Grant, fault, text};
 use super::attenuate::{Attenuation, Context, attenuate};
-use super::datalog::{DelegationLimits, ids, open, run};
+use super::datalog::{ids, open, run};
+use super::types::{Delegated, DelegationConfig, Minted};
 use super::{BISCUIT, DelegationKeys, bytes_of, facts, text_of};
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditTrail, AuditValue, Session};
 use crate::security::clock::Clock;
 use crate::{Code, Error, Result};
-
-/// How delegated tokens are minted and accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DelegationConfig {
-    /// Who mints them.
-    pub issuer: String,
-    /// Who accepts them.
-    pub audience: String,
-    /// The longest life of a root token; up to 30 days, default 24 h. The revocations must be kept as long.
-    pub longest: Duration,
-    /// How far clocks may be apart; up to 2 min, default 5 s.
-    pub leeway: Duration,
-    /// How much Datalog may run.
-    pub limits: DelegationLimits,
-    /// About how many verified tokens are kept; 1 to 1,000,000, default 4,096. A token must be among them
-    /// while a call is permitted, which follows on its verification.
-    pub cache: usize,
-}
-
-impl DelegationConfig {
-    /// The defaults, for this issuer and audience.
-    pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self {
-            issuer: issuer.into(),
-            audience: audience.into(),
-            longest: Duration::from_secs(86_400),
-            leeway: Duration::from_secs(5),
-            limits: DelegationLimits::default(),
-            cache: 4096,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        let problem = if self.issuer.is_empty() || self.audience.is_empty() {
-            "delegated tokens have an issuer and an audience"
-        } else if self.longest > Duration::from_secs(30 * 86_400) {
-            "longest must be at most 30 days"
-        } else if self.leeway > Duration::from_secs(120) {
-            "leeway must be at most 2 min"
-        } else if !(1..=1_000_000).contains(&self.cache) {
-            "cache must be from 1 to 1,000,000"
-        } else {
-            return Ok(());
-        };
-        Err(Error::new(Code::INVALID, problem).operation("security.delegate"))
-    }
-}
-
-/// A root token that was minted.
-#[non_exhaustive]
-pub struct Minted {
-    /// The token. Secret.
-    pub token: Zeroizing<String>,
-    /// What it says.
-    pub claims: Claims,
-}
-
-impl std::fmt::Debug for Minted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Minted").field("claims", &self.claims).finish_non_exhaustive()
-    }
-}
-
-/// A delegated token whose signatures were verified. Whether it allows a call is for
-/// [`Delegations::permit`] to say.
-#[non_exhaustive]
-pub struct Delegated {
-    /// What its root says.
-    pub claims: Claims,
-    /// The session that it is of; its scheme is `biscuit`.
-    pub session: Session,
-    /// The agents that it was handed to, the first one first.
-    pub actors: Vec<String>,
-    /// By what it can be revoked beside its root's `jti`: an identifier a block; with one of them go all tokens
-    /// that were attenuated further.
-    pub revocation_ids: Vec<String>,
-    /// When the first of its times ends.
-    pub expires: Timestamp,
-    biscuit: Biscuit,
-}
-
-impl std::fmt::Debug for Delegated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delegated")
-            .field("claims", &self.claims)
-            .field("actors", &self.actors)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Delegated tokens of one issuer. See the [module's documentation](super).
 pub struct Delegations {
@@ -168,12 +79,18 @@ impl Delegations {
         now: Timestamp,
     ) -> Result<Minted> {
         grant.check()?;
-        let invalid = |message: &'static str| Error::new(Code::INVALID, message).operation("security.delegate.mint");
+        let invalid = |message: &'static str| {
+            Error::new(Code::INVALID, message).operation("security.delegate.mint")
+        };
         if lives > self.config.longest || lives.as_secs() == 0 {
-            return Err(invalid("a root token lives for a second at least, and no longer than it may"));
+            return Err(invalid(
+                "a root token lives for a second at least, and no longer than it may",
+            ));
         }
         let mut now = self.clock.observe(now);
-        if let Some(until) = self.revocations.revoked_until(&grant.subject).filter(|until| *until >= now) {
+        if let Some(until) =
+            self.revocations.revoked_until(&grant.subject).filter(|until| *until >= now)
+        {
             now = until + Duration::from_nanos(1);
         }
         let mut id = [0; 16];
@@ -207,7 +124,9 @@ impl Delegations {
             Fact::new("user".to_owned(), vec![text(&claims.sub)]),
             Fact::new("audience".to_owned(), vec![text(&claims.aud)]),
         ];
-        facts.extend(claims.scope.iter().map(|scope| Fact::new("scope".to_owned(), vec![text(scope)])));
+        facts.extend(
+            claims.scope.iter().map(|scope| Fact::new("scope".to_owned(), vec![text(scope)])),
+        );
         let key = self.keys.current()?;
         let builder = BiscuitBuilder::new().context(json).root_key_id(key.id());
         let bytes = facts
@@ -223,7 +142,12 @@ impl Delegations {
     ///
     /// # Errors
     /// As [`verify`](Self::verify) and [`attenuate`]; what the audit trail answers.
-    pub fn attenuate(&self, token: &str, less: &Attenuation, now: Timestamp) -> Result<Zeroizing<String>> {
+    pub fn attenuate(
+        &self,
+        token: &str,
+        less: &Attenuation,
+        now: Timestamp,
+    ) -> Result<Zeroizing<String>> {
         let now = self.clock.observe(now);
         let held = self.verify(token, now)?;
         let token = attenuate(token, less)?;
@@ -242,7 +166,8 @@ impl Delegations {
         let generations = self.generations();
         let bytes = bytes_of(token)?;
         let digest = Digest::of(token);
-        if let Some(held) = self.cache.get(&digest, now, generations, |held| self.is_revoked(held)) {
+        if let Some(held) = self.cache.get(&digest, now, generations, |held| self.is_revoked(held))
+        {
             return Ok(held);
         }
         let biscuit = open(&bytes, |id| self.keys.verifier(id))?;
@@ -255,10 +180,7 @@ impl Delegations {
     }
 
     fn generations(&self) -> Generations {
-        Generations {
-            revocations: self.revocations.generation(),
-            keys: self.keys.generation(),
-        }
+        Generations { revocations: self.revocations.generation(), keys: self.keys.generation() }
     }
 
     fn read(&self, biscuit: Biscuit, digest: &Digest, now: Timestamp) -> Result<Delegated> {
@@ -270,15 +192,21 @@ impl Delegations {
         let mut actors = Vec::new();
         let depth = biscuit.block_count().saturating_sub(1);
         // A block without a context that is ours was added by other means: its checks count all the same.
-        for context in contexts.flatten().filter_map(|json| serde_json::from_str::<Context>(&json).ok()) {
+        for context in
+            contexts.flatten().filter_map(|json| serde_json::from_str::<Context>(&json).ok())
+        {
             if let Some(until) = context.until {
                 expires = expires.min(Timestamp::from_nanos(until));
             }
             if context.depth.is_some_and(|most| depth > most) {
-                return Err(Error::new(Code::TOKEN_CLAIMS, "the token was handed on more often than it may be"));
+                return Err(Error::new(
+                    Code::TOKEN_CLAIMS,
+                    "the token was handed on more often than it may be",
+                ));
             }
             // A name of several words would look like several names.
-            let one_word = !context.agent.is_empty() && !context.agent.contains(char::is_whitespace);
+            let one_word =
+                !context.agent.is_empty() && !context.agent.contains(char::is_whitespace);
             actors.push(if one_word { context.agent } else { "?".to_owned() });
         }
         if now >= expires {
@@ -303,7 +231,10 @@ impl Delegations {
             issued: held.claims.iat,
         };
         self.revocations.is_revoked(&bearer)
-            || held.revocation_ids.iter().any(|id| self.revocations.is_revoked(&Bearer { id, ..bearer }))
+            || held
+                .revocation_ids
+                .iter()
+                .any(|id| self.revocations.is_revoked(&Bearer { id, ..bearer }))
     }
 
     /// Whether a session may make this call, as far as its token goes. A session that is of no delegated token
@@ -312,7 +243,13 @@ impl Delegations {
     /// # Errors
     /// [`Code::DELEGATION_DENIED`] when a check of the token fails, and when the token is no longer known here, has
     /// expired or was revoked since it was verified.
-    pub fn permit(&self, session: &Session, skill: &str, arguments: &Value, now: Timestamp) -> Result<()> {
+    pub fn permit(
+        &self,
+        session: &Session,
+        skill: &str,
+        arguments: &Value,
+        now: Timestamp,
+    ) -> Result<()> {
         if session.scheme() != "biscuit" {
             return Ok(());
         }
@@ -353,10 +290,12 @@ impl Delegations {
     ) -> Result<()> {
         let Some(trail) = &self.trail else { return Ok(()) };
         let expires = claims.exp.to_string();
-        trail.record(&AuditEvent::new(AuditClass::Token, action, by, now).object(&claims.jti).details(&[
-            ("agent", AuditValue::Text(agent)),
-            ("expires", AuditValue::Text(&expires)),
-        ]))
+        trail.record(
+            &AuditEvent::new(AuditClass::Token, action, by, now).object(&claims.jti).details(&[
+                ("agent", AuditValue::Text(agent)),
+                ("expires", AuditValue::Text(&expires)),
+            ]),
+        )
     }
 }
 

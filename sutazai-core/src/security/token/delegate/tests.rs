@@ -3,7 +3,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{ATTRIBUTE_ACTOR, ATTRIBUTE_ACTORS, Grant, Revocation, RevocationPolicy, Revocations};
+use super::super::{
+    ATTRIBUTE_ACTOR, ATTRIBUTE_ACTORS, Grant, Revocation, RevocationPolicy, Revocations,
+};
 use super::*;
 use crate::Code;
 use crate::base::time::Timestamp;
@@ -33,7 +35,13 @@ fn mint(delegations: &Delegations) -> Minted {
 }
 
 /// Whether a token lets a call through, by the code of what refuses it.
-fn call(d: &Delegations, token: &str, skill: &str, arguments: &Value, secs: i64) -> Result<(), Code> {
+fn call(
+    d: &Delegations,
+    token: &str,
+    skill: &str,
+    arguments: &Value,
+    secs: i64,
+) -> Result<(), Code> {
     let held = d.verify(token, at(secs)).map_err(|e| e.code())?;
     d.permit(&held.session, skill, arguments, at(secs)).map_err(|e| e.code())
 }
@@ -156,7 +164,10 @@ fn other_sessions_are_not_asked_and_forged_ones_not_known() {
     let other = crate::port::Session::new("alice", "paseto");
     assert!(d.permit(&other, "s", &json!({}), at(T)).is_ok());
     let forged = crate::port::Session::new("alice", "biscuit");
-    assert_eq!(d.permit(&forged, "s", &json!({}), at(T)).unwrap_err().code(), Code::DELEGATION_DENIED);
+    assert_eq!(
+        d.permit(&forged, "s", &json!({}), at(T)).unwrap_err().code(),
+        Code::DELEGATION_DENIED
+    );
 }
 
 #[test]

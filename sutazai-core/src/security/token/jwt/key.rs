@@ -4,7 +4,7 @@ use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
 
-use super::super::fault;
+use super::JwtFault;
 use crate::{Code, Error, Result};
 
 /// The algorithms that are accepted (RFC 7518, §3.1; RFC 8037).
@@ -63,7 +63,10 @@ pub struct JwtKey {
 enum Material {
     /// Ed25519, or an uncompressed point of P-256.
     Public(Vec<u8>),
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     Secret(hmac::Key),
 }
 
@@ -87,7 +90,8 @@ impl JwtKey {
         if !matches!(algorithm, JwtAlgorithm::Rs256 | JwtAlgorithm::Ps256) {
             return Err(unfit("an RSA key is for RS256 or PS256"));
         }
-        let strip = |bytes: &[u8]| bytes.iter().copied().skip_while(|b| *b == 0).collect::<Vec<_>>();
+        let strip =
+            |bytes: &[u8]| bytes.iter().copied().skip_while(|b| *b == 0).collect::<Vec<_>>();
         let (n, e) = (strip(n), strip(e));
         let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
         if !(2048..=8192).contains(&bits) || e.is_empty() || e.len() > 5 {
@@ -107,8 +111,10 @@ impl JwtKey {
         }
         let pem = secret.windows(11).any(|part| part == b"-----BEGIN ");
         // A SEQUENCE that holds a SEQUENCE, or an INTEGER: keys and certificates in DER.
-        let der = matches!(secret, [0x30, 0x82, _, _, 0x30 | 0x02, ..] | [0x30, 0x81, _, 0x30 | 0x02, ..])
-            || matches!(secret, [0x30, length, 0x30, ..] if usize::from(*length) + 2 == secret.len());
+        let der = matches!(
+            secret,
+            [0x30, 0x82, _, _, 0x30 | 0x02, ..] | [0x30, 0x81, _, 0x30 | 0x02, ..]
+        ) || matches!(secret, [0x30, length, 0x30, ..] if usize::from(*length) + 2 == secret.len());
         if pem || der {
             return Err(unfit("that is a key pair's, or a certificate, and no secret"));
         }
@@ -140,7 +146,7 @@ impl JwtKey {
         self.kid.as_deref()
     }
 
-    pub(super) fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<()> {
+    pub(super) fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<(), JwtFault> {
         let verified = match (&self.material, self.algorithm) {
             (Material::Public(key), JwtAlgorithm::EdDsa) => {
                 UnparsedPublicKey::new(&signature::ED25519, key).verify(signed, signature)
@@ -149,20 +155,14 @@ impl JwtKey {
                 UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, key)
                     .verify(signed, signature)
             }
-            (Material::Rsa { n, e }, JwtAlgorithm::Rs256) => RsaPublicKeyComponents { n, e }.verify(
-                &signature::RSA_PKCS1_2048_8192_SHA256,
-                signed,
-                signature,
-            ),
-            (Material::Rsa { n, e }, JwtAlgorithm::Ps256) => RsaPublicKeyComponents { n, e }.verify(
-                &signature::RSA_PSS_2048_8192_SHA256,
-                signed,
-                signature,
-            ),
+            (Material::Rsa { n, e }, JwtAlgorithm::Rs256) => RsaPublicKeyComponents { n, e }
+                .verify(&signature::RSA_PKCS1_2048_8192_SHA256, signed, signature),
+            (Material::Rsa { n, e }, JwtAlgorithm::Ps256) => RsaPublicKeyComponents { n, e }
+                .verify(&signature::RSA_PSS_2048_8192_SHA256, signed, signature),
             (Material::Secret(key), JwtAlgorithm::Hs256) => hmac::verify(key, signed, signature),
-            _ => return Err(fault::algorithm()),
+            _ => return Err(JwtFault::Algorithm),
         };
-        verified.map_err(|_| fault::signature())
+        verified.map_err(|_| JwtFault::Signature)
     }
 }
 

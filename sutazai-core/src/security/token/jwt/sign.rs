@@ -1,11 +1,11 @@
 //! Signing JWTs, for those who can read nothing else.
 
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
     self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair,
     RsaPublicKeyComponents,
 };
-use ring::hmac;
 use serde::Serialize;
 use serde_json::json;
 
@@ -56,8 +56,7 @@ impl JwtSigner {
         if !matches!(algorithm, JwtAlgorithm::Rs256 | JwtAlgorithm::Ps256) {
             return Err(unfit("an RSA key is for RS256 or PS256"));
         }
-        let pair =
-            RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| unfit("not an RSA key as PKCS #8"))?;
+        let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| unfit("not an RSA key as PKCS #8"))?;
         Ok(Self::new(algorithm, kid, Material::Rsa(Box::new(pair))))
     }
 
@@ -110,7 +109,9 @@ impl JwtSigner {
         let claims = serde_json::to_vec(claims)
             .ok()
             .filter(|json| json.first() == Some(&b'{'))
-            .ok_or_else(|| Error::new(Code::INVALID, "claims are a JSON object").operation("security.jwt.sign"))?;
+            .ok_or_else(|| {
+                Error::new(Code::INVALID, "claims are a JSON object").operation("security.jwt.sign")
+            })?;
         let header = match &self.kid {
             Some(kid) => json!({"alg": self.algorithm.name(), "kid": kid, "typ": "JWT"}),
             None => json!({"alg": self.algorithm.name(), "typ": "JWT"}),

@@ -41,7 +41,10 @@ fn each_algorithm_verifies_its_own_and_no_other() {
     for signer in &signers {
         let token = signer.sign(&json!({"sub": "alice"})).unwrap();
         let jwt = keys.verify(&token).unwrap();
-        assert_eq!((jwt.claims["sub"].as_str(), jwt.kid.as_deref()), (Some("alice"), signer.key().unwrap().kid()));
+        assert_eq!(
+            (jwt.claims["sub"].as_str(), jwt.kid.as_deref()),
+            (Some("alice"), signer.key().unwrap().kid())
+        );
         for other in &signers {
             let alone = Jwks::new([other.key().unwrap().with_kid(signer.key().unwrap().kid())]);
             let same = other.key().unwrap().algorithm() == signer.key().unwrap().algorithm();
@@ -63,14 +66,20 @@ fn no_header_talks_its_way_in() {
     let signers = signers();
     let keys = all(&signers);
     let token = signers[2].sign(&json!({"sub": "alice"})).unwrap();
-    for alg in ["none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", "RS384", "HS256", "PS256", "ES256", "EdDSA"] {
+    for alg in [
+        "none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", "RS384", "HS256", "PS256", "ES256",
+        "EdDSA",
+    ] {
         let other = with_header(&token, &json!({"alg": alg, "kid": "rs"}));
         assert_eq!(code(&keys, &other), Code::TOKEN_KEY, "{alg}");
         let unsigned = format!("{}.", other.rsplit_once('.').unwrap().0);
         assert_eq!(code(&keys, &unsigned), Code::TOKEN_KEY, "{alg}");
     }
     assert_eq!(code(&keys, &with_header(&token, &json!({"kid": "rs"}))), Code::TOKEN_MALFORMED);
-    assert_eq!(code(&keys, &with_header(&token, &json!({"alg": ["RS256"], "kid": "rs"}))), Code::TOKEN_MALFORMED);
+    assert_eq!(
+        code(&keys, &with_header(&token, &json!({"alg": ["RS256"], "kid": "rs"}))),
+        Code::TOKEN_MALFORMED
+    );
     for name in ["crit", "jwk", "jku", "x5u", "x5c", "b64"] {
         let header = json!({"alg": "RS256", "kid": "rs", name: ["exp"]});
         assert_eq!(code(&keys, &with_header(&token, &header)), Code::TOKEN_MALFORMED, "{name}");
@@ -78,7 +87,10 @@ fn no_header_talks_its_way_in() {
     let twice = text::encode(r#"{"alg":"RS256","alg":"none","kid":"rs"}"#);
     let twice = format!("{twice}.{}", token.split_once('.').unwrap().1);
     assert_eq!(code(&keys, &twice), Code::TOKEN_MALFORMED);
-    assert_eq!(code(&keys, &with_header(&token, &json!({"alg": "RS256", "kid": "other"}))), Code::TOKEN_KEY);
+    assert_eq!(
+        code(&keys, &with_header(&token, &json!({"alg": "RS256", "kid": "other"}))),
+        Code::TOKEN_KEY
+    );
 }
 
 #[test]
@@ -99,8 +111,14 @@ fn a_public_key_is_no_secret() {
     assert_eq!(JwtKey::hs256(pem).unwrap_err().code(), Code::TOKEN_KEY);
     assert_eq!(JwtKey::hs256(RSA).unwrap_err().code(), Code::TOKEN_KEY);
     assert_eq!(JwtKey::hs256(&[1; 31]).unwrap_err().code(), Code::TOKEN_KEY);
-    assert_eq!(JwtKey::rsa(JwtAlgorithm::Hs256, &[255; 256], &[1, 0, 1]).unwrap_err().code(), Code::TOKEN_KEY);
-    assert_eq!(JwtKey::rsa(JwtAlgorithm::Rs256, &[255; 128], &[1, 0, 1]).unwrap_err().code(), Code::TOKEN_KEY);
+    assert_eq!(
+        JwtKey::rsa(JwtAlgorithm::Hs256, &[255; 256], &[1, 0, 1]).unwrap_err().code(),
+        Code::TOKEN_KEY
+    );
+    assert_eq!(
+        JwtKey::rsa(JwtAlgorithm::Rs256, &[255; 128], &[1, 0, 1]).unwrap_err().code(),
+        Code::TOKEN_KEY
+    );
 }
 
 #[test]
@@ -134,7 +152,8 @@ fn sets_are_read_as_issuers_write_them() {
         {"kty": "OKP", "crv": "Ed25519", "x": "AQ", "kid": "11"},
     ]))
     .unwrap();
-    let taken: Vec<_> = read.keys().iter().map(|key| (key.kid().unwrap(), key.algorithm())).collect();
+    let taken: Vec<_> =
+        read.keys().iter().map(|key| (key.kid().unwrap(), key.algorithm())).collect();
     assert_eq!(
         taken,
         [

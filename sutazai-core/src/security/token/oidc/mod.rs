@@ -168,7 +168,12 @@ impl IdTokenVerifier {
     ///
     /// # Errors
     /// [`Code::ID_TOKEN_REFUSED`], which is the same whatever the reason; what the audit trail answers.
-    pub fn verify(&self, token: &str, request: &IdTokenRequest<'_>, now: Timestamp) -> Result<IdToken> {
+    pub fn verify(
+        &self,
+        token: &str,
+        request: &IdTokenRequest<'_>,
+        now: Timestamp,
+    ) -> Result<IdToken> {
         let checked = self.check(token, request, now);
         if let Some(trail) = &self.trail {
             let (principal, outcome, reason) = match &checked {
@@ -199,7 +204,7 @@ impl IdTokenVerifier {
         request: &IdTokenRequest<'_>,
         now: Timestamp,
     ) -> Result<IdToken, IdTokenRefusal> {
-        let jwt = self.keys.load().verify(token).map_err(|e| IdTokenRefusal::of(e.code()))?;
+        let jwt = self.keys.load().check(token).map_err(IdTokenRefusal::of)?;
         let claims = &jwt.claims;
         let string = |name: &str| claims.get(name).and_then(Value::as_str);
         let ensure = |good: bool, refusal| if good { Ok(()) } else { Err(refusal) };
@@ -252,7 +257,11 @@ impl IdTokenVerifier {
         let Some(said) = jwt.claims.get("at_hash") else { return Ok(()) };
         let hash = digest::digest(jwt.algorithm.hash(), token.as_bytes());
         let left = hash.as_ref().split_at(hash.as_ref().len() / 2).0;
-        if said.as_str() == Some(&text::encode(left)) { Ok(()) } else { Err(IdTokenRefusal::AccessHash) }
+        if said.as_str() == Some(&text::encode(left)) {
+            Ok(())
+        } else {
+            Err(IdTokenRefusal::AccessHash)
+        }
     }
 }
 
@@ -260,7 +269,8 @@ impl IdTokenVerifier {
 fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, IdTokenRefusal> {
     const MOST: f64 = 9_000_000_000.0;
     let Some(value) = claims.get(name) else { return Ok(None) };
-    let seconds = value.as_f64().filter(|n| (0.0..MOST).contains(n)).ok_or(IdTokenRefusal::Times)?;
+    let seconds =
+        value.as_f64().filter(|n| (0.0..MOST).contains(n)).ok_or(IdTokenRefusal::Times)?;
     Ok(Some(Timestamp::EPOCH + Duration::from_secs_f64(seconds)))
 }
 

@@ -58,11 +58,7 @@ struct Retry {
 pub(in super::super) enum Judged {
     /// It was the current one; the family has another now. `before` is to be
     /// [put back](Families::put_back) when the successor cannot be handed out.
-    Rotated {
-        before: Box<Record>,
-        after: Box<Record>,
-        token: Zeroizing<String>,
-    },
+    Rotated { before: Box<Record>, after: Box<Record>, token: Zeroizing<String> },
     /// It was used a moment ago, and is answered as it was then.
     Repeated { record: Box<Record>, token: Zeroizing<String> },
     /// It was used before: the family has ended.
@@ -104,9 +100,12 @@ impl Families {
         let crowded_out = {
             let mut index = self.index.lock();
             if index.families.len() >= self.policy.families {
-                return Err(Error::new(Code::OVERLOADED, "as many refresh tokens are alive as there may be")
-                    .operation("security.token.issue")
-                    .advice("sweep, raise refresh.families, or shorten refresh.idle"));
+                return Err(Error::new(
+                    Code::OVERLOADED,
+                    "as many refresh tokens are alive as there may be",
+                )
+                .operation("security.token.issue")
+                .advice("sweep, raise refresh.families, or shorten refresh.idle"));
             }
             index.put(&record, &self.policy);
             index.crowd(&grant.subject, self.policy.per_subject)
@@ -161,7 +160,12 @@ impl Families {
     }
 
     /// Puts a family back to where it stood, unless it went on since: its new token was not handed out.
-    pub(in super::super) fn put_back(&self, before: &Record, after: &Record, now: Timestamp) -> Result<()> {
+    pub(in super::super) fn put_back(
+        &self,
+        before: &Record,
+        after: &Record,
+        now: Timestamp,
+    ) -> Result<()> {
         let _alone = self.alone(&before.family);
         let entry = self.store.get(NAMESPACE, &before.family)?;
         let Some(entry) = entry else { return Ok(()) };
@@ -249,11 +253,8 @@ impl Families {
 impl Index {
     fn put(&mut self, record: &Record, policy: &RefreshPolicy) {
         let subject = &record.grant.subject;
-        let alive = Alive {
-            subject: subject.clone(),
-            created: record.created,
-            ends: record.ends(policy),
-        };
+        let alive =
+            Alive { subject: subject.clone(), created: record.created, ends: record.ends(policy) };
         if self.families.insert(record.family.clone(), alive).is_none() {
             self.subjects.entry(subject.clone()).or_default().push(record.family.clone());
         }

@@ -235,7 +235,9 @@ impl Revocations {
     fn kept(&self, what: &Revocation, now: Timestamp) -> Result<Kept> {
         let (kind, id, before, until) = match what {
             Revocation::Token { id, expires, .. } => (Kind::Token, id.as_str(), now, *expires),
-            Revocation::Family { id, .. } => (Kind::Family, id.as_str(), now, now + self.policy.longest),
+            Revocation::Family { id, .. } => {
+                (Kind::Family, id.as_str(), now, now + self.policy.longest)
+            }
             Revocation::Subject { subject, before } => {
                 (Kind::Subject, subject.as_str(), *before, now + self.policy.longest)
             }
@@ -243,7 +245,8 @@ impl Revocations {
                 (Kind::Everything, "everything", *before, Timestamp::from_nanos(i64::MAX))
             }
         };
-        let invalid = |message: &'static str| Error::new(Code::INVALID, message).operation("security.revoke");
+        let invalid =
+            |message: &'static str| Error::new(Code::INVALID, message).operation("security.revoke");
         if id.is_empty() || id.len() > ID_MAX {
             return Err(invalid("what is revoked is named by 1 to 1,024 bytes"));
         }
@@ -266,9 +269,7 @@ impl Revocations {
         };
         let key = key(kept.kind, &kept.id);
         let ticket = match Payload::json(&Kept { before, ..kept }) {
-            Ok(value) => {
-                self.store.put(NAMESPACE, &key, &value, now, Durability::Fsync)
-            }
+            Ok(value) => self.store.put(NAMESPACE, &key, &value, now, Durability::Fsync),
             Err(error) => ticket::ready(Err(error)),
         };
         drop(writing);
@@ -285,10 +286,13 @@ impl Revocations {
         }
         self.widened.fetch_add(1, Ordering::Relaxed);
         let subject = match what {
-            Revocation::Token { subject, .. } | Revocation::Family { subject, .. } => subject.as_deref(),
+            Revocation::Token { subject, .. } | Revocation::Family { subject, .. } => {
+                subject.as_deref()
+            }
             Revocation::Subject { .. } | Revocation::Everything { .. } => None,
         };
-        match subject.filter(|subject| subject.len() <= ID_MAX && has_room(Kind::Subject, subject)) {
+        match subject.filter(|subject| subject.len() <= ID_MAX && has_room(Kind::Subject, subject))
+        {
             Some(subject) => Kept {
                 kind: Kind::Subject,
                 id: subject.to_owned(),

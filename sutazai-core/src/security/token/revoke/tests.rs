@@ -46,7 +46,8 @@ fn an_earlier_time_takes_nothing_back() {
     let store = Store::memory(&[]).unwrap();
     let all = open(&store, 10);
     for before in [9, 5] {
-        all.revoke(&Revocation::Subject { subject: "bob".into(), before: at(before) }, at(10)).unwrap();
+        all.revoke(&Revocation::Subject { subject: "bob".into(), before: at(before) }, at(10))
+            .unwrap();
         all.revoke(&Revocation::Everything { before: at(before - 5) }, at(10)).unwrap();
     }
     for all in [&all, &open(&store, 10)] {

@@ -88,7 +88,12 @@ impl Tokens {
         }
     }
 
-    fn refreshed(&self, record: &Record, token: Zeroizing<String>, now: Timestamp) -> Result<Issued> {
+    fn refreshed(
+        &self,
+        record: &Record,
+        token: Zeroizing<String>,
+        now: Timestamp,
+    ) -> Result<Issued> {
         let (access, claims) = self.access(&record.grant, Some(&record.family), now)?;
         self.tell("token.refresh", &claims, now)?;
         Ok(Issued { access, claims, refresh: Some(token) })
@@ -154,10 +159,12 @@ impl Tokens {
     fn tell(&self, action: &'static str, claims: &Claims, now: Timestamp) -> Result<()> {
         let expires = claims.exp.to_string();
         self.record(
-            &AuditEvent::new(AuditClass::Token, action, &claims.sub, now).object(&claims.jti).details(&[
-                ("family", AuditValue::Text(claims.fam.as_deref().unwrap_or_default())),
-                ("expires", AuditValue::Text(&expires)),
-            ]),
+            &AuditEvent::new(AuditClass::Token, action, &claims.sub, now)
+                .object(&claims.jti)
+                .details(&[
+                    ("family", AuditValue::Text(claims.fam.as_deref().unwrap_or_default())),
+                    ("expires", AuditValue::Text(&expires)),
+                ]),
         )
     }
 }
