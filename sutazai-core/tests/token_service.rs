@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sutazai_core::base::time::Timestamp;
-use sutazai_core::port::{AuditEvent, AuditTrail, Authenticator as _};
+use sutazai_core::port::{AuditEvent, AuditTrail, Authenticator as _, Session};
 use sutazai_core::security::token::jwt::JwtSigner;
 use sutazai_core::security::token::{
     Grant, Issued, LocalKey, Revocation, SeedKeys, SigningKey, TokenAuthenticator, TokenConfig,
@@ -62,6 +62,19 @@ fn both_purposes_are_issued_and_verified() {
         assert!(!issued.access.contains("alice"), "base64, or encrypted");
         assert!(!format!("{issued:?}").contains(issued.access.as_str()));
     }
+}
+
+#[test]
+fn a_session_is_issued_what_it_knows() {
+    let tokens = fresh(config());
+    let attributes =
+        [("team", "blue"), ("token.id", "old")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let session = Session::new("alice", "password").with_attributes(attributes.into());
+    let issued = tokens.issue(&Grant::of(&session, at(T)).unwrap(), at(T)).unwrap();
+    let got = tokens.verify(&issued.access, at(T)).unwrap().session.clone();
+    assert_eq!((got.principal(), got.attributes()["team"].as_str()), ("alice", "blue"));
+    assert_eq!(got.attributes()["token.amr"], "password");
+    assert_eq!(got.attributes()["token.id"], issued.claims.jti);
 }
 
 #[test]

@@ -250,7 +250,8 @@ impl Delegations {
         arguments: &Value,
         now: Timestamp,
     ) -> Result<()> {
-        if session.scheme() != "biscuit" {
+        let digest = session.attributes().get(ATTRIBUTE_DELEGATION);
+        if session.scheme() != "biscuit" && digest.is_none() {
             return Ok(());
         }
         let now = self.clock.observe(now);
@@ -259,7 +260,6 @@ impl Delegations {
                 .operation("security.delegate.permit")
                 .advice("authenticate the token again, and make the call then")
         };
-        let digest = session.attributes().get(ATTRIBUTE_DELEGATION);
         let digest = digest.and_then(text::decode).and_then(|bytes| Digest::from_bytes(&bytes));
         let held = self
             .cache

@@ -57,8 +57,11 @@ fn rsa_pss() {
         RsaPss2048Sha256Mgf1SaltLen32, RsaPss3072Sha256Mgf1SaltLen32, RsaPss4096Sha256Mgf1SaltLen32,
     };
     let mut ran = 0;
-    let sets =
-        [RsaPss2048Sha256Mgf1SaltLen32, RsaPss3072Sha256Mgf1SaltLen32, RsaPss4096Sha256Mgf1SaltLen32];
+    let sets = [
+        RsaPss2048Sha256Mgf1SaltLen32,
+        RsaPss3072Sha256Mgf1SaltLen32,
+        RsaPss4096Sha256Mgf1SaltLen32,
+    ];
     for name in sets {
         let set = rsa_pss_verify::TestSet::load(name).unwrap();
         for group in &set.test_groups {
@@ -89,7 +92,10 @@ fn corpus(file: &str) -> Option<Value> {
 
 fn hex(value: &Value) -> Vec<u8> {
     let text = value.as_str().unwrap();
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
+        .collect()
 }
 
 fn each<'v>(corpus: &'v Value, mut run: impl FnMut(&'v Value, &'v Value) -> usize) -> usize {
@@ -129,7 +135,9 @@ fn hmac_sha256() {
         let must_fail = test["result"] == "invalid" || !whole;
         run("hmac", 0, must_fail, &key, &hex(&test["msg"]), &hex(&test["tag"]))
     });
-    println!("hmac_sha256_test.json: {ran} vectors, {cut} of them with a cut tag; {short} with a short key");
+    println!(
+        "hmac_sha256_test.json: {ran} vectors, {cut} of them with a cut tag; {short} with a short key"
+    );
     assert!(ran > 50);
     assert_eq!(JwtKey::hs256(&[0; 16]).unwrap_err().code(), Code::TOKEN_KEY);
 }
