@@ -1,19 +1,22 @@
-//! Tokens in use: refresh, races, revocation, the cache under random schedules, the clock.
+//! Tokens in use: issuing, revocation, the clock, the record; refresh, races and random schedules.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![cfg(feature = "security")]
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
-use std::time::Duration;
+#[path = "token_service/random.rs"]
+mod random;
+#[path = "token_service/refresh.rs"]
+mod refresh;
 
-use proptest::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
 use sutazai_core::base::time::Timestamp;
-use sutazai_core::port::{AuditEvent, AuditTrail, Authenticator as _};
+use sutazai_core::port::{AuditEvent, AuditTrail, Authenticator as _, Session};
 use sutazai_core::security::token::jwt::JwtSigner;
 use sutazai_core::security::token::{
     Grant, Issued, LocalKey, Revocation, SeedKeys, SigningKey, TokenAuthenticator, TokenConfig,
-    TokenKeys, TokenPurpose, Tokens, VerifyingKey, fuzz_token, paseto,
+    TokenKeys, TokenPurpose, Tokens, VerifyingKey, paseto,
 };
 use sutazai_core::security::{Clock, ClockPolicy};
 use sutazai_core::store::Store;
@@ -62,6 +65,19 @@ fn both_purposes_are_issued_and_verified() {
         assert!(!issued.access.contains("alice"), "base64, or encrypted");
         assert!(!format!("{issued:?}").contains(issued.access.as_str()));
     }
+}
+
+#[test]
+fn a_session_is_issued_what_it_knows() {
+    let tokens = fresh(config());
+    let attributes =
+        [("team", "blue"), ("token.id", "old")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let session = Session::new("alice", "password").with_attributes(attributes.into());
+    let issued = tokens.issue(&Grant::of(&session, at(T)).unwrap(), at(T)).unwrap();
+    let got = tokens.verify(&issued.access, at(T)).unwrap().session.clone();
+    assert_eq!((got.principal(), got.attributes()["team"].as_str()), ("alice", "blue"));
+    assert_eq!(got.attributes()["token.amr"], "password");
+    assert_eq!(got.attributes()["token.id"], issued.claims.jti);
 }
 
 #[test]
@@ -143,142 +159,6 @@ fn keys_do_one_thing_and_can_be_taken_away() {
 }
 
 #[test]
-fn a_refresh_token_is_used_once() {
-    let tokens = fresh(config());
-    let first = tokens.login(&Grant::new("alice"), at(T)).unwrap();
-    let second = tokens.refresh(refresh_of(&first), at(T + 60)).unwrap();
-    assert_eq!(first.claims.fam, second.claims.fam);
-    let third = tokens.refresh(refresh_of(&second), at(T + 120)).unwrap();
-    // The first again: a thief's, or the client's after a thief.
-    assert_eq!(code(tokens.refresh(refresh_of(&first), at(T + 130))), Code::REFRESH_REUSED);
-    for issued in [&first, &second, &third] {
-        assert_eq!(code(tokens.verify(&issued.access, at(T + 131))), Code::TOKEN_REVOKED);
-        assert_eq!(code(tokens.refresh(refresh_of(issued), at(T + 131))), Code::REFRESH_INVALID);
-    }
-    // Another login of the same subject is another family.
-    let other = tokens.login(&Grant::new("alice"), at(T + 140)).unwrap();
-    assert!(tokens.verify(&other.access, at(T + 141)).is_ok());
-}
-
-#[test]
-fn made_up_refresh_tokens_harm_nobody() {
-    let tokens = fresh(config());
-    let first = tokens.login(&Grant::new("alice"), at(T)).unwrap();
-    let token = refresh_of(&first).to_owned();
-    // Whoever knows the family, from an access token, cannot have it revoked.
-    for position in [6, 20, 40, 60, 80, 100, token.len() - 1] {
-        let mut other = token.clone();
-        let with = if &token[position..=position] == "A" { "B" } else { "A" };
-        other.replace_range(position..=position, with);
-        assert_eq!(code(tokens.refresh(&other, at(T + 1))), Code::REFRESH_INVALID);
-    }
-    assert!(tokens.refresh(&token, at(T + 2)).is_ok());
-}
-
-#[test]
-fn refresh_tokens_end() {
-    let mut config = config();
-    config.refresh.idle = Duration::from_secs(1000);
-    config.refresh.absolute = Duration::from_secs(2500);
-    let tokens = fresh(config);
-    let idle = tokens.login(&Grant::new("alice"), at(T)).unwrap();
-    assert_eq!(code(tokens.refresh(refresh_of(&idle), at(T + 1000))), Code::REFRESH_INVALID);
-    let mut current = tokens.login(&Grant::new("alice"), at(T + 1000)).unwrap();
-    for step in [1900, 2800, 3400] {
-        current = tokens.refresh(refresh_of(&current), at(T + step)).unwrap();
-    }
-    assert_eq!(code(tokens.refresh(refresh_of(&current), at(T + 3500))), Code::REFRESH_INVALID);
-    let left = tokens.login(&Grant::new("bob"), at(T + 3500)).unwrap();
-    assert_eq!(tokens.sweep(at(T + 4499)).unwrap(), 0);
-    assert_eq!(tokens.sweep(at(T + 4500)).unwrap(), 1);
-    assert_eq!(code(tokens.refresh(refresh_of(&left), at(T + 4500))), Code::REFRESH_INVALID);
-}
-
-#[test]
-fn families_are_bounded() {
-    let mut config = config();
-    config.refresh.per_subject = 2;
-    config.refresh.families = 3;
-    let tokens = fresh(config);
-    let login = |subject: &str, secs| tokens.login(&Grant::new(subject), at(T + secs));
-    let all: Vec<_> = (0..3).map(|n| login("alice", n).unwrap()).collect();
-    assert_eq!(
-        code(tokens.refresh(refresh_of(&all[0]), at(T + 9))),
-        Code::REFRESH_INVALID,
-        "the oldest"
-    );
-    let next = tokens.refresh(refresh_of(&all[1]), at(T + 9)).unwrap();
-    login("bob", 10).unwrap();
-    assert_eq!(code(login("carol", 11)), Code::OVERLOADED);
-    assert_eq!(tokens.status().refresh.families, 3);
-    assert!(tokens.refresh(refresh_of(&next), at(T + 12)).is_ok());
-}
-
-#[test]
-fn of_64_threads_with_one_refresh_token_one_wins() {
-    for grace in [Duration::ZERO, Duration::from_secs(10)] {
-        let mut config = config();
-        config.refresh.grace = grace;
-        let tokens = fresh(config);
-        let first = tokens.login(&Grant::new("alice"), at(T)).unwrap();
-        let barrier = Barrier::new(64);
-        let (won, answers) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        std::thread::scope(|scope| {
-            for _ in 0..64 {
-                scope.spawn(|| {
-                    barrier.wait();
-                    match tokens.refresh(refresh_of(&first), at(T + 1)) {
-                        Ok(next) => {
-                            won.fetch_add(1, Ordering::SeqCst);
-                            answers.lock().unwrap().push(refresh_of(&next).to_owned());
-                        }
-                        Err(error) => {
-                            assert!(matches!(
-                                error.code(),
-                                Code::REFRESH_REUSED | Code::REFRESH_INVALID
-                            ));
-                        }
-                    }
-                });
-            }
-        });
-        assert_eq!(tokens.status().refresh.rotated, 1);
-        let answers = answers.into_inner().unwrap();
-        if grace.is_zero() {
-            assert_eq!(won.into_inner(), 1);
-            assert_eq!(tokens.status().refresh.reused, 1);
-            assert_eq!(
-                code(tokens.refresh(&answers[0], at(T + 2))),
-                Code::REFRESH_INVALID,
-                "revoked"
-            );
-        } else {
-            assert_eq!(won.into_inner(), 64);
-            assert!(answers.iter().all(|answer| *answer == answers[0]), "the same successor");
-            assert_eq!(code(tokens.refresh(refresh_of(&first), at(T + 11))), Code::REFRESH_REUSED);
-        }
-    }
-}
-
-#[test]
-fn families_outlive_the_process_and_so_does_what_was_used() {
-    let store = Store::memory(&[]).unwrap();
-    let (first, second) = {
-        let tokens = open(config(), &store);
-        let first = tokens.login(&Grant::new("alice").scope(["read"]), at(T)).unwrap();
-        let second = tokens.refresh(refresh_of(&first), at(T + 1)).unwrap();
-        (first, second)
-    };
-    let tokens = open(config(), &store);
-    let third = tokens.refresh(refresh_of(&second), at(T + 2)).unwrap();
-    assert_eq!(third.claims.scope, ["read"]);
-    let tokens = open(config(), &store);
-    assert_eq!(code(tokens.refresh(refresh_of(&first), at(T + 3))), Code::REFRESH_REUSED);
-    let tokens = open(config(), &store);
-    assert_eq!(code(tokens.verify(&third.access, at(T + 3))), Code::TOKEN_REVOKED);
-}
-
-#[test]
 fn revoking_a_subject_ends_what_was_and_not_what_comes() {
     let tokens = fresh(config());
     let before = tokens.login(&Grant::new("alice"), at(T)).unwrap();
@@ -293,6 +173,17 @@ fn revoking_a_subject_ends_what_was_and_not_what_comes() {
     let next = tokens.refresh(refresh_of(&after), at(T + 1)).unwrap();
     assert!(tokens.verify(&next.access, at(T + 1)).is_ok());
     assert!(tokens.verify(&bob.access, at(T + 1)).is_ok());
+}
+
+#[test]
+fn a_logout_needs_the_token_only() {
+    let tokens = fresh(config());
+    let [one, other] = [0, 1].map(|n| tokens.login(&Grant::new("alice"), at(T + n)).unwrap());
+    tokens.revoke_token(&one.access, "alice", at(T + 2)).unwrap();
+    assert_eq!(code(tokens.verify(&one.access, at(T + 2))), Code::TOKEN_REVOKED);
+    assert!(tokens.verify(&other.access, at(T + 2)).is_ok());
+    assert_eq!(code(tokens.revoke_token("garbage", "alice", at(T + 2))), Code::TOKEN_MALFORMED);
+    assert!(tokens.revoke_token(&other.access, "alice", at(T + 2000)).is_ok(), "it has expired");
 }
 
 #[test]
@@ -399,132 +290,4 @@ fn the_authenticator_says_little() {
     assert_ne!(said(Some(&issued.access), T + 905), garbage, "so that it is refreshed");
     let refused: u64 = authenticator.refused().map(|(_, count)| count).sum();
     assert_eq!(refused, 3);
-}
-
-/// What happens in a random schedule.
-#[derive(Clone, Debug)]
-enum Step {
-    Wait(u16),
-    Issue(u8),
-    Verify(u8),
-    RevokeToken(u8),
-    RevokeSubject(u8),
-    RevokeAll,
-    Sweep,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        3 => (0..400_u16).prop_map(Step::Wait),
-        3 => (0..3_u8).prop_map(Step::Issue),
-        8 => any::<u8>().prop_map(Step::Verify),
-        1 => any::<u8>().prop_map(Step::RevokeToken),
-        1 => (0..3_u8).prop_map(Step::RevokeSubject),
-        1 => Just(Step::RevokeAll),
-        1 => Just(Step::Sweep),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_cache_never_outlives_expiry_or_revocation(steps in prop::collection::vec(step(), 1..60)) {
-        let mut config = config();
-        config.cache = 64;
-        config.leeway = Duration::ZERO;
-        let tokens = fresh(config);
-        let mut now = T;
-        // Each token with what a plain reading says of it.
-        let mut issued: Vec<(Issued, bool)> = Vec::new();
-        for step in steps {
-            match step {
-                Step::Wait(secs) => now += i64::from(secs),
-                Step::Issue(who) => {
-                    now += 1;
-                    issued.push((tokens.issue(&Grant::new(format!("s{who}")), at(now)).unwrap(), false));
-                }
-                Step::Verify(which) if !issued.is_empty() => {
-                    let (token, revoked) = &issued[usize::from(which) % issued.len()];
-                    let good = !revoked && at(now) < token.claims.exp;
-                    prop_assert_eq!(tokens.verify(&token.access, at(now)).is_ok(), good);
-                }
-                Step::RevokeToken(which) if !issued.is_empty() => {
-                    let at_index = usize::from(which) % issued.len();
-                    let (token, revoked) = &mut issued[at_index];
-                    let id = token.claims.jti.clone();
-                    let expires = token.claims.exp;
-                    *revoked = true;
-                    tokens.revoke(&Revocation::Token { id, subject: None, expires }, "root", at(now)).unwrap();
-                }
-                Step::RevokeSubject(who) => {
-                    let subject = format!("s{who}");
-                    for (token, revoked) in &mut issued {
-                        *revoked |= token.claims.sub == subject;
-                    }
-                    let what = Revocation::Subject { subject, before: at(now) };
-                    tokens.revoke(&what, "root", at(now)).unwrap();
-                }
-                Step::RevokeAll => {
-                    issued.iter_mut().for_each(|(_, revoked)| *revoked = true);
-                    tokens.revoke(&Revocation::Everything { before: at(now) }, "root", at(now)).unwrap();
-                }
-                Step::Sweep => drop(tokens.sweep(at(now)).unwrap()),
-                Step::Verify(_) | Step::RevokeToken(_) => {}
-            }
-        }
-    }
-
-    #[test]
-    fn mangled_tokens_are_refused(position in any::<prop::sample::Index>(), with in "\\PC{0,3}", cut in any::<bool>()) {
-        let tokens = fresh(config());
-        let issued = tokens.login(&Grant::new("alice"), at(T)).unwrap();
-        for token in [issued.access.to_string(), refresh_of(&issued).to_owned()] {
-            let position = position.index(token.len());
-            let mut other = token.clone();
-            if cut {
-                other.truncate(position);
-                other.push_str(&with);
-            } else {
-                other.replace_range(position..=position, &with);
-            }
-            if other != token {
-                prop_assert!(tokens.verify(&other, at(T)).is_err());
-                prop_assert!(tokens.refresh(&other, at(T)).is_err());
-                prop_assert_eq!(fuzz_token(other.as_bytes()), 0);
-            }
-        }
-    }
-
-    #[test]
-    fn anything_is_no_token(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        prop_assert_eq!(fuzz_token(&bytes), 0);
-        prop_assert_eq!(fuzz_token(String::from_utf8_lossy(&bytes).as_bytes()), 0);
-    }
-}
-
-#[test]
-fn a_revocation_beats_verifiers_that_race_with_it() {
-    let tokens = fresh(config());
-    for round in 0..50 {
-        let issued = tokens.issue(&Grant::new("alice"), at(T + round)).unwrap();
-        let revoked = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..50 {
-                        // Read before: what began after the revocation returned must fail.
-                        let after = revoked.load(Ordering::SeqCst);
-                        let good = tokens.verify(&issued.access, at(T + round)).is_ok();
-                        assert!(!(after && good));
-                    }
-                });
-            }
-            let id = issued.claims.jti.clone();
-            let what = Revocation::Token { id, subject: None, expires: issued.claims.exp };
-            tokens.revoke(&what, "root", at(T + round)).unwrap();
-            revoked.store(true, Ordering::SeqCst);
-        });
-        assert_eq!(code(tokens.verify(&issued.access, at(T + round))), Code::TOKEN_REVOKED);
-    }
 }

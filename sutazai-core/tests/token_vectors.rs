@@ -84,11 +84,14 @@ fn paseto_v4() {
     });
 }
 
+/// The bytes of a key, if it is of the type that is expected.
+type Read = fn(&PaserkKey) -> Option<Vec<u8>>;
+
 /// Runs a file of a PASERK type: the key's text, and what reads it if something does.
 fn paserk_file(
     file: &str,
     write: impl Fn(&[u8]) -> sutazai_core::Result<String>,
-    read: Option<fn(&PaserkKey) -> Option<Vec<u8>>>,
+    read: Option<Read>,
 ) {
     each(file, |name, fails, test| {
         let text = test["paserk"].as_str();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::claims::{Claims, RESERVED};
+use super::claims::{ATTRIBUTE_DELEGATION, Claims, RESERVED};
 use crate::base::time::Timestamp;
 use crate::port::Session;
 use crate::{Code, Error, Result};
@@ -46,9 +46,21 @@ impl Grant {
     }
 
     /// For a session that was authenticated at this time, with its attributes and its scheme as `amr`.
-    pub fn of(session: &Session, at: Timestamp) -> Self {
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for the session of a delegated token: what was taken away would come back.
+    pub fn of(session: &Session, at: Timestamp) -> Result<Self> {
+        if session.scheme() == "biscuit" || session.attributes().contains_key(ATTRIBUTE_DELEGATION)
+        {
+            return Err(Error::new(
+                Code::INVALID,
+                "a delegated session is issued no tokens of its own",
+            )
+            .operation("security.token.issue")
+            .advice("attenuate its token instead"));
+        }
         let own = |(key, _): &(&String, &String)| !key.starts_with(RESERVED);
-        Self {
+        Ok(Self {
             amr: vec![session.scheme().to_owned()],
             auth_time: Some(at.as_nanos()),
             attributes: session
@@ -58,7 +70,7 @@ impl Grant {
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
             ..Self::new(session.principal())
-        }
+        })
     }
 
     /// With scopes; a scope has no spaces.

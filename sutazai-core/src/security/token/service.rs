@@ -187,6 +187,20 @@ impl Tokens {
         }
     }
 
+    /// Revokes one token by its text, as a logout does; one that has expired needs no more.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify) for what is no token that is good here, and as [`revoke`](Self::revoke).
+    pub fn revoke_token(&self, token: &str, by: &str, now: Timestamp) -> Result<()> {
+        let claims = match self.verify(token, now) {
+            Ok(verified) => verified.claims.clone(),
+            Err(error) if error.code() == crate::Code::TOKEN_EXPIRED => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (id, subject, expires) = (claims.jti, Some(claims.sub), claims.exp);
+        self.revoke(&Revocation::Token { id, subject, expires }, by, now)
+    }
+
     fn end_families(&self, now: Timestamp) -> Result<usize> {
         self.families.sweep(now, |family, subject, created| {
             let family = Some(family);

@@ -48,11 +48,13 @@ mod datalog;
 mod facts;
 mod root;
 mod service;
+mod types;
 
 pub use attenuate::{Attenuation, attenuate};
 pub use datalog::{DelegationLimits, authorize_datalog, revocation_ids};
 pub use root::{DelegationKeys, RootKey, RootPublicKey, RootSeed};
-pub use service::{Delegated, DelegationConfig, Delegations, Minted};
+pub use service::Delegations;
+pub use types::{Delegated, DelegationConfig, Minted};
 
 use super::{MAX_TOKEN, fault, text};
 use crate::Result;

@@ -56,6 +56,7 @@ fn a_root_token_is_the_users_session() {
     assert_eq!((held.session.principal(), held.session.scheme()), ("alice", "biscuit"));
     assert_eq!(held.session.attributes()["team"], "blue");
     assert!(!held.session.attributes().contains_key(ATTRIBUTE_ACTOR));
+    assert_eq!(Grant::of(&held.session, at(T)).unwrap_err().code(), Code::INVALID, "no laundering");
     assert_eq!(call(&d, &root.token, "anything", &json!({}), T + 1), Ok(()));
     assert_eq!(call(&d, &root.token, "anything", &json!({}), T + 605), Err(Code::TOKEN_EXPIRED));
     assert_eq!(call(&delegations(2), &root.token, "x", &json!({}), T), Err(Code::TOKEN_SIGNATURE));

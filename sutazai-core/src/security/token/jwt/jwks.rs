@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::{fault, text};
+use super::super::text;
+use super::JwtFault;
 use super::key::{Bytes, JwtAlgorithm, JwtKey, unfit};
 use crate::{Code, Error, Result};
 
@@ -78,7 +79,11 @@ impl Jwks {
     }
 
     /// The key of this name; without a name the only one of the algorithm.
-    pub(super) fn choose(&self, kid: Option<&str>, algorithm: JwtAlgorithm) -> Result<&JwtKey> {
+    pub(super) fn choose(
+        &self,
+        kid: Option<&str>,
+        algorithm: JwtAlgorithm,
+    ) -> Result<&JwtKey, JwtFault> {
         let fits = |key: &&JwtKey| match kid {
             Some(_) => key.kid() == kid,
             None => key.algorithm() == algorithm,
@@ -91,8 +96,8 @@ impl Jwks {
                 .keys
                 .iter()
                 .find(|key| key.kid() == kid && key.algorithm() == algorithm)
-                .ok_or_else(fault::algorithm),
-            _ => Err(fault::key()),
+                .ok_or(JwtFault::Algorithm),
+            _ => Err(JwtFault::Key),
         }
     }
 }

@@ -4,7 +4,7 @@ use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
 
-use super::super::fault;
+use super::JwtFault;
 use crate::{Code, Error, Result};
 
 /// The algorithms that are accepted (RFC 7518, §3.1; RFC 8037).
@@ -146,7 +146,7 @@ impl JwtKey {
         self.kid.as_deref()
     }
 
-    pub(super) fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<()> {
+    pub(super) fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<(), JwtFault> {
         let verified = match (&self.material, self.algorithm) {
             (Material::Public(key), JwtAlgorithm::EdDsa) => {
                 UnparsedPublicKey::new(&signature::ED25519, key).verify(signed, signature)
@@ -160,9 +160,9 @@ impl JwtKey {
             (Material::Rsa { n, e }, JwtAlgorithm::Ps256) => RsaPublicKeyComponents { n, e }
                 .verify(&signature::RSA_PSS_2048_8192_SHA256, signed, signature),
             (Material::Secret(key), JwtAlgorithm::Hs256) => hmac::verify(key, signed, signature),
-            _ => return Err(fault::algorithm()),
+            _ => return Err(JwtFault::Algorithm),
         };
-        verified.map_err(|_| fault::signature())
+        verified.map_err(|_| JwtFault::Signature)
     }
 }
 

@@ -24,7 +24,7 @@ pub use sign::JwtSigner;
 use serde_json::{Map, Value};
 
 use super::{MAX_TOKEN, fault, text};
-use crate::Result;
+use crate::{Error, Result};
 
 /// A JWT whose signature was verified. Its claims were not looked at.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,30 @@ pub struct Jwt {
     pub kid: Option<String>,
     /// Its type, as the header has it.
     pub typ: Option<String>,
+}
+
+/// What is wrong with a JWT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum JwtFault {
+    Length,
+    Form,
+    Critical,
+    Key,
+    Algorithm,
+    Signature,
+}
+
+impl JwtFault {
+    fn error(self) -> Error {
+        match self {
+            Self::Length => fault::too_long(),
+            Self::Form => fault::malformed(),
+            Self::Critical => fault::critical(),
+            Self::Key => fault::key(),
+            Self::Algorithm => fault::algorithm(),
+            Self::Signature => fault::signature(),
+        }
+    }
 }
 
 /// What the header says, as far as it is listened to.
@@ -57,20 +81,20 @@ struct Parts<'t> {
 }
 
 impl<'t> Parts<'t> {
-    fn read(token: &'t str) -> Result<Self> {
+    fn read(token: &'t str) -> Result<Self, JwtFault> {
         if token.len() > MAX_TOKEN {
-            return Err(fault::too_long());
+            return Err(JwtFault::Length);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or_else(fault::malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or_else(fault::malformed)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(JwtFault::Form)?;
+        let (header, payload) = signed.split_once('.').ok_or(JwtFault::Form)?;
         if payload.contains('.') {
-            return Err(fault::malformed());
+            return Err(JwtFault::Form);
         }
         Ok(Self {
             header: Header::read(header)?,
             signed,
             payload,
-            signature: text::decode(signature).ok_or_else(fault::malformed)?,
+            signature: text::decode(signature).ok_or(JwtFault::Form)?,
         })
     }
 }
@@ -80,20 +104,20 @@ impl Header {
     /// whatever its signature (`b64`: RFC 7797; `zip`: only JWE has it).
     const REFUSED: [&'static str; 8] = ["crit", "jwk", "jku", "x5u", "x5c", "b64", "zip", "enc"];
 
-    fn read(text: &str) -> Result<Self> {
-        let json = text::decode(text).ok_or_else(fault::malformed)?;
-        let mut map = text::object(&json).ok_or_else(fault::malformed)?;
+    fn read(text: &str) -> Result<Self, JwtFault> {
+        let json = text::decode(text).ok_or(JwtFault::Form)?;
+        let mut map = text::object(&json).ok_or(JwtFault::Form)?;
         if Self::REFUSED.iter().any(|name| map.contains_key(*name)) {
-            return Err(fault::critical());
+            return Err(JwtFault::Critical);
         }
         let mut string = |name: &str| match map.remove(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(fault::malformed()),
+            Some(_) => Err(JwtFault::Form),
         };
-        let named = string("alg")?.ok_or_else(fault::malformed)?;
+        let named = string("alg")?.ok_or(JwtFault::Form)?;
         // `none` is none of them.
-        let algorithm = JwtAlgorithm::named(&named).ok_or_else(fault::algorithm)?;
+        let algorithm = JwtAlgorithm::named(&named).ok_or(JwtFault::Algorithm)?;
         Ok(Self { algorithm, kid: string("kid")?, typ: string("typ")? })
     }
 }
@@ -107,15 +131,20 @@ impl Jwks {
     /// demands extensions; [`TOKEN_KEY`](crate::Code::TOKEN_KEY) when there is no such key, or its
     /// algorithm is another; [`TOKEN_SIGNATURE`](crate::Code::TOKEN_SIGNATURE).
     pub fn verify(&self, token: &str) -> Result<Jwt> {
+        self.check(token).map_err(JwtFault::error)
+    }
+
+    /// As [`verify`](Self::verify), telling faults apart that have one code.
+    pub(super) fn check(&self, token: &str) -> Result<Jwt, JwtFault> {
         let parts = Parts::read(token)?;
         let key = self.choose(parts.header.kid.as_deref(), parts.header.algorithm)?;
         if key.algorithm() != parts.header.algorithm {
-            return Err(fault::algorithm());
+            return Err(JwtFault::Algorithm);
         }
         key.verify(parts.signed.as_bytes(), &parts.signature)?;
-        let json = text::decode(parts.payload).ok_or_else(fault::malformed)?;
+        let json = text::decode(parts.payload).ok_or(JwtFault::Form)?;
         Ok(Jwt {
-            claims: text::object(&json).ok_or_else(fault::malformed)?,
+            claims: text::object(&json).ok_or(JwtFault::Form)?,
             algorithm: key.algorithm(),
             kid: key.kid().map(str::to_owned),
             typ: parts.header.typ,
@@ -125,3 +154,5 @@ impl Jwks {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -204,7 +204,7 @@ impl IdTokenVerifier {
         request: &IdTokenRequest<'_>,
         now: Timestamp,
     ) -> Result<IdToken, IdTokenRefusal> {
-        let jwt = self.keys.load().verify(token).map_err(|e| IdTokenRefusal::of(e.code()))?;
+        let jwt = self.keys.load().check(token).map_err(IdTokenRefusal::of)?;
         let claims = &jwt.claims;
         let string = |name: &str| claims.get(name).and_then(Value::as_str);
         let ensure = |good: bool, refusal| if good { Ok(()) } else { Err(refusal) };

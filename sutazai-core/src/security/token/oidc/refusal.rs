@@ -1,6 +1,6 @@
 //! Why an ID token is refused.
 
-use crate::Code;
+use super::super::jwt::JwtFault;
 
 /// Why an ID token is refused: for the audit trail, not for who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -8,9 +8,9 @@ use crate::Code;
 pub enum IdTokenRefusal {
     /// It is no JWT, has a key twice, or demands extensions.
     Form,
-    /// Its key is not among the issuer's, or is of another algorithm than it says.
+    /// Its key is not among the issuer's.
     Key,
-    /// Its algorithm is not on the list.
+    /// Its algorithm is not on the list, or not its key's.
     Algorithm,
     /// Its signature does not fit.
     Signature,
@@ -60,12 +60,13 @@ impl IdTokenRefusal {
         }
     }
 
-    /// What a failed verification of the JWT comes to.
-    pub(super) fn of(code: Code) -> Self {
-        match code {
-            Code::TOKEN_KEY => Self::Key,
-            Code::TOKEN_SIGNATURE => Self::Signature,
-            _ => Self::Form,
+    /// What is wrong with the JWT.
+    pub(super) fn of(fault: JwtFault) -> Self {
+        match fault {
+            JwtFault::Length | JwtFault::Form | JwtFault::Critical => Self::Form,
+            JwtFault::Key => Self::Key,
+            JwtFault::Algorithm => Self::Algorithm,
+            JwtFault::Signature => Self::Signature,
         }
     }
 }

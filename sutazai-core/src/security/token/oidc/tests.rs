@@ -106,7 +106,7 @@ fn keys_and_algorithms_are_the_issuers() {
     let other = JwtSigner::ed25519(&[1; 32], Some("j")).unwrap();
     assert_eq!(check(&other), Err(IdTokenRefusal::Key));
     let shared = JwtSigner::hs256(&[1; 32], Some("k")).unwrap();
-    assert_eq!(check(&shared), Err(IdTokenRefusal::Key));
+    assert_eq!(check(&shared), Err(IdTokenRefusal::Algorithm));
     let verifier = verifier();
     let only = |algorithm| {
         let mut policy = verifier.policy.clone();

@@ -110,11 +110,13 @@ impl Families {
             index.put(&record, &self.policy);
             index.crowd(&grant.subject, self.policy.per_subject)
         };
-        for family in crowded_out {
+        let begun = crowded_out.iter().try_for_each(|family| {
             self.crowded_out.fetch_add(1, Ordering::Relaxed);
-            self.end(&family)?;
-        }
-        self.write(&record, now).inspect_err(|_| self.index.lock().remove(&record.family))?;
+            self.end(family)
+        });
+        begun
+            .and_then(|()| self.write(&record, now))
+            .inspect_err(|_| self.index.lock().remove(&record.family))?;
         Ok((record, token))
     }
 
