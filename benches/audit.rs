@@ -77,11 +77,7 @@ pub fn main() {
     let signer = Arc::new(Ed25519Signer::ephemeral("bench.example/audit").unwrap());
     let log = AuditLog::open(&dir, signer, Options::default()).unwrap();
     log.start().unwrap();
-    let mut bare = File::options()
-        .append(true)
-        .create(true)
-        .open(root.join("bare"))
-        .unwrap();
+    let mut bare = File::options().append(true).create(true).open(root.join("bare")).unwrap();
     let sqlite = Sqlite::new(root.join("sqlite"));
 
     let mut rounds: [Vec<(Duration, u64)>; 6] = Default::default();
@@ -116,7 +112,11 @@ pub fn main() {
     line("security.audit1", one, "append+fdatasync", bare, 1.25);
     line("security.audit64", many, "one-writer", one, 0.12);
     line("security.audit_async", outstanding, "one-writer", one, 0.01);
-    println!("    security.audit_sqlite: a connection each {:.2}us, one shared {:.2}us", each / 1e3, shared / 1e3);
+    println!(
+        "    security.audit_sqlite: a connection each {:.2}us, one shared {:.2}us",
+        each / 1e3,
+        shared / 1e3
+    );
     line("security.audit_sqlite", many, "sqlite-wal-full", each.min(shared), 0.2);
     process(&log);
     println!("    {:?}", log.status());
@@ -206,7 +206,9 @@ impl Sqlite {
     fn new(path: PathBuf) -> Self {
         let connection = connect(&path);
         connection
-            .execute_batch("CREATE TABLE record (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;")
+            .execute_batch(
+                "CREATE TABLE record (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;",
+            )
             .unwrap();
         Self { path, shared: parking_lot::Mutex::new(connection) }
     }

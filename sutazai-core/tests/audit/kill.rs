@@ -190,7 +190,7 @@ fn no_acknowledged_record_is_lost_wherever_the_process_is_killed() {
     let points: u64 =
         std::fs::read_to_string(whole.path().join("points")).unwrap().parse().unwrap();
     check(whole.path(), 0);
-    let wanted = if std::env::var_os("SUTAZAI_LONG").is_some() { 200 } else { 24 };
+    let wanted = if std::env::var_os("SUTAZAI_LONG").is_some() { 200 } else { 16 };
     let mut killed = 0;
     for n in 0..wanted {
         let point = 1 + n * points / wanted;
