@@ -132,6 +132,9 @@ fn place(class: AuditClass) -> u8 {
 const LEVELS: [Durability; 4] =
     [Durability::Memory, Durability::Process, Durability::Interval, Durability::Fsync];
 
+/// How often somebody empties the journal for one record.
+const ATTEMPTS: usize = 32;
+
 /// What a [`Core`] is made of.
 pub(super) struct Parts {
     pub files: Arc<dyn Files>,
@@ -330,11 +333,13 @@ impl Core {
         if self.journal.prepare().map_err(disk)? {
             return Ok(());
         }
-        self.integrate(now).map_err(full)?;
-        if self.journal.prepare().map_err(disk)? {
-            return Ok(());
+        // Whoever writes as fast as that may have filled what was emptied.
+        for _ in 0..ATTEMPTS {
+            self.integrate(now).map_err(full)?;
+            if self.journal.prepare().map_err(disk)? {
+                return Ok(());
+            }
         }
-        // The last segment itself holds what keeps the others: nobody can write faster than that.
-        Err(full(Error::new(Code::OVERLOADED, "every segment is in use")))
+        Err(full(Error::new(Code::OVERLOADED, "others fill it faster than it is emptied")))
     }
 }

@@ -102,10 +102,9 @@ impl Core {
 
         // What follows only tidies up: when it fails, it is done the next time, or at the next start.
         let old = before.partial().into_iter().map(|(path, _)| path);
-        let stale = old.filter(|path| partial.iter().all(|(kept, _)| kept != path));
+        let mut stale = old.filter(|path| partial.iter().all(|(kept, _)| kept != path));
         let tidied = stale
-            .map(|path| files.remove(&path))
-            .collect::<std::io::Result<()>>()
+            .try_for_each(|path| files.remove(&path))
             .and_then(|()| match self.keep {
                 Some(keep) => tree.prune(files, keep),
                 None => Ok(0),

@@ -49,7 +49,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// - [`Code::AUDIT_CORRUPT`] when the log is not what its checkpoint says, or was signed by another
-    ///   key; nothing is changed.
+    ///   key.
     /// - [`Code::INVALID`] for options that are out of range; [`Code::IO`] when it cannot be read or written.
     pub fn open(
         dir: &DataDir,
@@ -60,7 +60,8 @@ impl AuditLog {
         Self::open_on(Arc::new(files), Some(dir.clone()), None, signer, options)
     }
 
-    /// As [`open`](Self::open), on another layer of files.
+    /// As [`open`](Self::open), on another layer of files; that nobody else writes them is up to the
+    /// caller.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -15,7 +15,10 @@ use crate::port::{AuditClass, AuditOutcome};
 /// The most records on a page.
 pub const PAGE_MAX: usize = 1000;
 /// The most bundles that are looked at for one page.
-const BUNDLES_MAX: u64 = 4096;
+const BUNDLES_MAX: usize = 4096;
+
+/// A record's bytes, and its number.
+type Numbered = (u64, Vec<u8>);
 
 /// What is looked for. What is left out does not matter; names must be equal in full.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +78,7 @@ impl Query {
 
 impl Core {
     /// The records that are in the journal and not in `published`, in order.
-    pub(super) fn tail(&self) -> (Option<Arc<Published>>, Vec<(u64, Vec<u8>)>) {
+    pub(super) fn tail(&self) -> (Option<Arc<Published>>, Vec<Numbered>) {
         // The journal first: what it has forgotten by the time that we ask for the tree is in the tree.
         let view = self.journal.start().map(|cursor| self.journal.view(cursor));
         let published = self.published.load_full();
@@ -109,12 +112,10 @@ impl Core {
         let tree = &published.tree;
         let tile = TILE as u64;
         let end = tree.size().min(query.before.unwrap_or(u64::MAX));
-        let mut looked = 0;
-        for number in (tree.first / tile..end.div_ceil(tile)).rev() {
+        for (looked, number) in (tree.first / tile..end.div_ceil(tile)).rev().enumerate() {
             if looked == BUNDLES_MAX {
                 return Ok(found.page(Some((number + 1) * tile)));
             }
-            looked += 1;
             if !self.may_match(tree, number, query)? {
                 continue;
             }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::core::Core;
+use crate::base::contain;
 use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
 
@@ -140,7 +141,8 @@ fn grow(core: &Core, stop: &Stop) {
             let _ = core.journal.prepare();
         }
         if Instant::now() >= due || core.journal.is_half_full() {
-            let _ = core.integrate(Timestamp::now());
+            // A signer or a witness that panics must not end the thread; the status tells of an error.
+            let _ = contain::catch(|| core.integrate(Timestamp::now()));
             due = Instant::now() + core.checkpoint_every;
         }
     }

@@ -168,7 +168,7 @@ impl Files for Disk {
 /// Written, not left as a hole: overwriting a block that has been written needs no metadata, so that
 /// fdatasync has one write to wait for instead of a commit of the file system's journal.
 fn zeros(file: &mut File, mut bytes: usize) -> io::Result<()> {
-    const BLOCK: [u8; 1 << 16] = [0; 1 << 16];
+    static BLOCK: [u8; 1 << 16] = [0; 1 << 16];
     while bytes > 0 {
         let now = bytes.min(BLOCK.len());
         file.write_all(BLOCK.get(..now).unwrap_or_default())?;

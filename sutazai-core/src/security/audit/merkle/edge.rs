@@ -3,6 +3,9 @@
 use super::{Hash, TILE, root_of};
 use crate::Result;
 
+/// Is given each tile that becomes full: its level, its number, its hashes.
+pub(in crate::security::audit) type Full<'a> = &'a mut dyn FnMut(u8, u64, &[Hash]) -> Result<()>;
+
 /// For each level of tiles, the hashes of the one that is not full yet. Level 0 holds hashes of records,
 /// level n those of full tiles of level n − 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,13 +36,8 @@ impl Edge {
         &self.levels
     }
 
-    /// Appends the hash of a record. Each tile that becomes full is given to `full`: its level, its
-    /// number, its hashes.
-    pub(in crate::security::audit) fn push(
-        &mut self,
-        leaf: Hash,
-        full: &mut dyn FnMut(u8, u64, &[Hash]) -> Result<()>,
-    ) -> Result<()> {
+    /// Appends the hash of a record.
+    pub(in crate::security::audit) fn push(&mut self, leaf: Hash, full: Full<'_>) -> Result<()> {
         let mut number = self.size;
         self.size += 1;
         let mut hash = leaf;

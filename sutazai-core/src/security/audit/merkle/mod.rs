@@ -3,7 +3,7 @@
 mod edge;
 mod proof;
 
-pub(super) use edge::Edge;
+pub(super) use edge::{Edge, Full};
 pub use proof::{prove_consistency, prove_inclusion, verify_consistency, verify_inclusion};
 
 use ring::digest::{Context, SHA256};

@@ -143,8 +143,16 @@ pub fn verify_consistency(
         if !proof.is_empty() {
             return Err(refused("consistency", "there is nothing to prove, but it is not empty"));
         }
-        let agrees = if old == new { old_root == new_root } else { *old_root == Hash::EMPTY };
-        return if agrees { Ok(()) } else { Err(refused("consistency", "the roots differ")) };
+        if old == 0 && *old_root != Hash::EMPTY {
+            return Err(refused(
+                "consistency",
+                "the root of the older tree is not that of an empty one",
+            ));
+        }
+        if old == new && old_root != new_root {
+            return Err(refused("consistency", "the roots differ"));
+        }
+        return Ok(());
     }
     let mut steps = proof.iter();
     let first = if old.is_power_of_two() { Some(old_root) } else { steps.next() };

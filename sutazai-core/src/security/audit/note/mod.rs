@@ -110,7 +110,7 @@ impl Checkpoint {
 
     /// The signed text: the note without its signatures.
     fn body(&self) -> &str {
-        self.note.split_once("\n\n").map_or("", |(body, _)| body)
+        self.note.find("\n\n").and_then(|at| self.note.get(..=at)).unwrap_or_default()
     }
 }
 

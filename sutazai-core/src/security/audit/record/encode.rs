@@ -260,7 +260,9 @@ mod tests {
             encoded(&event),
             concat!(
                 r#"{"action":"key.rotate","at":"-5","class":"key","details":{"1":-9007199254740992,"#,
-                r#""2":"-9223372036854775808","€":"\b\f\n\r\t\"\\\u0001/é","😀":true,"דּ":1},"#,
+                r#""2":"-9223372036854775808","€":"\b\f\n\r\t\"\\\u0001/é","😀":true,""#,
+                "\u{fb33}",
+                r#"":1},"#,
                 r#""object":"signing","outcome":"failure","principal":"ann","#,
                 r#""span":"0000000000000007","trace":"00000000000000000000000000000abc","v":1}"#
             )

@@ -2,7 +2,7 @@
 
 use super::super::files::Files;
 use super::super::index::{LENGTH, Summary};
-use super::super::merkle::{Edge, Hash, TILE};
+use super::super::merkle::{Edge, Full, Hash, TILE};
 use super::super::note::Checkpoint;
 use super::super::record::Record;
 use super::super::tiles::{
@@ -36,11 +36,7 @@ impl<'a> Walk<'a> {
     }
 
     /// One more record; each tile that becomes full is given to `full`.
-    pub(super) fn push(
-        &mut self,
-        record: &[u8],
-        full: &mut dyn FnMut(u8, u64, &[Hash]) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn push(&mut self, record: &[u8], full: Full<'_>) -> Result<()> {
         self.edge.push(Hash::leaf(record), full)?;
         if self.kept == Some(self.edge.size()) {
             self.root_at_kept = Some(self.edge.root());
