@@ -49,7 +49,9 @@ pub fn main() {
     let sides = world.sides(&few_candidates(1_000));
     let engine = PolicyEngine::new(sides.ours.policies(), sides.ours.entities());
     let hot = &world.requests[..1_000];
-    bar::alone("security.authz_cached", "ns", 100.0, &mut || decide(&engine, hot.iter().cycle().take(100_000)));
+    bar::alone("security.authz_cached", "ns", 100.0, &mut || {
+        decide(&engine, hot.iter().cycle().take(100_000))
+    });
     let cache = engine.status().cache.unwrap();
     println!("    security.authz_cached: {} hits, {} misses", cache.hits, cache.misses);
 }
@@ -59,7 +61,11 @@ fn few_candidates(count: usize) -> String {
     let mut text = String::new();
     for at in 0..count - 1 {
         let (group, action, place) = (at % GROUPS, at / GROUPS % ACTIONS, at / (GROUPS * ACTIONS));
-        let action = if count > GROUPS { format!("action == Action::\"a{action}\"") } else { "action".into() };
+        let action = if count > GROUPS {
+            format!("action == Action::\"a{action}\"")
+        } else {
+            "action".into()
+        };
         let resource = match count {
             ..=100 => "resource".to_owned(),
             101..=1_000 => format!("resource in Folder::\"f{place}\""),
@@ -156,7 +162,8 @@ impl World {
             .requests
             .iter()
             .map(|request| {
-                [request.principal(), request.resource(), request.action()].map(|uid| uid.id().to_owned())
+                [request.principal(), request.resource(), request.action()]
+                    .map(|uid| uid.id().to_owned())
             })
             .collect();
         let mut at = 0;
@@ -193,7 +200,9 @@ fn decide<'r>(
 impl Sides<'_> {
     fn compare(&self, name: &str, goal: f64, peer_requests: usize) {
         let authorizer = cedar_policy::Authorizer::new();
-        let ask = |at: usize| authorizer.is_authorized(&self.world.theirs[at], &self.policies, &self.entities);
+        let ask = |at: usize| {
+            authorizer.is_authorized(&self.world.theirs[at], &self.policies, &self.entities)
+        };
         let mut allowed = 0;
         for at in (0..REQUESTS).step_by(REQUESTS / peer_requests.min(200)) {
             let (ours, theirs) = (self.ours.decide(&self.world.requests[at]), ask(at));
@@ -248,7 +257,8 @@ m = g(r.sub, p.sub) && (p.act == '*' || r.act == p.act) && (p.obj == '*' || g2(r
     }
     let rules = (0..policies)
         .map(|at| {
-            let (group, action, place) = (at % GROUPS, at / GROUPS % ACTIONS, at / (GROUPS * ACTIONS));
+            let (group, action, place) =
+                (at % GROUPS, at / GROUPS % ACTIONS, at / (GROUPS * ACTIONS));
             let action = if policies > GROUPS { format!("a{action}") } else { "*".into() };
             let object = match policies {
                 ..=100 => "*".to_owned(),
