@@ -133,7 +133,8 @@ fn merged_policies_are_decided_as_by_cedar() {
         let seed = seed + round as u64;
         println!("{wanted} policies, seed {seed}");
         let merged = merge(&cases, seed, *wanted);
-        let probes = (if long() { 4_000_000 } else { 160_000 } / wanted).clamp(8, 400);
+        let probes = (if long() { 4_000_000 } else { 80_000 } / wanted)
+            .clamp(8, if long() { 400 } else { 200 });
         in_parallel(probes, |probe| {
             let mut state = seed ^ ((probe as u64) << 32);
             let case = &cases[random(&mut state) as usize % cases.len()];
@@ -177,14 +178,15 @@ fn mixed_request(case: &Case, schema: &Schema, entities: &Entities, state: &mut 
     let nobody = || EntityUid::new("Nobody", "at all").unwrap();
     let request =
         asked.request(schema).unwrap_or_else(|| Request::new(nobody(), nobody(), nobody()));
-    if random(state) % 2 == 0 {
+    if random(state).is_multiple_of(2) {
         return request;
     }
     let mut uids: Vec<EntityUid> = entities.uids().collect();
     uids.sort();
     uids.extend([request.principal().clone(), request.action().clone(), nobody()]);
     let mut one = || uids[random(state) as usize % uids.len()].clone();
-    let context = if uids.len() % 2 == 0 { request.context().clone() } else { Context::empty() };
+    let context =
+        if uids.len().is_multiple_of(2) { request.context().clone() } else { Context::empty() };
     Request::new(one(), request.action().clone(), one()).with_context(context)
 }
 

@@ -129,7 +129,7 @@ fn made((principal, action, resource, context): &(String, String, String, u8)) -
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if super::archive::long() { 20_000 } else { 256 },
+        cases: if super::archive::long() { 20_000 } else { 128 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -34,7 +34,7 @@ fn storm(rounds: u64, change: impl Fn(&PolicyEngine, bool) -> u64) {
                     let at_least = published.load(Ordering::Acquire);
                     let answer = engine.decide(&request);
                     assert!(answer.generation() >= at_least, "an old state answered");
-                    let permits = (answer.generation() - first) % 2 == 0;
+                    let permits = (answer.generation() - first).is_multiple_of(2);
                     assert_eq!(answer.is_allowed(), permits, "generation {}", answer.generation());
                     if asked.fetch_add(1, Ordering::Relaxed) % 16 == 0 {
                         std::thread::yield_now();

@@ -97,6 +97,7 @@ impl Answer {
         &self.0.reasons
     }
 
+    #[cfg(test)]
     pub(super) fn faults(&self) -> &[(u32, EvaluationError)] {
         &self.0.faults
     }

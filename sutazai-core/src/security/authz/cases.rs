@@ -111,8 +111,7 @@ impl PolicyCases {
     /// Decides every case by these policies and entities. With a schema, a request that does not fit it
     /// fails its case.
     pub fn run(&self, policies: &PolicySet, entities: &Entities) -> CasesReport {
-        let mut options = EngineOptions::default();
-        options.cache = 0;
+        let options = EngineOptions { cache: 0, ..EngineOptions::default() };
         let engine = PolicyEngine::with_options(policies.clone(), entities.clone(), options);
         let mut report = CasesReport::default();
         let mut decided: BTreeSet<String> = BTreeSet::new();

@@ -102,13 +102,12 @@ impl Context {
     fn parse(json: serde_json::Value, by: Option<(&Schema, &EntityUid)>) -> Result<Self> {
         let action = by.map(|(_, action)| cedar_policy::EntityUid::from(action.core().clone()));
         let by = by.zip(action.as_ref()).map(|((schema, _), action)| (schema.core(), action));
-        let read = || cedar_policy::Context::from_json_value(json, by);
-        let context = on_a_stack(read).map_err(|error| {
-            let error = problem::of(&error, Code::ACCESS_INVALID, None);
-            Error::new(
-                Code::ACCESS_INVALID,
-                format!("the context is not valid: {}", error.message()),
-            )
+        let context = on_a_stack(|| {
+            cedar_policy::Context::from_json_value(json, by).map_err(|error| {
+                let error = problem::of(&error, Code::ACCESS_INVALID, None);
+                let message = format!("the context is not valid: {}", error.message());
+                Error::new(Code::ACCESS_INVALID, message)
+            })
         })?;
         let core: &ast::Context = context.as_ref();
         Ok(Self::from_core(core.clone()))

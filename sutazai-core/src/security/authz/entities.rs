@@ -39,9 +39,11 @@ impl Entities {
     /// [`Code::ENTITIES_INVALID`]: not in that form, one twice, in one another in a circle, not as the schema
     /// says.
     pub fn from_json(json: &str, schema: Option<&Schema>) -> Result<Self> {
-        on_a_large_stack(|| cedar_policy::Entities::from_json_str(json, schema.map(Schema::core)))
-            .map(Into::into)
-            .map_err(|error| invalid(&error))
+        on_a_large_stack(|| {
+            cedar_policy::Entities::from_json_str(json, schema.map(Schema::core))
+                .map(Into::into)
+                .map_err(|error| invalid(&error))
+        })
     }
 
     /// As a JSON array in Cedar's form.
@@ -64,12 +66,11 @@ impl Entities {
             Error::new(Code::ENTITIES_INVALID, format!("not a JSON array of entities: {error}"))
         })?;
         let schema = schema.map(Schema::core);
-        let read = || {
-            let entities = values.into_iter();
-            entities.map(|value| cedar_policy::Entity::from_json_value(value, schema)).collect()
+        let read = |value| {
+            cedar_policy::Entity::from_json_value(value, schema).map_err(|error| invalid(&error))
         };
-        let entities: Result<Vec<_>, _> = on_a_large_stack(read);
-        let entities = entities.map_err(|error| invalid(&error))?;
+        let entities: Result<Vec<_>> = on_a_large_stack(|| values.into_iter().map(read).collect());
+        let entities = entities?;
         self.with(entities, schema)
     }
 

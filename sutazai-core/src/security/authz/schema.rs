@@ -20,13 +20,13 @@ impl Schema {
     /// [`Code::POLICY_SCHEMA`], with the place.
     pub fn from_cedar(name: &str, text: &str) -> Result<Self> {
         nesting::check(name, text, Code::POLICY_SCHEMA)?;
-        let found = on_a_large_stack(|| {
+        on_a_large_stack(|| {
             let found = cedar_policy::Schema::from_cedarschema_str(text);
-            found.map(|(schema, warnings)| (schema, warnings.count()))
-        });
-        let (schema, _) = found
-            .map_err(|error| problem::of(&error, Code::POLICY_SCHEMA, Some(Text { name, text })))?;
-        Ok(Self(schema))
+            let (schema, _warnings) = found.map_err(|error| {
+                problem::of(&error, Code::POLICY_SCHEMA, Some(Text { name, text }))
+            })?;
+            Ok(Self(schema))
+        })
     }
 
     /// Of text in Cedar's JSON form; `name` is what errors call it.
@@ -34,9 +34,11 @@ impl Schema {
     /// # Errors
     /// [`Code::POLICY_SCHEMA`], with the place when it is not JSON at all.
     pub fn from_json(name: &str, text: &str) -> Result<Self> {
-        on_a_large_stack(|| cedar_policy::Schema::from_json_str(text))
-            .map(Self)
-            .map_err(|error| problem::of(&error, Code::POLICY_SCHEMA, Some(Text { name, text })))
+        on_a_large_stack(|| {
+            cedar_policy::Schema::from_json_str(text).map(Self).map_err(|error| {
+                problem::of(&error, Code::POLICY_SCHEMA, Some(Text { name, text }))
+            })
+        })
     }
 
     /// Checks that a request fits: the action exists and applies to such a principal and resource, and the

@@ -52,13 +52,18 @@ impl PolicySetBuilder {
             self.problems.push(error);
             return self;
         }
-        match on_a_large_stack(|| text.parse::<cedar_policy::PolicySet>()) {
+        let parsed = on_a_large_stack(|| {
+            let place = Some(Text { name, text });
+            text.parse::<cedar_policy::PolicySet>().map_err(|errors| {
+                let errors = errors.iter();
+                errors.map(|error| problem::single(error, Code::POLICY_INVALID, place)).collect()
+            })
+        });
+        match parsed {
             Ok(set) => self.take(name, text, &set),
-            Err(error) => {
-                let text = Some(Text { name, text });
-                for error in error.iter() {
-                    self.problems.push(problem::single(error, Code::POLICY_INVALID, text));
-                }
+            Err(errors) => {
+                let mut errors: Vec<Error> = errors;
+                self.problems.append(&mut errors);
             }
         }
         self
@@ -75,8 +80,10 @@ impl PolicySetBuilder {
                 .at(Location::in_text(name, text, at))
         });
         let set = parsed.and_then(|json| {
-            on_a_large_stack(|| cedar_policy::PolicySet::from_json_value(json)).map_err(|error| {
-                problem::single(&error, Code::POLICY_INVALID, None).with("file", name)
+            on_a_large_stack(|| {
+                cedar_policy::PolicySet::from_json_value(json).map_err(|error| {
+                    problem::single(&error, Code::POLICY_INVALID, None).with("file", name)
+                })
             })
         });
         match set {
