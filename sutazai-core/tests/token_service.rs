@@ -60,7 +60,7 @@ fn both_purposes_are_issued_and_verified() {
         let issued = tokens.issue(&grant.attribute("team", "blue"), at(T)).unwrap();
         let verified = tokens.verify(&issued.access, at(T + 1)).unwrap();
         assert_eq!(verified.claims, issued.claims);
-        assert_eq!(verified.session.attributes()["token.amr"], "pwd otp");
+        assert_eq!(verified.session.attributes()["amr"], "pwd otp");
         assert_eq!(code(tokens.verify(&issued.access, at(T + 905))), Code::TOKEN_EXPIRED);
         assert!(!issued.access.contains("alice"), "base64, or encrypted");
         assert!(!format!("{issued:?}").contains(issued.access.as_str()));
@@ -76,7 +76,7 @@ fn a_session_is_issued_what_it_knows() {
     let issued = tokens.issue(&Grant::of(&session, at(T)).unwrap(), at(T)).unwrap();
     let got = tokens.verify(&issued.access, at(T)).unwrap().session.clone();
     assert_eq!((got.principal(), got.attributes()["team"].as_str()), ("alice", "blue"));
-    assert_eq!(got.attributes()["token.amr"], "password");
+    assert_eq!(got.attributes()["amr"], "password");
     assert_eq!(got.attributes()["token.id"], issued.claims.jti);
 }
 

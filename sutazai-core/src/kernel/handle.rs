@@ -15,7 +15,9 @@ use super::owner::{DROP_GRACE, Owner};
 use super::record::Kept;
 use super::shared::{Phase, Shared, Steps};
 use super::status::KernelStatus;
-use super::steps::{AllowAll, DeadlineOnly, Local};
+use super::steps::DeadlineOnly;
+#[cfg(not(feature = "security"))]
+use super::steps::{AllowAll, Local};
 #[cfg(feature = "agent")]
 use crate::agent::route::AdaptiveRouter;
 use crate::base::id::IdSource;

@@ -148,11 +148,42 @@ impl Authenticator for Tokens {
     }
 }
 
+/// The refusal of a call that its delegated token does not cover.
+#[cfg(feature = "biscuit")]
+fn not_delegated(open: &Open, access: &Access<'_>) -> Option<Decision> {
+    if access.session.scheme() != "biscuit" {
+        return None;
+    }
+    let value = access.task.input().value().unwrap_or_default();
+    let (session, skill) = (access.session, access.task.skill());
+    let permitted = open.security.delegations().permit(session, skill, &value, access.now);
+    permitted.err().map(|error| Decision::Deny { reason: error.to_string() })
+}
+
+/// Whether a session may be used for a skill: that one of its scopes names it, itself or by how it begins
+/// (`mail.*`); without scopes, it may.
+fn in_scope(session: &Session, skill: &str) -> bool {
+    let names = |scope: &str| match scope.strip_suffix('*') {
+        Some(begins) => skill.starts_with(begins),
+        None => scope == skill,
+    };
+    let mut scopes = session.scopes().peekable();
+    scopes.peek().is_none() || scopes.any(names)
+}
+
 struct Policies(Secured);
 
 impl Policy for Policies {
     fn decide(&self, access: &Access<'_>) -> Decision {
-        match self.0.0.open.get() {
+        if !in_scope(access.session, access.task.skill()) {
+            return Decision::Deny { reason: "the skill is not in the token's scopes".to_owned() };
+        }
+        let open = self.0.0.open.get();
+        #[cfg(feature = "biscuit")]
+        if let Some(refused) = open.and_then(|open| not_delegated(open, access)) {
+            return refused;
+        }
+        match open {
             Some(open) if open.security.authorises() => open.policies.decide(access),
             _ => Decision::Allow,
         }

@@ -174,8 +174,8 @@ fn plain(json: &serde_json::Value) -> Option<Value> {
         },
         serde_json::Value::Array(values) => Value::set(values.iter().filter_map(plain), None),
         serde_json::Value::Object(fields) => {
-            let field = |(key, value): (&String, _)| Some((key.as_str(), plain(value)?));
-            Value::record(fields.iter().filter_map(field), None)
+            let fields = fields.iter().map(|(key, value)| (key.as_str(), plain(value)));
+            Value::record(fields.filter_map(|(key, value)| Some((key, value?))), None)
         }
     })
 }

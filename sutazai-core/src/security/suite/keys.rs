@@ -1,18 +1,17 @@
 //! The keys of the room's own parts, from its keysets.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
-use super::super::audit::{AuditLog, Ed25519Signer};
+use super::super::audit::Ed25519Signer;
 use super::super::authn::Sealer;
 use super::super::keys::{
     DerivingKeyset, Encryptor, KeyState, Keys, Purpose, Schedule, Secret, Spec,
 };
 use super::super::token::{SigningKey, TokenKeys, VerifyingKey};
 use crate::base::time::Timestamp;
-use crate::port::{AuditEvent, AuditTrail};
 use crate::{Code, Error, Result};
 
 /// The keysets of the room's own, by what they are for.
@@ -20,6 +19,8 @@ pub(super) const AUDIT: &str = "sutazai.audit";
 pub(super) const SUBJECTS: &str = "sutazai.subjects";
 pub(super) const SECRETS: &str = "sutazai.secrets";
 pub(super) const TOKENS: &str = "sutazai.tokens";
+#[cfg(feature = "biscuit")]
+pub(super) const DELEGATIONS: &str = "sutazai.delegations";
 /// Who makes them.
 pub(super) const BY: &str = "sutazai";
 
@@ -29,6 +30,8 @@ pub(super) fn ensure(keys: &Keys, now: Timestamp) -> Result<()> {
     let stays = Spec::new(Purpose::Derive).schedule(Schedule::MANUAL);
     keys.ensure(AUDIT, stays, BY, now)?;
     keys.ensure(SUBJECTS, stays, BY, now)?;
+    #[cfg(feature = "biscuit")]
+    keys.ensure(DELEGATIONS, stays, BY, now)?;
     keys.ensure(SECRETS, Spec::new(Purpose::Encrypt), BY, now)?;
     keys.ensure(TOKENS, Spec::new(Purpose::Derive), BY, now)?;
     Ok(())
@@ -124,25 +127,5 @@ impl TokenKeys for KeysetTokens {
 
     fn generation(&self) -> u64 {
         self.now.load().generation
-    }
-}
-
-/// The audit log, once it is there: its key comes from the keys, whose changes go on it.
-#[derive(Default)]
-pub(super) struct LateTrail(OnceLock<AuditLog>);
-
-impl LateTrail {
-    pub(super) fn set(&self, log: AuditLog) {
-        // There is one log.
-        let _ = self.0.set(log);
-    }
-}
-
-impl AuditTrail for LateTrail {
-    fn record(&self, event: &AuditEvent<'_>) -> Result<()> {
-        match self.0.get() {
-            Some(log) => log.record(event).map(drop),
-            None => Ok(()),
-        }
     }
 }

@@ -15,12 +15,14 @@ use super::super::authn::{
 use super::super::authz::{EngineStatus, Entities, PolicyEngine, PolicySet};
 use super::super::keys::{KeyEvent, Keys, Master, Secret, Ticked};
 use super::super::risk::{RiskStatus, Risks, Visit};
+#[cfg(feature = "biscuit")]
+use super::super::token::delegate::{DelegationConfig, Delegations, RootSeed};
 use super::super::token::{Grant, Issued, TokenConfig, TokenStatus, Tokens};
 use super::super::{Clock, ClockPolicy};
-use super::keys::{self, KeysetTokens, LateTrail, SecretsSealer};
+use super::keys::{self, KeysetTokens, SecretsSealer};
 use super::options::SecurityOptions;
 use crate::base::time::Timestamp;
-use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential, Session};
+use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
 
@@ -39,6 +41,8 @@ pub struct Security {
     certificates: Arc<Certificates>,
     logins: Logins,
     tokens: Arc<Tokens>,
+    #[cfg(feature = "biscuit")]
+    delegations: Arc<Delegations>,
     engine: Arc<PolicyEngine>,
     risks: Arc<Risks>,
 }
@@ -114,8 +118,7 @@ impl Security {
             Some(master) => master,
             None => own_master(dir)?,
         };
-        let trail = Arc::new(LateTrail::default());
-        let keys = Keys::open(store.clone(), &master, Some(trail.clone()), now)?;
+        let keys = Keys::open(store.clone(), &master, None, now)?;
         keys::ensure(&keys, now)?;
         let mut audit = options.audit;
         if audit.subjects.is_none() {
@@ -128,14 +131,23 @@ impl Security {
             Some(dir) => AuditLog::open(dir, signer, audit)?,
             None => AuditLog::memory(signer, audit)?,
         };
-        trail.set(audit.clone());
         let trail: Arc<dyn AuditTrail> = Arc::new(audit.clone());
+        keys.audit_to(Arc::clone(&trail))?;
 
         let clock = Arc::new(Clock::open(store.clone(), ClockPolicy::default())?);
         let token_keys = Arc::new(KeysetTokens::new(&keys)?);
         let config = tokens.unwrap_or_else(|| TokenConfig::new(&*name, &*name));
         let tokens = Tokens::open(config, token_keys.clone(), store.clone(), Arc::clone(&clock))?
             .with_audit(Arc::clone(&trail));
+        #[cfg(feature = "biscuit")]
+        let delegations = {
+            let seed = keys::derived(&keys, keys::DELEGATIONS, b"biscuit")?;
+            let root = Arc::new(RootSeed::new(&seed)?);
+            let revocations = Arc::clone(tokens.revocations());
+            let config = DelegationConfig::new(&*name, &*name);
+            Delegations::new(config, root, revocations, Arc::clone(&clock))?
+                .with_audit(Arc::clone(&trail))
+        };
 
         let risks = Arc::new(Risks::new(risk)?);
         let sealer = Arc::new(SecretsSealer(keys.encryptor(keys::SECRETS)?));
@@ -180,6 +192,8 @@ impl Security {
             certificates,
             logins,
             tokens: Arc::new(tokens),
+            #[cfg(feature = "biscuit")]
+            delegations: Arc::new(delegations),
             engine: Arc::new(PolicyEngine::new(PolicySet::empty(), Entities::empty())),
             risks,
         })
@@ -248,7 +262,7 @@ impl Security {
     fn went(&self, step: LoginStep, named: Option<&str>, now: Timestamp) -> Result<LoginAnswer> {
         Ok(match step {
             LoginStep::Done(login) => {
-                let issued = self.tokens.login(&grant(&login.session, now), now)?;
+                let issued = self.tokens.login(&Grant::of(&login.session, now)?, now)?;
                 LoginAnswer::Done { login, issued: Box::new(issued) }
             }
             LoginStep::Next { login, offers, ends } => LoginAnswer::Next { login, offers, ends },
@@ -367,6 +381,12 @@ impl Security {
         &self.tokens
     }
 
+    /// The tokens that somebody hands an agent, less than their own.
+    #[cfg(feature = "biscuit")]
+    pub fn delegations(&self) -> &Arc<Delegations> {
+        &self.delegations
+    }
+
     /// The policies.
     pub fn policies(&self) -> &Arc<PolicyEngine> {
         &self.engine
@@ -425,14 +445,4 @@ fn own_master(dir: Option<&DataDir>) -> Result<Master> {
         Err(error) if error.code() == Code::ALREADY_EXISTS => Master::file(&path),
         made => made,
     }
-}
-
-/// What a login proved, for its tokens.
-fn grant(session: &Session, now: Timestamp) -> Grant {
-    let mut grant = Grant::of(session, now);
-    grant.amr = session.methods().map(str::to_owned).collect();
-    for own in [Session::METHODS, Session::AUTHENTICATED_AT] {
-        grant.attributes.remove(own);
-    }
-    grant
 }

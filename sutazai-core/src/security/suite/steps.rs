@@ -12,7 +12,7 @@ use crate::Result;
 use crate::base::time::Timestamp;
 use crate::port::{Access, Authenticator, Decision, Policy, Session, Task};
 
-/// The authenticate step: tokens that were issued here, and API keys; a call without one is from inside the
+/// The authenticate step: tokens that were issued or delegated here, and API keys; a call without one is from inside the
 /// process.
 #[derive(Debug)]
 pub struct TokenStep {
@@ -25,6 +25,8 @@ impl TokenStep {
         let tokens: Arc<Tokens> = Arc::clone(security.tokens());
         let keys = KeyScheme(Arc::clone(security.api_keys()));
         let schemes = TokenAuthenticator::new().with(tokens).with(Arc::new(keys));
+        #[cfg(feature = "biscuit")]
+        let schemes = schemes.with(Arc::clone(security.delegations()) as _);
         Self { schemes: schemes.with_inside(inside) }
     }
 }
@@ -52,12 +54,12 @@ impl TokenScheme for KeyScheme {
     }
 
     fn session(&self, token: &str, now: Timestamp) -> Result<Session> {
-        self.0.session(token, now)?.ok_or_else(super::super::token::refused)
+        self.0.session(token, now)?.ok_or_else(TokenAuthenticator::refusal)
     }
 
     fn still_good(&self, session: &Session, now: Timestamp) -> Result<()> {
         let id = session.attributes().get("key").map_or("", String::as_str);
-        if self.0.is_good(id, now)? { Ok(()) } else { Err(super::super::token::refused()) }
+        if self.0.is_good(id, now)? { Ok(()) } else { Err(TokenAuthenticator::refusal()) }
     }
 }
 
@@ -146,9 +148,9 @@ impl PolicyStep {
             pairs.push(("input", ContextValue::Json(input)));
         }
         let rest = rest(access);
-        let mut from = BTreeMap::new();
-        if policies.mentions("from") || policies.mentions("from_rest") {
-            from = sources(access, rest);
+        let told = policies.mentions("from") || policies.mentions("from_rest");
+        let from = if told { sources(access, rest) } else { BTreeMap::new() };
+        if told {
             pairs.push(("from", ContextValue::Record(&from)));
             pairs.push(("from_rest", ContextValue::Text(rest)));
         }

@@ -76,6 +76,7 @@ impl Claims {
         let mut put = |key: &str, value: String| attributes.insert(key.to_owned(), value);
         put(ATTRIBUTE_ID, self.jti.clone());
         put(ATTRIBUTE_EXPIRES, self.exp.to_string());
+        put(ATTRIBUTE_ISSUED, self.iat.to_string());
         if let Some(family) = &self.fam {
             put(ATTRIBUTE_FAMILY, family.clone());
         }
@@ -92,18 +93,28 @@ impl Claims {
     }
 }
 
-/// What the names of the attributes below begin with; no attribute can be issued with such a name.
+/// What the names of a token's own attributes begin with; no attribute can be issued with such a name, nor
+/// with that of one of the session's own.
 pub const RESERVED: &str = "token.";
+
+/// Whether an attribute is the token's or the session's own.
+pub(super) fn is_reserved(key: &str) -> bool {
+    let own = [Session::METHODS, Session::AUTHENTICATED_AT, Session::SCOPES];
+    key.starts_with(RESERVED) || own.contains(&key)
+}
+
 /// The session's attribute with the identifier of its token.
 pub const ATTRIBUTE_ID: &str = "token.id";
 /// … with the family of refresh tokens.
 pub const ATTRIBUTE_FAMILY: &str = "token.family";
 /// … with the scopes, separated by spaces.
-pub const ATTRIBUTE_SCOPE: &str = "token.scope";
+pub const ATTRIBUTE_SCOPE: &str = Session::SCOPES;
 /// … with the authentication methods, separated by spaces.
-pub const ATTRIBUTE_AMR: &str = "token.amr";
+pub const ATTRIBUTE_AMR: &str = Session::METHODS;
 /// … with the time of authentication.
-pub const ATTRIBUTE_AUTH_TIME: &str = "token.auth_time";
+pub const ATTRIBUTE_AUTH_TIME: &str = Session::AUTHENTICATED_AT;
+/// … with the time at which the token was issued.
+pub const ATTRIBUTE_ISSUED: &str = "token.issued";
 /// … with the time of expiry.
 pub const ATTRIBUTE_EXPIRES: &str = "token.expires";
 /// … with the agent that acts, in the session of a delegated token.
@@ -209,7 +220,7 @@ fn attributes<'de, D: Deserializer<'de>>(
         fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
             let mut map = BTreeMap::new();
             while let Some((key, value)) = entries.next_entry::<String, Cow<'de, str>>()? {
-                if key.starts_with(RESERVED) || map.insert(key, value.into_owned()).is_some() {
+                if is_reserved(&key) || map.insert(key, value.into_owned()).is_some() {
                     return Err(serde::de::Error::custom("a reserved attribute, or one twice"));
                 }
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::claims::{ATTRIBUTE_DELEGATION, Claims, RESERVED};
+use super::claims::{ATTRIBUTE_DELEGATION, Claims, is_reserved};
 use crate::base::time::Timestamp;
 use crate::port::Session;
 use crate::{Code, Error, Result};
@@ -59,10 +59,11 @@ impl Grant {
             .operation("security.token.issue")
             .advice("attenuate its token instead"));
         }
-        let own = |(key, _): &(&String, &String)| !key.starts_with(RESERVED);
+        let own = |(key, _): &(&String, &String)| !is_reserved(key);
         Ok(Self {
-            amr: vec![session.scheme().to_owned()],
-            auth_time: Some(at.as_nanos()),
+            amr: session.methods().map(str::to_owned).collect(),
+            scope: session.scopes().map(str::to_owned).collect(),
+            auth_time: Some(session.authenticated_at().unwrap_or(at).as_nanos()),
             attributes: session
                 .attributes()
                 .iter()
@@ -110,8 +111,10 @@ impl Grant {
         if words.clone().any(|word| word.is_empty() || word.contains(char::is_whitespace)) {
             return invalid("a scope or an authentication method is one word");
         }
-        if self.attributes.keys().any(|key| key.starts_with(RESERVED)) {
-            return invalid("attributes that begin with \"token.\" are the token's own");
+        if self.attributes.keys().any(|key| is_reserved(key)) {
+            return invalid(
+                "attributes that begin with \"token.\", and amr, auth_time and scopes, are not for a grant to set",
+            );
         }
         Ok(())
     }

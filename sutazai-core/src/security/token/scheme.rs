@@ -21,6 +21,15 @@ pub trait TokenScheme: Send + Sync + 'static {
     /// # Errors
     /// When it is not good, with the reason; the caller of the kernel is told less.
     fn session(&self, token: &str, now: Timestamp) -> Result<Session>;
+
+    /// Whether a session of this scheme is still good for a call within a call that was made with it: that its
+    /// token has not been revoked, though it may have ended since. Default: it is.
+    ///
+    /// # Errors
+    /// When it is not.
+    fn still_good(&self, _session: &Session, _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Tells kinds of tokens apart by how they begin, and lets their scheme judge them.
@@ -90,6 +99,11 @@ impl TokenAuthenticator {
         self
     }
 
+    /// What callers are told of a token that is not good.
+    pub fn refusal() -> crate::Error {
+        fault::unauthenticated()
+    }
+
     /// How many tokens were refused, by the name of the reason's [`Code`].
     pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let names = REASONS.iter().map(|code| code.name()).chain(["other"]);
@@ -120,6 +134,17 @@ impl Authenticator for TokenAuthenticator {
             } else {
                 fault::unauthenticated()
             }
+        })
+    }
+
+    fn still_good(&self, session: &Session, now: Timestamp) -> Result<()> {
+        let Some(scheme) = self.schemes.iter().find(|scheme| scheme.name() == session.scheme())
+        else {
+            return Ok(());
+        };
+        scheme.still_good(session, now).map_err(|error| {
+            self.count(error.code());
+            fault::unauthenticated()
         })
     }
 }

@@ -287,6 +287,10 @@ impl TokenScheme for Tokens {
     fn session(&self, token: &str, now: Timestamp) -> Result<Session> {
         self.verify(token, now).map(|verified| verified.session.clone())
     }
+
+    fn still_good(&self, session: &Session, _now: Timestamp) -> Result<()> {
+        self.revocations.still_good(session)
+    }
 }
 
 impl std::fmt::Debug for Tokens {

@@ -311,6 +311,10 @@ impl TokenScheme for Delegations {
     fn session(&self, token: &str, now: Timestamp) -> Result<Session> {
         self.verify(token, now).map(|held| held.session.clone())
     }
+
+    fn still_good(&self, session: &Session, _now: Timestamp) -> Result<()> {
+        self.revocations.still_good(session)
+    }
 }
 
 impl std::fmt::Debug for Delegations {

@@ -19,9 +19,12 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use table::{Kind, Table};
 
+use super::claims::{ATTRIBUTE_FAMILY, ATTRIBUTE_ID, ATTRIBUTE_ISSUED};
+use super::fault;
 use crate::base::payload::Payload;
 use crate::base::ticket::{self, Ticket};
 use crate::base::time::Timestamp;
+use crate::port::Session;
 use crate::store::{Durability, LIST_MAX, Store};
 use crate::{Code, Error, Result};
 
@@ -199,6 +202,21 @@ impl Revocations {
             || self.table.get(Kind::Subject, token.subject).is_some_and(|before| issued <= before)
             || token.family.is_some_and(|family| self.table.get(Kind::Family, family).is_some())
             || self.table.get(Kind::Token, token.id).is_some()
+    }
+
+    /// Whether the token that a session came of has not been revoked since.
+    ///
+    /// # Errors
+    /// [`Code::TOKEN_REVOKED`] when it has; [`Code::TOKEN_CLAIMS`] for a session that says nothing of a token.
+    pub fn still_good(&self, session: &Session) -> Result<()> {
+        let attribute = |name: &str| session.attributes().get(name).map(String::as_str);
+        let issued = attribute(ATTRIBUTE_ISSUED).and_then(|at| at.parse().ok());
+        let (Some(id), Some(issued)) = (attribute(ATTRIBUTE_ID), issued) else {
+            return Err(fault::claims_form());
+        };
+        let family = attribute(ATTRIBUTE_FAMILY);
+        let bearer = Bearer { id, family, subject: session.principal(), issued };
+        if self.is_revoked(&bearer) { Err(fault::revoked()) } else { Ok(()) }
     }
 
     /// Up to when all of this subject's tokens are revoked.
