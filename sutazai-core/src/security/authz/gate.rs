@@ -27,7 +27,7 @@ use crate::port::session::{Access, Decision, Policy, Session};
 /// "#)?;
 /// let gate = PolicyGate::new(Arc::new(PolicyEngine::new(set, Entities::empty())));
 /// let (alice, task) = (Session::new("alice", "password"), Task::new("translate", "bonjour"));
-/// assert_eq!(gate.decide(&Access::call(&alice, &task, Timestamp::UNIX_EPOCH)), Decision::Allow);
+/// assert_eq!(gate.decide(&Access::call(&alice, &task, Timestamp::EPOCH)), Decision::Allow);
 /// # Ok::<(), sutazai_core::Error>(())
 /// ```
 #[derive(Debug)]
