@@ -9,6 +9,7 @@
 //! `flaky` (fails and hangs, and is guarded, with `spare` beside it). MCP servers that are installed are discovered, and
 //! one that knows files gets them too. Every call goes the kernel's guarded way; `--help` says the rest.
 
+mod audit;
 mod board;
 mod drive;
 mod file;
@@ -78,6 +79,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     limits.timeout = Some(options.timeout);
     let kernel = Kernel::builder().data_dir(&options.data_dir).limits(limits).build()?;
     kernel.start()?;
+    let watched = audit::Watched::begin(&kernel)?;
     let mut fleet = fleet::assemble(&kernel, options)?;
     let (discovered, server) = servers::discover(&kernel, options, &root)?;
     fleet.extend(server);
@@ -109,7 +111,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let members = fleet.iter().zip(&board.lanes);
     let rows =
         members.map(|(member, lane)| Row::new(member, lane, &kernel, [&before, &agents])).collect();
-    let report = Report {
+    let mut report = Report {
         root: root.display().to_string(),
         data_dir: kernel.data_dir().map(|path| absolute(path).display().to_string()),
         interrupted: interrupt.came(),
@@ -119,9 +121,17 @@ fn operate(options: &Options) -> Result<ExitCode> {
         discovered,
         met: &met,
         findings: &findings,
+        audit: None,
     };
     keep(&kernel, &report)?;
-    let code = if report.interrupted {
+    watched.keep(&kernel)?;
+    let directory = kernel.data_dir().map(absolute);
+    kernel.stop(GRACE)?;
+    report.audit = directory.map(|directory| watched.verify(&directory)).transpose()?;
+    let intact = report.audit.as_ref().is_none_or(|audit| audit.wrong.is_empty());
+    let code = if !intact {
+        ExitCode::FAILURE
+    } else if report.interrupted {
         ExitCode::from(interrupt::EXIT_CODE)
     } else if report.agents.iter().all(|agent| agent.missing.is_none()) {
         ExitCode::SUCCESS
@@ -129,7 +139,6 @@ fn operate(options: &Options) -> Result<ExitCode> {
         ExitCode::from(SOMEBODY_MISSING)
     };
     report.write(options);
-    kernel.stop(GRACE)?;
     Ok(code)
 }
 

@@ -6,6 +6,7 @@ use console::{Style, style};
 use serde::Serialize;
 use sutazai_core::recovery::{BreakerState, IsolateState};
 
+use super::audit::Verified;
 use super::findings::Findings;
 use super::options::Options;
 use super::row::Row;
@@ -36,6 +37,8 @@ pub struct Report<'a> {
     /// What was found.
     #[serde(serialize_with = "findings_as_json")]
     pub findings: &'a Findings,
+    /// What verifying the audit log found, once the kernel has stopped.
+    pub audit: Option<Verified>,
 }
 
 impl Report<'_> {
@@ -79,6 +82,7 @@ impl Report<'_> {
             page.line("");
             page.line(&format!("data directory: {directory}"));
         }
+        self.audited(&mut page);
         page.text
     }
 
@@ -115,6 +119,32 @@ impl Report<'_> {
                 let name = style(row.agent).yellow();
                 page.wrapped(&format!("  {name}: "), why);
             }
+        }
+    }
+
+    /// The audit log, verified, and the checkpoint over it.
+    fn audited(&self, page: &mut Page) {
+        let Some(audit) = &self.audit else { return };
+        let verdict = match audit.wrong.len() {
+            0 => style("verified").green().to_string(),
+            n => style(counted(n as u64, "thing") + " wrong").red().to_string(),
+        };
+        let records = counted(audit.records, "record");
+        page.head("Audit log", &format!("{records}, every one read anew"));
+        page.line(&format!("  {verdict}"));
+        for wrong in &audit.wrong {
+            page.wrapped("  ", wrong);
+        }
+        if let Some(continues) = audit.continues {
+            let before = counted(continues, "record");
+            page.line(&format!(
+                "  begins with the {before} that the run before had a checkpoint over"
+            ));
+        }
+        page.line(&format!("  key: {}", audit.key));
+        page.line("  checkpoint:");
+        for line in audit.checkpoint.lines() {
+            page.line(&format!("    {line}"));
         }
     }
 

@@ -99,7 +99,7 @@ impl KeysetTokens {
                 continue;
             }
             let secret = self.keyset.derive_of(key.id, b"v4.public", 32)?;
-            let signing = Arc::new(SigningKey::from_seed(&*bytes(&secret))?);
+            let signing = Arc::new(SigningKey::from_seed(&bytes(&secret))?);
             made.accepted.push((signing.id().to_owned(), Arc::clone(signing.verifying())));
             if active {
                 made.active = Some(signing);
