@@ -1,10 +1,13 @@
 //! A log over its life: opened again, queried, exported, proven, bounded.
 
+use std::sync::OnceLock;
 use sutazai_core::Code;
 use sutazai_core::base::time::Timestamp;
 use sutazai_core::port::{AuditClass, AuditEvent, AuditOutcome, AuditTrail, AuditValue};
+
 use sutazai_core::security::audit::{
-    AuditLog, Checkpoint, Evidence, Format, Options, Query, verify,
+    AuditLog, Checkpoint, CheckpointSigner, Ed25519Signer, Evidence, Format, Options, Query,
+    VerifierKey, verify,
 };
 use sutazai_core::store::DataDir;
 
@@ -155,6 +158,33 @@ fn a_log_in_memory_is_bounded_and_says_what_is_gone() {
     assert_eq!((all.records.len(), all.next), (0, None));
 }
 
+/// A signer that keeps a record itself each time.
+struct Recording(std::sync::Arc<Ed25519Signer>, OnceLock<AuditLog>);
+
+impl CheckpointSigner for Recording {
+    fn key(&self) -> &VerifierKey {
+        self.0.key()
+    }
+    fn sign(&self, message: &[u8]) -> sutazai_core::Result<[u8; 64]> {
+        if let Some(log) = self.1.get() {
+            log.record(&AuditEvent::new(AuditClass::Key, "key.sign", "signer", at(0)))?;
+        }
+        self.0.sign(message)
+    }
+}
+
+#[test]
+fn the_tree_may_end_wherever_a_segment_of_the_journal_does() {
+    let signer = std::sync::Arc::new(Recording(signer(), OnceLock::new()));
+    let log = AuditLog::memory(signer.clone(), small()).unwrap();
+    assert!(signer.1.set(log.clone()).is_ok());
+    // A segment after the other is full while the checkpoint of its last record is signed.
+    for n in 0..3000 {
+        assert_eq!(log.integrate(at(0)).unwrap().size(), n);
+    }
+    assert!(log.status().journal_bytes > 2 * (128 << 10));
+}
+
 #[test]
 fn every_class_goes_through_the_port_and_durability_can_be_changed() {
     let dir = tempfile::tempdir().unwrap();
@@ -196,7 +226,7 @@ fn a_log_of_another_key_or_without_its_checkpoint_is_not_opened() {
     drop(log);
     let files =
         || std::sync::Arc::new(sutazai_core::security::audit::Disk::open(dir.path()).unwrap());
-    let other = sutazai_core::security::audit::Ed25519Signer::ephemeral("test.example/audit");
+    let other = Ed25519Signer::ephemeral("test.example/audit");
     let error =
         AuditLog::open_with(files(), std::sync::Arc::new(other.unwrap()), small()).unwrap_err();
     assert_eq!(error.code(), Code::AUDIT_CORRUPT);

@@ -308,6 +308,16 @@ impl Tail {
                 self.held.pop_front();
                 continue;
             }
+            if held.head.sequence > self.cursor.sequence {
+                // The segment before was read up to its seal, and has been forgotten since.
+                let sealed = frame::seal(self.cursor.chain).1;
+                if (held.head.first, held.head.chain) != (self.cursor.index, sealed) {
+                    return Err("a segment of the journal is missing");
+                }
+                self.cursor.sequence = held.head.sequence;
+                self.cursor.at = HEADER;
+                self.cursor.chain = held.head.chain;
+            }
             match read_frame(held.file.bytes(), self.cursor.at, self.cursor.chain) {
                 Step::Frame { class, record, next, chain } => {
                     let given = with(self.cursor.index, class, record);
