@@ -123,7 +123,7 @@ impl World {
     }
 
     fn call(&self, token: &str, skill: &str, input: Value) -> Result<Value> {
-        self.try_call(token, skill, input).expect("it has no answer")
+        self.try_call(token, skill, input).unwrap()
     }
 
     fn try_call(&self, token: &str, skill: &str, input: Value) -> Option<Result<Value>> {
