@@ -71,7 +71,7 @@ fn line(name: &str, ours: f64, peer: &str, theirs: f64, goal: f64) {
     );
 }
 
-pub fn main() {
+fn main() {
     let root = place();
     let dir = DataDir::open(root.join("data")).unwrap();
     let signer = Arc::new(Ed25519Signer::ephemeral("bench.example/audit").unwrap());

@@ -21,7 +21,7 @@ const RESOURCES: usize = 100;
 const FOLDERS: usize = 10;
 const REQUESTS: usize = PRINCIPALS * ACTIONS * RESOURCES;
 
-pub fn main() {
+fn main() {
     let world = World::new();
     for (policies, goal) in [(10, 0.4), (100, 0.05), (1_000, 0.005), (10_000, 0.001)] {
         let sides = world.sides(&few_candidates(policies));

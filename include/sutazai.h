@@ -196,6 +196,117 @@
 /** the caller may not do this (persistent) */
 #define SUTAZAI_SECURITY_DENIED 8001
 
+/** the caller must prove another factor first (persistent) */
+#define SUTAZAI_SECURITY_STEP_UP 8002
+
+/** somebody refused to approve it, or nobody did in time (persistent) */
+#define SUTAZAI_SECURITY_NOT_APPROVED 8003
+
+/** a sealed secret does not open: it was changed, or its key is another (persistent) */
+#define SUTAZAI_SECURITY_SEAL_BROKEN 8100
+
+/** the password is not good enough (persistent) */
+#define SUTAZAI_SECURITY_PASSWORD_WEAK 8101
+
+/** no such login is under way (persistent) */
+#define SUTAZAI_SECURITY_LOGIN_UNKNOWN 8102
+
+/** the token has not the form of one (persistent) */
+#define SUTAZAI_SECURITY_TOKEN_MALFORMED 8200
+
+/** the token's signature does not fit its content (persistent) */
+#define SUTAZAI_SECURITY_TOKEN_SIGNATURE 8201
+
+/** the token's key is unknown, or is not for tokens of this kind (persistent) */
+#define SUTAZAI_SECURITY_TOKEN_KEY 8202
+
+/** the token has expired (persistent) */
+#define SUTAZAI_SECURITY_TOKEN_EXPIRED 8203
+
+/** the token is not valid yet (persistent) */
+#define SUTAZAI_SECURITY_TOKEN_EARLY 8204
+
+/** the token is not from here, or not for here (persistent) */
+#define SUTAZAI_SECURITY_TOKEN_CLAIMS 8205
+
+/** the token was revoked (persistent) */
+#define SUTAZAI_SECURITY_TOKEN_REVOKED 8206
+
+/** the refresh token is unknown, expired or revoked (persistent) */
+#define SUTAZAI_SECURITY_REFRESH_INVALID 8207
+
+/** the refresh token was used before: its family is revoked (persistent) */
+#define SUTAZAI_SECURITY_REFRESH_REUSED 8208
+
+/** the delegated token does not allow this (persistent) */
+#define SUTAZAI_SECURITY_DELEGATION_DENIED 8209
+
+/** the ID token is refused (persistent) */
+#define SUTAZAI_SECURITY_ID_TOKEN_REFUSED 8210
+
+/** the clock may not be set back so far (persistent) */
+#define SUTAZAI_SECURITY_CLOCK_RESET_REFUSED 8211
+
+/** a policy is not valid, or does not fit its schema (persistent) */
+#define SUTAZAI_SECURITY_POLICY_INVALID 8300
+
+/** the schema of policies is not valid (persistent) */
+#define SUTAZAI_SECURITY_POLICY_SCHEMA 8301
+
+/** the entities are not valid, or do not fit their schema (persistent) */
+#define SUTAZAI_SECURITY_ENTITIES_INVALID 8302
+
+/** the request for access is not valid, or does not fit the schema (persistent) */
+#define SUTAZAI_SECURITY_ACCESS_INVALID 8303
+
+/** a role is not valid: unknown, in a circle, or twice there (persistent) */
+#define SUTAZAI_SECURITY_ROLE_INVALID 8304
+
+/** there is no such keyset, or no such key in it (persistent) */
+#define SUTAZAI_SECURITY_KEY_UNKNOWN 8400
+
+/** the key serves another purpose (persistent) */
+#define SUTAZAI_SECURITY_KEY_PURPOSE 8401
+
+/** the key's state does not allow this: it is not active, or destroyed (persistent) */
+#define SUTAZAI_SECURITY_KEY_STATE 8402
+
+/** it was altered, cut short, or made with another key, name, purpose or context (persistent) */
+#define SUTAZAI_SECURITY_NOT_AUTHENTIC 8403
+
+/** it is not in a format that is known here (persistent) */
+#define SUTAZAI_SECURITY_KEY_FORMAT 8404
+
+/** the master key is missing, malformed, or not the one (persistent) */
+#define SUTAZAI_SECURITY_MASTER_KEY 8405
+
+/** others than its owner can read or change the file of a key (persistent) */
+#define SUTAZAI_SECURITY_MASTER_KEY_EXPOSED 8406
+
+/** the stored keysets were altered or are incomplete (critical) */
+#define SUTAZAI_SECURITY_KEYS_CORRUPT 8407
+
+/** there are as many keysets, or keys in one, as are allowed (persistent) */
+#define SUTAZAI_SECURITY_KEYS_FULL 8408
+
+/** the audit log has no room for another record (transient) */
+#define SUTAZAI_SECURITY_AUDIT_FULL 8500
+
+/** the audit log could not be written, and takes no more records (critical) */
+#define SUTAZAI_SECURITY_AUDIT_FAILED 8501
+
+/** the audit log is not what its checkpoint says (critical) */
+#define SUTAZAI_SECURITY_AUDIT_CORRUPT 8502
+
+/** a proof or a signature does not hold (persistent) */
+#define SUTAZAI_SECURITY_AUDIT_PROOF 8503
+
+/** too few witnesses signed the checkpoint (transient) */
+#define SUTAZAI_SECURITY_AUDIT_WITNESS 8504
+
+/** the record is no longer kept (persistent) */
+#define SUTAZAI_SECURITY_AUDIT_PRUNED 8505
+
 /** the circuit breaker is open: the target has been failing (transient) */
 #define SUTAZAI_RECOVERY_BREAKER_OPEN 9000
 

@@ -60,6 +60,9 @@ struct Node {
     outer: Option<Lineage>,
 }
 
+// What it is bound to is passed on here, and not looked into.
+impl std::panic::RefUnwindSafe for Node {}
+
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Node")
