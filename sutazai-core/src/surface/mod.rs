@@ -53,6 +53,14 @@ mod recovery;
 mod route;
 #[cfg(feature = "recovery")]
 mod saga;
+#[cfg(feature = "security")]
+mod security_audit;
+#[cfg(feature = "security")]
+mod security_login;
+#[cfg(feature = "security")]
+mod security_policy;
+#[cfg(feature = "security")]
+mod security_token;
 mod store;
 #[cfg(feature = "recovery")]
 mod tree;
@@ -94,6 +102,13 @@ pub fn operations() -> &'static [Operation] {
             recovery::rows(&mut table);
             saga::rows(&mut table);
             tree::rows(&mut table);
+        }
+        #[cfg(feature = "security")]
+        {
+            security_audit::rows(&mut table);
+            security_login::rows(&mut table);
+            security_policy::rows(&mut table);
+            security_token::rows(&mut table);
         }
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);

@@ -33,6 +33,7 @@ __all__ = [
     "KernelError",
     "Location",
     "NoSkill",
+    "NotApproved",
     "NotFound",
     "NotMade",
     "NotRunning",
@@ -49,6 +50,7 @@ __all__ = [
     "SagaStuck",
     "SagaUndone",
     "SecurityError",
+    "StepUpRequired",
     "StoreError",
     "SubscriptionClosed",
     "SurfaceError",
@@ -326,6 +328,18 @@ class PermissionDenied(SecurityError, PermissionError):
     _default = "security.denied"
 
 
+class StepUpRequired(PermissionDenied):
+    """The caller must prove another factor first: one of `context["schemes"]`."""
+
+    _default = "security.step_up"
+
+
+class NotApproved(PermissionDenied):
+    """Somebody refused to approve it, or nobody did in time."""
+
+    _default = "security.not_approved"
+
+
 class RecoveryError(SutazaiError):
     """Family `recovery`: what was refused to spare something, and what could not be healed."""
 
@@ -426,6 +440,8 @@ _BY_NAME: dict[str, type[SutazaiError]] = {
         OperationUnknown,
         RequestInvalid,
         PermissionDenied,
+        StepUpRequired,
+        NotApproved,
         BreakerOpen,
         RateLimited,
         BulkheadFull,

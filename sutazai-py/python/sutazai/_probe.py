@@ -41,6 +41,8 @@ class SkillCard(TypedDict, total=False):
     """The JSON Schema of its output."""
     probe: SkillProbe
     """A task by which it can be seen whether the agent has the skill."""
+    read_only: bool
+    """Whether it changes nothing: whoever may only read may ask for it. The agent's word is taken for it."""
 
 
 class SkillReport(TypedDict):

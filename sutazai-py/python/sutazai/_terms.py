@@ -26,5 +26,9 @@ class Terms(TypedDict, total=False):
     """Labels that an agent must have."""
     exclude: Sequence[str]
     """Agents that do not get it."""
+    sources: Mapping[str, str]
+    """Where parts of the input come from, by JSON pointer (empty for all of it): `user`, `agent`, `tool`, `web`,
+    or another word that policies know. What is not told of comes from the user, within a call from the agent
+    that makes it."""
     features: Sequence[float]
     """What is known of the task, for routers that learn by it; always as many, in one order."""

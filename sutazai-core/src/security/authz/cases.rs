@@ -30,7 +30,7 @@ use crate::{Code, Error, Result};
 /// assert!(report.has_passed() && report.passed == 2, "{report}");
 /// # Ok::<(), sutazai_core::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyCases {
     /// The cases.
@@ -38,16 +38,19 @@ pub struct PolicyCases {
 }
 
 /// One case.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyCase {
     /// What it shows.
     pub name: String,
     /// Who, as `Type::"id"`.
+    #[schemars(with = "String")]
     pub principal: EntityUid,
     /// Wants to do what.
+    #[schemars(with = "String")]
     pub action: EntityUid,
     /// To what.
+    #[schemars(with = "String")]
     pub resource: EntityUid,
     /// What else is known; a JSON object.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]

@@ -24,6 +24,7 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 
+mod accounts;
 mod keys;
 mod obligations;
 mod options;

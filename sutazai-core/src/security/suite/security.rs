@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -49,7 +50,7 @@ pub struct Security {
 
 /// What is left of the options.
 struct Kept {
-    authorise: bool,
+    authorise: AtomicBool,
     trust_inside: bool,
     record_allowed: bool,
     record_actions: bool,
@@ -175,7 +176,7 @@ impl Security {
             .build()?;
         Ok(Self {
             options: Kept {
-                authorise: options.authorise,
+                authorise: AtomicBool::new(options.authorise),
                 trust_inside: options.trust_inside,
                 record_allowed: options.record_allowed,
                 record_actions: options.record_actions,
@@ -324,6 +325,21 @@ impl Security {
         Ok(self.engine.swap(policies))
     }
 
+    /// Whether policies decide about calls from now on; it is on the record before.
+    ///
+    /// # Errors
+    /// What the audit log answers; it is as it was then.
+    pub fn set_authorise(&self, on: bool, by: &str, now: Timestamp) -> Result<()> {
+        use crate::port::AuditValue;
+        let details = [("on", AuditValue::Bool(on))];
+        let event = AuditEvent::new(AuditClass::Configuration, "policy.authorise", by, now)
+            .object("policies")
+            .details(&details);
+        self.audit.record(&event)?;
+        self.options.authorise.store(on, Ordering::Release);
+        Ok(())
+    }
+
     // ---- the parts ----
 
     /// The keysets.
@@ -399,7 +415,7 @@ impl Security {
 
     /// Whether policies decide about calls.
     pub fn authorises(&self) -> bool {
-        self.options.authorise
+        self.options.authorise.load(Ordering::Acquire)
     }
 
     /// Whether calls from inside the process may be made whatever the policies say.
@@ -420,7 +436,7 @@ impl Security {
     /// Figures.
     pub fn status(&self) -> SecurityStatus {
         SecurityStatus {
-            authorise: self.options.authorise,
+            authorise: self.authorises(),
             logins: self.logins.status(),
             tokens: self.tokens.status(),
             policies: self.engine.status(),

@@ -1,0 +1,213 @@
+//! Rows of the room `security`: policies and risks.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::dispatch::Surface;
+use super::operation::Operation;
+use crate::security::authz::{
+    AnswerView, CasesReport, Context, Entities, EntityUid, Explanation, PolicyCases, PolicySet,
+    Request, Schema,
+};
+use crate::security::risk::{RiskSignal, RiskView};
+use crate::{Code, Result};
+
+pub(super) fn rows(table: &mut Vec<Operation>) {
+    table.extend([
+        Operation::blocking(
+            "security.policy_set",
+            "Takes other policies (Cedar), at once and as a whole, and says whether they decide about calls.",
+            &[Code::POLICY_INVALID, Code::POLICY_SCHEMA, Code::AUDIT_FAILED],
+            policy_set,
+        ),
+        Operation::blocking(
+            "security.entities_set",
+            "Says what policies know of principals and resources, in place of all that they knew.",
+            &[Code::ENTITIES_INVALID, Code::AUDIT_FAILED],
+            entities_set,
+        ),
+        Operation::blocking(
+            "security.decide",
+            "Whether a request would be allowed, and by which policies.",
+            &[Code::ACCESS_INVALID],
+            decide,
+        ),
+        Operation::blocking(
+            "security.explain",
+            "Which policies decide about a request, and what would change that.",
+            &[Code::ACCESS_INVALID],
+            explain,
+        ),
+        Operation::blocking(
+            "security.policy_test",
+            "Runs cases against policies that need not be those that decide: these, or the present ones.",
+            &[Code::POLICY_INVALID, Code::ACCESS_INVALID, Code::INVALID],
+            policy_test,
+        ),
+        Operation::now(
+            "security.risk",
+            "How risky somebody looks, and why.",
+            &[Code::NOT_RUNNING],
+            risk,
+        ),
+        Operation::now(
+            "security.risk_raise",
+            "Raises somebody's risk by a signal.",
+            &[Code::NOT_RUNNING],
+            risk_raise,
+        ),
+    ]);
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PolicySetting {
+    /// The policies, in Cedar's syntax.
+    cedar: String,
+    /// The schema that they must fit, in Cedar's syntax.
+    schema: Option<String>,
+    /// Whether policies decide about calls from now on; as before without it.
+    authorise: Option<bool>,
+    /// Who sets them.
+    by: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Changed {
+    /// Which state of policies and entities decides now.
+    generation: u64,
+    /// What is no mistake, but may not have been meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+fn set(cedar: &str, schema: Option<&str>) -> Result<PolicySet> {
+    let mut builder = PolicySet::builder();
+    if let Some(schema) = schema {
+        builder = builder.schema(Schema::from_cedar("schema", schema)?);
+    }
+    builder.cedar("policies", cedar).build()
+}
+
+fn policy_set(surface: &Surface, request: PolicySetting) -> Result<Changed> {
+    let kernel = surface.kernel();
+    let (security, now) = (kernel.security()?, kernel.runtime().timestamp());
+    let set = set(&request.cedar, request.schema.as_deref())?;
+    let warnings = set.warnings().to_vec();
+    // Before they decide they are there; and they are gone after they did.
+    if request.authorise == Some(false) {
+        security.set_authorise(false, &request.by, now)?;
+    }
+    let generation = security.set_policies(set, &request.by, now)?;
+    if request.authorise == Some(true) {
+        security.set_authorise(true, &request.by, now)?;
+    }
+    Ok(Changed { generation, warnings })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EntitySetting {
+    /// The entities, in Cedar's JSON form.
+    entities: Vec<Value>,
+    /// Who sets them.
+    by: String,
+}
+
+fn entities_set(surface: &Surface, request: EntitySetting) -> Result<Changed> {
+    let kernel = surface.kernel();
+    let (security, now) = (kernel.security()?, kernel.runtime().timestamp());
+    let schema = security.policies().policies();
+    let text = Value::from(request.entities).to_string();
+    let entities = Entities::from_json(&text, schema.schema())?;
+    let generation = security.set_entities(entities, &request.by, now)?;
+    Ok(Changed { generation, warnings: Vec::new() })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// Who: `User::"ann"`.
+    principal: String,
+    /// What: `Action::"call"`.
+    action: String,
+    /// On what: `Skill::"translate"`.
+    resource: String,
+    /// What else is known: an object.
+    #[serde(default)]
+    context: Option<Value>,
+}
+
+fn asked(request: Asked) -> Result<Request> {
+    let uid = |text: &str| text.parse::<EntityUid>();
+    let (principal, action) = (uid(&request.principal)?, uid(&request.action)?);
+    let asked = Request::new(principal, action, uid(&request.resource)?);
+    match request.context {
+        None => Ok(asked),
+        Some(context) => Ok(asked.with_context(Context::from_json(context)?)),
+    }
+}
+
+fn decide(surface: &Surface, request: Asked) -> Result<AnswerView> {
+    let asked = asked(request)?;
+    Ok(surface.kernel().security()?.policies().decide(&asked).view())
+}
+
+fn explain(surface: &Surface, request: Asked) -> Result<Explanation> {
+    let asked = asked(request)?;
+    Ok(surface.kernel().security()?.policies().explain(&asked))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Testing {
+    /// The cases.
+    cases: PolicyCases,
+    /// The policies, in Cedar's syntax; those that decide without it.
+    cedar: Option<String>,
+}
+
+fn policy_test(surface: &Surface, request: Testing) -> Result<CasesReport> {
+    let engine = surface.kernel().security()?.policies();
+    let policies = match &request.cedar {
+        Some(cedar) => set(cedar, None)?,
+        None => engine.policies(),
+    };
+    Ok(request.cases.run(&policies, &engine.entities()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Of {
+    /// Whose.
+    principal: String,
+}
+
+fn risk(surface: &Surface, request: Of) -> Result<RiskView> {
+    let kernel = surface.kernel();
+    Ok(kernel.security()?.risks().view(&request.principal, kernel.runtime().timestamp()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Raised {
+    /// Whose.
+    principal: String,
+    /// By what.
+    signal: RiskSignal,
+    /// How strongly, 0 to 1; 1 without it.
+    #[serde(default = "as_can_be")]
+    strength: f64,
+}
+
+fn as_can_be() -> f64 {
+    1.0
+}
+
+fn risk_raise(surface: &Surface, request: Raised) -> Result<RiskView> {
+    let kernel = surface.kernel();
+    let (risks, now) = (kernel.security()?.risks(), kernel.runtime().timestamp());
+    risks.raise(&request.principal, request.signal, request.strength, now);
+    Ok(risks.view(&request.principal, now))
+}
