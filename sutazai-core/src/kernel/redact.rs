@@ -77,21 +77,20 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn hidden(value: impl Into<Payload>, fields: &[&str]) -> String {
+    fn hidden(value: impl Into<Payload>, fields: &[&str]) -> Value {
         let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
-        hide(&value.into(), &fields).to_string()
+        Value::clone(&hide(&value.into(), &fields).value().unwrap())
     }
 
     #[test]
     fn fields_are_hidden_by_name_and_by_pointer() {
         let value = json!({"ssn": 1, "who": [{"ssn": {"a": 1}, "name": "x"}], "card": {"no": 2}});
-        assert_eq!(
-            hidden(value.clone(), &["ssn", "/card/no", "/nothing"]),
-            r#"{"card":{"no":"[redacted]"},"ssn":"[redacted]","who":[{"name":"x","ssn":"[redacted]"}]}"#
-        );
-        assert_eq!(hidden(value, &["nothing"]).len(), 61 - 2);
-        assert_eq!(hidden("free text with an ssn", &["ssn"]), "\"[redacted]\"");
-        assert_eq!(hidden(Payload::bytes(vec![1, 2]), &["ssn"]), "\"[redacted]\"");
-        assert_eq!(hidden(json!(7), &["ssn"]), "7");
+        let expected =
+            json!({"ssn": HIDDEN, "who": [{"ssn": HIDDEN, "name": "x"}], "card": {"no": HIDDEN}});
+        assert_eq!(hidden(value.clone(), &["ssn", "/card/no", "/nothing"]), expected);
+        assert_eq!(hidden(value.clone(), &["nothing"]), value);
+        assert_eq!(hidden("free text with an ssn", &["ssn"]), json!(HIDDEN));
+        assert_eq!(hidden(Payload::bytes(vec![1, 2]), &["ssn"]), json!(HIDDEN));
+        assert_eq!(hidden(json!(7), &["ssn"]), json!(7));
     }
 }

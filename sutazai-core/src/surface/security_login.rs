@@ -141,9 +141,22 @@ fn password_remove(surface: &Surface, request: Of) -> Result<Removed> {
     Ok(Removed { removed: kernel.security()?.remove_password(&request.principal, now)? })
 }
 
-fn totp_enrol(surface: &Surface, request: Of) -> Result<TotpEnrolment> {
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TotpEnrol {
+    /// Whose.
+    principal: String,
+    /// A secret that they have from elsewhere, in base 32; a new one without it.
+    secret: Option<String>,
+}
+
+fn totp_enrol(surface: &Surface, request: TotpEnrol) -> Result<TotpEnrolment> {
     let kernel = surface.kernel();
-    kernel.security()?.totp().enrol(&request.principal, kernel.runtime().timestamp())
+    let (totp, now) = (kernel.security()?.totp(), kernel.runtime().timestamp());
+    match &request.secret {
+        Some(secret) => totp.import(&request.principal, secret, now),
+        None => totp.enrol(&request.principal, now),
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]

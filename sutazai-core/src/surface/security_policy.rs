@@ -78,7 +78,7 @@ struct Changed {
     /// Which state of policies and entities decides now.
     generation: u64,
     /// What is no mistake, but may not have been meant.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Passwords: Argon2id (RFC 9106), kept as PHC strings.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -83,8 +83,8 @@ pub struct Passwords {
     params: Params,
     pepper: Option<Zeroizing<Vec<u8>>>,
     refuse: Option<Arc<Refuse>>,
-    /// What is hashed against where there is nobody.
-    nobody: String,
+    /// What is hashed against where there is nobody; made when it is first needed, by whomever that is.
+    nobody: OnceLock<String>,
     turns: Turns,
 }
 
@@ -113,17 +113,15 @@ impl Passwords {
             0 => processors,
             n => n as usize,
         };
-        let mut passwords = Self {
+        Ok(Self {
             records: Records::new(store, "security.password"),
             policy,
             params,
             pepper: None,
             refuse: None,
-            nobody: String::new(),
+            nobody: OnceLock::new(),
             turns: Turns::new(at_once),
-        };
-        passwords.nobody = passwords.hash(b"nobody has this password")?;
-        Ok(passwords)
+        })
     }
 
     /// Mixes in a secret that is not kept with the hashes: whoever takes these alone cannot guess. It cannot
@@ -137,7 +135,7 @@ impl Passwords {
                 .operation("security.password"));
         }
         self.pepper = Some(Zeroizing::new(secret));
-        self.nobody = self.hash(b"nobody has this password")?;
+        self.nobody = OnceLock::new();
         Ok(self)
     }
 
@@ -205,16 +203,18 @@ impl Passwords {
 
     /// Whether this is their password. Takes as long for who does not exist.
     fn check(&self, principal: &str, password: &[u8], now: Timestamp) -> Result<bool> {
+        // First of all, so that it tells nothing who is asked for when it is made.
+        let nobody = self.nobody()?;
         let known = is_principal(principal);
         // A name that cannot be looked up is looked up all the same, by another one.
         let record = self.records.get(if known { principal } else { "-" })?;
         let record = record.filter(|_| known);
         let password = std::str::from_utf8(password).ok().and_then(normal);
-        let phc = record.as_ref().map_or(&*self.nobody, |record| &record.phc);
+        let phc = record.as_ref().map_or(nobody, |record| &record.phc);
         let text = password.as_ref().map_or("", |text| text.as_str());
         let right = self.in_turn(|| self.verify(text, phc))??;
         let Some(record) = record.filter(|_| right && password.is_some()) else { return Ok(false) };
-        if self.is_outdated(&record.phc) {
+        if is_outdated(&record.phc, nobody) {
             // It is known now, and can be hashed as it would be today.
             let phc = self.in_turn(|| self.hash(text.as_bytes()))??;
             self.records.change(principal, now, |now_there| match now_there {
@@ -225,6 +225,14 @@ impl Passwords {
             })?;
         }
         Ok(true)
+    }
+
+    fn nobody(&self) -> Result<&str> {
+        if let Some(made) = self.nobody.get() {
+            return Ok(made);
+        }
+        let made = self.in_turn(|| self.hash(b"nobody has this password"))??;
+        Ok(self.nobody.get_or_init(|| made))
     }
 
     fn argon2(&self) -> Result<Argon2<'_>> {
@@ -262,14 +270,6 @@ impl Passwords {
         }
     }
 
-    fn is_outdated(&self, phc: &str) -> bool {
-        let today = PasswordHash::new(&self.nobody).ok();
-        let Some((hash, today)) = PasswordHash::new(phc).ok().zip(today) else { return true };
-        hash.algorithm != today.algorithm
-            || hash.version != today.version
-            || hash.params.to_string() != today.params.to_string()
-    }
-
     /// Runs it when it has its turn: the memory that all take together is bounded.
     fn in_turn<T>(&self, f: impl FnOnce() -> T) -> Result<T> {
         let _turn = self.turns.take()?;
@@ -304,6 +304,15 @@ fn normal(password: &str) -> Option<Zeroizing<String>> {
         let normalizer = ComposingNormalizerBorrowed::new_nfkc();
         Zeroizing::new(normalizer.normalize(password).into_owned())
     })
+}
+
+/// Whether a hash was made by another policy than `today`'s.
+fn is_outdated(phc: &str, today: &str) -> bool {
+    let parsed = PasswordHash::new(phc).ok().zip(PasswordHash::new(today).ok());
+    let Some((hash, today)) = parsed else { return true };
+    hash.algorithm != today.algorithm
+        || hash.version != today.version
+        || hash.params.to_string() != today.params.to_string()
 }
 
 #[cold]

@@ -16,6 +16,8 @@ use crate::port::{AuthProvider, AuthStep, Credential, Session};
 use crate::store::Store;
 use crate::{Code, Error, Result};
 
+const ENROL: &str = "security.totp_enrol";
+
 /// The hash that codes are made with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -137,8 +139,6 @@ impl Totp {
     /// # Errors
     /// [`Code::INVALID`] for a name that cannot be, and what sealer and store answer.
     pub fn enrol(&self, principal: &str, now: Timestamp) -> Result<TotpEnrolment> {
-        const OPERATION: &str = "security.totp_enrol";
-        check_principal(principal, OPERATION)?;
         // As long as the hash's output (RFC 4226 §4, R6).
         let length = match self.policy.algorithm {
             TotpAlgorithm::Sha1 => 20,
@@ -147,10 +147,29 @@ impl Totp {
         };
         let mut secret = Zeroizing::new(vec![0; length]);
         SystemRandom::new().fill(&mut secret).map_err(|_| {
-            Error::new(Code::IO, "the operating system gave no random bytes").operation(OPERATION)
+            Error::new(Code::IO, "the operating system gave no random bytes").operation(ENROL)
         })?;
+        self.enrol_with(principal, &secret, now)
+    }
+
+    /// As [`enrol`](Self::enrol), with a secret that somebody has from elsewhere, in base 32: 16 bytes at least.
+    ///
+    /// # Errors
+    /// As [`enrol`](Self::enrol), and [`Code::INVALID`] for what is no secret.
+    pub fn import(&self, principal: &str, secret: &str, now: Timestamp) -> Result<TotpEnrolment> {
+        let secret = totp_rs::Secret::try_from_base32(secret.trim()).ok();
+        let secret = secret.filter(|secret| (16..=64).contains(&secret.as_bytes().len()));
+        let secret = secret.ok_or_else(|| {
+            Error::new(Code::INVALID, "a secret for codes is 16 to 64 bytes in base 32")
+                .operation(ENROL)
+        })?;
+        self.enrol_with(principal, secret.as_bytes(), now)
+    }
+
+    fn enrol_with(&self, principal: &str, secret: &[u8], now: Timestamp) -> Result<TotpEnrolment> {
+        check_principal(principal, ENROL)?;
         let record = Record {
-            secret: base64(&self.sealer.seal(&context(principal), &secret)?),
+            secret: base64(&self.sealer.seal(&context(principal), secret)?),
             algorithm: self.policy.algorithm,
             digits: self.policy.digits,
             period_s: self.policy.period_s,
@@ -160,7 +179,7 @@ impl Totp {
         };
         // A colon parts issuer and account in the address; authenticators show the rest.
         let account = principal.replace(':', "_");
-        let totp = builder(&record, &secret, self.policy.skew)
+        let totp = builder(&record, secret, self.policy.skew)
             .with_issuer(Some(self.policy.issuer.clone()))
             .with_account_name(account)
             .build()
