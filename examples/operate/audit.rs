@@ -1,11 +1,14 @@
 //! The audit log of the run, verified at its end.
 
+use console::style;
 use serde::Serialize;
 use sutazai_core::base::payload::Payload;
 use sutazai_core::kernel::Kernel;
 use sutazai_core::security::audit::{self, AuditLog, Checkpoint, VerifierKey};
 use sutazai_core::store::Durability;
 use sutazai_core::{Code, Error, Result};
+
+use super::report::{Page, counted};
 
 const NAMESPACE: &str = "operate.audit";
 const KEY: &str = "checkpoint";
@@ -65,5 +68,32 @@ impl Watched {
             key: self.key.to_string(),
             checkpoint: checkpoint.note().to_owned(),
         })
+    }
+}
+
+impl Verified {
+    /// As a person reads it.
+    pub fn write(&self, page: &mut Page) {
+        let verdict = match self.wrong.len() {
+            0 => style("verified").green().to_string(),
+            n => style(counted(n as u64, "thing") + " wrong").red().to_string(),
+        };
+        let records = counted(self.records, "record");
+        page.head("Audit log", &format!("{records}, every one read anew"));
+        page.line(&format!("  {verdict}"));
+        for wrong in &self.wrong {
+            page.wrapped("  ", wrong);
+        }
+        if let Some(continues) = self.continues {
+            let before = counted(continues, "record");
+            page.line(&format!(
+                "  begins with the {before} that the run before had a checkpoint over"
+            ));
+        }
+        page.line(&format!("  key: {}", self.key));
+        page.line("  checkpoint:");
+        for line in self.checkpoint.lines() {
+            page.line(&format!("    {line}"));
+        }
     }
 }

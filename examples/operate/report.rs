@@ -82,7 +82,9 @@ impl Report<'_> {
             page.line("");
             page.line(&format!("data directory: {directory}"));
         }
-        self.audited(&mut page);
+        if let Some(audit) = &self.audit {
+            audit.write(&mut page);
+        }
         page.text
     }
 
@@ -119,32 +121,6 @@ impl Report<'_> {
                 let name = style(row.agent).yellow();
                 page.wrapped(&format!("  {name}: "), why);
             }
-        }
-    }
-
-    /// The audit log, verified, and the checkpoint over it.
-    fn audited(&self, page: &mut Page) {
-        let Some(audit) = &self.audit else { return };
-        let verdict = match audit.wrong.len() {
-            0 => style("verified").green().to_string(),
-            n => style(counted(n as u64, "thing") + " wrong").red().to_string(),
-        };
-        let records = counted(audit.records, "record");
-        page.head("Audit log", &format!("{records}, every one read anew"));
-        page.line(&format!("  {verdict}"));
-        for wrong in &audit.wrong {
-            page.wrapped("  ", wrong);
-        }
-        if let Some(continues) = audit.continues {
-            let before = counted(continues, "record");
-            page.line(&format!(
-                "  begins with the {before} that the run before had a checkpoint over"
-            ));
-        }
-        page.line(&format!("  key: {}", audit.key));
-        page.line("  checkpoint:");
-        for line in audit.checkpoint.lines() {
-            page.line(&format!("    {line}"));
         }
     }
 
@@ -349,18 +325,18 @@ impl Report<'_> {
 }
 
 /// Text as it grows.
-struct Page {
+pub struct Page {
     text: String,
     width: usize,
 }
 
 impl Page {
-    fn line(&mut self, line: &str) {
+    pub fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
     }
 
-    fn head(&mut self, title: &str, note: &str) {
+    pub fn head(&mut self, title: &str, note: &str) {
         self.line("");
         let separator = if note.is_empty() { "" } else { "  " };
         self.line(&format!("{}{separator}{}", style(title).bold().underlined(), style(note).dim()));
@@ -381,7 +357,7 @@ impl Page {
     }
 
     /// Words over several lines; the first begins with `first`, the others are indented alike.
-    fn wrapped(&mut self, first: &str, words: &str) {
+    pub fn wrapped(&mut self, first: &str, words: &str) {
         let indent = console::measure_text_width(first).min(self.width / 2);
         let mut line = first.to_owned();
         let mut used = console::measure_text_width(first);
@@ -446,7 +422,7 @@ fn grouped(number: u64) -> String {
     out
 }
 
-fn counted(number: u64, what: &str) -> String {
+pub fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 

@@ -58,7 +58,7 @@ impl FailsafeStage for Valve {
 
 fn policy() -> FailsafePolicy {
     let mut policy = FailsafePolicy::default();
-    policy.drain_ms = 400;
+    policy.drain_ms = 2_000;
     // A machine that is busy with other tests must not be taken for a stage that hangs.
     (policy.admit_ms, policy.flush_ms, policy.dump_ms) = (10_000, 15_000, 15_000);
     policy.total_ms = 45_000;

@@ -97,7 +97,7 @@ pub(super) fn tokens_view(issued: &Issued) -> TokensView {
     TokensView {
         access: issued.access.to_string(),
         expires: issued.claims.exp,
-        refresh: issued.refresh.as_ref().map(|token| String::clone(token)),
+        refresh: issued.refresh.as_deref().cloned(),
     }
 }
 
