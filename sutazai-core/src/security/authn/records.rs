@@ -7,12 +7,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::payload::Payload;
+use crate::base::ticket::Ticket;
 use crate::base::time::Timestamp;
 use crate::store::{Durability, Store};
 use crate::{Code, Error, Result};
 
 /// How many records can be changed at once.
 const STRIPES: usize = 64;
+
+/// Waits for a write, in virtual time too: the thread that writes is a real one.
+fn written<T: Send + 'static>(ticket: Ticket<T>) -> Result<T> {
+    let (done, answer) = crossbeam_channel::bounded(1);
+    ticket.on_done(move |written| drop(done.send(written)));
+    answer.recv().unwrap_or_else(|_| Err(crate::base::ticket::cancelled()))
+}
 
 /// The records of one kind, by key. What is changed is on the disk when the change answers.
 pub(super) struct Records<T> {
@@ -62,10 +70,10 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
             Fate::Keep => {}
             Fate::Put(record) => {
                 let value = Payload::json(&record)?;
-                self.store.put(self.namespace, key, &value, now, Durability::Fsync).wait()?;
+                written(self.store.put(self.namespace, key, &value, now, Durability::Fsync))?;
             }
             Fate::Delete => {
-                self.store.delete(self.namespace, key, Durability::Fsync).wait()?;
+                written(self.store.delete(self.namespace, key, Durability::Fsync))?;
             }
         }
         Ok(answer)
