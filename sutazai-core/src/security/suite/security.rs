@@ -27,7 +27,27 @@ use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
 
-/// The room's parts, wired to one another. See the [module's documentation](super).
+/// The room's parts, wired to one another.
+///
+/// ```
+/// use sutazai_core::base::time::Timestamp;
+/// use sutazai_core::port::Credential;
+/// use sutazai_core::security::authn::Attempt;
+/// use sutazai_core::security::{LoginAnswer, Security, SecurityOptions};
+/// use sutazai_core::store::Store;
+///
+/// let now = Timestamp::now();
+/// let security = Security::open(Store::memory(&[])?, None, SecurityOptions::default(), now)?;
+/// security.passwords().set("ann", "correct horse battery", now)?;
+///
+/// let credential = Credential::new("password", Some("ann".into()), b"correct horse battery".to_vec());
+/// let LoginAnswer::Done { issued, .. } = security.log_in(Attempt::new(credential), now)? else {
+///     panic!("one factor is enough here")
+/// };
+/// let verified = security.tokens().verify(&issued.access, now)?;
+/// assert_eq!(verified.session.principal(), "ann");
+/// # Ok::<(), sutazai_core::Error>(())
+/// ```
 pub struct Security {
     options: Kept,
     keys: Keys,
