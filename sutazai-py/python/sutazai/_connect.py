@@ -166,7 +166,7 @@ class Connectors:
         >>> with sutazai.Kernel() as kernel:
         ...     config = kernel.connectors.mcp_config(text=text)
         >>> config["servers"]
-        [{'command': ['mcp-server-time', '--utc'], 'disabled': False, 'env': ['TZ'], 'name': 'time'}]
+        [{'name': 'time', 'command': ['mcp-server-time', '--utc'], 'env': ['TZ'], 'disabled': False}]
         >>> [(it["context"]["server"], it["message"]) for it in config["refused"]]
         [('odd', 'neither a command nor a URL')]
         """

@@ -384,7 +384,7 @@ class KernelOfAgents(_sutazai.Kernel):
         ...     kernel.score(0.5, agent="count", skill="treble")
         ...     ledger = kernel.ledger("count")
         >>> ledger["stats"]["calls"], ledger["skills"][1]["stats"]["quality"]
-        (2, {'mean': 0.5, 'scores': 1})
+        (2, {'scores': 1, 'mean': 0.5})
         """
         return cast(AgentLedger, now(self, "agent.ledger", name=agent))
 

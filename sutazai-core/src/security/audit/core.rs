@@ -9,7 +9,6 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use parking_lot::{Condvar, Mutex};
 
 use super::files::Files;
 use super::integrate::Slot;
@@ -22,6 +21,7 @@ use crate::base::error::Fixed;
 use crate::base::runtime;
 use crate::base::ticket::{self, Reply, Ticket};
 use crate::base::time::Timestamp;
+use crate::base::wait::{Condvar, Mutex};
 use crate::port::{AuditClass, AuditEvent};
 use crate::store::{DataDir, Durability};
 use crate::{Code, Error, Result};

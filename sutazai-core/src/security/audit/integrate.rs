@@ -71,7 +71,7 @@ impl Core {
                     .operation("audit.integrate")
                     .advice("a signer or witness must not record more than the journal holds"));
                 }
-                Slot::With(_) => self.slot_freed.wait(&mut slot),
+                Slot::With(_) => slot = self.slot_freed.wait(slot),
                 Slot::Free(_) => break,
             }
         }

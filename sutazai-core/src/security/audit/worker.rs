@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::core::Core;
 use crate::base::contain;
 use crate::base::time::Timestamp;
+use crate::base::wait::{Condvar, Mutex};
 use crate::{Code, Error, Result};
 
 /// The threads, to be ended.
@@ -100,7 +99,7 @@ fn sync(core: &Core, stop: &Stop) {
         let batch = {
             let mut waiting = core.queue.waiting.lock();
             if waiting.is_empty() && !stop.now.load(Ordering::Acquire) {
-                core.queue.woken.wait_until(&mut waiting, due);
+                waiting = core.queue.woken.wait_until(waiting, Some(due)).0;
             }
             std::mem::take(&mut *waiting)
         };
@@ -127,11 +126,11 @@ fn grow(core: &Core, stop: &Stop) {
     let look = core.checkpoint_every.min(std::time::Duration::from_millis(20));
     loop {
         {
-            let mut lock = stop.lock.lock();
+            let lock = stop.lock.lock();
             if stop.now.load(Ordering::Acquire) {
                 return;
             }
-            stop.told.wait_until(&mut lock, due.min(Instant::now() + look));
+            drop(stop.told.wait_until(lock, Some(due.min(Instant::now() + look))));
         }
         if stop.now.load(Ordering::Acquire) {
             return;

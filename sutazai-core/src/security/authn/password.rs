@@ -7,7 +7,6 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use icu_normalizer::ComposingNormalizerBorrowed;
-use parking_lot::{Condvar, Mutex};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use zeroize::Zeroizing;
 use super::names::{check_principal, is_principal};
 use super::records::{Fate, Records};
 use crate::base::time::Timestamp;
+use crate::base::wait::{Condvar, Mutex};
 use crate::port::{AuthProvider, AuthStep, Credential, Session};
 use crate::store::Store;
 use crate::{Code, Error, Result};
@@ -354,7 +354,7 @@ impl Turns {
             state.1 += 1;
             let mut late = false;
             while state.0 >= self.most && !late {
-                late = self.freed.wait_for(&mut state, PATIENCE).timed_out();
+                (state, late) = self.freed.wait_for(state, PATIENCE);
             }
             state.1 -= 1;
             if state.0 >= self.most {

@@ -3,10 +3,9 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::Journal;
 use crate::base::error::Fixed;
+use crate::base::wait::{Condvar, Mutex};
 use crate::{Code, Error, Result};
 
 /// How far the journal is durable, and who makes it so.
@@ -55,7 +54,7 @@ impl Commit {
                 return Ok(());
             }
             if state.led {
-                self.woken.wait(&mut state);
+                state = self.woken.wait(state);
                 continue;
             }
             state.led = true;
