@@ -90,7 +90,7 @@ static void a_playbook_takes_an_action_of_the_hosts(void) {
     invoke(kernel, "recovery.playbook_record", "", &out);
     CHECK(has(&out, "\"answer\":{\"freed\":3}"));
     CHECK(has(&out, "\"answer\":\"would free 3\""));
-    CHECK(has(&out, "\"answer\":{\"params\":null,\"would\":\"break\"}"));
+    CHECK(has(&out, "\"answer\":{\"would\":\"break\",\"params\":null}"));
     CHECK(has(&out, "\"message\":\"no way in\""));
     sutazai_buffer_free(&out);
     OK(sutazai_kernel_stop(kernel, 1000));

@@ -4,6 +4,8 @@
 //! so would bring the process down over a text of nothing but brackets. What is read here is bounded first, and
 //! then read on a stack that is large enough for these bounds.
 
+use std::sync::Once;
+
 use crate::base::error::Location;
 use crate::{Code, Error, Result};
 
@@ -16,13 +18,25 @@ const OPERATORS: usize = 8192;
 
 const STACK: usize = 64 << 20;
 
+/// What Cedar makes once and keeps is made on the thread's own stack, which tools that look for leaks can walk.
+fn make_what_is_kept() {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        let policies = "permit (principal, action, resource) when { ip(\"::1\").isIpv6() };";
+        drop(policies.parse::<cedar_policy::PolicySet>());
+        drop(cedar_policy::Schema::from_cedarschema_str("entity E;").map(|(schema, _)| schema));
+    });
+}
+
 /// Runs what reads a text that was checked.
 pub(super) fn on_a_large_stack<R>(read: impl FnOnce() -> R) -> R {
+    make_what_is_kept();
     stacker::maybe_grow(STACK / 2, STACK, read)
 }
 
 /// Runs what reads a value that is small, as a rule.
 pub(super) fn on_a_stack<R>(read: impl FnOnce() -> R) -> R {
+    make_what_is_kept();
     stacker::maybe_grow(512 << 10, STACK / 4, read)
 }
 
