@@ -202,9 +202,6 @@
 /** somebody refused to approve it, or nobody did in time (persistent) */
 #define SUTAZAI_SECURITY_NOT_APPROVED 8003
 
-/** a sealed secret does not open: it was changed, or its key is another (persistent) */
-#define SUTAZAI_SECURITY_SEAL_BROKEN 8100
-
 /** the password is not good enough (persistent) */
 #define SUTAZAI_SECURITY_PASSWORD_WEAK 8101
 

@@ -13,9 +13,10 @@ use sutazai_core::port::{
     AuditClass, AuditEvent, AuditTrail, AuthProvider, AuthStep, Credential, Session,
 };
 use sutazai_core::security::authn::{
-    Attempt, LoggedIn, LoginPolicy, LoginStep, Logins, MasterSealer, PasswordPolicy, Passwords,
-    RecoveryCodes, SecondFactor, ThrottlePolicy, Totp, TotpPolicy,
+    Attempt, LoggedIn, LoginPolicy, LoginStep, Logins, PasswordPolicy, Passwords, RecoveryCodes,
+    SecondFactor, ThrottlePolicy, Totp, TotpPolicy,
 };
+use sutazai_core::security::keys::{Encryptor, Keys, Master, Purpose, Secret, Spec};
 use sutazai_core::store::{DataDir, Store};
 use sutazai_core::{Code, Error, Result};
 
@@ -34,6 +35,14 @@ fn password(who: &str, text: &str) -> Credential {
     Credential::new("password", Some(who.to_owned()), text.into())
 }
 
+/// The keyset that secrets of factors are sealed under.
+fn keys(store: Store) -> Encryptor {
+    let master = Master::key(Secret::new(vec![3; 32])).unwrap();
+    let keys = Keys::open(store, &master, None, at(0)).unwrap();
+    keys.ensure("factors", Spec::new(Purpose::Encrypt), "test", at(0)).unwrap();
+    keys.encryptor("factors").unwrap()
+}
+
 struct Parts {
     passwords: Arc<Passwords>,
     totp: Arc<Totp>,
@@ -42,7 +51,7 @@ struct Parts {
 }
 
 fn parts(store: Store) -> Parts {
-    let sealer = Arc::new(MasterSealer::new(&[3; 32]).unwrap());
+    let sealer = Arc::new(keys(store.clone()));
     let passwords = Arc::new(Passwords::new(store.clone(), cheap()).unwrap());
     passwords.set("ann", PASSWORD, at(0)).unwrap();
     let totp = Arc::new(Totp::new(store.clone(), TotpPolicy::default(), sealer).unwrap());
@@ -184,7 +193,7 @@ fn of_64_threads_with_one_code_one_succeeds() {
     let data = DataDir::open(dir.path()).unwrap();
     let store = Store::open(&data, &[]).unwrap();
     store.start().unwrap();
-    let sealer = Arc::new(MasterSealer::new(&[3; 32]).unwrap());
+    let sealer = Arc::new(keys(store.clone()));
     let totp = Totp::new(store.clone(), TotpPolicy::default(), sealer).unwrap();
     for (code, now) in
         [(&code, now), (&code, at(60_000)), (&authenticator.code(at(60_000)), at(60_000))]

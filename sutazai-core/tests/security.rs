@@ -253,6 +253,53 @@ fn policies_see_the_risk_and_ask_for_more() {
 }
 
 #[test]
+fn a_token_that_is_revoked_is_none_for_the_calls_within_its_call() {
+    let kernel = kernel(open_to_all(), None);
+    let inner = kernel.clone();
+    let card = AgentCard::new("relay", ["relay"]).run(RunMode::Inline);
+    kernel
+        .add_agent(from_fn(card, move |task: &Task| {
+            if task.input().to::<bool>()? {
+                let all = Revocation::Subject { subject: "ann".into(), before: Timestamp::now() };
+                inner.security()?.tokens().revoke(&all, "root", Timestamp::now())?;
+            }
+            inner.call(Task::new("read", 7)).wait().map(|outcome| outcome.output)
+        }))
+        .unwrap();
+    let ann = token(&kernel, "ann");
+    assert_eq!(call(&kernel, &ann, "relay", json!(false)).unwrap(), json!(7));
+    assert_eq!(code(call(&kernel, &ann, "relay", json!(true))), Code::UNAUTHENTICATED);
+}
+
+#[test]
+fn what_is_allowed_and_why_not_can_be_on_the_record() {
+    let mut options = options();
+    options.record_allowed = true;
+    let kernel = kernel(options, None);
+    policies(&kernel, r#"permit (principal, action, resource == Skill::"read");"#);
+    let ann = token(&kernel, "ann");
+    call(&kernel, &ann, "read", json!(1)).unwrap();
+    assert_eq!(code(call(&kernel, &ann, "send", json!(1))), Code::DENIED);
+    let security = kernel.security().unwrap();
+    let weak = security.set_password("ann", "short", Timestamp::now()).unwrap_err();
+    assert_eq!(weak.code(), Code::PASSWORD_WEAK);
+    let told = |action: &str| {
+        let query = Query { action: Some(action.into()), ..Query::default() };
+        let page = security.audit().query(&query).unwrap();
+        let records = page.records.into_iter().map(|found| found.record);
+        records.map(|it| (it.outcome.name(), it.object, it.details)).collect::<Vec<_>>()
+    };
+    let allowed = told("kernel.authorise");
+    assert_eq!((allowed.len(), allowed[0].0, &*allowed[0].1), (1, "success", "read"));
+    let denied = told("kernel.call").remove(0);
+    assert_eq!((denied.0, &*denied.1), ("denied", "send"));
+    let why = format!("{:?}", denied.2["why"]);
+    assert!(why.contains("no policy permits it"), "{why}");
+    let set: Vec<_> = told("password.set").into_iter().map(|it| it.0).collect();
+    assert_eq!(set, ["failure", "success"], "newest first: it was to be, and failed");
+}
+
+#[test]
 fn annotations_that_cannot_be_refuse() {
     let kernel = kernel(options(), None);
     let ann = token(&kernel, "ann");

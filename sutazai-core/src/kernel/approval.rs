@@ -270,7 +270,10 @@ impl Kernel {
             "call": call, "by": by, "principal": waiting.session.principal(),
             "skill": waiting.task.skill(),
         });
-        self.shared.tell_of_approval("approval.given", by, call, &waiting, "")?;
+        if let Err(error) = self.shared.tell_of_approval("approval.given", by, call, &waiting, "") {
+            drop(waiting.reply.fail(error.clone()));
+            return Err(error);
+        }
         self.shared.publish("security.approval.given", event);
         self.shared.approved(call, by, waiting);
         Ok(())
@@ -287,7 +290,12 @@ impl Kernel {
             "call": call, "by": by, "principal": waiting.session.principal(),
             "skill": waiting.task.skill(), "why": why,
         });
-        self.shared.tell_of_approval("approval.refused", by, call, &waiting, why)?;
+        if let Err(error) =
+            self.shared.tell_of_approval("approval.refused", by, call, &waiting, why)
+        {
+            drop(waiting.reply.fail(error.clone()));
+            return Err(error);
+        }
         self.shared.publish("security.approval.refused", event);
         let error = Error::new(Code::NOT_APPROVED, "somebody refused to approve the call")
             .operation("kernel.call")

@@ -106,13 +106,22 @@ impl Secured {
         let agent = call.agent.map_or("", |card| &card.name);
         let took = i64::try_from(call.took.as_micros()).unwrap_or(i64::MAX);
         let id = i64::try_from(call.call.0).unwrap_or(i64::MAX);
+        let why = call.failure.filter(|_| refused).and_then(|error| {
+            error.context().find_map(|(key, value)| (key == "reason").then_some(value))
+        });
+        let why = why.unwrap_or("");
         let details = [
             ("agent", AuditValue::Text(agent)),
             ("call", AuditValue::Int(id)),
             ("took_us", AuditValue::Int(took)),
             ("code", AuditValue::Text(code.map_or("", Code::name))),
+            ("why", AuditValue::Text(why)),
         ];
-        let details = if code.is_some() { &details[..] } else { &details[..3] };
+        let details = match code {
+            None => &details[..3],
+            Some(_) if why.is_empty() => &details[..4],
+            Some(_) => &details[..],
+        };
         let event = AuditEvent::new(class, "kernel.call", principal, call.began)
             .object(call.skill)
             .outcome(outcome)
@@ -183,11 +192,26 @@ impl Policy for Policies {
         if let Some(refused) = open.and_then(|open| not_delegated(open, access)) {
             return refused;
         }
-        match open {
-            Some(open) if open.security.authorises() => open.policies.decide(access),
-            _ => Decision::Allow,
+        let Some(open) = open else { return Decision::Allow };
+        let decision = match open.security.authorises() {
+            true => open.policies.decide(access),
+            false => Decision::Allow,
+        };
+        if !matches!(decision, Decision::Deny { .. })
+            && open.security.records_allowed()
+            && let Err(error) = open.security.audit().record(&allowed(access))
+        {
+            return Decision::Deny { reason: format!("it cannot be put on the record: {error}") };
         }
+        decision
     }
+}
+
+/// That somebody may, as a decision of its own.
+fn allowed<'a>(access: &Access<'a>) -> AuditEvent<'a> {
+    let principal = access.session.principal();
+    AuditEvent::new(AuditClass::Decision, "kernel.authorise", principal, access.now)
+        .object(access.task.skill())
 }
 
 fn tick_later(runtime: Weak<dyn Runtime>, security: Weak<Security>) {

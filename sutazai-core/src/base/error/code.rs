@@ -203,7 +203,6 @@ codes! {
     STEP_UP = 8002, "security.step_up", Persistent, "the caller must prove another factor first";
     NOT_APPROVED = 8003, "security.not_approved", Persistent, "somebody refused to approve it, or nobody did in time";
     // security, authentication: 8100–8199
-    SEAL_BROKEN = 8100, "security.seal_broken", Persistent, "a sealed secret does not open: it was changed, or its key is another";
     PASSWORD_WEAK = 8101, "security.password_weak", Persistent, "the password is not good enough";
     LOGIN_UNKNOWN = 8102, "security.login_unknown", Persistent, "no such login is under way";
     // security, tokens: 8200–8299

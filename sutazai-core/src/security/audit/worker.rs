@@ -123,7 +123,11 @@ fn sync(core: &Core, stop: &Stop) {
 /// half full.
 fn grow(core: &Core, stop: &Stop) {
     let mut due = Instant::now() + core.checkpoint_every;
-    let look = core.checkpoint_every.min(std::time::Duration::from_millis(20));
+    // A log in memory is not emptied any sooner; whoever finds it full does that.
+    let look = match core.keep {
+        Some(_) => core.checkpoint_every,
+        None => core.checkpoint_every.min(std::time::Duration::from_millis(100)),
+    };
     loop {
         {
             let lock = stop.lock.lock();

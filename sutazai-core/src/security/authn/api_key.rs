@@ -190,17 +190,9 @@ impl ApiKeys {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ApiKeyView>> {
-        let mut found = Vec::new();
-        let mut after = after.map(str::to_owned);
-        while found.len() < limit {
-            let page = self.records.list("", after.as_deref(), 500)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            let views = page.into_iter().map(|(_, record)| record.view);
-            let wanted = views.filter(|view| principal.is_none_or(|name| view.principal == name));
-            found.extend(wanted.take(limit - found.len()));
-        }
-        Ok(found)
+        self.records.find(after, limit, |record| {
+            Some(record.view).filter(|view| principal.is_none_or(|name| view.principal == name))
+        })
     }
 
     /// Whether a key is still there and has not ended, by its public part.

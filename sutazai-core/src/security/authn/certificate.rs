@@ -97,17 +97,9 @@ impl Certificates {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<CertificateView>> {
-        let mut found = Vec::new();
-        let mut after = after.map(str::to_owned);
-        while found.len() < limit {
-            let page = self.records.list("", after.as_deref(), 500)?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            let views = page.into_iter().map(|(_, view)| view);
-            let wanted = views.filter(|view| principal.is_none_or(|name| view.principal == name));
-            found.extend(wanted.take(limit - found.len()));
-        }
-        Ok(found)
+        self.records.find(after, limit, |view| {
+            Some(view).filter(|view| principal.is_none_or(|name| view.principal == name))
+        })
     }
 
     fn owner(&self, certificate: &[u8], now: Timestamp) -> Result<Option<String>> {

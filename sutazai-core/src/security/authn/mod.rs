@@ -7,8 +7,8 @@
 //!
 //! # What is promised
 //!
-//! - A wrong secret, a principal that does not exist, and one that is disabled have one answer, and take the
-//!   same time: a password is hashed in any case.
+//! - A wrong secret and a principal that does not exist have one answer, and take the same time: a password is
+//!   hashed in any case.
 //! - A code is used once: of any number of threads that bring the same one, one succeeds, and the use is
 //!   on the disk before it counts. A clock set back does not make it good again.
 //! - Guessing is slowed where it comes from, and in what it aims at; whoever comes from a device that is known
@@ -60,7 +60,7 @@ pub use logins::{LoginBuilder, Logins};
 pub use password::{PasswordPolicy, Passwords};
 pub use policy::{LoginPolicy, SecondFactor};
 pub use recovery::RecoveryCodes;
-pub use seal::{MasterSealer, Sealer};
+pub use seal::Sealer;
 pub use step::{Attempt, LoggedIn, LoginStatus, LoginStep, Offer};
 pub use throttle::{Bucket, Throttle, ThrottlePolicy, Verdict};
 pub use totp::{Totp, TotpAlgorithm, TotpEnrolment, TotpPolicy};

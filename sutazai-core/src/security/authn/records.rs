@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::base::payload::Payload;
 use crate::base::ticket::Ticket;
 use crate::base::time::Timestamp;
-use crate::store::{Durability, Store};
+use crate::store::{Durability, LIST_MAX, Store};
 use crate::{Code, Error, Result};
 
 /// How many records can be changed at once.
@@ -89,15 +89,27 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         Ok(true)
     }
 
-    /// The records whose keys begin with `prefix`, after `after`.
-    pub(super) fn list(
+    /// What `wanted` makes of the records after `after`, in order of their keys, `limit` at most.
+    pub(super) fn find<U>(
         &self,
-        prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<(String, T)>> {
-        let entries = self.store.list(self.namespace, prefix, after, limit)?;
-        entries.into_iter().map(|entry| Ok((entry.key, entry.value.to()?))).collect()
+        wanted: impl Fn(T) -> Option<U>,
+    ) -> Result<Vec<U>> {
+        let mut found = Vec::new();
+        let mut after = after.map(str::to_owned);
+        while found.len() < limit {
+            let page = self.store.list(self.namespace, "", after.as_deref(), LIST_MAX)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            for entry in page {
+                found.extend(wanted(entry.value.to()?));
+                if found.len() == limit {
+                    break;
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn lock(&self, key: &str) -> MutexGuard<'_, ()> {

@@ -370,6 +370,7 @@ fn broken(error: totp_rs::TotpError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::keys::{Keys, Master, Purpose, Secret, Spec};
 
     /// RFC 6238, appendix B: time, and the codes of the three hashes.
     const VECTORS: [(u64, [&str; 3]); 6] = [
@@ -384,7 +385,10 @@ mod tests {
     #[test]
     fn the_vectors_of_the_rfc() {
         let store = Store::memory(&[]).unwrap();
-        let sealer: Arc<dyn Sealer> = Arc::new(super::super::MasterSealer::new(&[1; 32]).unwrap());
+        let master = Master::key(Secret::new(vec![1; 32])).unwrap();
+        let keys = Keys::open(store.clone(), &master, None, Timestamp::EPOCH).unwrap();
+        keys.create("rfc", Spec::new(Purpose::Encrypt), "test", Timestamp::EPOCH).unwrap();
+        let sealer: Arc<dyn Sealer> = Arc::new(keys.encryptor("rfc").unwrap());
         let digits = "1234567890".repeat(7);
         let hashes =
             [(TotpAlgorithm::Sha1, 20), (TotpAlgorithm::Sha256, 32), (TotpAlgorithm::Sha512, 64)];

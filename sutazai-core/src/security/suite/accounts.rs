@@ -1,11 +1,12 @@
 //! What is changed of somebody's factors, and of what decides: on the record first.
 
+use super::super::audit::NAME_MAX;
 use super::super::authn::{ApiKeyOrder, MadeApiKey};
 use super::super::authz::Entities;
 use super::security::Security;
 use crate::Result;
 use crate::base::time::Timestamp;
-use crate::port::{AuditClass, AuditEvent, AuditValue};
+use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
 
 impl Security {
     /// Sets somebody's password.
@@ -13,8 +14,8 @@ impl Security {
     /// # Errors
     /// As [`Passwords::set`](super::super::authn::Passwords::set), and what the audit log answers.
     pub fn set_password(&self, principal: &str, password: &str, now: Timestamp) -> Result<()> {
-        self.factor("password.set", principal, now)?;
-        self.passwords().set(principal, password, now)
+        let set = || self.passwords().set(principal, password, now);
+        self.on_record(AuditClass::Authentication, "password.set", principal, now, set)
     }
 
     /// Takes somebody's password away; whether there was one.
@@ -22,8 +23,8 @@ impl Security {
     /// # Errors
     /// What store and audit log answer.
     pub fn remove_password(&self, principal: &str, now: Timestamp) -> Result<bool> {
-        self.factor("password.remove", principal, now)?;
-        self.passwords().remove(principal, now)
+        let remove = || self.passwords().remove(principal, now);
+        self.on_record(AuditClass::Authentication, "password.remove", principal, now, remove)
     }
 
     /// Confirms a secret for one-time codes: it counts from now on.
@@ -31,8 +32,8 @@ impl Security {
     /// # Errors
     /// As [`Totp::confirm`](super::super::authn::Totp::confirm), and what the audit log answers.
     pub fn confirm_totp(&self, principal: &str, code: &str, now: Timestamp) -> Result<()> {
-        self.factor("totp.confirm", principal, now)?;
-        self.totp().confirm(principal, code, self.clock().observe(now))
+        let confirm = || self.totp().confirm(principal, code, self.clock().observe(now));
+        self.on_record(AuditClass::Authentication, "totp.confirm", principal, now, confirm)
     }
 
     /// Takes somebody's one-time codes away; whether there were any.
@@ -40,8 +41,8 @@ impl Security {
     /// # Errors
     /// What store and audit log answer.
     pub fn remove_totp(&self, principal: &str, now: Timestamp) -> Result<bool> {
-        self.factor("totp.remove", principal, now)?;
-        self.totp().remove(principal, now)
+        let remove = || self.totp().remove(principal, now);
+        self.on_record(AuditClass::Authentication, "totp.remove", principal, now, remove)
     }
 
     /// Makes somebody's recovery codes anew.
@@ -49,8 +50,8 @@ impl Security {
     /// # Errors
     /// As [`RecoveryCodes::make`](super::super::authn::RecoveryCodes::make), and what the audit log answers.
     pub fn make_recovery_codes(&self, principal: &str, now: Timestamp) -> Result<Vec<String>> {
-        self.factor("recovery.make", principal, now)?;
-        self.recovery_codes().make(principal, now)
+        let make = || self.recovery_codes().make(principal, now);
+        self.on_record(AuditClass::Authentication, "recovery.make", principal, now, make)
     }
 
     /// Makes an API key.
@@ -58,8 +59,9 @@ impl Security {
     /// # Errors
     /// As [`ApiKeys::make`](super::super::authn::ApiKeys::make), and what the audit log answers.
     pub fn make_api_key(&self, order: ApiKeyOrder, now: Timestamp) -> Result<MadeApiKey> {
-        self.factor("api_key.make", &order.principal, now)?;
-        self.api_keys().make(order, self.clock().observe(now))
+        let principal = order.principal.clone();
+        let make = || self.api_keys().make(order, self.clock().observe(now));
+        self.on_record(AuditClass::Authentication, "api_key.make", &principal, now, make)
     }
 
     /// Ends an API key at once; whether there was one.
@@ -67,9 +69,8 @@ impl Security {
     /// # Errors
     /// What store and audit log answer.
     pub fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool> {
-        let event = AuditEvent::new(AuditClass::Revocation, "api_key.revoke", "-", now).object(id);
-        self.audit().record(&event)?;
-        self.api_keys().revoke(id, now)
+        let revoke = || self.api_keys().revoke(id, now);
+        self.on_record(AuditClass::Revocation, "api_key.revoke", id, now, revoke)
     }
 
     /// Takes other entities in the place of all. It answers their generation.
@@ -86,10 +87,26 @@ impl Security {
         Ok(self.policies().replace_entities(entities))
     }
 
-    fn factor(&self, action: &str, principal: &str, now: Timestamp) -> Result<()> {
-        // Whoever it is that may be called so is refused by the factor itself.
-        let named = if principal.is_empty() || principal.len() > 256 { "-" } else { principal };
-        let event = AuditEvent::new(AuditClass::Authentication, action, named, now).object(named);
-        self.audit().record(&event).map(drop)
+    /// Does it once it is on the record; where it fails, that is on the record as well. Who changes it the
+    /// operation does not say: it is the host.
+    fn on_record<T>(
+        &self,
+        class: AuditClass,
+        action: &str,
+        object: &str,
+        now: Timestamp,
+        change: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        // What cannot be named is refused by what is changed itself.
+        let object = if object.len() > NAME_MAX { "-" } else { object };
+        let event = AuditEvent::new(class, action, "host", now).object(object);
+        self.audit().record(&event)?;
+        let changed = change();
+        if let Err(error) = &changed {
+            let details = [("code", AuditValue::Text(error.code().name()))];
+            let event = event.outcome(AuditOutcome::Failure).details(&details);
+            self.audit().record(&event)?;
+        }
+        changed
     }
 }

@@ -6,10 +6,7 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use super::super::audit::Ed25519Signer;
-use super::super::authn::Sealer;
-use super::super::keys::{
-    DerivingKeyset, Encryptor, KeyState, Keys, Purpose, Schedule, Secret, Spec,
-};
+use super::super::keys::{DerivingKeyset, KeyState, Keys, Purpose, Schedule, Secret, Spec};
 use super::super::token::{SigningKey, TokenKeys, VerifyingKey};
 use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
@@ -51,19 +48,6 @@ fn bytes(secret: &Secret) -> Zeroizing<[u8; 32]> {
     let mut out = Zeroizing::new([0; 32]);
     out.iter_mut().zip(secret.expose()).for_each(|(to, from)| *to = *from);
     out
-}
-
-/// Seals the secrets of factors under a keyset that rotates.
-pub(super) struct SecretsSealer(pub(super) Encryptor);
-
-impl Sealer for SecretsSealer {
-    fn seal(&self, context: &str, secret: &[u8]) -> Result<Vec<u8>> {
-        self.0.encrypt(context.as_bytes(), secret)
-    }
-
-    fn open(&self, context: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-        self.0.decrypt(context.as_bytes(), sealed).map(Zeroizing::new)
-    }
 }
 
 /// The keys of tokens: derived from those of a keyset, which rotates. What is made of them is kept until

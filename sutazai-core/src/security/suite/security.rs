@@ -20,7 +20,7 @@ use super::super::risk::{RiskStatus, Risks, Visit};
 use super::super::token::delegate::{DelegationConfig, Delegations, RootSeed};
 use super::super::token::{Grant, Issued, TokenConfig, TokenStatus, Tokens};
 use super::super::{Clock, ClockPolicy};
-use super::keys::{self, KeysetTokens, SecretsSealer};
+use super::keys::{self, KeysetTokens};
 use super::options::SecurityOptions;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential};
@@ -171,7 +171,7 @@ impl Security {
         };
 
         let risks = Arc::new(Risks::new(risk)?);
-        let sealer = Arc::new(SecretsSealer(keys.encryptor(keys::SECRETS)?));
+        let sealer = Arc::new(keys.encryptor(keys::SECRETS)?);
         let passwords = Arc::new(Passwords::new(store.clone(), passwords)?);
         let totp = Arc::new(Totp::new(store.clone(), totp, sealer)?);
         let recovery = Arc::new(RecoveryCodes::new(store.clone()));
