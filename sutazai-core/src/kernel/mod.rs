@@ -21,7 +21,8 @@
 //! # Threads
 //!
 //! Those of the runtime ([`Threads`](crate::base::runtime::Threads) names its own), `sutazai-store` (writes),
-//! `sutazai-log` (the log's file), and, while agents and components are started or stopped,
+//! `sutazai-log` (the log's file), with feature `security` `sutazai-audit` (syncs the audit journal) and
+//! `sutazai-audit-tree` (checkpoints), but not in virtual time, and, while agents and components are started or stopped,
 //! `sutazai-agents-1` to `-16` and one `sutazai-stop` for each component. While the safe state is taken `sutazai-failsafe` and one
 //! `sutazai-failsafe-stage` for each stage; `sutazai-signal` where SIGTERM is watched. A process agent
 //! names its own.

@@ -1,6 +1,6 @@
-//! The steps of the guarded call that a kernel has unless told otherwise. They are honest: a call
-//! from inside the process is local, everything local is allowed, and the only guard is the
-//! deadline.
+//! The steps of the guarded call that a kernel has unless told otherwise, and where the room `security` is not
+//! built in. They are honest: a call from inside the process is local, everything local is allowed, and the only
+//! guard is the deadline.
 
 use std::time::Duration;
 
