@@ -374,3 +374,36 @@ fn a_security_by_itself_knows_its_threads() {
     let mode = std::fs::metadata(dir.path().join("master.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn the_health_of_agents_and_what_is_sensitive_raise_the_risk_of_a_call() {
+    let mut card = AgentCard::new("vault", ["open"]).run(RunMode::Inline);
+    card.about.entry("open".into()).or_default().sensitivity = 100;
+    let kernel = kernel(options(), None);
+    kernel.add_agent(from_fn(card, |task: &Task| Ok(task.input().clone()))).unwrap();
+    policies(
+        &kernel,
+        r#"permit (principal, action, resource);
+           @id("risky") forbid (principal, action, resource) when { context.risk > 25 };"#,
+    );
+    let ann = token(&kernel, "ann");
+    assert_eq!(call(&kernel, &ann, "read", json!(1)).unwrap(), json!(1));
+    let refused = call(&kernel, &ann, "open", json!(1)).unwrap_err();
+    assert_eq!(refused.code(), Code::DENIED);
+    assert!(refused.to_string().contains("forbidden by risky"), "{refused}");
+    // What was weighed is of that call only.
+    assert_eq!(call(&kernel, &ann, "read", json!(1)).unwrap(), json!(1));
+
+    kernel.recovery().quarantine("echo", None, "test").unwrap();
+    assert_eq!(code(call(&kernel, &ann, "read", json!(1))), Code::DENIED);
+    // One that is well would get it.
+    let card = AgentCard::new("other", ["read"]).run(RunMode::Inline);
+    kernel.add_agent(from_fn(card, |_: &Task| Ok("other".into()))).unwrap();
+    assert_eq!(call(&kernel, &ann, "read", json!(1)).unwrap(), json!("other"));
+    assert_eq!(code(call_task(&kernel, &ann, Task::new("read", 1).to_agent("echo"))), Code::DENIED);
+
+    let mut card = AgentCard::new("wrong", ["leak"]);
+    card.about.entry("leak".into()).or_default().sensitivity = 101;
+    let refused = kernel.add_agent(from_fn(card, |_: &Task| Ok(1.into()))).unwrap_err();
+    assert_eq!(refused.code(), Code::INVALID);
+}

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::call::Refusal;
 use super::shared::{Phase, Shared};
+use crate::agent::{AgentState, Entry};
 use crate::base::lineage::Lineage;
 use crate::base::time::{Moment, Timestamp};
-use crate::port::{Access, Decision, Session, Task};
+use crate::port::{Access, Candidate as _, Candidates as _, Decision, Means, Session, Task};
 use crate::{Code, Error};
 
 /// Who calls, and under which conditions.
@@ -98,13 +99,59 @@ impl Shared {
             }
             _ => authenticator.authenticate(token, wall).map_err(Refusal::early)?,
         };
-        match self.steps.policy.decide(&Access::call(&session, task, wall)) {
+        let means = Doers { shared: self, task };
+        match self.steps.policy.decide(&Access::call(&session, task, wall).by(&means)) {
             Decision::Deny { reason } => {
                 let error = denied(&session, task).with("reason", reason);
                 Err(Refusal { error, session: Some(session), entry: None, ask: None })
             }
             allowed => Ok((session, allowed, wall)),
         }
+    }
+}
+
+/// Whoever would do a task.
+struct Doers<'a> {
+    shared: &'a Shared,
+    task: &'a Task,
+}
+
+impl Doers<'_> {
+    fn is_unwell(&self, entry: &Entry) -> bool {
+        #[cfg(feature = "recovery")]
+        if self.shared.guards.troubled().is_in_trouble(entry.name()) {
+            return true;
+        }
+        !matches!(entry.state(), AgentState::Ready | AgentState::Registered | AgentState::Starting)
+    }
+
+    /// The agents that may get it.
+    fn among(&self) -> Vec<Arc<Entry>> {
+        match self.task.wanted_agent() {
+            Some(name) => self.shared.agents.get(name).into_iter().collect(),
+            None => {
+                let all = self.shared.agents.with_skill(self.task.skill());
+                let all = all.iter().flat_map(|all| (0..all.len()).filter_map(|at| all.entry(at)));
+                all.map(Arc::clone).collect()
+            }
+        }
+    }
+}
+
+impl Means for Doers<'_> {
+    fn trouble(&self) -> f64 {
+        let actor = self.task.lineage().and_then(|outer| self.shared.agents.get(outer.who()));
+        let among = self.among();
+        // One that is well will get it, where there is one.
+        let nobody = !among.is_empty() && among.iter().all(|entry| self.is_unwell(entry));
+        f64::from(nobody || actor.is_some_and(|actor| self.is_unwell(&actor)))
+    }
+
+    fn sensitivity(&self) -> f64 {
+        let of = |entry: &Arc<Entry>| {
+            entry.card().about.get(self.task.skill()).map_or(0, |about| about.sensitivity)
+        };
+        f64::from(self.among().iter().map(of).max().unwrap_or(0)) / 100.0
     }
 }
 

@@ -69,6 +69,12 @@ impl Troubled {
         self.count.load(Ordering::Acquire) == 0
     }
 
+    /// Whether this agent's breaker is not closed.
+    #[cfg(feature = "agent")]
+    pub(super) fn is_in_trouble(&self, agent: &str) -> bool {
+        !self.is_empty() && self.agents.lock().contains_key(agent)
+    }
+
     /// Whether a call to this agent would probe it.
     #[cfg(feature = "agent")]
     pub(super) fn would_probe(&self, agent: &str, now: Moment) -> bool {

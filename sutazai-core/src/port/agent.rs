@@ -183,6 +183,15 @@ pub struct SkillCard {
     /// Whether it changes nothing: whoever may only read may ask for it. The agent's word is taken for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// How sensitive what it reads or changes is, from 0 (the default) to 100: it raises the risk of whoever
+    /// asks for it, which policies may weigh.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sensitivity: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 /// Where an agent's `handle` runs.

@@ -59,7 +59,7 @@ pub use record::{CallRecord, Recorder};
 pub use route::{CallEnd, Candidate, Candidates, Choice, Router};
 pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
-pub use session::{Access, Decision, Policy, Session};
+pub use session::{Access, Decision, Means, Policy, Session};
 pub use task::{Outcome, Task, Trace, Usage};
 pub use terms::Terms;
 pub use worker::{MessageWorker, Worker, WorkerLife, WorkerMessage};

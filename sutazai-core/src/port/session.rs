@@ -90,13 +90,36 @@ pub struct Access<'a> {
     pub task: &'a Task,
     /// When.
     pub now: Timestamp,
+    /// Who would do it, and on what, for policies that weigh the risk; `None` where nobody knows.
+    pub means: Option<&'a dyn Means>,
 }
 
 impl<'a> Access<'a> {
     /// The wish of `session` to call `task`.
     pub fn call(session: &'a Session, task: &'a Task, now: Timestamp) -> Self {
         let actor = task.lineage().map(|outer| &**outer.who());
-        Self { session, actor, action: "call", task, now }
+        Self { session, actor, action: "call", task, now, means: None }
+    }
+
+    /// With what is known of who would do it.
+    #[must_use]
+    pub fn by(mut self, means: &'a dyn Means) -> Self {
+        self.means = Some(means);
+        self
+    }
+}
+
+/// What is known of who would do what somebody wants. It is worked out when it is asked for.
+pub trait Means {
+    /// How unwell whoever would do it is, and whoever asks for it on somebody's behalf: 0 to 1.
+    fn trouble(&self) -> f64;
+    /// How sensitive what it touches is: 0 to 1.
+    fn sensitivity(&self) -> f64;
+}
+
+impl std::fmt::Debug for dyn Means + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Means")
     }
 }
 

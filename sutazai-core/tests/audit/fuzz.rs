@@ -1,47 +1,11 @@
 //! Bytes from outside: whatever they are, reading them ends without a panic.
 
-use sutazai_core::security::audit::{
-    Checkpoint, Consistency, Evidence, Files as _, Memory, Record, VerifierKey, verify_files,
-};
+use sutazai_core::security::audit::{Files as _, Memory, verify_files};
+
+#[path = "../../../fuzz/src/audit.rs"]
+mod target;
 
 use super::{at, fill, key, open};
-
-/// Gives the bytes to everything that reads an audit log: as each of its files, and as each of the texts
-/// that are handed about. What a fuzzer runs.
-pub(super) fn fuzz_audit(data: &[u8]) {
-    let key = key();
-    if let Ok(record) = Record::parse(data) {
-        let _ = record.canonical();
-    }
-    if let Ok(text) = std::str::from_utf8(data) {
-        let _ = text.parse::<VerifierKey>();
-        let _ = Checkpoint::read(text, &key);
-    }
-    if let Ok(evidence) = Evidence::read(data) {
-        let _ = evidence.verify(&key);
-    }
-    if let Ok(consistency) = serde_json::from_slice::<Consistency>(data) {
-        let _ = Checkpoint::read(&consistency.checkpoint, &key);
-    }
-    let files = Memory::new();
-    // A log whose files are all of it: cut in two where its first byte says.
-    let at = data.first().map_or(0, |&b| usize::from(b) * data.len() / 256);
-    let (one, two) = data.split_at(at);
-    for (path, bytes) in [
-        ("checkpoint", one),
-        ("tile/entries/000", two),
-        ("tile/0/000", one),
-        ("tile/entries/001.p/44", two),
-        ("tile/0/001.p/44", two),
-        ("index/000", one),
-        ("journal/000000000000.segment", data),
-        ("journal/000000000001.segment", two),
-    ] {
-        files.write(path, bytes).unwrap();
-    }
-    let report = verify_files(&files, &key, None).unwrap();
-    assert!(report.findings.len() <= 1000);
-}
 
 /// A small generator of our own: the same bytes each time.
 struct Random(u64);
@@ -92,7 +56,7 @@ fn mangled_files_are_read_without_a_panic() {
                 _ => bytes[at..].fill(0xff),
             }
         }
-        fuzz_audit(&bytes);
+        target::run(&bytes);
     }
 }
 

@@ -1,37 +1,12 @@
 //! Texts that are broken: an error or a set, never a panic.
 
-use sutazai_core::security::authz::{Entities, PolicyEngine, PolicySet, Request, Schema};
+use sutazai_core::security::authz::PolicySet;
+
+#[path = "../../../fuzz/src/policy.rs"]
+mod fuzz;
 
 use super::archive::{cases, long};
 use super::corpus::random;
-
-/// What a fuzzer runs: any bytes as policies, schema and entities, in every form; what loads is asked something.
-pub fn fuzz_policy(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let schema = [Schema::from_cedar("fuzz", text), Schema::from_json("fuzz", text)];
-    let entities = Entities::from_json(text, None).unwrap_or_default();
-    let sets = [PolicySet::from_cedar("fuzz", text), PolicySet::from_json("fuzz", text)];
-    let request = Request::new(
-        r#"User::"alice""#.parse().unwrap(),
-        r#"Action::"view""#.parse().unwrap(),
-        r#"Photo::"p""#.parse().unwrap(),
-    );
-    for set in sets {
-        match set {
-            Ok(set) => {
-                let engine = PolicyEngine::new(set, entities.clone());
-                let answer = engine.decide(&request);
-                assert!(
-                    answer.is_allowed() || answer.reasons().all(|policy| !policy.id().is_empty())
-                );
-            }
-            Err(error) => assert!(!error.to_string().is_empty()),
-        }
-    }
-    for schema in schema.into_iter().flatten() {
-        let _ = PolicySet::builder().schema(schema).cedar("fuzz", text).build();
-    }
-}
 
 /// Changes a few bytes: flips, cuts, copies, and pieces of the language.
 fn mangle(text: &[u8], state: &mut u64) -> Vec<u8> {
@@ -75,18 +50,9 @@ fn mangle(text: &[u8], state: &mut u64) -> Vec<u8> {
     bytes
 }
 
-const TEXTS: [&str; 5] = [
-    r#"@id("a") permit (principal in Group::"g", action in [Action::"view", Action::"edit"], resource is Photo in Album::"x")
-       when { principal.age > 17 && context has ip && ip("10.0.0.1").isInRange(ip("10.0.0.0/8")) } unless { resource.private };"#,
-    r#"@id("t") permit (principal == ?principal, action, resource in ?resource) when { decimal("1.5").lessThan(decimal("2.5")) };"#,
-    r#"{"staticPolicies": {"a": {"effect": "permit", "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"}, "conditions": []}}, "templates": {}, "templateLinks": []}"#,
-    r#"entity User in [Group] = { age: Long, name?: String }; entity Group; entity Photo; action view, edit appliesTo { principal: User, resource: Photo, context: { ip?: ipaddr } };"#,
-    r#"[{"uid": {"type": "User", "id": "alice"}, "attrs": {"age": 3, "ip": {"__extn": {"fn": "ip", "arg": "::1"}}}, "parents": [{"type": "Group", "id": "g"}]}]"#,
-];
-
 #[test]
 fn mangled_texts_are_refused_or_loaded() {
-    let mut texts: Vec<Vec<u8>> = TEXTS.map(|text| text.as_bytes().to_vec()).into();
+    let mut texts: Vec<Vec<u8>> = fuzz::seeds();
     for case in cases().unwrap_or_default().into_iter().step_by(100) {
         texts.extend([case.policies, case.schema, case.entities].map(String::into_bytes));
     }
@@ -96,7 +62,7 @@ fn mangled_texts_are_refused_or_loaded() {
         let text = &texts[round % texts.len()];
         let before = state;
         let mangled = mangle(text, &mut state);
-        let run = std::panic::catch_unwind(|| fuzz_policy(&mangled));
+        let run = std::panic::catch_unwind(|| fuzz::run(&mangled));
         assert!(run.is_ok(), "state {before}: {}", String::from_utf8_lossy(&mangled));
     }
 }
@@ -112,12 +78,12 @@ fn nesting_without_end_is_an_error() {
                 open.repeat(depth),
                 close.repeat(depth)
             );
-            fuzz_policy(text.as_bytes());
+            fuzz::run(text.as_bytes());
             // A hundred may be read, where they make sense.
             assert!(depth == 100 || PolicySet::from_cedar("p", &text).is_err(), "{depth} × {open}");
         }
         let json = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        fuzz_policy(json.as_bytes());
+        fuzz::run(json.as_bytes());
     }
 }
 

@@ -43,6 +43,8 @@ class SkillCard(TypedDict, total=False):
     """A task by which it can be seen whether the agent has the skill."""
     read_only: bool
     """Whether it changes nothing: whoever may only read may ask for it. The agent's word is taken for it."""
+    sensitivity: int
+    """How sensitive what it reads or changes is, from 0 (the default) to 100: it raises the risk of whoever asks."""
 
 
 class SkillReport(TypedDict):

@@ -204,6 +204,12 @@ fn check(card: &AgentCard) -> Result<()> {
         .with("skill", skill));
     }
     for (skill, about) in &card.about {
+        if about.sensitivity > 100 {
+            let what = "a skill's sensitivity is 0 to 100";
+            return Err(Error::new(Code::INVALID, what)
+                .with("agent", &card.name)
+                .with("skill", skill));
+        }
         if let Some(probe) = &about.probe {
             probe::check(probe)
                 .map_err(|error| error.with("agent", &card.name).with("skill", skill))?;

@@ -5,6 +5,8 @@ pub(crate) mod append;
 mod clock;
 #[cfg(all(unix, feature = "http"))]
 pub(crate) mod connect;
+#[cfg(all(unix, feature = "security"))]
+pub(crate) mod fork;
 pub mod lock;
 #[cfg(all(unix, feature = "agent"))]
 pub(crate) mod pipe;

@@ -18,6 +18,7 @@ use super::record::{NAME_MAX, Personal, View, encode, encode_details};
 use super::subject::{SubjectKeys, associated};
 use super::tree::Published;
 use crate::base::error::Fixed;
+use crate::base::os::fork::Home;
 use crate::base::runtime;
 use crate::base::ticket::{self, Reply, Ticket};
 use crate::base::time::Timestamp;
@@ -48,7 +49,7 @@ pub(super) struct Core {
     pub closed: AtomicBool,
     durability: [AtomicU8; AuditClass::ALL.len()],
     /// Whoever is another process was forked from the one that opened it.
-    pid: u32,
+    home: Home,
 }
 
 /// Tickets that wait for the disk.
@@ -169,7 +170,7 @@ impl Core {
             closed: AtomicBool::new(false),
             durability: AuditClass::ALL
                 .map(|class| AtomicU8::new(super::default_durability(class) as u8)),
-            pid: std::process::id(),
+            home: Home::here(),
         };
         for (class, durability) in &options.durability {
             core.set_durability(*class, *durability);
@@ -253,7 +254,7 @@ impl Core {
     /// Whether this is a process that was forked from the one that opened it.
     #[inline]
     pub(super) fn is_forked(&self) -> bool {
-        std::process::id() != self.pid
+        !self.home.is_here()
     }
 
     /// Whether it takes records.

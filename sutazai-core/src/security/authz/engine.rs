@@ -165,6 +165,11 @@ impl PolicyEngine {
         self.state.load().shadow.as_ref().map(Shadow::report)
     }
 
+    /// Which state of policies and entities decides: it grows with every change.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// The policies that decide.
     pub fn policies(&self) -> PolicySet {
         self.state.load().live.set.clone()

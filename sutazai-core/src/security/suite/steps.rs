@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::authn::ApiKeys;
 use super::super::authz::{Context, ContextValue, Effect, EntityUid, PolicyEngine, Request};
-use super::super::risk::Risks;
+use super::super::risk::{RiskSignal, Risks};
 use super::super::token::{TokenAuthenticator, TokenScheme, Tokens};
 use super::security::Security;
 use crate::Result;
@@ -77,7 +77,7 @@ impl TokenScheme for KeyScheme {
 /// | `context.attributes` | what else the session says, a record of texts |
 /// | `context.actor` | the agent that calls for them, where it is within a call: absent otherwise |
 /// | `context.agent` | the agent that is asked for by name: absent otherwise |
-/// | `context.risk` | how risky it looks, 0 to 100 |
+/// | `context.risk` | how risky it looks, 0 to 100: whoever asks, with the health of the agents that would act and the [sensitivity](crate::port::SkillCard::sensitivity) of the skill |
 /// | `context.input` | the task's input, where it is an object: its fields |
 /// | `context.from` | where fields of the input come from, by name: `user`, `agent`, `tool`, `web`, … |
 /// | `context.from_rest` | where the input as a whole comes from |
@@ -140,7 +140,13 @@ impl PolicyStep {
             pairs.push(("agent", ContextValue::Text(agent)));
         }
         if policies.mentions("risk") {
-            let score = self.risks.called(session.principal(), &[], access.now);
+            let extra = access.means.map_or([(RiskSignal::AgentHealth, 0.0); 2], |means| {
+                [
+                    (RiskSignal::AgentHealth, means.trouble()),
+                    (RiskSignal::DataSensitivity, means.sensitivity()),
+                ]
+            });
+            let score = self.risks.called(session.principal(), &extra, access.now);
             pairs.push(("risk", ContextValue::Int((score * 100.0).round() as i64)));
         }
         let input = if policies.mentions("input") { task.input().value().ok() } else { None };
@@ -167,11 +173,18 @@ impl Policy for PolicyStep {
             return Decision::Allow;
         }
         let denied = |reason: String| Decision::Deny { reason };
-        let request = match self.request(access) {
-            Ok(request) => request,
-            Err(error) => return denied(error.to_string()),
+        let answer = loop {
+            let generation = self.engine.generation();
+            let request = match self.request(access) {
+                Ok(request) => request,
+                Err(error) => return denied(error.to_string()),
+            };
+            let answer = self.engine.decide(&request);
+            // What the policies do not mention is left out of the request: it is for those that were asked only.
+            if answer.generation() == generation {
+                break answer;
+            }
         };
-        let answer = self.engine.decide(&request);
         let broken = answer.errors().find(|fault| fault.policy().effect() == Effect::Forbid);
         if let Some(fault) = broken {
             return denied(format!("the forbid {} could not be evaluated", fault.policy().id()));

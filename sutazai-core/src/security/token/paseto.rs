@@ -1,12 +1,12 @@
 //! PASETO, version 4: the framing of `v4.public`, and `v4.local` through pasetors
 //! (<https://github.com/paseto-standard/paseto-spec>).
 //!
-//! `v4.public` is Ed25519 over the pre-authentication encoding; the signature is ring's. The algorithm follows
-//! from the type of the key, and the header must be that algorithm's: a token cannot choose.
+//! `v4.public` is Ed25519 over the pre-authentication encoding, signed by ring and verified by ed25519-dalek,
+//! which reads a key once and not for each token. The algorithm follows from the type of the key, and the header
+//! must be that algorithm's: a token cannot choose.
 
 use pasetors::token::{Local, UntrustedToken};
 use pasetors::version4::{LocalToken, V4};
-use ring::signature::{ED25519, UnparsedPublicKey};
 
 use super::keys::{LocalKey, SigningKey, VerifyingKey};
 use super::{MAX_TOKEN, fault, text};
@@ -65,13 +65,15 @@ pub fn verify(key: &VerifyingKey, token: &str, implicit: &[u8]) -> Result<Opened
     let (body, footer) = split(token, PUBLIC)?;
     let mut message = text::decode(body).ok_or_else(fault::malformed)?;
     let footer = decode_footer(footer)?;
-    let cut = message.len().checked_sub(64).filter(|cut| *cut > 0).ok_or_else(fault::malformed)?;
-    let (said, signature) = message.split_at(cut);
+    let (said, signature) = message.split_last_chunk::<64>().ok_or_else(fault::malformed)?;
+    if said.is_empty() {
+        return Err(fault::malformed());
+    }
     let signed = pae(&[PUBLIC.as_bytes(), said, &footer, implicit]);
-    UnparsedPublicKey::new(&ED25519, key.as_bytes())
-        .verify(&signed, signature)
-        .map_err(|_| fault::signature())?;
-    message.truncate(cut);
+    if !key.is_signed(&signed, signature) {
+        return Err(fault::signature());
+    }
+    message.truncate(message.len() - 64);
     Ok(Opened { message, footer })
 }
 

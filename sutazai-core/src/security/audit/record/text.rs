@@ -2,8 +2,6 @@
 
 use std::cmp::Ordering;
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// A JSON string (RFC 8785, section 3.2.2.2).
 #[inline]
 pub(super) fn string(out: &mut Vec<u8>, text: &str) {
@@ -43,10 +41,10 @@ fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
 #[inline]
 pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
     let mut digits = [0; 20];
-    let (mut rest, mut used) = (value.unsigned_abs(), 0);
-    for digit in &mut digits {
+    let (mut rest, mut from) = (value.unsigned_abs(), digits.len());
+    for digit in digits.iter_mut().rev() {
         *digit = b'0' + (rest % 10) as u8;
-        used += 1;
+        from -= 1;
         rest /= 10;
         if rest == 0 {
             break;
@@ -55,16 +53,19 @@ pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
     }
-    out.extend(digits.iter().take(used).rev());
+    out.extend_from_slice(digits.get(from..).unwrap_or_default());
 }
 
-/// The last `digits` hexadecimal digits.
+/// The last `digits` hexadecimal digits, 32 at most.
 #[inline]
-pub(super) fn hex(out: &mut Vec<u8>, value: u128, digits: u32) {
-    for at in (0..digits).rev() {
-        let digit = (value >> (at * 4)) as usize & 15;
-        out.push(HEX.get(digit).copied().unwrap_or(b'0'));
+pub(super) fn hex(out: &mut Vec<u8>, value: u128, digits: usize) {
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    let mut text = [0; 32];
+    for ([high, low], byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(value.to_be_bytes()) {
+        (*high, *low) = (digit(byte >> 4), digit(byte & 15));
     }
+    let from = text.len() - digits.min(text.len());
+    out.extend_from_slice(text.get(from..).unwrap_or_default());
 }
 
 /// The order of names in an object: by UTF-16 code units (RFC 8785, section 3.2.3).

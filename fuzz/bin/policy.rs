@@ -1,0 +1,6 @@
+//! libFuzzer over `sutazai_fuzz::policy`.
+
+#![no_main]
+#![allow(missing_docs, reason = "what the macro makes")]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sutazai_fuzz::policy::run(data));
