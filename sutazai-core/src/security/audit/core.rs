@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use base64::Engine as _;
@@ -40,6 +40,7 @@ pub(super) struct Core {
     pub slot_freed: Condvar,
     pub published: ArcSwapOption<Published>,
     pub queue: Queue,
+    pub growth: Growth,
     pub counters: Counters,
     /// `None`: in memory, and how many records are kept.
     pub dir: Option<DataDir>,
@@ -61,6 +62,31 @@ pub(super) struct Queue {
     most: usize,
     /// Somebody answers them.
     pub attended: AtomicBool,
+}
+
+/// What the thread that moves records into the tree waits for.
+#[derive(Default)]
+pub(super) struct Growth {
+    nudged: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Growth {
+    /// A segment was begun, or it is to end.
+    #[cold]
+    pub(super) fn nudge(&self) {
+        *self.nudged.lock() = true;
+        self.told.notify_all();
+    }
+
+    /// Returns when it was nudged since the last time, at `due` at the latest.
+    pub(super) fn wait(&self, due: Instant) {
+        let mut nudged = self.nudged.lock();
+        while !*nudged && Instant::now() < due {
+            nudged = self.told.wait_until(nudged, Some(due)).0;
+        }
+        *nudged = false;
+    }
 }
 
 /// What has happened since it was opened.
@@ -162,6 +188,7 @@ impl Core {
             slot_freed: Condvar::new(),
             published: ArcSwapOption::new(parts.published),
             queue: Queue::new(options.pending),
+            growth: Growth::default(),
             counters: Counters::default(),
             dir: parts.dir,
             keep: parts.keep,
@@ -295,7 +322,11 @@ impl Core {
         }
         loop {
             match self.journal.append(place(event.class), buffer) {
-                Ok(index) => return Ok(index),
+                Ok((index, false)) => return Ok(index),
+                Ok((index, true)) => {
+                    self.growth.nudge();
+                    return Ok(index);
+                }
                 Err(_full) => self.make_room(event.at)?,
             }
         }

@@ -6,7 +6,7 @@
 //! forty when all 768 names of a bundle differ, and hardly ever in practice (B. H. Bloom, 1970).
 
 use super::query::Query;
-use super::record::Record;
+use super::record::Skim;
 use crate::port::AuditClass;
 
 /// The length of an entry's bytes.
@@ -42,14 +42,14 @@ impl Summary {
     /// Of a bundle's records; those that do not parse are left out.
     pub(super) fn of<'a>(records: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut summary = Self::default();
-        for record in records.filter_map(|bytes| Record::parse(bytes).ok()) {
+        for record in records.filter_map(Skim::of) {
             summary.add(&record);
         }
         summary
     }
 
-    fn add(&mut self, record: &Record) {
-        let at = record.at.as_nanos();
+    fn add(&mut self, record: &Skim<'_>) {
+        let Some(at) = record.at() else { return };
         self.earliest = self.earliest.min(at);
         self.latest = self.latest.max(at);
         self.kinds |= kind(record.class) | 1 << (16 + record.outcome as u32);

@@ -85,8 +85,11 @@ impl Core {
     fn step(&self, before: &Tree, now: Timestamp) -> Result<Arc<Published>> {
         let files = &*self.files;
         let mut tree = before.clone();
+        let mut keep_from = 0;
         if let Some(cursor) = tree.cursor.or_else(|| self.journal.start()) {
-            tree.take(files, &mut self.journal.view(cursor), BATCH)?;
+            let mut tail = self.journal.view(cursor);
+            keep_from = self.keep.map_or(0, |keep| tail.end().saturating_sub(keep));
+            tree.take(files, &mut tail, BATCH, keep_from)?;
         }
         let partial = tree.partial();
         for (path, bytes) in &partial {
@@ -106,7 +109,7 @@ impl Core {
         let tidied = stale
             .try_for_each(|path| files.remove(&path))
             .and_then(|()| match self.keep {
-                Some(keep) => tree.prune(files, keep),
+                Some(keep) => tree.prune(files, keep, keep_from),
                 None => Ok(0),
             })
             .and_then(|gone| {

@@ -42,21 +42,22 @@ impl Tree {
         self.edge.size()
     }
 
-    /// Takes at most `most` records from the journal and writes the tiles and bundles that become full.
+    /// Takes at most `most` records from the journal and writes the tiles and bundles that become full. Of
+    /// records below `keep_from`, which are not kept, it writes none that are complete after this: they are
+    /// in the tree as hashes alone.
     pub(super) fn take(
         &mut self,
         files: &dyn Files,
         tail: &mut Tail,
         most: usize,
+        keep_from: u64,
     ) -> Result<usize> {
+        let keep_from = keep_from.min(self.size() + most as u64) / TILE as u64;
         let mut taken = 0;
         while taken < most {
-            let added =
-                tail.next(
-                    |index, _, record| {
-                        if index < self.size() { Ok(()) } else { self.add(files, record) }
-                    },
-                );
+            let added = tail.next(|index, _, record| {
+                if index < self.size() { Ok(()) } else { self.add(files, record, keep_from) }
+            });
             match added {
                 Ok(Some(added)) => added?,
                 Ok(None) => break,
@@ -74,13 +75,24 @@ impl Tree {
         Ok(taken)
     }
 
-    fn add(&mut self, files: &dyn Files, record: &[u8]) -> Result<()> {
-        push(&mut self.bundle, record);
+    /// Adds a record; bundles below `keep_from` are not kept.
+    fn add(&mut self, files: &dyn Files, record: &[u8], keep_from: u64) -> Result<()> {
+        let number = self.edge.size() / TILE as u64;
+        let kept = number >= keep_from;
+        if kept {
+            push(&mut self.bundle, record);
+        }
         self.edge.push(Hash::leaf(record), &mut |level, number, hashes| {
+            if level == 0 && !kept {
+                return Ok(());
+            }
             files.write(&tile_path(level, number, TILE), &tile_bytes(hashes)).map_err(write_error)
         })?;
         if self.edge.size().is_multiple_of(TILE as u64) {
-            let number = self.edge.size() / TILE as u64 - 1;
+            if !kept {
+                self.bundle.clear();
+                return Ok(());
+            }
             files.write(&bundle_path(number, TILE), &self.bundle).map_err(write_error)?;
             let summary = Summary::of(records(&self.bundle).flatten());
             files.write(&index_path(number), &summary.bytes()).map_err(write_error)?;
@@ -106,10 +118,17 @@ impl Tree {
         files
     }
 
-    /// Removes the oldest bundles and what belongs to them, so that about `keep` records remain.
-    pub(super) fn prune(&mut self, files: &dyn Files, keep: u64) -> io::Result<u64> {
+    /// Removes the oldest bundles and what belongs to them, so that about `keep` records remain; those below
+    /// `keep_from` are not there any more.
+    pub(super) fn prune(
+        &mut self,
+        files: &dyn Files,
+        keep: u64,
+        keep_from: u64,
+    ) -> io::Result<u64> {
         let tile = TILE as u64;
-        let keep_from = self.size().saturating_sub(keep.max(tile)) / tile;
+        let keep_from =
+            self.size().saturating_sub(keep.max(tile)).max(keep_from.min(self.size())) / tile;
         let from = self.first / tile;
         for number in from..keep_from {
             files.remove(&bundle_path(number, TILE))?;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::core::Core;
 use crate::base::contain;
 use crate::base::time::Timestamp;
-use crate::base::wait::{Condvar, Mutex};
+use crate::base::wait::Mutex;
 use crate::{Code, Error, Result};
 
 /// The threads, to be ended.
@@ -16,15 +16,8 @@ use crate::{Code, Error, Result};
 pub(super) struct Workers(Mutex<Option<Running>>);
 
 struct Running {
-    stop: Arc<Stop>,
+    stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Stop {
-    now: AtomicBool,
-    lock: Mutex<()>,
-    told: Condvar,
 }
 
 impl Workers {
@@ -34,11 +27,11 @@ impl Workers {
         if running.is_some() {
             return Ok(());
         }
-        let stop = Arc::new(Stop::default());
+        let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
         core.queue.attended.store(true, Ordering::Release);
         for (name, work) in
-            [("sutazai-audit", sync as fn(&Core, &Stop)), ("sutazai-audit-tree", grow)]
+            [("sutazai-audit", sync as fn(&Core, &AtomicBool)), ("sutazai-audit-tree", grow)]
         {
             let (shared, told) = (Arc::clone(core), Arc::clone(&stop));
             let spawned = std::thread::Builder::new()
@@ -73,13 +66,12 @@ impl Workers {
 
 fn end(core: &Core, running: Running) {
     {
-        let _told = running.stop.lock.lock();
         let _waiting = core.queue.waiting.lock();
-        running.stop.now.store(true, Ordering::Release);
+        running.stop.store(true, Ordering::Release);
         core.queue.attended.store(false, Ordering::Release);
     }
     core.queue.woken.notify_all();
-    running.stop.told.notify_all();
+    core.growth.nudge();
     let me = std::thread::current().id();
     for thread in running.threads.into_iter().filter(|thread| thread.thread().id() != me) {
         // What it panicked with was reported by the panic hook.
@@ -93,12 +85,12 @@ fn end(core: &Core, running: Running) {
 }
 
 /// Syncs for those who wait, at once, and for those who do not, at the interval.
-fn sync(core: &Core, stop: &Stop) {
+fn sync(core: &Core, stop: &AtomicBool) {
     let mut due = Instant::now() + core.sync_every;
     loop {
         let batch = {
             let mut waiting = core.queue.waiting.lock();
-            if waiting.is_empty() && !stop.now.load(Ordering::Acquire) {
+            if waiting.is_empty() && !stop.load(Ordering::Acquire) {
                 waiting = core.queue.woken.wait_until(waiting, Some(due)).0;
             }
             std::mem::take(&mut *waiting)
@@ -108,7 +100,7 @@ fn sync(core: &Core, stop: &Stop) {
             let result = core.commit.reach(&core.journal, all);
             core.queue.answer(batch, &result);
         }
-        if stop.now.load(Ordering::Acquire) {
+        if stop.load(Ordering::Acquire) {
             return;
         }
         if Instant::now() >= due {
@@ -121,27 +113,16 @@ fn sync(core: &Core, stop: &Stop) {
 
 /// Makes the next segment ready, and moves records into the tree at the interval or when the journal is
 /// half full.
-fn grow(core: &Core, stop: &Stop) {
+fn grow(core: &Core, stop: &AtomicBool) {
     let mut due = Instant::now() + core.checkpoint_every;
-    // A log in memory is not emptied any sooner; whoever finds it full does that.
-    let look = match core.keep {
-        Some(_) => core.checkpoint_every,
-        None => core.checkpoint_every.min(std::time::Duration::from_millis(100)),
-    };
     loop {
-        {
-            let lock = stop.lock.lock();
-            if stop.now.load(Ordering::Acquire) {
-                return;
-            }
-            drop(stop.told.wait_until(lock, Some(due.min(Instant::now() + look))));
-        }
-        if stop.now.load(Ordering::Acquire) {
-            return;
-        }
         if core.journal.wants_spare() {
             // Whoever needs it tries again, and is told.
             let _ = core.journal.prepare();
+        }
+        core.growth.wait(due);
+        if stop.load(Ordering::Acquire) {
+            return;
         }
         if Instant::now() >= due || core.journal.is_half_full() {
             // A signer or a witness that panics must not end the thread; the status tells of an error.

@@ -118,17 +118,20 @@ impl Journal {
         })
     }
 
-    /// Appends a record and answers its number. When this returns, it survives the process.
+    /// Appends a record and answers its number, and whether there is something to do: a segment was just
+    /// begun, or is half full. When this returns, it survives the process.
     #[inline]
-    pub(super) fn append(&self, class: u8, record: &[u8]) -> Result<u64, Full> {
+    pub(super) fn append(&self, class: u8, record: &[u8]) -> Result<(u64, bool), Full> {
         let crc = crc32fast::hash(record);
         let size = record.len() as u32;
         let padding = record.len().next_multiple_of(8) - record.len();
         let mut active = self.active.lock();
         // Room for the seal is always left.
-        if active.appender.room() < length(record.len()) + FRAME {
+        let rolls = active.appender.room() < length(record.len()) + FRAME;
+        if rolls {
             roll(&mut active)?;
         }
+        let room = active.appender.room();
         let (header, chain) = frame::header(active.chain, size, class, crc);
         let padding = ZEROS.get(..padding).unwrap_or_default();
         if !active.appender.append(&[&header, record, padding]) {
@@ -137,9 +140,11 @@ impl Journal {
         active.chain = chain;
         let index = active.next;
         active.next += 1;
+        let half = self.segment_bytes / 2;
+        let due = rolls || (room >= half && active.appender.room() < half);
         drop(active);
         self.bytes.fetch_add(length(record.len()) as u64, Ordering::Relaxed);
-        Ok(index)
+        Ok((index, due))
     }
 
     /// Makes the next segment ready; false when there are as many as there may be.
@@ -287,6 +292,11 @@ pub(super) struct Tail {
 }
 
 impl Tail {
+    /// The number of the record after the last.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Where it stands.
     pub(super) fn cursor(&self) -> Cursor {
         self.cursor

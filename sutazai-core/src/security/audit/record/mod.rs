@@ -21,6 +21,7 @@ mod parse;
 mod text;
 
 pub(super) use encode::{Personal, View, encode, encode_details};
+pub(super) use parse::Skim;
 pub use parse::{Detail, Record, Sealed};
 
 use crate::base::error::Fixed;

@@ -1,5 +1,6 @@
 //! A record as a value.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use crate::port::{AuditClass, AuditOutcome, AuditValue};
 use crate::{Code, Error, Result};
 
 /// The value of a detail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Detail {
     /// Yes or no.
@@ -21,6 +22,64 @@ pub enum Detail {
     Int(i64),
     /// Text.
     Text(String),
+}
+
+// An untagged enum tries each variant in turn, and makes an error for each that it is not.
+impl<'de> Deserialize<'de> for Detail {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Of;
+        impl serde::de::Visitor<'_> for Of {
+            type Value = Detail;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text, a whole number, true or false")
+            }
+
+            fn visit_bool<E>(self, value: bool) -> std::result::Result<Detail, E> {
+                Ok(Detail::Bool(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> std::result::Result<Detail, E> {
+                Ok(Detail::Int(value))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, value: u64) -> std::result::Result<Detail, E> {
+                i64::try_from(value).map(Detail::Int).map_err(E::custom)
+            }
+
+            fn visit_str<E>(self, text: &str) -> std::result::Result<Detail, E> {
+                Ok(Detail::Text(text.to_owned()))
+            }
+        }
+        from.deserialize_any(Of)
+    }
+}
+
+/// What the index wants to know of a record, without a copy of it.
+#[derive(Deserialize)]
+pub(in crate::security::audit) struct Skim<'a> {
+    #[serde(borrow)]
+    pub action: Cow<'a, str>,
+    #[serde(borrow)]
+    at: Cow<'a, str>,
+    pub class: AuditClass,
+    #[serde(default, borrow)]
+    pub object: Cow<'a, str>,
+    pub outcome: AuditOutcome,
+    #[serde(borrow)]
+    pub principal: Cow<'a, str>,
+}
+
+impl<'a> Skim<'a> {
+    /// `None` when it is no record.
+    pub(in crate::security::audit) fn of(bytes: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// When it happened.
+    pub(in crate::security::audit) fn at(&self) -> Option<i64> {
+        self.at.parse().ok()
+    }
 }
 
 /// The personal details of a record, as they are kept.
