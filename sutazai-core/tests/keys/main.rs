@@ -15,7 +15,6 @@ mod portable;
 #[cfg(feature = "post-quantum")]
 mod post_quantum;
 mod purpose;
-mod request;
 mod stream;
 mod tamper;
 
