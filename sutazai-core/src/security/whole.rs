@@ -8,7 +8,11 @@ use super::keys::Secret;
 use crate::{Code, Error, Result};
 
 /// Has a file written under a name that nobody knows, and gives it its own when all of it is on the disk.
-pub(super) fn into(to: &Path, replace: bool, write: impl FnOnce(&File) -> Result<u64>) -> Result<u64> {
+pub(super) fn into(
+    to: &Path,
+    replace: bool,
+    write: impl FnOnce(&File) -> Result<u64>,
+) -> Result<u64> {
     let failed = |e| unusable(to, e);
     match fs::symlink_metadata(to) {
         // A device or a folder is not there to be replaced.

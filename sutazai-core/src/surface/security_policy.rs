@@ -173,10 +173,8 @@ fn policy_check(surface: &Surface, request: PolicyCheck) -> Result<Checked> {
     surface.kernel().security()?;
     let set = set(&request.cedar, request.schema.as_deref())?;
     let policies = set.policies();
-    let name = |policy: PolicyView<'_>| PolicyName {
-        id: policy.id().to_owned(),
-        effect: policy.effect(),
-    };
+    let name =
+        |policy: PolicyView<'_>| PolicyName { id: policy.id().to_owned(), effect: policy.effect() };
     Ok(Checked { policies: policies.map(name).collect(), warnings: set.warnings().to_vec() })
 }
 

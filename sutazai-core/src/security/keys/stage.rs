@@ -30,13 +30,11 @@ impl Keys {
         }
         let free = |keyset: &Keyset| match keyset.in_state(KeyState::PreActive) {
             None => Ok(()),
-            Some(key) => {
-                Err(Error::new(Code::KEY_STATE, "the keyset has a successor already")
-                    .operation("keys.stage")
-                    .with("keyset", name)
-                    .with("key", key.id)
-                    .advice("promote it, or destroy it"))
-            }
+            Some(key) => Err(Error::new(Code::KEY_STATE, "the keyset has a successor already")
+                .operation("keys.stage")
+                .with("keyset", name)
+                .with("key", key.id)
+                .advice("promote it, or destroy it")),
         };
         self.0.peek(name, free)?;
         let (id, material) = (KeyId::random()?, Secret::random(32)?);

@@ -138,8 +138,8 @@ impl Security {
         now: Timestamp,
     ) -> Result<Option<serde_json::Value>> {
         let Some(sealed) = &record.personal else { return Ok(None) };
-        let event =
-            AuditEvent::new(AuditClass::Override, "audit.personal", by, now).object(&sealed.subject);
+        let event = AuditEvent::new(AuditClass::Override, "audit.personal", by, now)
+            .object(&sealed.subject);
         self.audit().record(&event)?;
         self.audit().personal(record)
     }

@@ -65,8 +65,7 @@ impl KeptPolicies {
         if text.len() != head.bytes {
             return Err(corrupt().with("bytes", text.len()).with("expected", head.bytes));
         }
-        let document =
-            serde_json::from_str(&text).map_err(|e| corrupt().because(e.to_string()))?;
+        let document = serde_json::from_str(&text).map_err(|e| corrupt().because(e.to_string()))?;
         self.sweep(head.version);
         Ok(Some(document))
     }

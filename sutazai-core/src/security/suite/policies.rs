@@ -125,7 +125,9 @@ impl Policies {
             let code = error.code();
             Error::new(code, "the policies that were kept are no longer valid")
                 .operation("security.open")
-                .advice("open it without them (SecurityOptions::restore_policies), and set them anew")
+                .advice(
+                    "open it without them (SecurityOptions::restore_policies), and set them anew",
+                )
                 .because(error)
         })?;
         let held = Held { texts, foreign: false, known, candidate: None };
@@ -188,12 +190,12 @@ impl Security {
         let entities = entities_of(&known, &texts, policies.schema())?;
         let warnings = policies.warnings().to_vec();
         let count = |len: usize| AuditValue::Int(i64::try_from(len).unwrap_or(i64::MAX));
-        let details =
-            [("policies", count(policies.len())), ("entities", count(entities.len()))];
+        let details = [("policies", count(policies.len())), ("entities", count(entities.len()))];
         let event = AuditEvent::new(AuditClass::Configuration, action, by, now)
             .object(object)
             .details(&details);
-        self.keeping(&event, || self.keep(&texts, &known, self.authorises(), now))?;
+        let next = self.engine.status().generation + 1;
+        self.keeping(&event, || self.keep((&texts, &known), self.authorises(), next, now))?;
         (held.texts, held.known, held.foreign) = (texts, known, foreign);
         Ok((self.engine.replace(policies, entities), warnings))
     }
@@ -247,7 +249,8 @@ impl Security {
         let event = AuditEvent::new(AuditClass::Configuration, "policy.authorise", by, now)
             .object("policies")
             .details(&details);
-        self.keeping(&event, || self.keep(&held.texts, &held.known, on, now))?;
+        let generation = self.engine.status().generation;
+        self.keeping(&event, || self.keep((&held.texts, &held.known), on, generation, now))?;
         self.decide_calls(on);
         Ok(())
     }
@@ -328,13 +331,15 @@ impl Security {
         Ok(true)
     }
 
-    fn keep(&self, texts: &Texts, known: &Known, authorise: bool, now: Timestamp) -> Result<()> {
-        let document = Document {
-            texts: texts.clone(),
-            entities: known.texts(),
-            authorise,
-            generation: self.engine.status().generation + 1,
-        };
+    fn keep(
+        &self,
+        (texts, known): (&Texts, &Known),
+        authorise: bool,
+        generation: u64,
+        now: Timestamp,
+    ) -> Result<()> {
+        let document =
+            Document { texts: texts.clone(), entities: known.texts(), authorise, generation };
         self.policies.kept.write(&document, now)
     }
 

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use super::Progress;
+use crate::Result;
 use crate::security::keys::Encryptor;
 use crate::security::whole::{into, unusable};
-use crate::Result;
 
 impl Encryptor {
     /// Encrypts a file into another; answers how many bytes of plain text passed. `to` is there when this
