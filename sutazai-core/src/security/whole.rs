@@ -104,22 +104,26 @@ mod tests {
         let text = |file: &File, text: &str| {
             let mut file = file;
             file.write_all(text.as_bytes()).unwrap();
+            Ok(3)
         };
         let failed = into(&to, false, |file| {
-            text(file, "half");
+            text(file, "half")?;
             Err(Error::new(Code::CANCELLED, "stopped"))
         });
         assert_eq!(failed.unwrap_err().code(), Code::CANCELLED);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        into(&to, false, |file| Ok(text(file, "one")).map(|()| 3)).unwrap();
+        into(&to, false, |file| text(file, "one")).unwrap();
         let refused = into(&to, false, |_| Ok(0)).unwrap_err();
         assert_eq!(refused.code(), Code::ALREADY_EXISTS);
         // Somebody who takes the name meanwhile keeps it.
         let late = dir.path().join("b");
-        let refused = into(&late, false, |_| Ok(fs::write(&late, "theirs")).map(|_| 0));
+        let refused = into(&late, false, |_| {
+            fs::write(&late, "theirs").unwrap();
+            Ok(0)
+        });
         assert_eq!(refused.unwrap_err().code(), Code::ALREADY_EXISTS);
         assert_eq!(fs::read_to_string(&late).unwrap(), "theirs");
-        into(&to, true, |file| Ok(text(file, "two")).map(|()| 3)).unwrap();
+        into(&to, true, |file| text(file, "two")).unwrap();
         assert_eq!(fs::read_to_string(&to).unwrap(), "two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         let refused = into(dir.path(), true, |_| Ok(0)).unwrap_err();

@@ -151,14 +151,16 @@ struct WhatMay {
 
 fn what_may(surface: &Surface, request: What) -> Result<WhatMay> {
     let engine = surface.kernel().security()?.policies();
-    let mut query = Reverse::default();
-    query.context = context(request.context)?;
-    query.actions = uids(request.actions)?;
-    query.entities = uids(request.resources)?;
-    query.limit = limited(request.limit, "security.what_may")?;
-    query.after = match request.after {
-        Some(pair) => Some((uid(&pair.action)?, uid(&pair.resource)?)),
-        None => None,
+    let query = Reverse {
+        context: context(request.context)?,
+        actions: uids(request.actions)?,
+        entities: uids(request.resources)?,
+        limit: limited(request.limit, "security.what_may")?,
+        after: match request.after {
+            Some(pair) => Some((uid(&pair.action)?, uid(&pair.resource)?)),
+            None => None,
+        },
+        ..Reverse::default()
     };
     let page = engine.what_may(&uid(&request.principal)?, &query);
     Ok(WhatMay {
@@ -199,11 +201,13 @@ struct WhoMay {
 
 fn who_may(surface: &Surface, request: Who) -> Result<WhoMay> {
     let engine = surface.kernel().security()?.policies();
-    let mut query = Reverse::default();
-    query.context = context(request.context)?;
-    query.entities = uids(request.principals)?;
-    query.limit = limited(request.limit, "security.who_may")?;
-    query.after = request.after.as_deref().map(uid).transpose()?;
+    let query = Reverse {
+        context: context(request.context)?,
+        entities: uids(request.principals)?,
+        limit: limited(request.limit, "security.who_may")?,
+        after: request.after.as_deref().map(uid).transpose()?,
+        ..Reverse::default()
+    };
     let page = engine.who_may(&uid(&request.action)?, &uid(&request.resource)?, &query);
     Ok(WhoMay {
         found: page.found.iter().map(ToString::to_string).collect(),
