@@ -89,3 +89,21 @@ fn what_is_done_about_failures() {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
 }
+
+#[test]
+fn who_may_do_what_and_proof_of_it() {
+    let text = output("security");
+    for line in [
+        "password: next, one of [\"totp\"]\n",
+        "totp: done, ann\n",
+        "ann reads: \"read the plan\"\n",
+        "ann deletes: security.denied\n",
+        "the clerk reads: \"read the plan\"\n",
+        "the clerk mails: security.denied\n",
+        "rotated: decrypted \"buy milk\", 2 keys\n",
+        "proved: ann's deletion was denied\n",
+        "verified: 0 findings\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}

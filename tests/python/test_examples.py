@@ -36,6 +36,17 @@ SHOWS = {
         "ready → failed for it has ended: ",
         "made of a template: 7 8",
     ],
+    "security.py": [
+        "password: next, one of ['totp']",
+        "totp: done, ann",
+        "ann reads: read the plan",
+        "ann deletes: security.denied",
+        "the clerk reads: read the plan",
+        "the clerk mails: security.denied",
+        "rotated: decrypted b'buy milk', 2 keys",
+        "proved: ann's deletion was denied",
+        "verified: 0 findings",
+    ],
     "recovery.py": [
         "guarded calls: {'hello'} breaker of first: open",
         "a guarded function: page after 3 tries",

@@ -21,6 +21,16 @@ REQUESTS: list[tuple[str, str, type]] = [
     ("agent.add_openai", "FromEnv", sutazai.SecretFromEnv),
     ("agent.route_set_policy", "RoutePolicy", sutazai.RoutePolicy),
     ("agent.route_replay", "OwnedArm", sutazai.RouteArm),
+    ("security.keyset_create", "Schedule", sutazai.KeySchedule),
+    ("security.keyset_export", "Cost", sutazai.ExportCost),
+    ("security.keyset_import", "Export", sutazai.KeysetExport),
+    ("security.policy_test", "PolicyCase", sutazai.PolicyCase),
+    ("security.roles_set", "Role", sutazai.Role),
+    ("security.roles_set", "Grant", sutazai.RoleGrant),
+    ("security.roles_set", "Assignment", sutazai.RoleAssignment),
+    ("security.what_may", "Pair", sutazai.Permitted),
+    ("security.delegate", "Less", sutazai.LessToken),
+    ("security.audit_check", "Evidence", sutazai.AuditEvidence),
 ]
 ANSWERS: list[tuple[str, str | None, type]] = [
     ("agent.add_mcp", None, sutazai.AddedMcp),
@@ -38,7 +48,63 @@ ANSWERS: list[tuple[str, str | None, type]] = [
     ("agent.get", "LivenessView", sutazai.Liveness),
     ("agent.route_log", None, sutazai.RouteLog),
     ("agent.route_replay", "Decision", sutazai.RouteDecision),
+    ("security.api_key_make", None, sutazai.MadeApiKey),
+    ("security.api_keys", "ApiKeyView", sutazai.ApiKey),
+    ("security.approvals", "ApprovalView", sutazai.Approval),
+    ("security.audit_check", None, sutazai.AuditProved),
+    ("security.audit_check", "Record", sutazai.AuditRecord),
+    ("security.audit_check", "Sealed", sutazai.AuditSealed),
+    ("security.audit_checkpoint", None, sutazai.AuditCheckpoint),
+    ("security.audit_export", None, sutazai.AuditLines),
+    ("security.audit_export_file", None, sutazai.AuditExported),
+    ("security.audit_personal", None, sutazai.AuditPersonal),
+    ("security.audit_prove", None, sutazai.AuditEvidence),
+    ("security.audit_query", None, sutazai.AuditPage),
+    ("security.audit_query", "Found", sutazai.FoundAuditRecord),
+    ("security.audit_verify", None, sutazai.AuditReport),
+    ("security.audit_verify", "Finding", sutazai.AuditFinding),
+    ("security.certificates", "CertificateView", sutazai.Certificate),
+    ("security.decide", None, sutazai.PolicyAnswer),
+    ("security.delegate", None, sutazai.DelegatedToken),
+    ("security.delegate_verify", None, sutazai.Delegated),
+    ("security.explain", None, sutazai.PolicyExplanation),
+    ("security.explain", "NearMiss", sutazai.NearMiss),
+    ("security.explain", "Miss", sutazai.PolicyMiss),
+    ("security.key_public", "PublicView", sutazai.PublicKey),
+    ("security.keyset", None, sutazai.KeysetInfo),
+    ("security.keyset", "KeyInfo", sutazai.KeyInfo),
+    ("security.keyset_create", None, sutazai.KeyEvent),
+    ("security.login", "Offer", sutazai.LoginOffer),
+    ("security.policies", None, sutazai.PoliciesView),
+    ("security.policies", "PolicyName", sutazai.PolicyName),
+    ("security.policy_check", None, sutazai.PolicyCheck),
+    ("security.policy_set", None, sutazai.PolicyChanged),
+    ("security.policy_test", None, sutazai.PolicyCasesReport),
+    ("security.policy_test", "CaseFailure", sutazai.PolicyCaseFailure),
+    ("security.risk", None, sutazai.Risk),
+    ("security.risk", "SignalView", sutazai.RiskSignal),
+    ("security.roles", None, sutazai.Roles),
+    ("security.shadow", None, sutazai.ShadowReport),
+    ("security.shadow", "ShadowDifference", sutazai.ShadowDifference),
+    ("security.status", None, sutazai.SecurityStatus),
+    ("security.status", "AuditStatus", sutazai.AuditStatus),
+    ("security.status", "EngineStatus", sutazai.EngineStatus),
+    ("security.status", "LoginStatus", sutazai.LoginStatus),
+    ("security.status", "RefreshStatus", sutazai.RefreshStatus),
+    ("security.status", "RevocationStatus", sutazai.RevocationStatus),
+    ("security.status", "RiskStatus", sutazai.RiskStatus),
+    ("security.status", "TokenStatus", sutazai.TokenStatus),
+    ("security.token_issue", None, sutazai.Tokens),
+    ("security.token_verify", None, sutazai.VerifiedToken),
+    ("security.totp_enrol", None, sutazai.TotpSecret),
+    ("security.what_may", None, sutazai.PermittedPage),
+    ("security.who_may", None, sutazai.WhoMayPage),
 ]
+STEPS = {
+    "done": sutazai.LoginDone,
+    "next": sutazai.LoginNext,
+    "refused": sutazai.LoginRefused,
+}
 INPUTS = {
     "decide": sutazai.RouteDecide,
     "settled": sutazai.RouteSettled,
@@ -86,6 +152,17 @@ def test_of_what_a_router_is_told(kernel: Kernel, call: str) -> None:
     typed: Any = INPUTS[call]
     assert keys(typed) == set(given["properties"])
     assert required(typed) == set(given["required"])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_of_the_steps_of_a_login(kernel: Kernel, step: str) -> None:
+    answers = schema(kernel, "security.login", "answer", None)["oneOf"]
+    [given] = [one for one in answers if one["properties"]["step"]["const"] == step]
+    tokens = schema(kernel, "security.token_issue", "answer", None)
+    flat = tokens if "$ref" in given else {"properties": {}, "required": []}
+    typed: Any = STEPS[step]
+    assert keys(typed) == set(given["properties"]) | set(flat["properties"])
+    assert set(given["required"]) | set(flat["required"]) <= required(typed)
 
 
 def test_of_the_states_of_an_agent(kernel: Kernel) -> None:

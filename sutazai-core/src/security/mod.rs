@@ -16,6 +16,10 @@ pub mod keys;
 pub mod risk;
 mod suite;
 pub mod token;
+mod whole;
 
 pub use clock::{Clock, ClockPolicy};
-pub use suite::{LoginAnswer, PolicyStep, Security, SecurityOptions, SecurityStatus, TokenStep};
+pub use suite::{
+    LoginAnswer, PoliciesView, PolicyChange, PolicyName, PolicyStep, Security, SecurityOptions,
+    SecurityStatus, TokenStep,
+};

@@ -56,9 +56,23 @@ mod saga;
 #[cfg(feature = "security")]
 mod security_audit;
 #[cfg(feature = "security")]
+mod security_audit_export;
+#[cfg(feature = "biscuit")]
+mod security_delegate;
+#[cfg(feature = "security")]
+mod security_factor;
+#[cfg(feature = "security")]
+mod security_key;
+#[cfg(feature = "security")]
+mod security_key_use;
+#[cfg(feature = "security")]
 mod security_login;
 #[cfg(feature = "security")]
 mod security_policy;
+#[cfg(feature = "security")]
+mod security_role;
+#[cfg(feature = "security")]
+mod security_shadow;
 #[cfg(feature = "security")]
 mod security_token;
 mod store;
@@ -106,10 +120,18 @@ pub fn operations() -> &'static [Operation] {
         #[cfg(feature = "security")]
         {
             security_audit::rows(&mut table);
+            security_audit_export::rows(&mut table);
+            security_factor::rows(&mut table);
+            security_key::rows(&mut table);
+            security_key_use::rows(&mut table);
             security_login::rows(&mut table);
             security_policy::rows(&mut table);
+            security_role::rows(&mut table);
+            security_shadow::rows(&mut table);
             security_token::rows(&mut table);
         }
+        #[cfg(feature = "biscuit")]
+        security_delegate::rows(&mut table);
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
         table

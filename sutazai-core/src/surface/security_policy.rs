@@ -5,26 +5,60 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dispatch::Surface;
-use super::operation::Operation;
+use super::operation::{Nothing, Operation};
 use crate::security::authz::{
-    AnswerView, CasesReport, Context, Entities, EntityUid, Explanation, PolicyCases, PolicySet,
+    AnswerView, CasesReport, Context, EntityUid, Explanation, PolicyCases, PolicySet, PolicyView,
     Request, Schema,
 };
 use crate::security::risk::{RiskSignal, RiskView};
+use crate::security::{PoliciesView, PolicyChange, PolicyName};
 use crate::{Code, Result};
+
+/// What changing what decides may answer with.
+pub(super) const SETTING: &[Code] = &[
+    Code::POLICY_INVALID,
+    Code::POLICY_SCHEMA,
+    Code::ENTITIES_INVALID,
+    Code::ROLE_INVALID,
+    Code::ACCESS_INVALID,
+    Code::INVALID,
+    Code::NOT_FOUND,
+    Code::UNSUPPORTED,
+    Code::STORE_FAILED,
+    Code::AUDIT_FAILED,
+    Code::AUDIT_FULL,
+];
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
     table.extend([
         Operation::blocking(
             "security.policy_set",
             "Takes other policies (Cedar), at once and as a whole, and says whether they decide about calls.",
-            &[Code::POLICY_INVALID, Code::POLICY_SCHEMA, Code::AUDIT_FAILED],
+            SETTING,
             policy_set,
+        ),
+        Operation::blocking(
+            "security.policies",
+            "The policies that decide, as they were set, with their schema and their names.",
+            &[Code::NOT_RUNNING],
+            policies,
+        ),
+        Operation::blocking(
+            "security.policy_check",
+            "Whether policies are valid and fit a schema, without setting them; every mistake with its place.",
+            &[Code::POLICY_INVALID, Code::POLICY_SCHEMA],
+            policy_check,
+        ),
+        Operation::blocking(
+            "security.schema_set",
+            "Takes another schema for the policies, roles and entities that there are, or none.",
+            SETTING,
+            schema_set,
         ),
         Operation::blocking(
             "security.entities_set",
             "Says what policies know of principals and resources, in place of all that they knew.",
-            &[Code::ENTITIES_INVALID, Code::AUDIT_FAILED],
+            SETTING,
             entities_set,
         ),
         Operation::blocking(
@@ -74,12 +108,18 @@ struct PolicySetting {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Changed {
+pub(super) struct Changed {
     /// Which state of policies and entities decides now.
     generation: u64,
     /// What is no mistake, but may not have been meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+}
+
+impl From<(u64, Vec<String>)> for Changed {
+    fn from((generation, warnings): (u64, Vec<String>)) -> Self {
+        Self { generation, warnings }
+    }
 }
 
 fn set(cedar: &str, schema: Option<&str>) -> Result<PolicySet> {
@@ -93,17 +133,65 @@ fn set(cedar: &str, schema: Option<&str>) -> Result<PolicySet> {
 fn policy_set(surface: &Surface, request: PolicySetting) -> Result<Changed> {
     let kernel = surface.kernel();
     let (security, now) = (kernel.security()?, kernel.runtime().timestamp());
-    let set = set(&request.cedar, request.schema.as_deref())?;
-    let warnings = set.warnings().to_vec();
+    let PolicySetting { cedar, schema, authorise, by } = request;
+    // What is none is refused before anything is done.
+    set(&cedar, schema.as_deref())?;
     // Before they decide they are there; and they are gone after they did.
-    if request.authorise == Some(false) {
-        security.set_authorise(false, &request.by, now)?;
+    if authorise == Some(false) {
+        security.set_authorise(false, &by, now)?;
     }
-    let generation = security.set_policies(set, &request.by, now)?;
-    if request.authorise == Some(true) {
-        security.set_authorise(true, &request.by, now)?;
+    let changed = security.change_policies(PolicyChange::Policies { cedar, schema }, &by, now)?;
+    if authorise == Some(true) {
+        security.set_authorise(true, &by, now)?;
     }
-    Ok(Changed { generation, warnings })
+    Ok(changed.into())
+}
+
+fn policies(surface: &Surface, _: Nothing) -> Result<PoliciesView> {
+    Ok(surface.kernel().security()?.policies_view())
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PolicyCheck {
+    /// The policies, in Cedar's syntax.
+    cedar: String,
+    /// The schema that they must fit, in Cedar's syntax.
+    schema: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Checked {
+    /// What the policies are called.
+    policies: Vec<PolicyName>,
+    /// What is no mistake, but may not have been meant.
+    warnings: Vec<String>,
+}
+
+fn policy_check(surface: &Surface, request: PolicyCheck) -> Result<Checked> {
+    // It takes no room of the kernel's, but one that runs.
+    surface.kernel().security()?;
+    let set = set(&request.cedar, request.schema.as_deref())?;
+    let policies = set.policies();
+    let name =
+        |policy: PolicyView<'_>| PolicyName { id: policy.id().to_owned(), effect: policy.effect() };
+    Ok(Checked { policies: policies.map(name).collect(), warnings: set.warnings().to_vec() })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SchemaSetting {
+    /// The schema, in Cedar's syntax; none without it.
+    schema: Option<String>,
+    /// Who sets it.
+    by: String,
+}
+
+fn schema_set(surface: &Surface, request: SchemaSetting) -> Result<Changed> {
+    let kernel = surface.kernel();
+    let (security, now) = (kernel.security()?, kernel.runtime().timestamp());
+    let change = PolicyChange::Schema(request.schema);
+    Ok(security.change_policies(change, &request.by, now)?.into())
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -118,11 +206,8 @@ struct EntitySetting {
 fn entities_set(surface: &Surface, request: EntitySetting) -> Result<Changed> {
     let kernel = surface.kernel();
     let (security, now) = (kernel.security()?, kernel.runtime().timestamp());
-    let schema = security.policies().policies();
-    let text = Value::from(request.entities).to_string();
-    let entities = Entities::from_json(&text, schema.schema())?;
-    let generation = security.set_entities(entities, &request.by, now)?;
-    Ok(Changed { generation, warnings: Vec::new() })
+    let change = PolicyChange::Entities(request.entities);
+    Ok(security.change_policies(change, &request.by, now)?.into())
 }
 
 #[derive(Deserialize, JsonSchema)]

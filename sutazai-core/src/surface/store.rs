@@ -15,25 +15,25 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::later(
             "store.put",
             "Keeps a value under a namespace and key; answers when it is as durable as asked.",
-            &[Code::INVALID, Code::STORE_FAILED, Code::OVERLOADED],
+            &[Code::INVALID, Code::STORE_FAILED, Code::OVERLOADED, Code::DENIED],
             put,
         ),
         Operation::blocking(
             "store.get",
             "The value under a namespace and key.",
-            &[Code::NOT_FOUND, Code::INVALID, Code::STORE_FAILED],
+            &[Code::NOT_FOUND, Code::INVALID, Code::STORE_FAILED, Code::DENIED],
             get,
         ),
         Operation::later(
             "store.delete",
             "Forgets a value; says whether there was one.",
-            &[Code::INVALID, Code::STORE_FAILED, Code::OVERLOADED],
+            &[Code::INVALID, Code::STORE_FAILED, Code::OVERLOADED, Code::DENIED],
             delete,
         ),
         Operation::blocking(
             "store.list",
             "The entries of a namespace whose keys begin with a prefix, in order of their keys.",
-            &[Code::INVALID, Code::STORE_FAILED],
+            &[Code::INVALID, Code::STORE_FAILED, Code::DENIED],
             list,
         ),
         Operation::blocking(
@@ -43,6 +43,18 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             status,
         ),
     ]);
+}
+
+/// Refuses the namespaces of the room `security`: what is in them are the records of passwords, tokens and
+/// policies, which its own operations look at and change, on the record.
+fn refuse_reserved(namespace: &str, operation: &'static str) -> Result<()> {
+    if namespace != "security" && !namespace.starts_with("security.") {
+        return Ok(());
+    }
+    Err(Error::new(Code::DENIED, "this namespace belongs to the kernel's security")
+        .operation(operation)
+        .with("namespace", namespace)
+        .advice("use the operations security.…, or a namespace of your own"))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -66,6 +78,7 @@ struct Stored {
 }
 
 fn put(surface: &Surface, request: Put) -> Result<Ticket<Stored>> {
+    refuse_reserved(&request.namespace, "store.put")?;
     let kernel = surface.kernel();
     let now = kernel.runtime().timestamp();
     let Put { namespace, key, value, durability } = request;
@@ -83,6 +96,7 @@ struct Get {
 }
 
 fn get(surface: &Surface, request: Get) -> Result<Entry> {
+    refuse_reserved(&request.namespace, "store.get")?;
     surface.kernel().store().get(&request.namespace, &request.key)?.ok_or_else(|| {
         Error::new(Code::NOT_FOUND, "there is no value under this key")
             .operation("store.get")
@@ -110,6 +124,7 @@ struct Deleted {
 }
 
 fn delete(surface: &Surface, request: Delete) -> Result<Ticket<Deleted>> {
+    refuse_reserved(&request.namespace, "store.delete")?;
     let Delete { namespace, key, durability } = request;
     let ticket = surface.kernel().store().delete(&namespace, &key, durability);
     Ok(ticket.map(Some(surface.hook()), |answer| answer.map(|deleted| Deleted { deleted })))
@@ -140,6 +155,7 @@ struct Listed {
 }
 
 fn list(surface: &Surface, request: List) -> Result<Listed> {
+    refuse_reserved(&request.namespace, "store.list")?;
     let List { namespace, prefix, after, limit } = request;
     let store = surface.kernel().store();
     Ok(Listed { entries: store.list(&namespace, &prefix, after.as_deref(), limit)? })

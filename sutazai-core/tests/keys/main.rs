@@ -1,4 +1,4 @@
-//! Keysets from outside: what they refuse, under load, through kills, as data.
+//! Keysets from outside: what they refuse, under load, through kills, in files.
 
 #![cfg(feature = "security")]
 #![allow(
@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod files;
 #[cfg(feature = "store")]
 mod kill;
 mod load;
@@ -15,7 +16,6 @@ mod portable;
 #[cfg(feature = "post-quantum")]
 mod post_quantum;
 mod purpose;
-mod request;
 mod stream;
 mod tamper;
 

@@ -36,6 +36,7 @@ from sutazai._plugins import plugins as _installed
 from sutazai._process import closed, opened
 from sutazai._saga import SagaStep
 from sutazai._saga import native as native_step
+from sutazai._security import Security
 from sutazai._supervise import Supervision
 from sutazai._sutazai import Event, Subscription, Ticket
 from sutazai._terms import Terms
@@ -452,6 +453,13 @@ class Kernel(KernelOfAgents):
         """Feeds a signal (load, health, a share of errors) to the rules of degradation and the playbooks;
         says whether any listens."""
         return bool(now(self, "recovery.signal", name=name, value=value)["heard"])
+
+    # ---- security ----
+
+    @property
+    def security(self) -> Security:
+        """Who somebody is, what they may do, and proof of what was done."""
+        return Security(self)
 
     # ---- log ----
 

@@ -292,6 +292,25 @@ impl AuditLog {
         Ok(written)
     }
 
+    /// The same into a file, which is there when this returns, as a whole and for its owner only; or it is not.
+    ///
+    /// # Errors
+    /// As [`export`](Self::export); [`Code::ALREADY_EXISTS`] when there is a file that may not be replaced.
+    pub fn export_file(
+        &self,
+        indices: std::ops::Range<u64>,
+        format: Format,
+        path: &std::path::Path,
+        replace: bool,
+    ) -> Result<u64> {
+        crate::security::whole::into(path, replace, |file| {
+            let mut out = std::io::BufWriter::new(file);
+            let written = self.export(indices, format, &mut out)?;
+            out.flush().map_err(|e| crate::security::whole::unusable(path, e))?;
+            Ok(written)
+        })
+    }
+
     /// A record with the proof that it is in the log, for somebody who is to see no other. The log is
     /// brought under a checkpoint first if the record is not.
     ///

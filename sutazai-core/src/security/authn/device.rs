@@ -87,6 +87,17 @@ impl Devices {
         })
     }
 
+    /// How many of somebody's devices are known.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn count(&self, principal: &str) -> Result<usize> {
+        if !is_principal(principal) {
+            return Ok(0);
+        }
+        Ok(self.records.get(principal)?.map_or(0, |record| record.devices.len()))
+    }
+
     /// Forgets all of somebody's devices; how many there were.
     ///
     /// # Errors
@@ -128,6 +139,8 @@ mod tests {
             devices.seen("ann", None, at(3 + n)).unwrap();
         }
         assert!(!devices.knows("ann", &token).unwrap(), "away longest");
+        assert_eq!(devices.count("ann").unwrap(), DEVICES);
         assert_eq!(devices.forget("ann", at(99)).unwrap(), DEVICES);
+        assert_eq!(devices.count("ann").unwrap(), 0);
     }
 }

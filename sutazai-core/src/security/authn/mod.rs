@@ -59,6 +59,7 @@ pub use device::Devices;
 pub use logins::{LoginBuilder, Logins};
 pub use password::{PasswordPolicy, Passwords};
 pub use policy::{LoginPolicy, SecondFactor};
+pub(super) use records::written;
 pub use recovery::RecoveryCodes;
 pub use seal::Sealer;
 pub use step::{Attempt, LoggedIn, LoginStatus, LoginStep, Offer};

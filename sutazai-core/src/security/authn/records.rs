@@ -16,7 +16,7 @@ use crate::{Code, Error, Result};
 const STRIPES: usize = 64;
 
 /// Waits for a write, in virtual time too: the thread that writes is a real one.
-fn written<T: Send + 'static>(ticket: Ticket<T>) -> Result<T> {
+pub(in crate::security) fn written<T: Send + 'static>(ticket: Ticket<T>) -> Result<T> {
     let (done, answer) = crossbeam_channel::bounded(1);
     ticket.on_done(move |written| drop(done.send(written)));
     answer.recv().unwrap_or_else(|_| Err(crate::base::ticket::cancelled()))

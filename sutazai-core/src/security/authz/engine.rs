@@ -25,11 +25,13 @@ pub struct EngineOptions {
     /// Whether policies are found by an index over their scopes (the default), or all of them evaluated, by
     /// Cedar's own authorizer. The answers are the same.
     pub index: bool,
+    /// The generation that it begins with: the last one of an engine that it goes on from. Default 1.
+    pub generation: u64,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache: 4096, index: true }
+        Self { cache: 4096, index: true, generation: 1 }
     }
 }
 
@@ -74,8 +76,12 @@ impl PolicyEngine {
     pub fn with_options(policies: PolicySet, entities: Entities, options: EngineOptions) -> Self {
         let live = Plane::new(policies, entities);
         Self {
-            state: ArcSwap::from_pointee(State { generation: 1, live, shadow: None }),
-            generation: AtomicU64::new(1),
+            state: ArcSwap::from_pointee(State {
+                generation: options.generation,
+                live,
+                shadow: None,
+            }),
+            generation: AtomicU64::new(options.generation),
             changing: Mutex::new(()),
             cache: (options.cache > 0).then(|| Cache::new(options.cache)),
             index: options.index,
@@ -125,6 +131,14 @@ impl PolicyEngine {
         let _changing = self.changing.lock();
         let state = self.state.load_full();
         self.publish_entities(&state, entities)
+    }
+
+    /// Takes other policies and other entities, both at once, with the same promise as [`swap`](Self::swap).
+    pub fn replace(&self, policies: PolicySet, entities: Entities) -> u64 {
+        let _changing = self.changing.lock();
+        let state = self.state.load_full();
+        let shadow = state.shadow.as_ref().map(|shadow| shadow.with(entities.clone()));
+        self.publish(&state, Plane::new(policies, entities), shadow)
     }
 
     /// Adds entities, and replaces those that are there, with the same promise as [`swap`](Self::swap). See

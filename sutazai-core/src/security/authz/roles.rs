@@ -40,7 +40,7 @@ use crate::{Code, Error, Result};
 /// assert!(!alice("Action::\"edit\"", "Page::\"elsewhere\"")?);
 /// # Ok::<(), sutazai_core::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Roles {
     /// The roles.
@@ -54,7 +54,7 @@ pub struct Roles {
 }
 
 /// A role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// What it is called.
@@ -68,10 +68,11 @@ pub struct Role {
 }
 
 /// Something that a role permits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// The actions, or groups of actions.
+    #[schemars(with = "Vec<String>")]
     pub actions: Vec<EntityUid>,
     /// On what.
     #[serde(default)]
@@ -79,7 +80,7 @@ pub struct Grant {
 }
 
 /// On what a role permits something.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// Any resource.
@@ -88,21 +89,23 @@ pub enum Target {
     /// Resources of a type.
     Type(String),
     /// An entity, and all that is in it.
-    In(EntityUid),
+    In(#[schemars(with = "String")] EntityUid),
     /// One entity.
-    Only(EntityUid),
+    Only(#[schemars(with = "String")] EntityUid),
 }
 
 /// Somebody has a role.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
     /// Who; with a group, all that are in it.
+    #[schemars(with = "String")]
     pub principal: EntityUid,
     /// The role.
     pub role: String,
     /// On which resource, and all that is in it; everywhere, when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub on: Option<EntityUid>,
 }
 

@@ -193,7 +193,7 @@ impl Keyset {
         self.keys.iter().find(|key| key.id == id)
     }
 
-    fn in_state(&self, state: KeyState) -> Option<&Key> {
+    pub(super) fn in_state(&self, state: KeyState) -> Option<&Key> {
         self.keys.iter().find(|key| key.state == state)
     }
 

@@ -118,11 +118,27 @@ impl Keys {
         by: &str,
         now: Timestamp,
     ) -> Result<KeyEvent> {
+        self.import_if(export, with, |_| Ok(()), by, now)
+    }
+
+    /// The same, where `may` has nothing against the keyset's name, which only the opened export tells.
+    ///
+    /// # Errors
+    /// As [`import`](Self::import), and what `may` answers.
+    pub fn import_if(
+        &self,
+        export: &Export,
+        with: &ImportWith<'_>,
+        may: impl FnOnce(&str) -> Result<()>,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<KeyEvent> {
         let refused = |_: &Error| {
             // What it says of itself is not to be believed, so the record names no keyset.
             self.0.denied(by, &KeyEvent::new(KeyChange::Imported, "", None, now));
         };
         let keyset = open(export, with).inspect_err(refused)?;
+        may(&keyset.name).inspect_err(refused)?;
         self.0.is_free(&keyset.name)?;
         let event = KeyEvent::new(KeyChange::Imported, &keyset.name, None, now);
         self.0.record(by, &event, || self.0.add(keyset, now))?;

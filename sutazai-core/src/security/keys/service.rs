@@ -403,7 +403,7 @@ impl Inner {
 
     /// Changes a keyset: a copy of it, then the store, then for everybody. Where one fails, nothing has
     /// changed.
-    fn change(
+    pub(super) fn change(
         &self,
         name: &str,
         now: Timestamp,

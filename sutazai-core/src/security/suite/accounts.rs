@@ -1,12 +1,12 @@
-//! What is changed of somebody's factors, and of what decides: on the record first.
+//! What is changed of somebody's factors: on the record first.
 
-use super::super::audit::NAME_MAX;
+use super::super::audit::{NAME_MAX, Record};
 use super::super::authn::{ApiKeyOrder, MadeApiKey};
-use super::super::authz::Entities;
 use super::security::Security;
 use crate::Result;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
+use crate::store::Durability;
 
 impl Security {
     /// Sets somebody's password.
@@ -73,18 +73,75 @@ impl Security {
         self.on_record(AuditClass::Revocation, "api_key.revoke", id, now, revoke)
     }
 
-    /// Takes other entities in the place of all. It answers their generation.
+    /// Makes a client certificate known as somebody's; it answers the fingerprint.
     ///
     /// # Errors
-    /// What the audit log answers; the entities are as they were then.
-    pub fn set_entities(&self, entities: Entities, by: &str, now: Timestamp) -> Result<u64> {
-        let count = i64::try_from(entities.len()).unwrap_or(i64::MAX);
-        let details = [("entities", AuditValue::Int(count))];
-        let event = AuditEvent::new(AuditClass::Configuration, "entities.set", by, now)
-            .object("entities")
+    /// As [`Certificates::add`](super::super::authn::Certificates::add), and what the audit log answers.
+    pub fn add_certificate(
+        &self,
+        principal: &str,
+        certificate: &[u8],
+        ends: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<String> {
+        let add = || self.certificates().add(principal, certificate, ends, now);
+        self.on_record(AuditClass::Authentication, "certificate.add", principal, now, add)
+    }
+
+    /// Forgets a client certificate; whether it was known.
+    ///
+    /// # Errors
+    /// What store and audit log answer.
+    pub fn remove_certificate(&self, fingerprint: &str, now: Timestamp) -> Result<bool> {
+        let remove = || self.certificates().remove(fingerprint, now);
+        self.on_record(AuditClass::Revocation, "certificate.remove", fingerprint, now, remove)
+    }
+
+    /// Forgets the devices that somebody has logged in from; how many there were.
+    ///
+    /// # Errors
+    /// What store and audit log answer.
+    pub fn forget_devices(&self, principal: &str, now: Timestamp) -> Result<usize> {
+        let forget = || self.logins().devices().forget(principal, now);
+        self.on_record(AuditClass::Authentication, "devices.forget", principal, now, forget)
+    }
+
+    /// Changes what records of a class survive before they are acknowledged, until it is opened again: how it
+    /// begins is for the options to say.
+    ///
+    /// # Errors
+    /// What the audit log answers; it is as it was then.
+    pub fn set_audit_durability(
+        &self,
+        class: AuditClass,
+        durability: Durability,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let details = [("durability", AuditValue::Text(durability.name()))];
+        let event = AuditEvent::new(AuditClass::Configuration, "audit.durability", by, now)
+            .object(class.name())
             .details(&details);
         self.audit().record(&event)?;
-        Ok(self.policies().replace_entities(entities))
+        self.audit().set_durability(class, durability);
+        Ok(())
+    }
+
+    /// The personal details of a record of the audit log; that they were looked at, and by whom, is on the record.
+    ///
+    /// # Errors
+    /// As [`AuditLog::personal`](super::super::audit::AuditLog::personal), and what the audit log answers.
+    pub fn personal_details(
+        &self,
+        record: &Record,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Option<serde_json::Value>> {
+        let Some(sealed) = &record.personal else { return Ok(None) };
+        let event = AuditEvent::new(AuditClass::Override, "audit.personal", by, now)
+            .object(&sealed.subject);
+        self.audit().record(&event)?;
+        self.audit().personal(record)
     }
 
     /// Does it once it is on the record; where it fails, that is on the record as well. Who changes it the

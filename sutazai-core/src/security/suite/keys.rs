@@ -18,6 +18,11 @@ pub(super) const SECRETS: &str = "sutazai.secrets";
 pub(super) const TOKENS: &str = "sutazai.tokens";
 #[cfg(feature = "biscuit")]
 pub(super) const DELEGATIONS: &str = "sutazai.delegations";
+/// Whether a keyset is, or could be, of the room's own.
+pub(super) fn is_own(keyset: &str) -> bool {
+    keyset.starts_with("sutazai.")
+}
+
 /// Who makes them.
 pub(super) const BY: &str = "sutazai";
 

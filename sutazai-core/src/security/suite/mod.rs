@@ -5,12 +5,18 @@
 //! the record, and every key comes from one [`Keys`](super::keys::Keys).
 
 mod accounts;
+#[cfg(feature = "biscuit")]
+mod delegations;
+mod kept_policies;
 mod keys;
+mod keysets;
 mod obligations;
 mod options;
+mod policies;
 mod security;
 mod steps;
 
 pub use options::SecurityOptions;
+pub use policies::{PoliciesView, PolicyChange, PolicyName};
 pub use security::{LoginAnswer, Security, SecurityStatus};
 pub use steps::{PolicyStep, TokenStep};

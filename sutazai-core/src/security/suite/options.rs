@@ -21,6 +21,9 @@ pub struct SecurityOptions {
     pub master: Option<Master>,
     /// Whether policies decide about calls: what none permits is refused. Default: no, every call may be made.
     pub authorise: bool,
+    /// Whether policies, roles and entities that were set while it ran before decide again. Default: yes. Without
+    /// them nothing is permitted but by what is set anew; for the case that they cannot be read any more.
+    pub restore_policies: bool,
     /// Whether a call without a token, from inside the process, may be made whatever the policies say. Default:
     /// yes; whoever runs code in the process needs no permission of it.
     pub trust_inside: bool,
@@ -51,6 +54,7 @@ impl Default for SecurityOptions {
             name: "sutazai".to_owned(),
             master: None,
             authorise: false,
+            restore_policies: true,
             trust_inside: true,
             record_allowed: false,
             record_actions: true,

@@ -13,15 +13,17 @@ use super::super::authn::{
     ApiKeys, Attempt, Certificates, LoggedIn, LoginStatus, LoginStep, Logins, Offer, Passwords,
     RecoveryCodes, Totp,
 };
-use super::super::authz::{EngineStatus, Entities, PolicyEngine, PolicySet};
+use super::super::authz::{EngineOptions, EngineStatus, PolicyEngine};
 use super::super::keys::{KeyEvent, Keys, Master, Secret, Ticked};
 use super::super::risk::{RiskStatus, Risks, Visit};
 #[cfg(feature = "biscuit")]
 use super::super::token::delegate::{DelegationConfig, Delegations, RootSeed};
 use super::super::token::{Grant, Issued, TokenConfig, TokenStatus, Tokens};
 use super::super::{Clock, ClockPolicy};
+use super::kept_policies::KeptPolicies;
 use super::keys::{self, KeysetTokens};
 use super::options::SecurityOptions;
+use super::policies::{Begun, Policies};
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential};
 use crate::store::{DataDir, Store};
@@ -64,7 +66,8 @@ pub struct Security {
     tokens: Arc<Tokens>,
     #[cfg(feature = "biscuit")]
     delegations: Arc<Delegations>,
-    engine: Arc<PolicyEngine>,
+    pub(super) engine: Arc<PolicyEngine>,
+    pub(super) policies: Policies,
     risks: Arc<Risks>,
 }
 
@@ -170,6 +173,12 @@ impl Security {
                 .with_audit(Arc::clone(&trail))
         };
 
+        let kept = KeptPolicies::new(store.clone());
+        let (policies, begun) = Policies::open(kept, options.restore_policies)?;
+        let Begun { policies: set, entities, generation, authorise } = begun;
+        let engine = EngineOptions { generation, ..EngineOptions::default() };
+        let engine = Arc::new(PolicyEngine::with_options(set, entities, engine));
+
         let risks = Arc::new(Risks::new(risk)?);
         let sealer = Arc::new(keys.encryptor(keys::SECRETS)?);
         let passwords = Arc::new(Passwords::new(store.clone(), passwords)?);
@@ -196,7 +205,7 @@ impl Security {
             .build()?;
         Ok(Self {
             options: Kept {
-                authorise: AtomicBool::new(options.authorise),
+                authorise: AtomicBool::new(options.authorise || authorise),
                 trust_inside: options.trust_inside,
                 record_allowed: options.record_allowed,
                 record_actions: options.record_actions,
@@ -215,7 +224,8 @@ impl Security {
             tokens: Arc::new(tokens),
             #[cfg(feature = "biscuit")]
             delegations: Arc::new(delegations),
-            engine: Arc::new(PolicyEngine::new(PolicySet::empty(), Entities::empty())),
+            engine,
+            policies,
             risks,
         })
     }
@@ -328,38 +338,6 @@ impl Security {
         Ok(event)
     }
 
-    // ---- what they may do ----
-
-    /// Takes other policies, at once and as a whole; it is on the record before. It answers their generation.
-    ///
-    /// # Errors
-    /// What the audit log answers; the policies are as they were then.
-    pub fn set_policies(&self, policies: PolicySet, by: &str, now: Timestamp) -> Result<u64> {
-        use crate::port::AuditValue;
-        let count = i64::try_from(policies.len()).unwrap_or(i64::MAX);
-        let details = [("policies", AuditValue::Int(count))];
-        let event = AuditEvent::new(AuditClass::Configuration, "policy.set", by, now)
-            .object("policies")
-            .details(&details);
-        self.audit.record(&event)?;
-        Ok(self.engine.swap(policies))
-    }
-
-    /// Whether policies decide about calls from now on; it is on the record before.
-    ///
-    /// # Errors
-    /// What the audit log answers; it is as it was then.
-    pub fn set_authorise(&self, on: bool, by: &str, now: Timestamp) -> Result<()> {
-        use crate::port::AuditValue;
-        let details = [("on", AuditValue::Bool(on))];
-        let event = AuditEvent::new(AuditClass::Configuration, "policy.authorise", by, now)
-            .object("policies")
-            .details(&details);
-        self.audit.record(&event)?;
-        self.options.authorise.store(on, Ordering::Release);
-        Ok(())
-    }
-
     // ---- the parts ----
 
     /// The keysets.
@@ -431,6 +409,11 @@ impl Security {
     /// The risks.
     pub fn risks(&self) -> &Arc<Risks> {
         &self.risks
+    }
+
+    /// From now on.
+    pub(super) fn decide_calls(&self, on: bool) {
+        self.options.authorise.store(on, Ordering::Release);
     }
 
     /// Whether policies decide about calls.

@@ -7,6 +7,7 @@
 //! A reader gives out each chunk as soon as that chunk is found authentic, so what was read before an error is
 //! a true beginning, but not the whole: act on it only when the end was reached.
 
+mod file;
 pub(super) mod open;
 mod seal;
 
