@@ -18,4 +18,6 @@ mod suite;
 pub mod token;
 
 pub use clock::{Clock, ClockPolicy};
+#[cfg(feature = "webauthn")]
+pub use suite::Registered;
 pub use suite::{LoginAnswer, PolicyStep, Security, SecurityOptions, SecurityStatus, TokenStep};

@@ -89,7 +89,7 @@ impl Security {
 
     /// Does it once it is on the record; where it fails, that is on the record as well. Who changes it the
     /// operation does not say: it is the host.
-    fn on_record<T>(
+    pub(super) fn on_record<T>(
         &self,
         class: AuditClass,
         action: &str,
@@ -100,7 +100,16 @@ impl Security {
         // What cannot be named is refused by what is changed itself.
         let object = if object.len() > NAME_MAX { "-" } else { object };
         let event = AuditEvent::new(class, action, "host", now).object(object);
-        self.audit().record(&event)?;
+        self.done_on_record(&event, change)
+    }
+
+    /// Does it once this is on the record; where it fails, that is on the record as well.
+    pub(super) fn done_on_record<T>(
+        &self,
+        event: &AuditEvent<'_>,
+        change: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.audit().record(event)?;
         let changed = change();
         if let Err(error) = &changed {
             let details = [("code", AuditValue::Text(error.code().name()))];

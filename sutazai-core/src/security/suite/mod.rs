@@ -7,10 +7,16 @@
 mod accounts;
 mod keys;
 mod obligations;
+mod oidc;
 mod options;
+#[cfg(feature = "webauthn")]
+mod passkeys;
+mod principals;
 mod security;
 mod steps;
 
 pub use options::SecurityOptions;
+#[cfg(feature = "webauthn")]
+pub use passkeys::Registered;
 pub use security::{LoginAnswer, Security, SecurityStatus};
 pub use steps::{PolicyStep, TokenStep};
