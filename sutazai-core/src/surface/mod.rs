@@ -54,9 +54,13 @@ mod route;
 #[cfg(feature = "recovery")]
 mod saga;
 #[cfg(feature = "security")]
+mod security_account;
+#[cfg(feature = "security")]
 mod security_audit;
 #[cfg(feature = "security")]
 mod security_login;
+#[cfg(feature = "webauthn")]
+mod security_passkey;
 #[cfg(feature = "security")]
 mod security_policy;
 #[cfg(feature = "security")]
@@ -105,11 +109,14 @@ pub fn operations() -> &'static [Operation] {
         }
         #[cfg(feature = "security")]
         {
+            security_account::rows(&mut table);
             security_audit::rows(&mut table);
             security_login::rows(&mut table);
             security_policy::rows(&mut table);
             security_token::rows(&mut table);
         }
+        #[cfg(feature = "webauthn")]
+        security_passkey::rows(&mut table);
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
         table

@@ -61,12 +61,14 @@ impl Kept {
     pub(super) fn view(&self) -> PasskeyView {
         let transports = serde_json::to_value(&self.credential.transports).ok();
         let transports = transports.and_then(|list| serde_json::from_value(list).ok());
+        let mut transports: Vec<String> = transports.flatten().unwrap_or_default();
+        transports.retain(|way| way != "unknown");
         PasskeyView {
             id: self.id.clone(),
             label: self.label.clone(),
             kind: self.kind,
             counter: self.credential.counter,
-            transports: transports.flatten().unwrap_or_default(),
+            transports,
             backup_eligible: self.credential.backup_eligible,
             backed_up: self.credential.backup_state,
             added: self.added,

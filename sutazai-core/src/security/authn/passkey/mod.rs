@@ -219,6 +219,10 @@ fn why(error: &WebauthnError) -> String {
         WebauthnError::UserNotVerified => "the user was not verified",
         WebauthnError::AuthenticationFailure => "the signature does not fit",
         WebauthnError::CredentialPossibleCompromise => COPIED,
+        // The crate says the same of both.
+        WebauthnError::CredentialAlteredAlgFromRequest => {
+            "its algorithm was not asked for, or it is registered already"
+        }
         WebauthnError::CredentialNotFound => "the authenticator is not theirs",
         other => return format!("the authenticator's answer is refused: {other}"),
     }

@@ -17,6 +17,8 @@ use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
 
 const START: &str = "security.passkey_register";
+/// How many ways to an authenticator are kept.
+const TRANSPORTS: usize = 8;
 const FINISH: &str = "security.passkey_finish";
 
 /// An authenticator that is to be registered.
@@ -182,7 +184,9 @@ impl Passkeys {
             Ok(credential) => credential,
             Err(error) => return Ok(Err(why(&error))),
         };
-        // It was not asked for.
+        // A hint for browsers, and no more: it need not be proved. What is proved of who made it was not asked for.
+        credential.transports.clone_from(&answer.response.transports);
+        credential.transports.iter_mut().for_each(|list| list.truncate(TRANSPORTS));
         credential.attestation = ParsedAttestation::default();
         credential.attestation_format = AttestationFormat::None;
         Ok(Ok(VerifiedPasskey { order, credential, most: set.policy.most }))
