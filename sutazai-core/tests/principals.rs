@@ -106,8 +106,12 @@ fn the_record_says_why_and_the_answer_does_not() {
     security.set_password("ann", PASSWORD, at(0)).unwrap();
     security.disable_principal("ann", "left the firm", "chief", at(1)).unwrap();
     password(&security, PASSWORD, at(2));
-    let [disabled] = &records(&security, "principal.disable")[..] else { panic!() };
-    assert!(disabled.contains("chief") && disabled.contains("left the firm"), "{disabled}");
+    let query = Query { action: Some("principal.disable".to_owned()), ..Query::default() };
+    let disabled = &security.audit().query(&query).unwrap().records[0].record;
+    assert_eq!((&*disabled.principal, &*disabled.object), ("chief", "ann"));
+    // It is about a person, and can be erased.
+    let personal = security.audit().personal(disabled).unwrap().unwrap();
+    assert_eq!(personal["reason"], "left the firm");
     assert!(records(&security, "login.begin")[0].contains("the principal is disabled"));
     security.enable_principal("ann", "chief", at(3)).unwrap();
     assert_eq!(records(&security, "principal.enable").len(), 1);
