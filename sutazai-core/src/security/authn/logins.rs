@@ -163,7 +163,7 @@ impl Logins {
             Some(token) => self.devices.knows(&claimed, token)?,
             None => false,
         };
-        let buckets = buckets(&claimed, origin.as_deref(), device.as_deref(), device_known);
+        let buckets = Bucket::of(&claimed, origin.as_deref(), device.as_deref(), device_known);
         let doubtful = match self.throttle.admit(&buckets, now) {
             Verdict::Go { doubtful } => doubtful,
             Verdict::Wait(wait) => {
@@ -245,7 +245,7 @@ impl Logins {
         let scheme = credential.scheme.clone();
         let principal = one.principal.clone();
         let buckets =
-            buckets(&principal, one.origin.as_deref(), one.device.as_deref(), one.device_known);
+            Bucket::of(&principal, one.origin.as_deref(), one.device.as_deref(), one.device_known);
         if let Verdict::Wait(wait) = self.throttle.admit(&buckets, now) {
             return self.refuse(&told, &principal, &scheme, "too many failures", Some(wait));
         }
@@ -463,29 +463,6 @@ struct Told<'a> {
     action: &'static str,
     origin: Option<&'a str>,
     now: Timestamp,
-}
-
-fn buckets<'a>(
-    principal: &'a str,
-    origin: Option<&'a str>,
-    device: Option<&'a str>,
-    device_known: bool,
-) -> Vec<Bucket<'a>> {
-    match (device_known, device) {
-        // Whoever names nobody brings what cannot be guessed; what strangers do so slows nobody but them.
-        _ if principal.is_empty() => {
-            origin.map(|origin| Bucket::Sprayed { origin }).into_iter().collect()
-        }
-        (true, Some(device)) => vec![Bucket::Device { principal, device }],
-        _ => {
-            let mut buckets = vec![Bucket::Strangers { principal }];
-            if let Some(origin) = origin {
-                buckets.push(Bucket::Origin { principal, origin });
-                buckets.push(Bucket::Sprayed { origin });
-            }
-            buckets
-        }
-    }
 }
 
 fn session(login: Login, now: Timestamp) -> Session {

@@ -3,10 +3,11 @@
 use super::super::audit::NAME_MAX;
 use super::super::authn::{ApiKeyOrder, MadeApiKey};
 use super::super::authz::Entities;
+use super::super::token::{Grant, Issued};
 use super::security::Security;
-use crate::Result;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
+use crate::{Code, Error, Result};
 
 impl Security {
     /// Sets somebody's password.
@@ -71,6 +72,24 @@ impl Security {
     pub fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool> {
         let revoke = || self.api_keys().revoke(id, now);
         self.on_record(AuditClass::Revocation, "api_key.revoke", id, now, revoke)
+    }
+
+    /// Issues tokens for somebody whom the host vouches for. It is on the record as an override of the logins.
+    ///
+    /// # Errors
+    /// As [`Tokens::login`](super::super::token::Tokens::login); [`Code::PRINCIPAL_DISABLED`] for whoever is disabled.
+    pub fn vouch(&self, grant: &Grant, by: &str, now: Timestamp) -> Result<Issued> {
+        let now = self.clock().observe(now);
+        if self.principals.is_disabled(&grant.subject) {
+            return Err(Error::new(Code::PRINCIPAL_DISABLED, "the principal is disabled")
+                .operation("security.token_issue")
+                .with("principal", &grant.subject)
+                .advice("enable them first"));
+        }
+        let event =
+            AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);
+        self.audit().record(&event)?;
+        self.tokens().login(grant, now)
     }
 
     /// Takes other entities in the place of all. It answers their generation.

@@ -324,24 +324,6 @@ impl Security {
         })
     }
 
-    /// Issues tokens for somebody whom the host vouches for. It is on the record as an override of the logins.
-    ///
-    /// # Errors
-    /// As [`Tokens::login`]; [`Code::PRINCIPAL_DISABLED`] for whoever is disabled.
-    pub fn vouch(&self, grant: &Grant, by: &str, now: Timestamp) -> Result<Issued> {
-        let now = self.clock.observe(now);
-        if self.principals.is_disabled(&grant.subject) {
-            return Err(Error::new(Code::PRINCIPAL_DISABLED, "the principal is disabled")
-                .operation("security.token_issue")
-                .with("principal", &grant.subject)
-                .advice("enable them first"));
-        }
-        let event =
-            AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);
-        self.audit.record(&event)?;
-        self.tokens.login(grant, now)
-    }
-
     // ---- keys ----
 
     /// A fresh key takes over in a keyset at once, the room's own included.
