@@ -208,6 +208,12 @@
 /** no such login is under way (persistent) */
 #define SUTAZAI_SECURITY_LOGIN_UNKNOWN 8102
 
+/** the factor is not set up here (persistent) */
+#define SUTAZAI_SECURITY_FACTOR_OFF 8103
+
+/** the principal is disabled (persistent) */
+#define SUTAZAI_SECURITY_PRINCIPAL_DISABLED 8104
+
 /** the token has not the form of one (persistent) */
 #define SUTAZAI_SECURITY_TOKEN_MALFORMED 8200
 

@@ -19,6 +19,8 @@ pub mod token;
 mod whole;
 
 pub use clock::{Clock, ClockPolicy};
+#[cfg(feature = "webauthn")]
+pub use suite::Registered;
 pub use suite::{
     LoginAnswer, PoliciesView, PolicyChange, PolicyName, PolicyStep, Security, SecurityOptions,
     SecurityStatus, TokenStep,

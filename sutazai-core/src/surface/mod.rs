@@ -54,6 +54,8 @@ mod route;
 #[cfg(feature = "recovery")]
 mod saga;
 #[cfg(feature = "security")]
+mod security_account;
+#[cfg(feature = "security")]
 mod security_audit;
 #[cfg(feature = "security")]
 mod security_audit_export;
@@ -67,6 +69,8 @@ mod security_key;
 mod security_key_use;
 #[cfg(feature = "security")]
 mod security_login;
+#[cfg(feature = "webauthn")]
+mod security_passkey;
 #[cfg(feature = "security")]
 mod security_policy;
 #[cfg(feature = "security")]
@@ -119,6 +123,7 @@ pub fn operations() -> &'static [Operation] {
         }
         #[cfg(feature = "security")]
         {
+            security_account::rows(&mut table);
             security_audit::rows(&mut table);
             security_audit_export::rows(&mut table);
             security_factor::rows(&mut table);
@@ -132,6 +137,8 @@ pub fn operations() -> &'static [Operation] {
         }
         #[cfg(feature = "biscuit")]
         security_delegate::rows(&mut table);
+        #[cfg(feature = "webauthn")]
+        security_passkey::rows(&mut table);
         store::rows(&mut table);
         table.sort_unstable_by_key(Operation::name);
         table

@@ -253,7 +253,7 @@ fn api_key_revoke(surface: &Surface, request: Key) -> Result<Removed> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Login {
-    /// The factor: `password`, `api-key`, `certificate`, or a provider of the host's.
+    /// The factor: `password`, `passkey`, `oidc`, `api-key`, `certificate`, or a provider of the host's.
     scheme: String,
     /// Who they say they are, if the scheme wants to be told.
     principal: Option<String>,

@@ -22,7 +22,13 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "security.token_issue",
             "Issues tokens for somebody whom the host vouches for; on the record as an override of the logins.",
-            &[Code::INVALID, Code::STORE_FAILED, Code::OVERLOADED, Code::AUDIT_FAILED],
+            &[
+                Code::INVALID,
+                Code::PRINCIPAL_DISABLED,
+                Code::STORE_FAILED,
+                Code::OVERLOADED,
+                Code::AUDIT_FAILED,
+            ],
             issue,
         ),
         Operation::blocking(

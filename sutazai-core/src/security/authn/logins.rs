@@ -26,6 +26,13 @@ use crate::{Code, Error, Result};
 /// How risky a login looks: principal, origin, whether the device is known, when; 0 to 1.
 type Risk = dyn Fn(&str, Option<&str>, bool, Timestamp) -> f64 + Send + Sync;
 
+/// Why a principal may not log in, whatever they prove; `None` where they may.
+type Gate = dyn Fn(&str) -> Option<&'static str> + Send + Sync;
+
+/// The attribute of a session by which a factor says which authenticator it was: one that was used as the first
+/// factor is none as the second.
+pub(super) const AUTHENTICATOR: &str = "authenticator";
+
 /// Leads logins through their factors. May block: a password is hashed, a code is written to the disk.
 pub struct Logins {
     policy: LoginPolicy,
@@ -33,6 +40,7 @@ pub struct Logins {
     devices: Devices,
     throttle: Throttle,
     risk: Option<Arc<Risk>>,
+    gate: Option<Arc<Gate>>,
     audit: Option<Arc<dyn AuditTrail>>,
     state: Mutex<State>,
 }
@@ -49,6 +57,7 @@ pub struct LoginBuilder {
     policy: LoginPolicy,
     providers: Vec<Arc<dyn AuthProvider>>,
     risk: Option<Arc<Risk>>,
+    gate: Option<Arc<Gate>>,
     audit: Option<Arc<dyn AuditTrail>>,
 }
 
@@ -74,6 +83,17 @@ impl LoginBuilder {
         risk: impl Fn(&str, Option<&str>, bool, Timestamp) -> f64 + Send + Sync + 'static,
     ) -> Self {
         self.risk = Some(Arc::new(risk));
+        self
+    }
+
+    /// Why a principal may not log in, whatever they prove; `None` where they may. It is asked once a factor was
+    /// right, and its answer is for the record: whoever tries learns as much as from a wrong factor.
+    #[must_use]
+    pub fn gate(
+        mut self,
+        gate: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static,
+    ) -> Self {
+        self.gate = Some(Arc::new(gate));
         self
     }
 
@@ -106,6 +126,7 @@ impl LoginBuilder {
             providers,
             devices: Devices::new(self.store),
             risk: self.risk,
+            gate: self.gate,
             audit: self.audit,
             state: Mutex::default(),
         })
@@ -120,6 +141,7 @@ impl Logins {
             policy: LoginPolicy::default(),
             providers: Vec::new(),
             risk: None,
+            gate: None,
             audit: None,
         }
     }
@@ -141,7 +163,7 @@ impl Logins {
             Some(token) => self.devices.knows(&claimed, token)?,
             None => false,
         };
-        let buckets = buckets(&claimed, origin.as_deref(), device.as_deref(), device_known);
+        let buckets = Bucket::of(&claimed, origin.as_deref(), device.as_deref(), device_known);
         let doubtful = match self.throttle.admit(&buckets, now) {
             Verdict::Go { doubtful } => doubtful,
             Verdict::Wait(wait) => {
@@ -157,6 +179,9 @@ impl Logins {
             Ok(session) => session,
             Err(why) => return self.refuse(&told, &claimed, &credential.scheme, &why, None),
         };
+        if let Some(why) = self.shut(session.principal())? {
+            return self.refuse(&told, session.principal(), &credential.scheme, why, None);
+        }
         self.throttle.succeeded(&buckets);
         let principal = session.principal().to_owned();
         // Whoever did not say who they are has a device of their own all the same.
@@ -220,7 +245,7 @@ impl Logins {
         let scheme = credential.scheme.clone();
         let principal = one.principal.clone();
         let buckets =
-            buckets(&principal, one.origin.as_deref(), one.device.as_deref(), one.device_known);
+            Bucket::of(&principal, one.origin.as_deref(), one.device.as_deref(), one.device_known);
         if let Verdict::Wait(wait) = self.throttle.admit(&buckets, now) {
             return self.refuse(&told, &principal, &scheme, "too many failures", Some(wait));
         }
@@ -240,6 +265,14 @@ impl Logins {
             }
             Err(why) => return self.refuse(&told, &principal, &scheme, &why, None),
         };
+        let same = session.attributes().get(AUTHENTICATOR);
+        if same.is_some() && same == one.attributes.get(AUTHENTICATOR) {
+            let why = "the authenticator that was used before";
+            return self.refuse(&told, &principal, &scheme, why, None);
+        }
+        if let Some(why) = self.shut(&principal)? {
+            return self.refuse(&told, &principal, &scheme, why, None);
+        }
         self.throttle.succeeded(&buckets);
         let mut one = one.clone();
         one.proved.push(scheme);
@@ -312,6 +345,14 @@ impl Logins {
             }
             AuthStep::Refused(why) => Err(why),
         })
+    }
+
+    /// Why they may not log in, whatever they prove.
+    fn shut(&self, principal: &str) -> Result<Option<&'static str>> {
+        match &self.gate {
+            None => Ok(None),
+            Some(gate) => contain::run("the gate panicked", || gate(principal)),
+        }
     }
 
     /// The second factors that somebody has.
@@ -422,25 +463,6 @@ struct Told<'a> {
     action: &'static str,
     origin: Option<&'a str>,
     now: Timestamp,
-}
-
-fn buckets<'a>(
-    principal: &'a str,
-    origin: Option<&'a str>,
-    device: Option<&'a str>,
-    device_known: bool,
-) -> Vec<Bucket<'a>> {
-    match (device_known, device) {
-        (true, Some(device)) => vec![Bucket::Device { principal, device }],
-        _ => {
-            let mut buckets = vec![Bucket::Strangers { principal }];
-            if let Some(origin) = origin {
-                buckets.push(Bucket::Origin { principal, origin });
-                buckets.push(Bucket::Sprayed { origin });
-            }
-            buckets
-        }
-    }
 }
 
 fn session(login: Login, now: Timestamp) -> Session {

@@ -1,7 +1,7 @@
 //! Who somebody is: factors, and the way through several of them.
 //!
 //! Each factor is an [`AuthProvider`](crate::port::AuthProvider): [`Passwords`], [`Totp`], [`RecoveryCodes`],
-//! [`ApiKeys`], [`Certificates`], and what a host writes. [`Logins`] leads through as many of them as
+//! [`ApiKeys`], [`Certificates`], [`Oidc`], `Passkeys` (feature `webauthn`), and what a host writes. [`Logins`] leads through as many of them as
 //! the [`LoginPolicy`] and the risk of the attempt demand, slows down who guesses, and ends in a
 //! [`Session`](crate::port::Session).
 //!
@@ -44,8 +44,13 @@ mod device;
 mod login;
 mod logins;
 mod names;
+mod oidc;
+#[cfg(feature = "webauthn")]
+mod passkey;
 mod password;
+mod pending;
 mod policy;
+mod principals;
 mod records;
 mod recovery;
 mod seal;
@@ -57,8 +62,15 @@ pub use api_key::{ApiKeyId, ApiKeyOrder, ApiKeyView, ApiKeys, MadeApiKey};
 pub use certificate::{CertificateView, Certificates};
 pub use device::Devices;
 pub use logins::{LoginBuilder, Logins};
+pub use oidc::{Oidc, OidcChallenge, OidcIssuer, OidcLink, OidcPrincipal};
+#[cfg(feature = "webauthn")]
+pub use passkey::{
+    PasskeyChallenge, PasskeyKind, PasskeyOrder, PasskeyRequest, PasskeyView, Passkeys,
+    SecurityKeys, VerifiedPasskey, WebauthnPolicy,
+};
 pub use password::{PasswordPolicy, Passwords};
 pub use policy::{LoginPolicy, SecondFactor};
+pub use principals::{DisabledView, PrincipalView, Principals};
 pub(super) use records::written;
 pub use recovery::RecoveryCodes;
 pub use seal::Sealer;

@@ -201,6 +201,15 @@ impl Passwords {
         Ok(self.records.get(principal)?.map(|record| record.changed))
     }
 
+    /// Who has any, by name, after `after`.
+    pub(in crate::security) fn names(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.records.keys(after, limit)
+    }
+
     /// Whether this is their password. Takes as long for who does not exist.
     fn check(&self, principal: &str, password: &[u8], now: Timestamp) -> Result<bool> {
         // First of all, so that it tells nothing who is asked for when it is made.

@@ -89,6 +89,21 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
         Ok(true)
     }
 
+    /// The keys of the records after `after`, in order, `limit` at most.
+    pub(super) fn keys(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>> {
+        let mut keys: Vec<String> = Vec::new();
+        while keys.len() < limit {
+            let after = keys.last().map(String::as_str).or(after);
+            let page =
+                self.store.list(self.namespace, "", after, LIST_MAX.min(limit - keys.len()))?;
+            if page.is_empty() {
+                break;
+            }
+            keys.extend(page.into_iter().map(|entry| entry.key));
+        }
+        Ok(keys)
+    }
+
     /// What `wanted` makes of the records after `after`, in order of their keys, `limit` at most.
     pub(super) fn find<U>(
         &self,

@@ -78,6 +78,15 @@ impl RecoveryCodes {
         Ok(self.records.get(principal)?.map_or(0, |record| record.left.len()))
     }
 
+    /// Who has any, by name, after `after`.
+    pub(in crate::security) fn names(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.records.keys(after, limit)
+    }
+
     fn consume(&self, principal: &str, code: &str, now: Timestamp) -> Result<bool> {
         if !is_principal(principal) {
             return Ok(false);

@@ -83,6 +83,32 @@ pub enum Bucket<'a> {
     },
 }
 
+impl<'a> Bucket<'a> {
+    /// What a failure of this attempt counts in.
+    pub(super) fn of(
+        principal: &'a str,
+        origin: Option<&'a str>,
+        device: Option<&'a str>,
+        device_known: bool,
+    ) -> Vec<Self> {
+        match (device_known, device) {
+            // Whoever names nobody brings what cannot be guessed; what strangers do so slows nobody but them.
+            _ if principal.is_empty() => {
+                origin.map(|origin| Self::Sprayed { origin }).into_iter().collect()
+            }
+            (true, Some(device)) => vec![Self::Device { principal, device }],
+            _ => {
+                let mut buckets = vec![Self::Strangers { principal }];
+                if let Some(origin) = origin {
+                    buckets.push(Self::Origin { principal, origin });
+                    buckets.push(Self::Sprayed { origin });
+                }
+                buckets
+            }
+        }
+    }
+}
+
 /// Whether an attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -245,6 +245,15 @@ impl Totp {
         Ok(self.records.get(principal)?.is_some_and(|record| record.confirmed))
     }
 
+    /// Who has any, by name, after `after`.
+    pub(in crate::security) fn names(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.records.keys(after, limit)
+    }
+
     /// Uses a code up; whether it was good.
     fn consume(&self, principal: &str, code: &str, now: Timestamp) -> Result<bool> {
         self.consume_at(principal, code, seconds(now), now)

@@ -2,11 +2,12 @@
 
 use super::super::audit::{NAME_MAX, Record};
 use super::super::authn::{ApiKeyOrder, MadeApiKey};
+use super::super::token::{Grant, Issued};
 use super::security::Security;
-use crate::Result;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
 use crate::store::Durability;
+use crate::{Code, Error, Result};
 
 impl Security {
     /// Sets somebody's password.
@@ -71,6 +72,24 @@ impl Security {
     pub fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool> {
         let revoke = || self.api_keys().revoke(id, now);
         self.on_record(AuditClass::Revocation, "api_key.revoke", id, now, revoke)
+    }
+
+    /// Issues tokens for somebody whom the host vouches for. It is on the record as an override of the logins.
+    ///
+    /// # Errors
+    /// As [`Tokens::login`](super::super::token::Tokens::login); [`Code::PRINCIPAL_DISABLED`] for whoever is disabled.
+    pub fn vouch(&self, grant: &Grant, by: &str, now: Timestamp) -> Result<Issued> {
+        let now = self.clock().observe(now);
+        if self.principals.is_disabled(&grant.subject) {
+            return Err(Error::new(Code::PRINCIPAL_DISABLED, "the principal is disabled")
+                .operation("security.token_issue")
+                .with("principal", &grant.subject)
+                .advice("enable them first"));
+        }
+        let event =
+            AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);
+        self.audit().record(&event)?;
+        self.tokens().login(grant, now)
     }
 
     /// Makes a client certificate known as somebody's; it answers the fingerprint.
@@ -146,7 +165,7 @@ impl Security {
 
     /// Does it once it is on the record; where it fails, that is on the record as well. Who changes it the
     /// operation does not say: it is the host.
-    fn on_record<T>(
+    pub(super) fn on_record<T>(
         &self,
         class: AuditClass,
         action: &str,
@@ -157,7 +176,16 @@ impl Security {
         // What cannot be named is refused by what is changed itself.
         let object = if object.len() > NAME_MAX { "-" } else { object };
         let event = AuditEvent::new(class, action, "host", now).object(object);
-        self.audit().record(&event)?;
+        self.done_on_record(&event, change)
+    }
+
+    /// Does it once this is on the record; where it fails, that is on the record as well.
+    pub(super) fn done_on_record<T>(
+        &self,
+        event: &AuditEvent<'_>,
+        change: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.audit().record(event)?;
         let changed = change();
         if let Err(error) = &changed {
             let details = [("code", AuditValue::Text(error.code().name()))];

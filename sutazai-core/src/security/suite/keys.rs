@@ -23,20 +23,33 @@ pub(super) fn is_own(keyset: &str) -> bool {
     keyset.starts_with("sutazai.")
 }
 
+#[cfg(feature = "webauthn")]
+pub(super) const ACCOUNTS: &str = "sutazai.accounts";
 /// Who makes them.
 pub(super) const BY: &str = "sutazai";
 
-/// Makes the room's keysets, where they are not there. A log is known by its key, and what is sealed for subjects
-/// is not sealed anew: those two stay.
+/// Makes the room's keysets, where they are not there. A log is known by its key, what is sealed for subjects is not
+/// sealed anew, and authenticators know their users by handles: those stay.
 pub(super) fn ensure(keys: &Keys, now: Timestamp) -> Result<()> {
     let stays = Spec::new(Purpose::Derive).schedule(Schedule::MANUAL);
     keys.ensure(AUDIT, stays, BY, now)?;
     keys.ensure(SUBJECTS, stays, BY, now)?;
     #[cfg(feature = "biscuit")]
     keys.ensure(DELEGATIONS, stays, BY, now)?;
+    #[cfg(feature = "webauthn")]
+    keys.ensure(ACCOUNTS, stays, BY, now)?;
     keys.ensure(SECRETS, Spec::new(Purpose::Encrypt), BY, now)?;
     keys.ensure(TOKENS, Spec::new(Purpose::Derive), BY, now)?;
     Ok(())
+}
+
+/// Whether a keyset stays as it is.
+pub(super) fn stays(keyset: &str) -> bool {
+    #[cfg(feature = "webauthn")]
+    if keyset == ACCOUNTS {
+        return true;
+    }
+    [AUDIT, SUBJECTS].contains(&keyset)
 }
 
 /// 32 bytes of the active key of a keyset, for this use.

@@ -11,12 +11,18 @@ mod kept_policies;
 mod keys;
 mod keysets;
 mod obligations;
+mod oidc;
 mod options;
+#[cfg(feature = "webauthn")]
+mod passkeys;
 mod policies;
+mod principals;
 mod security;
 mod steps;
 
 pub use options::SecurityOptions;
+#[cfg(feature = "webauthn")]
+pub use passkeys::Registered;
 pub use policies::{PoliciesView, PolicyChange, PolicyName};
 pub use security::{LoginAnswer, Security, SecurityStatus};
 pub use steps::{PolicyStep, TokenStep};

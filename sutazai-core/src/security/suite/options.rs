@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::super::audit;
-use super::super::authn::{LoginPolicy, PasswordPolicy, TotpPolicy};
+#[cfg(feature = "webauthn")]
+use super::super::authn::WebauthnPolicy;
+use super::super::authn::{LoginPolicy, OidcIssuer, PasswordPolicy, TotpPolicy};
 use super::super::keys::Master;
 use super::super::risk::RiskPolicy;
 use super::super::token::TokenConfig;
@@ -36,6 +38,12 @@ pub struct SecurityOptions {
     pub passwords: PasswordPolicy,
     /// How one-time codes are made.
     pub totp: TotpPolicy,
+    /// For which relying party authenticators sign, as passkeys and as second factors. Default: none; they are not set
+    /// up then.
+    #[cfg(feature = "webauthn")]
+    pub webauthn: Option<WebauthnPolicy>,
+    /// Which issuers of ID tokens may say who somebody is. Default: none.
+    pub oidc: Vec<OidcIssuer>,
     /// Which factors a login takes.
     pub logins: LoginPolicy,
     /// How tokens are issued; by default as [`TokenConfig::new`] says, of [`name`](Self::name).
@@ -60,6 +68,9 @@ impl Default for SecurityOptions {
             record_actions: true,
             passwords: PasswordPolicy::default(),
             totp: TotpPolicy::default(),
+            #[cfg(feature = "webauthn")]
+            webauthn: None,
+            oidc: Vec::new(),
             logins: LoginPolicy::default(),
             tokens: None,
             risk: RiskPolicy::default(),

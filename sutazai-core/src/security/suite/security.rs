@@ -10,9 +10,11 @@ use serde::Serialize;
 
 use super::super::audit::{AuditLog, AuditStatus, StoredSubjectKeys, VerifierKey};
 use super::super::authn::{
-    ApiKeys, Attempt, Certificates, LoggedIn, LoginStatus, LoginStep, Logins, Offer, Passwords,
-    RecoveryCodes, Totp,
+    ApiKeys, Attempt, Certificates, LoggedIn, LoginStatus, LoginStep, Logins, Offer, Oidc,
+    Passwords, Principals, RecoveryCodes, Totp,
 };
+#[cfg(feature = "webauthn")]
+use super::super::authn::{Passkeys, SecurityKeys};
 use super::super::authz::{EngineOptions, EngineStatus, PolicyEngine};
 use super::super::keys::{KeyEvent, Keys, Master, Secret, Ticked};
 use super::super::risk::{RiskStatus, Risks, Visit};
@@ -62,6 +64,10 @@ pub struct Security {
     recovery: Arc<RecoveryCodes>,
     api_keys: Arc<ApiKeys>,
     certificates: Arc<Certificates>,
+    pub(super) oidc: Arc<Oidc>,
+    #[cfg(feature = "webauthn")]
+    pub(super) passkeys: Arc<Passkeys>,
+    pub(super) principals: Arc<Principals>,
     logins: Logins,
     tokens: Arc<Tokens>,
     #[cfg(feature = "biscuit")]
@@ -186,6 +192,14 @@ impl Security {
         let recovery = Arc::new(RecoveryCodes::new(store.clone()));
         let api_keys = Arc::new(ApiKeys::new(store.clone()));
         let certificates = Arc::new(Certificates::new(store.clone()));
+        let oidc = Arc::new(Oidc::new(store.clone(), options.oidc)?);
+        #[cfg(feature = "webauthn")]
+        let passkeys = {
+            let key = keys::derived(&keys, keys::ACCOUNTS, b"webauthn")?;
+            Arc::new(Passkeys::new(store.clone(), &key, options.webauthn)?)
+        };
+        let principals =
+            Arc::new(Principals::open(store.clone(), Arc::clone(tokens.revocations()))?);
         let mut builder = Logins::builder(store)
             .policy(logins)
             .audit(Arc::clone(&trail))
@@ -193,14 +207,24 @@ impl Security {
             .provider(totp.clone())
             .provider(recovery.clone())
             .provider(api_keys.clone())
-            .provider(certificates.clone());
+            .provider(certificates.clone())
+            .provider(oidc.clone());
+        #[cfg(feature = "webauthn")]
+        {
+            builder = builder
+                .provider(passkeys.clone())
+                .provider(Arc::new(SecurityKeys::new(passkeys.clone())));
+        }
         for provider in options.providers {
             builder = builder.provider(provider);
         }
-        let scored = Arc::clone(&risks);
+        let (scored, shut) = (Arc::clone(&risks), Arc::clone(&principals));
         let logins = builder
             .risk(move |principal, origin, device_known, now| {
                 scored.visited(principal, Visit { place: origin, device_known }, now)
+            })
+            .gate(move |principal| {
+                shut.is_disabled(principal).then_some("the principal is disabled")
             })
             .build()?;
         Ok(Self {
@@ -220,6 +244,10 @@ impl Security {
             recovery,
             api_keys,
             certificates,
+            oidc,
+            #[cfg(feature = "webauthn")]
+            passkeys,
+            principals,
             logins,
             tokens: Arc::new(tokens),
             #[cfg(feature = "biscuit")]
@@ -306,18 +334,6 @@ impl Security {
         })
     }
 
-    /// Issues tokens for somebody whom the host vouches for. It is on the record as an override of the logins.
-    ///
-    /// # Errors
-    /// As [`Tokens::login`].
-    pub fn vouch(&self, grant: &Grant, by: &str, now: Timestamp) -> Result<Issued> {
-        let now = self.clock.observe(now);
-        let event =
-            AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);
-        self.audit.record(&event)?;
-        self.tokens.login(grant, now)
-    }
-
     // ---- keys ----
 
     /// A fresh key takes over in a keyset at once, the room's own included.
@@ -325,11 +341,11 @@ impl Security {
     /// # Errors
     /// As [`Keys::rotate`]; [`Code::INVALID`] for the keysets that stay as they are.
     pub fn rotate(&self, keyset: &str, by: &str, now: Timestamp) -> Result<KeyEvent> {
-        if [keys::AUDIT, keys::SUBJECTS].contains(&keyset) {
+        if keys::stays(keyset) {
             return Err(Error::new(Code::INVALID, "this keyset stays as it is")
                 .operation("security.key_rotate")
                 .with("keyset", keyset)
-                .advice("the audit log is known by its key; what is sealed for subjects is not sealed anew"));
+                .advice("the audit log is known by its key; what is sealed for subjects is not sealed anew; authenticators know users by it"));
         }
         let event = self.keys.rotate(keyset, by, self.clock.observe(now))?;
         if keyset == keys::TOKENS {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::authn::ApiKeys;
 use super::super::authz::{Context, ContextValue, Effect, EntityUid, PolicyEngine, Request};
 use super::super::risk::{RiskSignal, Risks};
-use super::super::token::{TokenAuthenticator, TokenScheme, Tokens};
+use super::super::token::{Revocations, TokenAuthenticator, TokenScheme, Tokens};
 use super::security::Security;
 use crate::Result;
 use crate::base::time::Timestamp;
@@ -23,7 +23,8 @@ impl TokenStep {
     /// Of these parts; `inside` is the session of calls without a token.
     pub fn new(security: &Security, inside: Session) -> Self {
         let tokens: Arc<Tokens> = Arc::clone(security.tokens());
-        let keys = KeyScheme(Arc::clone(security.api_keys()));
+        let revocations = Arc::clone(tokens.revocations());
+        let keys = KeyScheme { keys: Arc::clone(security.api_keys()), revocations };
         let schemes = TokenAuthenticator::new().with(tokens).with(Arc::new(keys));
         #[cfg(feature = "biscuit")]
         let schemes = schemes.with(Arc::clone(security.delegations()) as _);
@@ -42,7 +43,17 @@ impl Authenticator for TokenStep {
 }
 
 /// API keys as tokens.
-struct KeyScheme(Arc<ApiKeys>);
+struct KeyScheme {
+    keys: Arc<ApiKeys>,
+    revocations: Arc<Revocations>,
+}
+
+impl KeyScheme {
+    /// Whether its owner is not disabled.
+    fn counts(&self, session: &Session) -> bool {
+        !self.revocations.is_suspended(session.principal())
+    }
+}
 
 impl TokenScheme for KeyScheme {
     fn name(&self) -> &str {
@@ -54,12 +65,14 @@ impl TokenScheme for KeyScheme {
     }
 
     fn session(&self, token: &str, now: Timestamp) -> Result<Session> {
-        self.0.session(token, now)?.ok_or_else(TokenAuthenticator::refusal)
+        let session = self.keys.session(token, now)?.filter(|session| self.counts(session));
+        session.ok_or_else(TokenAuthenticator::refusal)
     }
 
     fn still_good(&self, session: &Session, now: Timestamp) -> Result<()> {
         let id = session.attributes().get("key").map_or("", String::as_str);
-        if self.0.is_good(id, now)? { Ok(()) } else { Err(TokenAuthenticator::refusal()) }
+        let good = self.counts(session) && self.keys.is_good(id, now)?;
+        if good { Ok(()) } else { Err(TokenAuthenticator::refusal()) }
     }
 }
 

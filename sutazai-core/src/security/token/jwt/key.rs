@@ -2,24 +2,33 @@
 
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use ring::{digest, hmac};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::JwtFault;
 use crate::{Code, Error, Result};
 
 /// The algorithms that are accepted (RFC 7518, §3.1; RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[non_exhaustive]
 pub enum JwtAlgorithm {
     /// Ed25519.
+    #[serde(rename = "EdDSA")]
     EdDsa,
     /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "RS256")]
     Rs256,
     /// RSASSA-PSS with SHA-256.
+    #[serde(rename = "PS256")]
     Ps256,
     /// HMAC with SHA-256: who verifies can sign.
+    #[serde(rename = "HS256")]
     Hs256,
 }
 

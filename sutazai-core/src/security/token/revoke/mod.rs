@@ -9,7 +9,10 @@
 //! refused: a token's and a family's to all of its subject's until now, and that, when there is no room for
 //! subjects either, to everybody's. What is revoked stays revoked; others may have to log in again, and the
 //! status tells.
+//!
+//! Besides, a subject can be suspended: as long as they are, all of theirs counts as revoked, whenever it was issued.
 
+mod suspended;
 mod table;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use suspended::Suspended;
 use table::{Kind, Table};
 
 use super::claims::{ATTRIBUTE_FAMILY, ATTRIBUTE_ID, ATTRIBUTE_ISSUED};
@@ -116,6 +120,7 @@ pub struct Revocations {
     table: Table,
     everything: AtomicI64,
     generation: AtomicU64,
+    suspended: Suspended,
     /// Held while an entry is changed and its write is queued, so that writes of one entry are queued
     /// in the order of its changes.
     writing: Mutex<()>,
@@ -165,6 +170,7 @@ impl Revocations {
             table: Table::default(),
             everything: AtomicI64::new(i64::MIN),
             generation: AtomicU64::new(0),
+            suspended: Suspended::default(),
             writing: Mutex::new(()),
             widened: AtomicU64::new(0),
         };
@@ -202,6 +208,26 @@ impl Revocations {
             || self.table.get(Kind::Subject, token.subject).is_some_and(|before| issued <= before)
             || token.family.is_some_and(|family| self.table.get(Kind::Family, family).is_some())
             || self.table.get(Kind::Token, token.id).is_some()
+            || self.suspended.has(token.subject)
+    }
+
+    /// Refuses whatever this subject has, and whatever they are issued, until they are [resumed](Self::resume). It holds
+    /// from before this returns, in memory only: [`Principals`](crate::security::authn::Principals) keeps it.
+    pub fn suspend(&self, subject: &str) {
+        self.suspended.add(subject);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Ends what [`suspend`](Self::suspend) began; whether it had. What was revoked meanwhile stays revoked.
+    pub fn resume(&self, subject: &str) -> bool {
+        let was = self.suspended.remove(subject);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        was
+    }
+
+    /// Whether whatever this subject has is refused for now.
+    pub fn is_suspended(&self, subject: &str) -> bool {
+        self.suspended.has(subject)
     }
 
     /// Whether the token that a session came of has not been revoked since.
