@@ -18,4 +18,7 @@ mod suite;
 pub mod token;
 
 pub use clock::{Clock, ClockPolicy};
-pub use suite::{LoginAnswer, PolicyStep, Security, SecurityOptions, SecurityStatus, TokenStep};
+pub use suite::{
+    AuditSpec, CedarText, DataText, LoginAnswer, MasterSpec, PolicyStep, RefreshSpec, Security,
+    SecurityOptions, SecuritySpec, SecurityStatus, TokenSpec, TokenStep,
+};

@@ -205,6 +205,7 @@ codes! {
     // security, authentication: 8100–8199
     PASSWORD_WEAK = 8101, "security.password_weak", Persistent, "the password is not good enough";
     LOGIN_UNKNOWN = 8102, "security.login_unknown", Persistent, "no such login is under way";
+    PROVIDER_FAILED = 8110, "security.provider_failed", Transient, "a provider of the host's cannot tell who somebody is";
     // security, tokens: 8200–8299
     TOKEN_MALFORMED = 8200, "security.token_malformed", Persistent, "the token has not the form of one";
     TOKEN_SIGNATURE = 8201, "security.token_signature", Persistent, "the token's signature does not fit its content";

@@ -1,6 +1,6 @@
 //! Logins: attempts, factors, sessions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::device::Devices;
 use super::login::{Login, Next};
 use super::names::is_principal;
 use super::policy::LoginPolicy;
+use super::providers::Providers;
 use super::step::{Attempt, LoggedIn, LoginStatus, LoginStep, Offer};
 use super::throttle::{Bucket, Throttle, Verdict};
 use crate::base::contain;
@@ -29,7 +30,7 @@ type Risk = dyn Fn(&str, Option<&str>, bool, Timestamp) -> f64 + Send + Sync;
 /// Leads logins through their factors. May block: a password is hashed, a code is written to the disk.
 pub struct Logins {
     policy: LoginPolicy,
-    providers: BTreeMap<String, Arc<dyn AuthProvider>>,
+    providers: Providers,
     devices: Devices,
     throttle: Throttle,
     risk: Option<Arc<Risk>>,
@@ -87,18 +88,13 @@ impl LoginBuilder {
     /// The logins.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that cannot be, [`Code::ALREADY_EXISTS`] for two providers of one
-    /// scheme.
+    /// [`Code::INVALID`] for a policy or a scheme that cannot be, [`Code::ALREADY_EXISTS`] for two providers
+    /// of one scheme.
     pub fn build(self) -> Result<Logins> {
         self.policy.check()?;
-        let mut providers = BTreeMap::new();
+        let providers = Providers::default();
         for provider in self.providers {
-            let scheme = contain::run("the provider panicked", || provider.scheme().to_owned())?;
-            if providers.insert(scheme.clone(), provider).is_some() {
-                return Err(Error::new(Code::ALREADY_EXISTS, "two providers have one scheme")
-                    .operation("security.login")
-                    .with("scheme", scheme));
-            }
+            providers.add(provider)?;
         }
         Ok(Logins {
             throttle: Throttle::new(self.policy.throttle.clone()),
@@ -122,6 +118,16 @@ impl Logins {
             risk: None,
             audit: None,
         }
+    }
+
+    /// Adds a factor, for the attempts that come from now on. Which factors a login takes is the policy's to
+    /// say: without a word of it, a login may begin with this one.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a scheme that is no name, [`Code::ALREADY_EXISTS`] where there is a provider of its
+    /// scheme.
+    pub fn add_provider(&self, provider: Arc<dyn AuthProvider>) -> Result<()> {
+        self.providers.add(provider)
     }
 
     /// Begins a login with its first factor.
@@ -154,7 +160,12 @@ impl Logins {
             return self.refuse(&told, &claimed, &credential.scheme, why, None);
         }
         let session = match self.prove(&credential, now)? {
-            Ok(session) => session,
+            // Whoever is somebody else than they say would end the throttling of that other.
+            Ok(session) if claimed.is_empty() || session.principal() == claimed => session,
+            Ok(_) => {
+                let why = "the factor is another principal's";
+                return self.refuse(&told, &claimed, &credential.scheme, why, None);
+            }
             Err(why) => return self.refuse(&told, &claimed, &credential.scheme, &why, None),
         };
         self.throttle.succeeded(&buckets);
@@ -270,9 +281,9 @@ impl Logins {
         &self.devices
     }
 
-    /// The schemes that have a provider.
-    pub fn schemes(&self) -> impl Iterator<Item = &str> {
-        self.providers.keys().map(String::as_str)
+    /// The schemes that have a provider, sorted.
+    pub fn schemes(&self) -> Vec<String> {
+        self.providers.schemes()
     }
 
     /// The policy.
@@ -299,7 +310,7 @@ impl Logins {
         credential: &Credential,
         now: Timestamp,
     ) -> Result<std::result::Result<Session, String>> {
-        let Some(provider) = self.providers.get(&credential.scheme) else {
+        let Some(provider) = self.providers.of(&credential.scheme) else {
             return Ok(Err("there is no such factor".to_owned()));
         };
         let step =
@@ -318,7 +329,7 @@ impl Logins {
     fn enrolled(&self, principal: &str, login: &str, now: Timestamp) -> Result<Vec<Offer>> {
         let mut offers = Vec::new();
         for scheme in &self.policy.second {
-            let Some(provider) = self.providers.get(scheme) else { continue };
+            let Some(provider) = self.providers.of(scheme) else { continue };
             let challenge = contain::run("the provider panicked", || {
                 provider.challenge(principal, login, now)
             })??;

@@ -1,12 +1,14 @@
-//! What is changed of somebody's factors, and of what decides: on the record first.
+//! What is changed of somebody's factors, of the factors there are, and of what decides: on the record first.
+
+use std::sync::Arc;
 
 use super::super::audit::NAME_MAX;
-use super::super::authn::{ApiKeyOrder, MadeApiKey};
+use super::super::authn::{ApiKeyOrder, MadeApiKey, scheme_of};
 use super::super::authz::Entities;
 use super::security::Security;
 use crate::Result;
 use crate::base::time::Timestamp;
-use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
+use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue, AuthProvider};
 
 impl Security {
     /// Sets somebody's password.
@@ -71,6 +73,16 @@ impl Security {
     pub fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool> {
         let revoke = || self.api_keys().revoke(id, now);
         self.on_record(AuditClass::Revocation, "api_key.revoke", id, now, revoke)
+    }
+
+    /// Adds a factor that the host has written, for the attempts that come from now on.
+    ///
+    /// # Errors
+    /// As [`Logins::add_provider`](super::super::authn::Logins::add_provider), and what the audit log answers.
+    pub fn add_provider(&self, provider: Arc<dyn AuthProvider>, now: Timestamp) -> Result<()> {
+        let scheme = scheme_of(&*provider)?;
+        let add = || self.logins().add_provider(provider);
+        self.on_record(AuditClass::Configuration, "provider.add", &scheme, now, add)
     }
 
     /// Takes other entities in the place of all. It answers their generation.

@@ -5,12 +5,15 @@
 //! the record, and every key comes from one [`Keys`](super::keys::Keys).
 
 mod accounts;
+mod begin;
 mod keys;
 mod obligations;
 mod options;
 mod security;
+mod spec;
 mod steps;
 
 pub use options::SecurityOptions;
 pub use security::{LoginAnswer, Security, SecurityStatus};
+pub use spec::{AuditSpec, CedarText, DataText, MasterSpec, RefreshSpec, SecuritySpec, TokenSpec};
 pub use steps::{PolicyStep, TokenStep};

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::super::audit;
 use super::super::authn::{LoginPolicy, PasswordPolicy, TotpPolicy};
+use super::super::authz::{Entities, PolicySet};
 use super::super::keys::Master;
 use super::super::risk::RiskPolicy;
 use super::super::token::TokenConfig;
 use crate::port::AuthProvider;
 
-/// How [`Security`](super::Security) is set up. Everything has a default.
+/// How [`Security`](super::Security) is set up. Everything has a default. [`SecuritySpec`](super::SecuritySpec) is
+/// the form of it that can be written down.
 #[non_exhaustive]
 pub struct SecurityOptions {
     /// What it is called: the issuer and the audience of its tokens, and the origin of its audit log. Default:
@@ -41,6 +43,10 @@ pub struct SecurityOptions {
     pub risk: RiskPolicy,
     /// How the audit log is kept. Personal details are kept under keys in the store, unless others are given.
     pub audit: audit::Options,
+    /// The policies that there are from the start. Default: none, which permit nothing.
+    pub policies: PolicySet,
+    /// What policies know from the start. Default: nothing.
+    pub entities: Entities,
     /// Factors that the host has written.
     pub providers: Vec<Arc<dyn AuthProvider>>,
 }
@@ -60,6 +66,8 @@ impl Default for SecurityOptions {
             tokens: None,
             risk: RiskPolicy::default(),
             audit: audit::Options::default(),
+            policies: PolicySet::empty(),
+            entities: Entities::empty(),
             providers: Vec::new(),
         }
     }

@@ -1,6 +1,5 @@
 //! The room's parts, wired to one another.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,17 +12,18 @@ use super::super::authn::{
     ApiKeys, Attempt, Certificates, LoggedIn, LoginStatus, LoginStep, Logins, Offer, Passwords,
     RecoveryCodes, Totp,
 };
-use super::super::authz::{EngineStatus, Entities, PolicyEngine, PolicySet};
-use super::super::keys::{KeyEvent, Keys, Master, Secret, Ticked};
+use super::super::authz::{EngineStatus, PolicyEngine, PolicySet};
+use super::super::keys::{KeyEvent, Keys, Ticked};
 use super::super::risk::{RiskStatus, Risks, Visit};
 #[cfg(feature = "biscuit")]
 use super::super::token::delegate::{DelegationConfig, Delegations, RootSeed};
 use super::super::token::{Grant, Issued, TokenConfig, TokenStatus, Tokens};
 use super::super::{Clock, ClockPolicy};
+use super::begin::{decides_from_the_start, own_master};
 use super::keys::{self, KeysetTokens};
 use super::options::SecurityOptions;
 use crate::base::time::Timestamp;
-use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential};
+use crate::port::{AuditClass, AuditEvent, AuditTrail, AuditValue, Credential};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
 
@@ -154,6 +154,13 @@ impl Security {
         };
         let trail: Arc<dyn AuditTrail> = Arc::new(audit.clone());
         keys.audit_to(Arc::clone(&trail))?;
+        decides_from_the_start(
+            &audit,
+            &options.policies,
+            &options.entities,
+            options.authorise,
+            now,
+        )?;
 
         let clock = Arc::new(Clock::open(store.clone(), ClockPolicy::default())?);
         let token_keys = Arc::new(KeysetTokens::new(&keys)?);
@@ -215,7 +222,7 @@ impl Security {
             tokens: Arc::new(tokens),
             #[cfg(feature = "biscuit")]
             delegations: Arc::new(delegations),
-            engine: Arc::new(PolicyEngine::new(PolicySet::empty(), Entities::empty())),
+            engine: Arc::new(PolicyEngine::new(options.policies, options.entities)),
             risks,
         })
     }
@@ -335,7 +342,6 @@ impl Security {
     /// # Errors
     /// What the audit log answers; the policies are as they were then.
     pub fn set_policies(&self, policies: PolicySet, by: &str, now: Timestamp) -> Result<u64> {
-        use crate::port::AuditValue;
         let count = i64::try_from(policies.len()).unwrap_or(i64::MAX);
         let details = [("policies", AuditValue::Int(count))];
         let event = AuditEvent::new(AuditClass::Configuration, "policy.set", by, now)
@@ -350,7 +356,6 @@ impl Security {
     /// # Errors
     /// What the audit log answers; it is as it was then.
     pub fn set_authorise(&self, on: bool, by: &str, now: Timestamp) -> Result<()> {
-        use crate::port::AuditValue;
         let details = [("on", AuditValue::Bool(on))];
         let event = AuditEvent::new(AuditClass::Configuration, "policy.authorise", by, now)
             .object("policies")
@@ -470,15 +475,5 @@ impl Security {
 impl std::fmt::Debug for Security {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Security").field("audit_key", &self.audit_key).finish_non_exhaustive()
-    }
-}
-
-/// The file `master.key` of the data directory, made where there is none; in memory a key that nobody keeps.
-fn own_master(dir: Option<&DataDir>) -> Result<Master> {
-    let Some(dir) = dir else { return Master::key(Secret::random(32)?) };
-    let path: PathBuf = dir.path().join("master.key");
-    match Master::create_file(&path) {
-        Err(error) if error.code() == Code::ALREADY_EXISTS => Master::file(&path),
-        made => made,
     }
 }
