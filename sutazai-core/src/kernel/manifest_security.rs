@@ -50,7 +50,6 @@ pub(super) fn take(mut builder: Builder, section: &Section) -> Builder {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::Manifest;
     use crate::kernel::{Kernel, grammar};
     use crate::port::AuditClass;

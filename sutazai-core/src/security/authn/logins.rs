@@ -212,7 +212,7 @@ impl Logins {
                 .operation("security.login_answer")
                 .advice("it is over, took too long or had too many wrong answers: begin again")
         };
-        let one = {
+        let (one, last) = {
             let mut state = self.state.lock();
             let one = state.logins.get_mut(login).ok_or_else(unknown)?;
             if one.is_over(&self.policy, now) {
@@ -222,10 +222,11 @@ impl Logins {
             // Counted before it is looked at: answers that come at once are not free.
             one.tries += 1;
             let one = one.clone();
-            if one.tries >= self.policy.tries {
+            let last = one.tries >= self.policy.tries;
+            if last {
                 state.logins.remove(login);
             }
-            one
+            (one, last)
         };
         let told = Told { action: "login.answer", origin: one.origin.as_deref(), now };
         let scheme = credential.scheme.clone();
@@ -258,7 +259,6 @@ impl Logins {
         one.tries = 0;
         // Of answers that were right at once, one goes on.
         let mut state = self.state.lock();
-        let last = self.policy.tries <= 1;
         if state.logins.remove(login).is_none() && !last {
             return Err(unknown());
         }

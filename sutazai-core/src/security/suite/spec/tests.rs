@@ -67,7 +67,10 @@ fn every_mistake_names_its_field() {
     );
     assert_eq!(wrong(json!({"entities": {"json": [3]}})), ["entities"]);
     assert_eq!(wrong(json!({"schema": {"cedar": "entity ;"}})), ["schema"]);
-    assert_eq!(wrong(json!({"roles": {"json": {"roles": [{"name": ""}]}}})), ["roles"]);
+    assert_eq!(
+        wrong(json!({"roles": {"json": {"roles": [{"name": "a", "inherits": ["b"]}]}}})),
+        ["roles"]
+    );
 }
 
 #[test]
