@@ -187,7 +187,6 @@ from sutazai._route import (
 )
 from sutazai._saga import SagaContext, SagaStep
 from sutazai._security_options import (
-    AuditClass,
     AuditOptions,
     CedarFile,
     CedarJson,
@@ -200,7 +199,6 @@ from sutazai._security_options import (
     PasswordPolicy,
     RefreshOptions,
     RiskPolicy,
-    RiskSignal,
     RiskSignalPolicy,
     SecurityOptions,
     ThrottlePolicy,
@@ -266,7 +264,6 @@ __all__ = [
     "AgentSupervision",
     "AgentView",
     "AlreadyExists",
-    "AuditClass",
     "AuditOptions",
     "AuthProvider",
     "Backoff",
@@ -400,7 +397,6 @@ __all__ = [
     "RequestInvalid",
     "RetryPolicy",
     "RiskPolicy",
-    "RiskSignal",
     "RiskSignalPolicy",
     "RouteArm",
     "RouteDecide",

@@ -7,7 +7,6 @@ from typing import Any, Literal, TypedDict
 
 __all__ = [
     "AuditOptions",
-    "AuditClass",
     "CedarFile",
     "CedarJson",
     "CedarSource",
@@ -19,39 +18,12 @@ __all__ = [
     "PasswordPolicy",
     "RefreshOptions",
     "RiskPolicy",
-    "RiskSignal",
     "RiskSignalPolicy",
     "SecurityOptions",
     "ThrottlePolicy",
     "TokenOptions",
     "TotpPolicy",
 ]
-
-AuditClass = Literal[
-    "action",
-    "decision",
-    "authentication",
-    "token",
-    "revocation",
-    "key",
-    "override",
-    "configuration",
-    "deployment",
-]
-"""What kind of thing happened."""
-
-RiskSignal = Literal[
-    "new_device",
-    "new_place",
-    "odd_hour",
-    "failed_attempts",
-    "unusual_rate",
-    "threat",
-    "agent_health",
-    "data_sensitivity",
-]
-"""What makes somebody look risky."""
-
 
 class MasterFile(TypedDict):
     """A master key in a file, which its owner alone may read: 32 bytes, in base64 or in hexadecimal digits."""
@@ -205,7 +177,20 @@ class RiskSignalPolicy(TypedDict):
 class RiskPolicy(TypedDict, total=False):
     """What raises a risk, by how much, and for how long."""
 
-    signals: Mapping[RiskSignal, RiskSignalPolicy]
+    signals: Mapping[
+        Literal[
+            "new_device",
+            "new_place",
+            "odd_hour",
+            "failed_attempts",
+            "unusual_rate",
+            "threat",
+            "agent_health",
+            "data_sensitivity",
+        ],
+        RiskSignalPolicy,
+    ]
+    """What signals count for, where it is not as usual."""
     failures: int
     learned: int
     calls: int
@@ -215,7 +200,20 @@ class RiskPolicy(TypedDict, total=False):
 class AuditOptions(TypedDict, total=False):
     """How the audit log is kept."""
 
-    durability: Mapping[AuditClass, Literal["memory", "process", "interval", "fsync"]]
+    durability: Mapping[
+        Literal[
+            "action",
+            "decision",
+            "authentication",
+            "token",
+            "revocation",
+            "key",
+            "override",
+            "configuration",
+            "deployment",
+        ],
+        Literal["memory", "process", "interval", "fsync"],
+    ]
     """What a record survives before it is acknowledged. Default: `process` for `action`, `decision` and `token`,
     `fsync` for the rest."""
     sync_every_ms: int
@@ -239,7 +237,7 @@ class SecurityOptions(TypedDict, total=False):
     ... }
     >>> with sutazai.Kernel(security=options) as kernel:
     ...     kernel.add_echo_agent()
-    ...     tokens = kernel.invoke("security.token_issue", subject="ann", by="ops")
+    ...     tokens = kernel.invoke("security.token_issue", principal="ann", by="ops")
     ...     print(kernel.call("echo", 7, token=tokens["access"]))
     ...     try:
     ...         kernel.call("echo", 7)

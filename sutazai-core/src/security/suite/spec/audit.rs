@@ -16,9 +16,8 @@ use crate::store::Durability;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AuditSpec {
-    /// What a record survives before it is acknowledged, by its class, where it is not as
-    /// [`default_durability`](super::super::super::audit::default_durability) says: `process` for `action`,
-    /// `decision` and `token`, `fsync` for the rest.
+    /// What a record survives before it is acknowledged, by its class, where it is not `process` for `action`,
+    /// `decision` and `token`, and `fsync` for the rest.
     pub durability: BTreeMap<AuditClass, Durability>,
     /// A record that is not synced before it is acknowledged is at most this much later, in milliseconds. Default:
     /// 1 s.
