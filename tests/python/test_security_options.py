@@ -92,7 +92,7 @@ def test_what_is_wrong_is_told_by_its_field(options: Any, field: str) -> None:
 
 def test_what_is_none_is_refused() -> None:
     with pytest.raises(sutazai.SutazaiError):
-        Kernel(security="open")  # type: ignore[arg-type, unused-ignore]
+        Kernel(security="open")
 
 
 def test_master_key_and_policies_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
