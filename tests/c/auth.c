@@ -1,4 +1,4 @@
-/* Factors of a login that are written in C, and the security of a kernel as JSON. */
+/* Factors of a login that are written in C. */
 #include "check.h"
 
 #include <stdatomic.h>
@@ -156,38 +156,8 @@ static void it_is_a_second_factor_that_comes_while_the_kernel_runs(void) {
     CHECK(drops == 1);
 }
 
-static void security_is_said_in_the_configuration(void) {
-    sutazai_kernel *kernel = NULL;
-    const char *wrong[] = {
-        "{\"security\": {\"authorize\": true}}",
-        "{\"security\": {\"tokens\": {\"access_ms\": 5}}}",
-        "{\"security\": {\"policies\": [{\"cedar\": \"permit\"}]}}",
-    };
-    const char *fields[] = {"authorize", "tokens.access_ms", "policies[0]"};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        sutazai_error *error = sutazai_kernel_new(wrong[i], strlen(wrong[i]), &kernel);
-        CHECK(error != NULL && kernel == NULL);
-        sutazai_buffer shown = {0};
-        OK(sutazai_error_to_json(error, &shown));
-        CHECK(strstr(shown.data, fields[i]) != NULL);
-        sutazai_buffer_free(&shown);
-        sutazai_error_free(error);
-    }
-    FAILS(sutazai_kernel_new(S("{\"security\": {}, \"manifest_text\": \"[security]\\n\"}"), &kernel),
-          SUTAZAI_BASE_INVALID);
-    kernel = started("{\"security\": {\"authorise\": true, \"policies\": [{\"cedar\":"
-                     "\"permit (principal == User::\\\"ann\\\", action, resource);\"}]}}");
-    CHECK(answers(kernel, "security.status", "{}", "\"authorise\":true"));
-    CHECK(answers(kernel, "security.decide",
-               "{\"principal\": \"User::\\\"ann\\\"\", \"action\": \"Action::\\\"call\\\"\","
-               "\"resource\": \"Skill::\\\"x\\\"\"}",
-               "\"decision\":\"allow\""));
-    sutazai_kernel_free(kernel);
-}
-
 int main(void) {
     RUN(a_login_begins_with_it);
     RUN(it_is_a_second_factor_that_comes_while_the_kernel_runs);
-    RUN(security_is_said_in_the_configuration);
     return check_failed;
 }

@@ -115,6 +115,9 @@ impl SecuritySpec {
         schema: Option<Schema>,
         roles: Option<&Roles>,
     ) -> Result<PolicySet> {
+        if self.policies.is_empty() && schema.is_none() && roles.is_none() {
+            return Ok(PolicySet::empty());
+        }
         let add_schema = |builder: PolicySetBuilder| match schema {
             Some(schema) => builder.schema(schema),
             None => builder,
