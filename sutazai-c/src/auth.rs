@@ -311,5 +311,5 @@ pub(crate) fn provider_failed(what: &'static str, scheme: &str, cause: Error) ->
 
 /// Milliseconds since 1970.
 pub(crate) fn milliseconds(now: Timestamp) -> i64 {
-    i64::try_from(now.as_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+    now.as_nanos().div_euclid(1_000_000)
 }

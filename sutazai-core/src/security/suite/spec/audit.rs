@@ -52,15 +52,15 @@ impl Default for AuditSpec {
 
 impl AuditSpec {
     pub(super) fn options(&self) -> Options {
-        let mut options = Options::default();
-        options.durability =
-            self.durability.iter().map(|(class, durability)| (*class, *durability)).collect();
-        options.sync_every = Duration::from_millis(self.sync_every_ms);
-        options.checkpoint_every = Duration::from_millis(self.checkpoint_every_ms);
-        options.segment_bytes = self.segment_bytes;
-        options.segments = self.segments;
-        options.pending = self.pending;
-        options.memory_records = self.memory_records;
-        options
+        Options {
+            durability: self.durability.iter().map(|(class, how)| (*class, *how)).collect(),
+            sync_every: Duration::from_millis(self.sync_every_ms),
+            checkpoint_every: Duration::from_millis(self.checkpoint_every_ms),
+            segment_bytes: self.segment_bytes,
+            segments: self.segments,
+            pending: self.pending,
+            memory_records: self.memory_records,
+            ..Options::default()
+        }
     }
 }
