@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::PyBytes;
 use sutazai_core::base::time::Timestamp;
 use sutazai_core::port::{AuthProvider, AuthStep, Credential, Session};
 use sutazai_core::{Code, Error, Result};
