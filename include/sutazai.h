@@ -213,6 +213,8 @@
 
 /** the principal is disabled (persistent) */
 #define SUTAZAI_SECURITY_PRINCIPAL_DISABLED 8104
+/** a provider of the host's cannot tell who somebody is (transient) */
+#define SUTAZAI_SECURITY_PROVIDER_FAILED 8110
 
 /** the token has not the form of one (persistent) */
 #define SUTAZAI_SECURITY_TOKEN_MALFORMED 8200
@@ -460,6 +462,16 @@
  * Where an action puts what it answers; the callback's until it returns.
  */
 typedef struct sutazai_action_answer sutazai_action_answer;
+
+/**
+ * Where an `authenticate` says who it is; the callback's until it returns.
+ */
+typedef struct sutazai_auth_answer sutazai_auth_answer;
+
+/**
+ * Where a `challenge` says what is needed; the callback's until it returns.
+ */
+typedef struct sutazai_auth_offer sutazai_auth_offer;
 
 /**
  * What went wrong. Belongs to whoever got it; freed by `sutazai_error_free`. May be read from any
@@ -1124,6 +1136,73 @@ typedef struct sutazai_worker_table {
     struct sutazai_error *(*handle)(void *user, const struct sutazai_worker_message *message);
 } sutazai_worker_table;
 
+/**
+ * What somebody offers to prove who they are. Everything is valid until the callback returns.
+ */
+typedef struct sutazai_credential {
+    /**
+     * The scheme that it is for.
+     */
+    struct sutazai_str scheme;
+    /**
+     * Who they say they are; empty when they do not. In a login that is under way, who it is for.
+     */
+    struct sutazai_str principal;
+    /**
+     * The secret part: bytes, which need not be text.
+     */
+    const uint8_t *secret;
+    /**
+     * How many bytes.
+     */
+    size_t secret_len;
+    /**
+     * The login that it belongs to, where it answers a challenge; empty otherwise.
+     */
+    struct sutazai_str login;
+    /**
+     * When it is asked, by the kernel's clock: milliseconds since 1970.
+     */
+    int64_t now_ms;
+} sutazai_credential;
+
+/**
+ * A factor of a login. Callbacks must not throw or longjmp; they may block, run on any thread, and several at the
+ * same time. Secrets are lent: copy no more of them than you must.
+ */
+typedef struct sutazai_auth_provider_table {
+    /**
+     * `sizeof(sutazai_auth_provider_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Checks a credential: `sutazai_auth_accept` or `sutazai_auth_refuse` with `answer`, and NULL. An error, which
+     * the library frees, says that it cannot be told: the login is neither accepted nor refused. So is one without an
+     * answer. Required.
+     */
+    struct sutazai_error *(*authenticate)(void *user,
+                                          const struct sutazai_credential *credential,
+                                          struct sutazai_auth_answer *answer);
+    /**
+     * Says what this principal needs to answer with this factor: `sutazai_auth_offer_give` with `offer`, and NULL.
+     * Without that they have not enrolled it. `login` comes back in the credential. An error, which the library
+     * frees, says that it cannot be told. NULL for a factor that everybody has, and needs nothing for.
+     */
+    struct sutazai_error *(*challenge)(void *user,
+                                       struct sutazai_str principal,
+                                       struct sutazai_str login,
+                                       int64_t now_ms,
+                                       struct sutazai_auth_offer *offer);
+} sutazai_auth_provider_table;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1255,6 +1334,12 @@ void sutazai_buffer_free(struct sutazai_buffer *buffer);
  *   (readable text on standard error; false), `file` (JSON lines)
  * - `limits`: `calls`, `depth` (of calls within calls; 32), `timeout_ms` (of a call that names none; 0 for as
  *   long as it likes), `pool` (threads), `queue`, `spans`, `records`
+ * - `security`: how logins, tokens, policies, keys and the audit log are set up, as `[security]` of a manifest says
+ *   it, durations in milliseconds: `{"authorise": true, "policies": [{"file": "team.cedar"}], "tokens":
+ *   {"access_ms": 300000}}`. `name`, `master` (`{"file": path}`, `{"env": name}`, `{"passphrase_env": name}`,
+ *   `{"keyring": description}`), `authorise`, `trust_inside`, `record_allowed`, `record_actions`, `passwords`,
+ *   `totp`, `logins`, `tokens`, `risk`, `audit`, `policies`, `schema`, `entities`, `roles`. What each holds the operation
+ *   `config.schema` describes. Not together with a manifest that has the section
  *
  * Errors:
  * `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data
@@ -2209,6 +2294,69 @@ bool sutazai_worker_wait(const struct sutazai_worker_life *life,
  * `life` is NULL, or what the callback that runs was given.
  */
 struct sutazai_str sutazai_worker_child(const struct sutazai_worker_life *life);
+
+/**
+ * Adds a factor to logins, before the kernel's start or while it runs, for the attempts that come from then on.
+ * `scheme` is its name: 1 to 64 letters, digits, dashes, dots and underscores. A login may begin with it, unless
+ * `logins` of `security` (`sutazai_kernel_new`) has it among the `second` factors. What its callbacks answer as an
+ * error, the operations `security.login` and `security.login_answer` answer as `SUTAZAI_SECURITY_PROVIDER_FAILED`.
+ * The table's `user` belongs to the library as `sutazai_agent_add` says.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_ALREADY_EXISTS` where there is a provider of the scheme;
+ * `SUTAZAI_BASE_NOT_RUNNING` while the kernel starts, and after its stop.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `scheme` is good for reading; `table` is NULL or as its `size` says, and its callbacks
+ * do as they promise.
+ */
+struct sutazai_error *sutazai_auth_provider_add(struct sutazai_kernel *kernel,
+                                                const char *scheme,
+                                                size_t scheme_len,
+                                                const struct sutazai_auth_provider_table *table);
+
+/**
+ * It is them: `principal`, of whom `attributes` says what else is known, for policies: a JSON object of texts, or
+ * nothing. Somebody else than the credential says is refused.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_TOO_LATE` when it was answered before.
+ *
+ * Pointers:
+ * `answer` is NULL, or what the callback that runs was given; the texts are good for reading.
+ */
+struct sutazai_error *sutazai_auth_accept(struct sutazai_auth_answer *answer,
+                                          const char *principal,
+                                          size_t principal_len,
+                                          const char *attributes,
+                                          size_t attributes_len);
+
+/**
+ * It is not them, and why: for the audit trail; whoever tries is told less.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_TOO_LATE` when it was answered before.
+ *
+ * Pointers:
+ * `answer` is NULL, or what the callback that runs was given; `why` is good for reading.
+ */
+struct sutazai_error *sutazai_auth_refuse(struct sutazai_auth_answer *answer,
+                                          const char *why,
+                                          size_t why_len);
+
+/**
+ * What is needed to answer with the factor: a JSON object of texts, or nothing where nothing is. The last one
+ * counts.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`.
+ *
+ * Pointers:
+ * `offer` is NULL, or what the callback that runs was given; `parameters` is good for reading.
+ */
+struct sutazai_error *sutazai_auth_offer_give(struct sutazai_auth_offer *offer,
+                                              const char *parameters,
+                                              size_t parameters_len);
 
 /**
  * Writes a record to the kernel's log, unless its filter says otherwise. `target` says which part of

@@ -4,7 +4,7 @@
 // destroyed or assigned to. What fails throws sutazai::Error. JSON crosses as text: bring the JSON
 // library of your choice. A lambda that is given to the kernel may throw: an agent's exception is
 // the answer of its call, a component's fails its start or stop, a factory's fails whoever asked for
-// the value, an action's and a stage's stand in their record, a subscriber's is counted. Ownership, threads and blocking are as sutazai.h says.
+// the value, an action's and a stage's stand in their record, a provider's fails its login, a subscriber's is counted. Ownership, threads and blocking are as sutazai.h says.
 #ifndef SUTAZAI_HPP
 #define SUTAZAI_HPP
 
@@ -28,6 +28,7 @@
 #include <typeindex>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #if __has_include(<cxxabi.h>)
@@ -246,6 +247,59 @@ struct AgentOrder {
     std::string_view agent_template;
     std::string_view skills;
     std::string_view parameters;
+};
+
+/// What somebody offers to prove who they are; what it views lives until the provider returns.
+struct Credential {
+    std::string_view scheme;
+    /// Who they say they are, if they do; in a login that is under way, who it is for.
+    std::optional<std::string_view> principal;
+    /// The secret part: bytes, which need not be text.
+    std::string_view secret;
+    /// The login that it belongs to, where it answers a challenge.
+    std::optional<std::string_view> login;
+    /// When it is asked, by the kernel's clock: since 1970.
+    milliseconds now;
+
+    explicit Credential(const sutazai_credential &given)
+        : scheme(detail::view(given.scheme)),
+          secret(reinterpret_cast<const char *>(given.secret), given.secret_len),
+          now(static_cast<milliseconds::rep>(given.now_ms)) {
+        if (given.principal.len > 0) principal.emplace(detail::view(given.principal));
+        if (given.login.len > 0) login.emplace(detail::view(given.login));
+    }
+};
+
+/// A factor of a login: derive from it, and hand it to Kernel::auth_provider. What it throws is an error of the
+/// login, security.provider_failed, and never an accept. It may block, and is asked by several logins at once.
+class AuthProvider {
+  public:
+    /// It is them. Somebody else than the credential says is refused.
+    struct Accepted {
+        std::string principal;
+        /// What else is known of them, for policies: a JSON object of texts, or nothing.
+        std::string attributes = {};
+    };
+    /// It is not them, and why: for the audit trail.
+    struct Refused {
+        std::string why;
+    };
+    using Answer = std::variant<Accepted, Refused>;
+
+    AuthProvider() = default;
+    AuthProvider(const AuthProvider &) = delete;
+    AuthProvider &operator=(const AuthProvider &) = delete;
+    virtual ~AuthProvider() = default;
+
+    virtual Answer authenticate(const Credential &credential) = 0;
+    /// What the principal needs to answer with this factor, a JSON object of texts or nothing; std::nullopt where
+    /// they have not enrolled it. Unless it is overridden everybody has it.
+    virtual std::optional<std::string> challenge(std::string_view principal,
+                                                 std::string_view login) {
+        (void)principal;
+        (void)login;
+        return std::string();
+    }
 };
 
 /// One life of a supervised loop, until it returns.
@@ -815,6 +869,43 @@ class Kernel {
         };
         check(sutazai_failsafe_stage_add(kernel_.get(), description.data(), description.size(),
                                          &table));
+    }
+
+    /// Adds a factor to logins. See sutazai_auth_provider_add for the scheme, and for when.
+    void auth_provider(std::string_view scheme, std::unique_ptr<AuthProvider> provider) {
+        if (!provider) throw Error(SUTAZAI_BASE_INVALID, "there is no provider");
+        sutazai_auth_provider_table table{};
+        table.size = sizeof table;
+        table.user = provider.release();
+        table.drop = detail::drop<AuthProvider>;
+        table.authenticate = [](void *user, const sutazai_credential *credential,
+                                sutazai_auth_answer *given) -> sutazai_error * {
+            try {
+                const AuthProvider::Answer answer =
+                    static_cast<AuthProvider *>(user)->authenticate(Credential(*credential));
+                if (const auto *accepted = std::get_if<AuthProvider::Accepted>(&answer)) {
+                    return sutazai_auth_accept(
+                        given, accepted->principal.data(), accepted->principal.size(),
+                        accepted->attributes.data(), accepted->attributes.size());
+                }
+                const std::string &why = std::get<AuthProvider::Refused>(answer).why;
+                return sutazai_auth_refuse(given, why.data(), why.size());
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        table.challenge = [](void *user, sutazai_str principal, sutazai_str login, int64_t,
+                             sutazai_auth_offer *offer) -> sutazai_error * {
+            try {
+                const auto given = static_cast<AuthProvider *>(user)->challenge(
+                    detail::view(principal), detail::view(login));
+                if (!given) return nullptr;
+                return sutazai_auth_offer_give(offer, given->data(), given->size());
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_auth_provider_add(kernel_.get(), scheme.data(), scheme.size(), &table));
     }
 
     /// Has state of the host's saved in checkpoints and restored from them: `save()` gives it as JSON text,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 22] = [
+const SECTIONS: [&str; 23] = [
     "version",
     "error",
     "buffer",
@@ -35,6 +35,7 @@ const SECTIONS: [&str; 22] = [
     "failsafe",
     "checkpointed",
     "worker",
+    "auth",
     "log",
 ];
 

@@ -16,7 +16,7 @@ fn mistakes(manifest: &Value) -> Vec<String> {
 fn it_takes_the_example() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sutazai.toml");
     let manifest = kernel::grammar().read(path).unwrap();
-    assert!(manifest.recovery.is_some());
+    assert!(manifest.recovery.is_some() && manifest.security.is_some());
     let manifest = serde_json::to_value(&manifest).unwrap();
     assert_eq!(mistakes(&manifest), [] as [String; 0]);
 }
@@ -26,7 +26,11 @@ fn it_takes_the_example() {
 fn it_takes_what_the_example_leaves_out() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/sutazai.toml");
     let text = std::fs::read_to_string(path).unwrap();
-    for (table, section) in [("recovery.tree.main", "recovery"), ("discovery.local", "discovery")] {
+    for (table, section) in [
+        ("recovery.tree.main", "recovery"),
+        ("discovery.local", "discovery"),
+        ("security.master", "security"),
+    ] {
         let (_, rest) = text.split_once(&format!("\n# [{table}]")).unwrap();
         let (rest, _) = rest.split_once("\n\n").unwrap();
         let shown = format!("[{table}]{}", rest.replace("\n# ", "\n"));
@@ -47,6 +51,11 @@ fn it_refuses_what_the_kernel_refuses() {
         json!({"recovery": {"guards": {"all": {"retry": {"jitter": "ful"}}}}}),
         json!({"recovery": {"playbook": [{"name": "x"}]}}),
         json!({"limits": {"timeout": 3}}),
+        json!({"security": {"authorize": true}}),
+        json!({"security": {"tokens": {"access_ms": 300_000}}}),
+        json!({"security": {"master": {"key": "AAAA"}}}),
+        json!({"security": {"policies": ["team.cedar"]}}),
+        json!({"security": {"audit": {"durability": {"action": "fsink"}}}}),
     ] {
         assert!(!mistakes(&wrong).is_empty(), "{wrong}");
     }

@@ -1,6 +1,6 @@
 //! The JSON that `sutazai_kernel_new` takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use sutazai_core::base::reading::from_json;
 use sutazai_core::base::runtime::Manual;
 use sutazai_core::kernel::grammar;
 use sutazai_core::kernel::{Kernel, Limits, LogConfig};
+use sutazai_core::security::SecuritySpec;
 use sutazai_core::{Code, Error, Result};
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -22,6 +23,7 @@ struct Config {
     clock: ClockKind,
     limits: Bounds,
     log: LogChoice,
+    security: Option<SecuritySpec>,
 }
 
 #[derive(Default, Deserialize, JsonSchema)]
@@ -72,6 +74,16 @@ pub(crate) fn build(text: &str) -> Result<Kernel> {
         (None, Some(text)) => Some(grammar().parse("manifest_text", text)?),
         (None, None) => None,
     };
+    if let Some(security) = &config.security {
+        if manifest.as_ref().is_some_and(|manifest| manifest.security.is_some()) {
+            return Err(Error::new(
+                Code::INVALID,
+                "both security and the manifest's [security] are given",
+            )
+            .operation("kernel.new"));
+        }
+        builder = builder.security(security.options(Path::new(""))?);
+    }
     if let Some(manifest) = &manifest {
         builder = builder.manifest(manifest);
     }

@@ -52,6 +52,12 @@ impl Drop for sutazai_kernel {
 ///   (readable text on standard error; false), `file` (JSON lines)
 /// - `limits`: `calls`, `depth` (of calls within calls; 32), `timeout_ms` (of a call that names none; 0 for as
 ///   long as it likes), `pool` (threads), `queue`, `spans`, `records`
+/// - `security`: how logins, tokens, policies, keys and the audit log are set up, as `[security]` of a manifest says
+///   it, durations in milliseconds: `{"authorise": true, "policies": [{"file": "team.cedar"}], "tokens":
+///   {"access_ms": 300000}}`. `name`, `master` (`{"file": path}`, `{"env": name}`, `{"passphrase_env": name}`,
+///   `{"keyring": description}`), `authorise`, `trust_inside`, `record_allowed`, `record_actions`, `passwords`,
+///   `totp`, `logins`, `tokens`, `risk`, `audit`, `policies`, `schema`, `entities`, `roles`. What each holds the operation
+///   `config.schema` describes. Not together with a manifest that has the section
 ///
 /// # Errors
 /// `SUTAZAI_BASE_INVALID` for a configuration that is not one, and what the store says of the data

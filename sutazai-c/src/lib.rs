@@ -19,6 +19,7 @@
 compile_error!("libsutazai turns panics into errors, so it cannot be built with panic = \"abort\"");
 
 mod agent;
+mod auth;
 mod boundary;
 mod buffer;
 mod call;

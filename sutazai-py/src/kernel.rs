@@ -2,7 +2,7 @@
 //!
 //! `_sutazai.Kernel`: the native half of `sutazai.Kernel`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -30,10 +30,12 @@ use sutazai_core::recovery::Classifier;
 use sutazai_core::recovery::supervise::SupervisorSpec;
 use sutazai_core::recovery::supervise::mailbox::MailboxPolicy;
 use sutazai_core::recovery::{FeatureMode, SafeState, Saga, SagaPolicy, StepPolicy, Trigger};
+use sutazai_core::security::{SecurityOptions, SecuritySpec};
 use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
 use crate::agent::{Echo, PythonAgent};
+use crate::auth::PythonProvider;
 use crate::checkpointed::PythonState;
 use crate::component::PythonComponent;
 use crate::discover::PythonSource;
@@ -189,7 +191,7 @@ impl Drop for Kernel {
 #[pymethods]
 impl Kernel {
     #[new]
-    #[pyo3(signature = (data_dir, manifest, seed, clock, bounds))]
+    #[pyo3(signature = (data_dir, manifest, seed, clock, bounds, security=None))]
     fn new(
         py: Python<'_>,
         data_dir: Option<&Bound<'_, PyAny>>,
@@ -197,6 +199,7 @@ impl Kernel {
         seed: Option<&Bound<'_, PyAny>>,
         clock: &Bound<'_, PyAny>,
         bounds: &Bound<'_, PyDict>,
+        security: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let bounds = Keywords::new(bounds);
         let path =
@@ -209,6 +212,9 @@ impl Kernel {
         if let Some(seed) = seed {
             builder = builder.seed(argument::number("seed", 0, seed)?);
         }
+        if let Some(security) = security {
+            builder = builder.security(options(py, security)?);
+        }
         let mut strangers = false;
         if let Some(path) = manifest {
             if !bounds.is_empty() {
@@ -218,6 +224,11 @@ impl Kernel {
             }
             let read = py.detach(|| grammar().read(path));
             let mut manifest = read.map_err(|error| error::raise(py, &error))?;
+            if security.is_some() && manifest.security.is_some() {
+                return Err(PyValueError::new_err(
+                    "the manifest has a section [security]: say it there, or in the argument",
+                ));
+            }
             if data_dir.is_some() {
                 manifest.data_dir = data_dir;
             }
@@ -505,6 +516,21 @@ impl Kernel {
         inner.hold(&factory);
         let added = inner.core().add_shared_agent_factory(name, factory);
         added.map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_auth_provider(
+        &self,
+        py: Python<'_>,
+        scheme: &Bound<'_, PyAny>,
+        authenticate: Py<PyAny>,
+        challenge: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let scheme = argument::text("scheme", scheme)?.to_owned();
+        let provider = Arc::new(PythonProvider::new(scheme, authenticate, challenge));
+        inner.hold(&provider);
+        py.detach(|| inner.core().add_shared_auth_provider(provider))
+            .map_err(|error| error::raise(py, &error))
     }
 
     fn _add_component(
@@ -965,6 +991,15 @@ fn block(py: Python<'_>, source: &mut Source) -> PyResult<sutazai_core::Result<P
 
 /// A step of a saga as Python hands it in: its name, its policy, what does it and what undoes it.
 type Step<'py> = (String, Bound<'py, PyAny>, Py<PyAny>, Py<PyAny>);
+
+/// How the room `security` is set up, as a dict; paths in it begin where the process is.
+fn options(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<SecurityOptions> {
+    let value = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
+    let read = from_value::<SecuritySpec>("kernel.new", "security", &value);
+    // A passphrase is derived, files are read.
+    let options = py.detach(|| read?.options(Path::new("")));
+    options.map_err(|error| error::raise(py, &error))
+}
 
 /// A policy that came as a dict.
 fn read_policy<T: serde::de::DeserializeOwned + schemars::JsonSchema>(

@@ -9,6 +9,7 @@
 
 mod agent;
 mod argument;
+mod auth;
 mod bridge;
 mod checkpointed;
 mod component;

@@ -36,6 +36,18 @@ class DoesAsync < S::AsyncAgent
   def handle(task) = @block.call(task)
 end
 
+# A factor of a login: two blocks.
+class Badges < S::AuthProvider
+  def initialize(challenge: ->(*) { '{}' }, &authenticate)
+    super()
+    @authenticate = authenticate
+    @challenge = challenge
+  end
+
+  def authenticate(credential) = @authenticate.call(credential)
+  def challenge(principal, login, now_ms) = @challenge.call(principal, login, now_ms)
+end
+
 class Hears < S::Listener
   def initialize(&block)
     super()
@@ -55,7 +67,7 @@ class HostTest < Minitest::Test
   def teardown
     @kernels.each { |kernel| kernel.stop(0) }
     held = [S::CallbackInterfaceAgentFfiConverter, S::CallbackInterfaceAsyncAgentFfiConverter,
-            S::CallbackInterfaceListenerFfiConverter]
+            S::CallbackInterfaceListenerFfiConverter, S::CallbackInterfaceAuthProviderFfiConverter]
     # A thread that was late for its kernel's end may hold on to one for a moment.
     patiently { Thread.pass until held.all? { |kind| kind.handle_map.size.zero? } }
   end
@@ -84,6 +96,56 @@ class HostTest < Minitest::Test
     error = assert_raises(Failed, &block)
     assert_equal name, error.name if name
     error
+  end
+
+  # ---- factors of a login ----
+
+  def test_a_login_begins_with_a_factor_of_ours
+    kernel = kernel(start: false)
+    badges = Badges.new do |credential|
+      kind, owner = credential.secret.split(' of ')
+      next JSON.generate(refused: 'not a badge of ours') unless kind == 'badge'
+
+      JSON.generate(accepted: { principal: owner, attributes: { floor: '3' } })
+    end
+    kernel.add_auth_provider('badge', badges)
+    failure('base.already_exists') { kernel.add_auth_provider('badge', badges) }
+    kernel.start
+    done = invoke(kernel, 'security.login', scheme: 'badge', secret: 'badge of ann')
+    assert_equal %w[done ann 3], [done['step'], done['principal'], done['attributes']['floor']]
+    refused = { 'step' => 'refused' }
+    assert_equal refused, invoke(kernel, 'security.login', scheme: 'badge', secret: 'library card')
+    assert_equal refused, invoke(kernel, 'security.login', scheme: 'badge', principal: 'ann', secret: 'badge of eve')
+  end
+
+  def test_what_is_no_answer_is_no_accept
+    kernel = kernel()
+    wrong = { 'raises' => -> { raise 'unplugged' }, 'empty' => -> { '' }, 'bytes' => -> { "\xff" },
+              'list' => -> { '[]' }, 'true' => -> { 'true' }, 'half' => -> { '{"accepted": {}}' } }
+    wrong.each do |scheme, act|
+      kernel.add_auth_provider(scheme, Badges.new { |_| act.call })
+      failure('security.provider_failed') { invoke(kernel, 'security.login', scheme: scheme, secret: 'x') }
+    end
+  end
+
+  def test_it_is_a_second_factor_where_security_says_so
+    kernel = kernel(security: { logins: { second: ['badge'] }, passwords: { memory_kib: 7168, passes: 5 } })
+    enrolled = ->(principal, login, _) { principal == 'bob' ? 'null' : JSON.generate(hint: login) }
+    kernel.add_auth_provider('badge', Badges.new(challenge: enrolled) { |it| JSON.generate(accepted: { principal: it.principal }) })
+    answers = %w[ann bob].map do |who|
+      invoke(kernel, 'security.password_set', principal: who, password: 'correct horse battery')
+      invoke(kernel, 'security.login', scheme: 'password', principal: who, secret: 'correct horse battery')
+    end
+    assert_equal(%w[next done], answers.map { |it| it['step'] })
+    login = answers[0]['login']
+    assert_equal [{ 'scheme' => 'badge', 'parameters' => { 'hint' => login } }], answers[0]['offers']
+    done = invoke(kernel, 'security.login_answer', login: login, scheme: 'badge', secret: 'x')
+    assert_equal 'password badge', done['attributes']['amr']
+  end
+
+  def test_security_that_cannot_be_names_its_field
+    error = failure('base.invalid') { kernel(security: { tokens: { access_ms: 5 } }) }
+    assert_includes error.reason, 'tokens.access_ms'
   end
 
   # ---- agents ----

@@ -10,6 +10,7 @@ use sutazai_core::surface::Surface;
 use sutazai_core::{Code, Error};
 
 use super::agent::{self, Agent, AsyncAgent};
+use super::auth::{self, AuthProvider};
 use super::error::KernelError;
 use super::event::{self, Listener, Subscription};
 use super::ticket::{Ticket, text};
@@ -31,7 +32,7 @@ pub struct Kernel {
 #[uniffi::export]
 impl Kernel {
     /// Makes a kernel; starts no thread. `config` is JSON as `sutazai_kernel_new` has it: `manifest`
-    /// or `manifest_text`, `data_dir`, `seed`, `clock` (`"real"` or `"virtual"`), `log`, `limits`;
+    /// or `manifest_text`, `data_dir`, `seed`, `clock` (`"real"` or `"virtual"`), `log`, `limits`, `security`;
     /// each may be left out, and so may the whole text.
     #[uniffi::constructor(default(config = ""))]
     pub fn new(config: String) -> Result<Self, KernelError> {
@@ -106,6 +107,19 @@ impl Kernel {
         let kernel = self.here()?.kernel();
         let runtime = Arc::downgrade(kernel.runtime());
         Ok(agent::register(kernel, agent::blocking(card_of(&card)?, agent, runtime), replace)?)
+    }
+
+    /// Adds a factor to logins, before the start or while the kernel runs, for the attempts that come from then on.
+    /// `scheme` is its name: 1 to 64 letters, digits, dashes, dots and underscores. A login may begin with it, unless
+    /// `logins` of the configuration's `security` has it among the `second` factors. Throws `base.already_exists`
+    /// where there is a provider of the scheme.
+    pub fn add_auth_provider(
+        &self,
+        scheme: String,
+        provider: Box<dyn AuthProvider>,
+    ) -> Result<(), KernelError> {
+        let provider = Arc::new(auth::Provider { scheme, provider });
+        Ok(self.here()?.kernel().add_shared_auth_provider(provider)?)
     }
 
     /// Registers a loop for children of trees of supervisors, which name it (`does`). The operation

@@ -15,6 +15,7 @@
 //! - Letting go of a handle does not wait either: collectors do it, on threads of their own.
 
 mod agent;
+mod auth;
 mod error;
 mod event;
 mod kernel;

@@ -51,11 +51,13 @@ pub(super) fn read(
     let create = root.section("create");
     let recovery = root.section("recovery");
     let discovery = root.section("discovery");
+    let security = root.section("security");
     root.finish();
     manifest.create = create.map(|table| Section::new("create", name, text, table));
     manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
     manifest.discovery = discovery.map(|table| Section::new("discovery", name, text, table));
-    let sections = [&manifest.create, &manifest.recovery, &manifest.discovery];
+    manifest.security = security.map(|table| Section::new("security", name, text, table));
+    let sections = [&manifest.create, &manifest.recovery, &manifest.discovery, &manifest.security];
     for section in sections.into_iter().flatten() {
         mistakes.join(grammar.mistakes(section));
     }
@@ -95,6 +97,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         create: None,
         recovery: None,
         discovery: None,
+        security: None,
     }
 }
 

@@ -49,6 +49,10 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub discovery: Option<Section>,
+    /// Who may log in and how, who may do what, keys, tokens, the audit log: for the room `security`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub security: Option<Section>,
 }
 
 /// `[limits]`: bounds of the kernel.

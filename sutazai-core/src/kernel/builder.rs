@@ -34,6 +34,8 @@ pub struct Builder {
     pub(super) guard: Option<Arc<dyn Guard>>,
     #[cfg(feature = "security")]
     pub(super) security: Option<crate::security::SecurityOptions>,
+    #[cfg(feature = "security")]
+    pub(super) auth_providers: Vec<Arc<dyn crate::port::AuthProvider>>,
     pub(super) recorders: Vec<Arc<dyn Recorder>>,
     pub(super) components: Vec<Arc<dyn Component>>,
     pub(super) migrations: Vec<Migrations>,
@@ -159,10 +161,18 @@ impl Builder {
 
     /// How the room `security` is set up; it is opened when the kernel starts. Without it: as
     /// [`SecurityOptions`](crate::security::SecurityOptions) says, so that everybody may call, what is done is on the
-    /// audit record, and tokens are known that were issued here.
+    /// audit record, and tokens are known that were issued here. [`SecuritySpec`](crate::security::SecuritySpec) makes
+    /// options of what is written down.
     #[cfg(feature = "security")]
     pub fn security(mut self, options: crate::security::SecurityOptions) -> Self {
         self.security = Some(options);
+        self
+    }
+
+    /// Adds a factor that the host has written, as [`Kernel::add_auth_provider`] does.
+    #[cfg(feature = "security")]
+    pub fn auth_provider(mut self, provider: impl crate::port::AuthProvider) -> Self {
+        self.auth_providers.push(Arc::new(provider));
         self
     }
 
@@ -256,7 +266,7 @@ impl Builder {
     /// the components. Starts no thread.
     ///
     /// # Errors
-    /// What is wrong with its manifest's sections, what the store says of the data directory
+    /// What is wrong with its manifest's sections and with its providers, what the store says of the data directory
     /// (`store.*`), what its policies are wrong in, what the container says of its graph
     /// (`kernel.inject_*`), what the components say of theirs (`kernel.component_*`), and what the
     /// registry says of the agents' cards.

@@ -82,7 +82,7 @@ impl Kernel {
             }
         };
         #[cfg(feature = "security")]
-        let secured = super::security::Secured::new(builder.security);
+        let secured = super::security::Secured::new(builder.security, builder.auth_providers)?;
         #[cfg(feature = "security")]
         let (own_authenticator, own_policy) = (secured.authenticator(), secured.policy());
         #[cfg(not(feature = "security"))]

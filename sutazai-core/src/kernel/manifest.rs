@@ -46,6 +46,10 @@ impl Builder {
         if let Some(section) = &manifest.recovery {
             self = super::manifest_recovery::take(self, section);
         }
+        #[cfg(feature = "security")]
+        if let Some(section) = &manifest.security {
+            self = super::manifest_security::take(self, section);
+        }
         self
     }
 }
@@ -81,6 +85,9 @@ pub fn grammar() -> Grammar {
         "discovery",
         super::manifest_discovery::check,
     );
+    #[cfg(feature = "security")]
+    let grammar = grammar
+        .section::<crate::security::SecuritySpec>("security", super::manifest_security::check);
     grammar
 }
 

@@ -94,6 +94,8 @@ mod manifest_create;
 mod manifest_discovery;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
+#[cfg(all(feature = "config", feature = "security"))]
+mod manifest_security;
 #[cfg(feature = "agent")]
 mod nobody;
 #[cfg(feature = "agent")]

@@ -12,9 +12,10 @@ use crate::base::runtime::Runtime;
 use crate::base::time::Timestamp;
 use crate::observe::Level;
 use crate::port::{
-    Access, AuditClass, AuditEvent, AuditOutcome, AuditValue, Authenticator, CallRecord, Decision,
-    Policy, Session,
+    Access, AuditClass, AuditEvent, AuditOutcome, AuditValue, AuthProvider, Authenticator,
+    CallRecord, Decision, Policy, Session,
 };
+use crate::security::authn::{scheme_of_host, taken};
 use crate::security::{PolicyStep, Security, SecurityOptions, TokenStep};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
@@ -28,8 +29,15 @@ pub(super) struct Secured(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    options: Mutex<Option<SecurityOptions>>,
+    waiting: Mutex<Option<Waiting>>,
     open: OnceLock<Open>,
+}
+
+/// What it is opened with, until it is.
+struct Waiting {
+    options: SecurityOptions,
+    /// Of the host's providers.
+    schemes: Vec<String>,
 }
 
 struct Open {
@@ -39,14 +47,51 @@ struct Open {
 }
 
 impl Secured {
-    pub(super) fn new(options: Option<SecurityOptions>) -> Self {
-        let options = options.unwrap_or_else(|| {
+    /// To be opened with these options, and providers beside those of the options.
+    pub(super) fn new(
+        options: Option<SecurityOptions>,
+        providers: Vec<Arc<dyn AuthProvider>>,
+    ) -> Result<Self> {
+        let mut options = options.unwrap_or_else(|| {
             let mut options = SecurityOptions::default();
             // Nobody has asked for it: what is in memory is kept short.
             options.audit.memory_records = 4_096;
             options
         });
-        Self(Arc::new(Inner { options: Mutex::new(Some(options)), open: OnceLock::new() }))
+        let given = std::mem::take(&mut options.providers);
+        let waiting = Mutex::new(Some(Waiting { options, schemes: Vec::new() }));
+        let secured = Self(Arc::new(Inner { waiting, open: OnceLock::new() }));
+        given.into_iter().chain(providers).try_for_each(|one| secured.wait_for_start(one))?;
+        Ok(secured)
+    }
+
+    /// Adds a factor that the host has written, to what it is opened with or to what is open.
+    pub(super) fn add_provider(
+        &self,
+        provider: Arc<dyn AuthProvider>,
+        now: Timestamp,
+    ) -> Result<()> {
+        match self.get() {
+            Some(security) => security.add_provider(provider, now),
+            None => self.wait_for_start(provider),
+        }
+    }
+
+    fn wait_for_start(&self, provider: Arc<dyn AuthProvider>) -> Result<()> {
+        let scheme = scheme_of_host(&*provider)?;
+        let mut waiting = self.0.waiting.lock();
+        let waiting = waiting.as_mut().ok_or_else(|| {
+            Error::new(Code::NOT_RUNNING, "the kernel is starting, or has failed to")
+                .operation("security.provider")
+                .with("scheme", &scheme)
+                .advice("add providers before the start, or once it has returned")
+        })?;
+        if waiting.schemes.contains(&scheme) {
+            return Err(taken(&scheme));
+        }
+        waiting.schemes.push(scheme);
+        waiting.options.providers.push(provider);
+        Ok(())
     }
 
     /// The authenticate step.
@@ -65,7 +110,8 @@ impl Secured {
         dir: Option<&DataDir>,
         runtime: &Arc<dyn Runtime>,
     ) -> Result<()> {
-        let Some(options) = self.0.options.lock().take() else { return Ok(()) };
+        let waiting = self.0.waiting.lock().take();
+        let Some(Waiting { options, .. }) = waiting else { return Ok(()) };
         let now = runtime.timestamp();
         let security = Arc::new(Security::open(store.clone(), dir, options, now)?);
         // In virtual time nothing happens by itself.
@@ -250,6 +296,52 @@ impl Shared {
 }
 
 impl Kernel {
+    /// Adds a factor that the host has written: before the start, or while the kernel runs, for the attempts that
+    /// come from then on. Which factors a login takes, [`LoginPolicy`](crate::security::authn::LoginPolicy) says:
+    /// without a word of it, a login may begin with this one.
+    ///
+    /// ```
+    /// use sutazai_core::Result;
+    /// use sutazai_core::base::time::Timestamp;
+    /// use sutazai_core::kernel::Kernel;
+    /// use sutazai_core::port::{AuthProvider, AuthStep, Credential, Session};
+    ///
+    /// struct Badges;
+    ///
+    /// impl AuthProvider for Badges {
+    ///     fn scheme(&self) -> &str {
+    ///         "badge"
+    ///     }
+    ///     fn authenticate(&self, credential: &Credential, _now: Timestamp) -> Result<AuthStep> {
+    ///         Ok(match &*credential.secret {
+    ///             b"0815" => AuthStep::Accepted(Session::new("ann", "badge")),
+    ///             _ => AuthStep::Refused("not a badge of ours".to_owned()),
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// let kernel = Kernel::builder().build()?;
+    /// kernel.add_auth_provider(Badges)?;
+    /// assert!(kernel.add_auth_provider(Badges).is_err(), "one of a scheme");
+    /// # Ok::<(), sutazai_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a scheme that is no name, [`Code::ALREADY_EXISTS`] where there is a provider of its
+    /// scheme, [`Code::NOT_RUNNING`] while the kernel starts and after it has stopped, and what the audit log
+    /// answers.
+    pub fn add_auth_provider(&self, provider: impl AuthProvider) -> Result<()> {
+        self.add_shared_auth_provider(Arc::new(provider))
+    }
+
+    /// As [`add_auth_provider`](Self::add_auth_provider), for one that is shared.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_shared_auth_provider(&self, provider: Arc<dyn AuthProvider>) -> Result<()> {
+        self.shared.secured.add_provider(provider, self.shared.runtime.timestamp())
+    }
+
     /// The room `security`: keys, audit log, logins, tokens, policies and risks.
     ///
     /// # Errors

@@ -7,15 +7,21 @@ use crate::Result;
 use crate::base::time::Timestamp;
 
 /// Checks one kind of credential, in one or several steps.
+///
+/// It is asked on threads that it may block, and for several logins at once; one that hangs keeps the logins that
+/// ask it, and no other. Who is accepted is the credential's principal, where it names one: a session of somebody else
+/// is a refusal.
 pub trait AuthProvider: Send + Sync + 'static {
-    /// The scheme it checks, as a short name: `password`, `totp`, `api-key`, …
+    /// The scheme it checks, as a short name: `password`, `totp`, `api-key`, …: 1 to 64 letters, digits, dashes,
+    /// dots and underscores. It is asked for it when it is added, and once.
     fn scheme(&self) -> &str;
 
     /// Checks a credential. May block.
     ///
     /// # Errors
-    /// When it cannot tell (a store that does not answer); a wrong credential is
-    /// [`AuthStep::Refused`].
+    /// When it cannot tell (a store that does not answer), as
+    /// [`Code::PROVIDER_FAILED`](crate::Code::PROVIDER_FAILED) for example: the login is not refused, and not
+    /// accepted; a wrong credential is [`AuthStep::Refused`].
     fn authenticate(&self, credential: &Credential, now: Timestamp) -> Result<AuthStep>;
 
     /// What this principal needs to answer with this factor: a challenge to sign, a hint. `None`

@@ -22,6 +22,7 @@ pub use clock::{Clock, ClockPolicy};
 #[cfg(feature = "webauthn")]
 pub use suite::Registered;
 pub use suite::{
-    LoginAnswer, PoliciesView, PolicyChange, PolicyName, PolicyStep, Security, SecurityOptions,
-    SecurityStatus, TokenStep,
+    AuditSpec, CedarText, DataText, LoginAnswer, MasterSpec, PoliciesView, PolicyChange,
+    PolicyName, PolicyStep, RefreshSpec, Security, SecurityOptions, SecuritySpec, SecurityStatus,
+    TokenSpec, TokenStep,
 };

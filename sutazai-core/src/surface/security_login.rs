@@ -15,7 +15,13 @@ use crate::security::{LoginAnswer, SecurityStatus};
 use crate::{Code, Result};
 
 /// What any of them may answer with.
-const ERRORS: &[Code] = &[Code::INVALID, Code::STORE_FAILED, Code::AUDIT_FAILED, Code::AUDIT_FULL];
+const ERRORS: &[Code] = &[
+    Code::INVALID,
+    Code::STORE_FAILED,
+    Code::AUDIT_FAILED,
+    Code::AUDIT_FULL,
+    Code::PROVIDER_FAILED,
+];
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
     table.extend([
@@ -88,7 +94,14 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "security.login_answer",
             "Answers a login with another factor.",
-            &[Code::LOGIN_UNKNOWN, Code::INVALID, Code::STORE_FAILED, Code::AUDIT_FAILED, Code::AUDIT_FULL],
+            &[
+                Code::LOGIN_UNKNOWN,
+                Code::INVALID,
+                Code::STORE_FAILED,
+                Code::AUDIT_FAILED,
+                Code::AUDIT_FULL,
+                Code::PROVIDER_FAILED,
+            ],
             login_answer,
         ),
     ]);

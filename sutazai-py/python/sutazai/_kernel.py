@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from sutazai import _sutazai
+from sutazai._auth import AuthProvider
+from sutazai._auth import native as native_provider
 from sutazai._checkpoint import Checkpoints
 from sutazai._classify import Classification
 from sutazai._degrade import Degradation
@@ -37,6 +39,7 @@ from sutazai._process import closed, opened
 from sutazai._saga import SagaStep
 from sutazai._saga import native as native_step
 from sutazai._security import Security
+from sutazai._security_options import SecurityOptions
 from sutazai._supervise import Supervision
 from sutazai._sutazai import Event, Subscription, Ticket
 from sutazai._terms import Terms
@@ -68,7 +71,8 @@ class Kernel(KernelOfAgents):
     `with Kernel() as kernel:` starts it and stops it. Without a data directory everything is in
     memory. `timeout` is how long a call may take whose caller and agent do not say, `calls` how many may be
     under way, `call_depth` how many may be within one another. With a manifest,
-    limits and log are said there. `plugins=True` calls every installed plugin with the kernel.
+    limits and log are said there. `security` says how logins, tokens, policies, keys and the audit log are set
+    up, as `[security]` of a manifest does. `plugins=True` calls every installed plugin with the kernel.
 
     Durations, here and everywhere, are numbers of seconds or `datetime.timedelta`; `math.inf` is as
     long as it takes.
@@ -89,6 +93,7 @@ class Kernel(KernelOfAgents):
         log: str | None = None,
         log_terminal: bool | None = None,
         log_file: str | os.PathLike[str] | None = None,
+        security: SecurityOptions | None = None,
         plugins: bool = False,
     ) -> Self:
         bounds: dict[str, object] = {
@@ -101,7 +106,7 @@ class Kernel(KernelOfAgents):
             "log_terminal": log_terminal,
             "log_file": log_file,
         }
-        kernel = super().__new__(cls, data_dir, manifest, seed, clock, bounds)
+        kernel = super().__new__(cls, data_dir, manifest, seed, clock, bounds, security)
         kernel._loop = LoopThread()
         if plugins:
             for point in _installed().values():
@@ -372,6 +377,29 @@ class Kernel(KernelOfAgents):
             return made
 
         return register
+
+    # ---- who somebody is ----
+
+    def add_auth_provider(self, provider: AuthProvider) -> None:
+        """Adds a factor of your own to logins: before the start, or while the kernel runs, for the attempts that
+        come from then on. Raises `AlreadyExists` where there is one of its scheme. A login may begin with it,
+        unless `logins` of the security options has its scheme among the second factors.
+
+        >>> import sutazai
+        >>> class Badges:
+        ...     scheme = "badge"
+        ...     def authenticate(self, credential):
+        ...         if credential.secret == b"0815":
+        ...             return sutazai.Accepted("ann", {"floor": "3"})
+        ...         return sutazai.Refused("not a badge of ours")
+        >>> kernel = sutazai.Kernel()
+        >>> kernel.add_auth_provider(Badges())
+        >>> with kernel:
+        ...     login = kernel.invoke("security.login", scheme="badge", secret="0815")
+        ...     login["step"], login["principal"], login["attributes"]["floor"]
+        ('done', 'ann', '3')
+        """
+        self._add_auth_provider(*native_provider(provider, self._loop))
 
     # ---- sagas ----
 

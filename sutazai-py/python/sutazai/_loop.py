@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sutazai._sutazai import Event, Reply, Subscription, Ticket, _Bridge, _enter, _Work
@@ -125,6 +125,13 @@ class LoopThread:
         self._thread: threading.Thread | None = None
 
     def bridge(self) -> _Bridge:
+        return bridge_of(self._running())
+
+    def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
+        """What a coroutine gives or raises that runs on this loop; blocks until then."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -133,7 +140,7 @@ class LoopThread:
                     target=_drive, args=(self._loop,), name="sutazai-loop", daemon=True
                 )
                 self._thread.start()
-            return bridge_of(self._loop)
+            return self._loop
 
     def stop(self, timeout: float) -> None:
         """Cancels what runs, ends the loop and its thread; gives up waiting after `timeout`."""

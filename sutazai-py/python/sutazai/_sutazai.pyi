@@ -148,7 +148,14 @@ class Kernel:
         seed: int | None,
         clock: str,
         bounds: dict[str, object],
+        security: Mapping[str, object] | None = None,
     ) -> Self: ...
+    def _add_auth_provider(
+        self,
+        scheme: str,
+        authenticate: Callable[..., tuple[str | None, dict[str, str], str]],
+        challenge: Callable[..., dict[str, str] | None] | None,
+    ) -> None: ...
     def _shared_parts(self) -> _SharedParts: ...
     @property
     def phase(self) -> str: ...

@@ -207,6 +207,7 @@ codes! {
     LOGIN_UNKNOWN = 8102, "security.login_unknown", Persistent, "no such login is under way";
     FACTOR_OFF = 8103, "security.factor_off", Persistent, "the factor is not set up here";
     PRINCIPAL_DISABLED = 8104, "security.principal_disabled", Persistent, "the principal is disabled";
+    PROVIDER_FAILED = 8110, "security.provider_failed", Transient, "a provider of the host's cannot tell who somebody is";
     // security, tokens: 8200–8299
     TOKEN_MALFORMED = 8200, "security.token_malformed", Persistent, "the token has not the form of one";
     TOKEN_SIGNATURE = 8201, "security.token_signature", Persistent, "the token's signature does not fit its content";

@@ -83,20 +83,22 @@ impl std::fmt::Debug for Options {
 }
 
 impl Options {
-    pub(super) fn check(&self) -> Result<()> {
-        let wrong = |what: &'static str, range: &'static str| {
+    pub(in crate::security) fn check(&self) -> Result<()> {
+        let wrong = |field: &'static str, what: &'static str, range: &'static str| {
             Error::new(Code::INVALID, format!("{what} of the audit log is out of range"))
                 .operation("audit.open")
+                .with("field", field)
                 .with("range", range)
         };
         if !(128 << 10..=1 << 30).contains(&self.segment_bytes) {
-            return Err(wrong("the length of a segment", "128 KiB to 1 GiB"));
+            return Err(wrong("segment_bytes", "the length of a segment", "128 KiB to 1 GiB"));
         }
         if !(2..=4096).contains(&self.segments) {
-            return Err(wrong("the number of segments", "2 to 4096"));
+            return Err(wrong("segments", "the number of segments", "2 to 4096"));
         }
         if self.witnesses.required > self.witnesses.all.len() {
-            return Err(wrong("the number of required witnesses", "at most as many as there are"));
+            let what = "the number of required witnesses";
+            return Err(wrong("witnesses.required", what, "at most as many as there are"));
         }
         Ok(())
     }

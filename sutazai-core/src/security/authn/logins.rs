@@ -1,6 +1,6 @@
 //! Logins: attempts, factors, sessions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::device::Devices;
 use super::login::{Login, Next};
 use super::names::is_principal;
 use super::policy::LoginPolicy;
+use super::providers::Providers;
 use super::step::{Attempt, LoggedIn, LoginStatus, LoginStep, Offer};
 use super::throttle::{Bucket, Throttle, Verdict};
 use crate::base::contain;
@@ -36,7 +37,7 @@ pub(super) const AUTHENTICATOR: &str = "authenticator";
 /// Leads logins through their factors. May block: a password is hashed, a code is written to the disk.
 pub struct Logins {
     policy: LoginPolicy,
-    providers: BTreeMap<String, Arc<dyn AuthProvider>>,
+    providers: Providers,
     devices: Devices,
     throttle: Throttle,
     risk: Option<Arc<Risk>>,
@@ -107,18 +108,13 @@ impl LoginBuilder {
     /// The logins.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that cannot be, [`Code::ALREADY_EXISTS`] for two providers of one
-    /// scheme.
+    /// [`Code::INVALID`] for a policy or a scheme that cannot be, [`Code::ALREADY_EXISTS`] for two providers
+    /// of one scheme.
     pub fn build(self) -> Result<Logins> {
         self.policy.check()?;
-        let mut providers = BTreeMap::new();
+        let providers = Providers::default();
         for provider in self.providers {
-            let scheme = contain::run("the provider panicked", || provider.scheme().to_owned())?;
-            if providers.insert(scheme.clone(), provider).is_some() {
-                return Err(Error::new(Code::ALREADY_EXISTS, "two providers have one scheme")
-                    .operation("security.login")
-                    .with("scheme", scheme));
-            }
+            providers.add(provider)?;
         }
         Ok(Logins {
             throttle: Throttle::new(self.policy.throttle.clone()),
@@ -144,6 +140,16 @@ impl Logins {
             gate: None,
             audit: None,
         }
+    }
+
+    /// Adds a factor, for the attempts that come from now on. Which factors a login takes is the policy's to
+    /// say: without a word of it, a login may begin with this one.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a scheme that is no name, [`Code::ALREADY_EXISTS`] where there is a provider of its
+    /// scheme.
+    pub fn add_provider(&self, provider: Arc<dyn AuthProvider>) -> Result<()> {
+        self.providers.add(provider)
     }
 
     /// Begins a login with its first factor.
@@ -176,7 +182,12 @@ impl Logins {
             return self.refuse(&told, &claimed, &credential.scheme, why, None);
         }
         let session = match self.prove(&credential, now)? {
-            Ok(session) => session,
+            // Whoever is somebody else than they say would end the throttling of that other.
+            Ok(session) if claimed.is_empty() || session.principal() == claimed => session,
+            Ok(_) => {
+                let why = "the factor is another principal's";
+                return self.refuse(&told, &claimed, &credential.scheme, why, None);
+            }
             Err(why) => return self.refuse(&told, &claimed, &credential.scheme, &why, None),
         };
         if let Some(why) = self.shut(session.principal())? {
@@ -226,7 +237,7 @@ impl Logins {
                 .operation("security.login_answer")
                 .advice("it is over, took too long or had too many wrong answers: begin again")
         };
-        let one = {
+        let (one, last) = {
             let mut state = self.state.lock();
             let one = state.logins.get_mut(login).ok_or_else(unknown)?;
             if one.is_over(&self.policy, now) {
@@ -236,10 +247,11 @@ impl Logins {
             // Counted before it is looked at: answers that come at once are not free.
             one.tries += 1;
             let one = one.clone();
-            if one.tries >= self.policy.tries {
+            let last = one.tries >= self.policy.tries;
+            if last {
                 state.logins.remove(login);
             }
-            one
+            (one, last)
         };
         let told = Told { action: "login.answer", origin: one.origin.as_deref(), now };
         let scheme = credential.scheme.clone();
@@ -280,7 +292,6 @@ impl Logins {
         one.tries = 0;
         // Of answers that were right at once, one goes on.
         let mut state = self.state.lock();
-        let last = self.policy.tries <= 1;
         if state.logins.remove(login).is_none() && !last {
             return Err(unknown());
         }
@@ -303,9 +314,9 @@ impl Logins {
         &self.devices
     }
 
-    /// The schemes that have a provider.
-    pub fn schemes(&self) -> impl Iterator<Item = &str> {
-        self.providers.keys().map(String::as_str)
+    /// The schemes that have a provider, sorted.
+    pub fn schemes(&self) -> Vec<String> {
+        self.providers.schemes()
     }
 
     /// The policy.
@@ -332,7 +343,7 @@ impl Logins {
         credential: &Credential,
         now: Timestamp,
     ) -> Result<std::result::Result<Session, String>> {
-        let Some(provider) = self.providers.get(&credential.scheme) else {
+        let Some(provider) = self.providers.of(&credential.scheme) else {
             return Ok(Err("there is no such factor".to_owned()));
         };
         let step =
@@ -359,7 +370,7 @@ impl Logins {
     fn enrolled(&self, principal: &str, login: &str, now: Timestamp) -> Result<Vec<Offer>> {
         let mut offers = Vec::new();
         for scheme in &self.policy.second {
-            let Some(provider) = self.providers.get(scheme) else { continue };
+            let Some(provider) = self.providers.of(scheme) else { continue };
             let challenge = contain::run("the provider panicked", || {
                 provider.challenge(principal, login, now)
             })??;

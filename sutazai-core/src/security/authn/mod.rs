@@ -51,6 +51,7 @@ mod password;
 mod pending;
 mod policy;
 mod principals;
+mod providers;
 mod records;
 mod recovery;
 mod seal;
@@ -71,6 +72,8 @@ pub use passkey::{
 pub use password::{PasswordPolicy, Passwords};
 pub use policy::{LoginPolicy, SecondFactor};
 pub use principals::{DisabledView, PrincipalView, Principals};
+pub(super) use providers::scheme_of;
+pub(crate) use providers::{scheme_of_host, taken};
 pub(super) use records::written;
 pub use recovery::RecoveryCodes;
 pub use seal::Sealer;

@@ -22,9 +22,34 @@ pub(super) fn is_principal(name: &str) -> bool {
     (1..=PRINCIPAL_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
+/// The longest name of a scheme, in bytes.
+const SCHEME_MAX: usize = 64;
+
+/// Refuses what cannot be a scheme. Sessions name their factors with spaces between, policies with commas.
+pub(super) fn check_scheme(scheme: &str) -> Result<()> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if (1..=SCHEME_MAX).contains(&scheme.len()) && scheme.chars().all(letter) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::INVALID,
+        "a scheme has 1 to 64 letters, digits, dashes, dots and underscores",
+    )
+    .operation("security.provider")
+    .with("scheme", scheme.escape_debug()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scheme_is_one_word() {
+        assert!(check_scheme("badge").is_ok() && check_scheme("v4.public-2_x").is_ok());
+        for wrong in ["", "two factors", "a,b", "é", &"a".repeat(65)] {
+            assert_eq!(check_scheme(wrong).unwrap_err().code(), Code::INVALID, "{wrong}");
+        }
+    }
 
     #[test]
     fn names_are_bounded() {

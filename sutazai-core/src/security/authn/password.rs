@@ -50,6 +50,11 @@ impl Default for PasswordPolicy {
 }
 
 impl PasswordPolicy {
+    /// Whether it can be, and is dear enough to guess against.
+    pub(in crate::security) fn check(&self) -> Result<()> {
+        self.params().map(drop)
+    }
+
     fn params(&self) -> Result<Params> {
         let shown = |error: argon2::Error| {
             Error::new(Code::INVALID, format!("the password policy is not valid: {error}"))

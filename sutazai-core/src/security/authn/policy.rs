@@ -69,23 +69,31 @@ impl Default for LoginPolicy {
 }
 
 impl LoginPolicy {
-    pub(super) fn check(&self) -> Result<()> {
-        let invalid =
-            |what: &'static str| Err(Error::new(Code::INVALID, what).operation("security.login"));
-        let is_share = |risk: f64| (0.0..=1.0).contains(&risk);
-        if !is_share(self.step_up_risk) || !is_share(self.refuse_risk) {
-            return invalid("risks are 0 to 1");
+    pub(in crate::security) fn check(&self) -> Result<()> {
+        let invalid = |field: &'static str, what: &'static str| {
+            Error::new(Code::INVALID, what).operation("security.login").with("field", field)
+        };
+        for (field, risk) in
+            [("step_up_risk", self.step_up_risk), ("refuse_risk", self.refuse_risk)]
+        {
+            if !(0.0..=1.0).contains(&risk) {
+                return Err(invalid(field, "risks are 0 to 1"));
+            }
         }
         if !(1_000..=86_400_000).contains(&self.lasts_ms) {
-            return invalid("a login lasts a second to a day");
+            return Err(invalid("lasts_ms", "a login lasts a second to a day"));
         }
-        if self.tries == 0 || self.at_once == 0 || self.of_one == 0 {
-            return invalid("tries and logins at once are 1 at least");
+        let none = [
+            ("tries", self.tries == 0),
+            ("at_once", self.at_once == 0),
+            ("of_one", self.of_one == 0),
+        ];
+        if let Some((field, _)) = none.into_iter().find(|(_, none)| *none) {
+            return Err(invalid(field, "tries and logins at once are 1 at least"));
         }
         if let Some(both) = self.first.iter().find(|scheme| self.second.contains(scheme)) {
-            return Err(Error::new(Code::INVALID, "a scheme is the first factor or the second")
-                .operation("security.login")
-                .with("scheme", both));
+            let what = "a scheme is the first factor or the second";
+            return Err(invalid("first", what).with("scheme", both));
         }
         Ok(())
     }

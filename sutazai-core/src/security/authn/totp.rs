@@ -60,20 +60,21 @@ impl Default for TotpPolicy {
 }
 
 impl TotpPolicy {
-    fn check(&self) -> Result<()> {
-        let invalid =
-            |what: &'static str| Err(Error::new(Code::INVALID, what).operation("security.totp"));
+    pub(in crate::security) fn check(&self) -> Result<()> {
+        let invalid = |field: &'static str, what: &'static str| {
+            Err(Error::new(Code::INVALID, what).operation("security.totp").with("field", field))
+        };
         if self.issuer.is_empty() || self.issuer.len() > 128 || self.issuer.contains(':') {
-            return invalid("the issuer of codes has 1 to 128 bytes and no colon");
+            return invalid("issuer", "the issuer of codes has 1 to 128 bytes and no colon");
         }
         if !(6..=8).contains(&self.digits) {
-            return invalid("a code has 6 to 8 digits");
+            return invalid("digits", "a code has 6 to 8 digits");
         }
         if !(15..=120).contains(&self.period_s) {
-            return invalid("the period of codes is 15 to 120 seconds");
+            return invalid("period_s", "the period of codes is 15 to 120 seconds");
         }
         if self.skew > 4 {
-            return invalid("the skew of codes is 4 periods at most");
+            return invalid("skew", "the skew of codes is 4 periods at most");
         }
         Ok(())
     }

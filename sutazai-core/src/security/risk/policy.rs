@@ -107,20 +107,22 @@ impl Default for RiskPolicy {
 }
 
 impl RiskPolicy {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(in crate::security) fn check(&self) -> Result<()> {
         let invalid =
             |what: &'static str| Error::new(Code::INVALID, what).operation("security.risk");
         for (signal, policy) in &self.signals {
             if !(0.0..=1.0).contains(&policy.weight) {
-                return Err(invalid("a signal's weight is 0 to 1").with("signal", signal.name()));
+                return Err(invalid("a signal's weight is 0 to 1")
+                    .with("field", format!("signals.{}.weight", signal.name())));
             }
             if policy.half_life_ms == 0 {
                 return Err(invalid("a signal's half-life is a millisecond at least")
-                    .with("signal", signal.name()));
+                    .with("field", format!("signals.{}.half_life_ms", signal.name())));
             }
         }
         if self.failures == 0 || self.principals == 0 {
-            return Err(invalid("failures and principals are 1 at least"));
+            let field = if self.failures == 0 { "failures" } else { "principals" };
+            return Err(invalid("failures and principals are 1 at least").with("field", field));
         }
         Ok(())
     }

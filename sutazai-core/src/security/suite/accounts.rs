@@ -1,11 +1,13 @@
-//! What is changed of somebody's factors: on the record first.
+//! What is changed of somebody's factors, and of the factors there are: on the record first.
+
+use std::sync::Arc;
 
 use super::super::audit::{NAME_MAX, Record};
-use super::super::authn::{ApiKeyOrder, MadeApiKey};
+use super::super::authn::{ApiKeyOrder, MadeApiKey, scheme_of};
 use super::super::token::{Grant, Issued};
 use super::security::Security;
 use crate::base::time::Timestamp;
-use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
+use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue, AuthProvider};
 use crate::store::Durability;
 use crate::{Code, Error, Result};
 
@@ -74,22 +76,38 @@ impl Security {
         self.on_record(AuditClass::Revocation, "api_key.revoke", id, now, revoke)
     }
 
+    /// Adds a factor that the host has written, for the attempts that come from now on.
+    ///
+    /// # Errors
+    /// As [`Logins::add_provider`](super::super::authn::Logins::add_provider), and what the audit log answers.
+    pub fn add_provider(&self, provider: Arc<dyn AuthProvider>, now: Timestamp) -> Result<()> {
+        let scheme = scheme_of(&*provider)?;
+        let add = || self.logins().add_provider(provider);
+        self.on_record(AuditClass::Configuration, "provider.add", &scheme, now, add)
+    }
+
     /// Issues tokens for somebody whom the host vouches for. It is on the record as an override of the logins.
     ///
     /// # Errors
     /// As [`Tokens::login`](super::super::token::Tokens::login); [`Code::PRINCIPAL_DISABLED`] for whoever is disabled.
     pub fn vouch(&self, grant: &Grant, by: &str, now: Timestamp) -> Result<Issued> {
         let now = self.clock().observe(now);
-        if self.principals.is_disabled(&grant.subject) {
-            return Err(Error::new(Code::PRINCIPAL_DISABLED, "the principal is disabled")
-                .operation("security.token_issue")
-                .with("principal", &grant.subject)
-                .advice("enable them first"));
-        }
+        self.is_enabled(&grant.subject)?;
         let event =
             AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);
         self.audit().record(&event)?;
         self.tokens().login(grant, now)
+    }
+
+    /// That somebody is not disabled.
+    pub(super) fn is_enabled(&self, principal: &str) -> Result<()> {
+        if !self.principals.is_disabled(principal) {
+            return Ok(());
+        }
+        Err(Error::new(Code::PRINCIPAL_DISABLED, "the principal is disabled")
+            .operation("security.token_issue")
+            .with("principal", principal)
+            .advice("enable them first"))
     }
 
     /// Makes a client certificate known as somebody's; it answers the fingerprint.

@@ -43,6 +43,7 @@ impl Security {
         now: Timestamp,
     ) -> Result<Minted> {
         let now = self.clock().observe(now);
+        self.is_enabled(&grant.subject)?;
         let event =
             AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);
         self.audit().record(&event)?;

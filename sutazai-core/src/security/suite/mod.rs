@@ -5,6 +5,7 @@
 //! the record, and every key comes from one [`Keys`](super::keys::Keys).
 
 mod accounts;
+mod begin;
 #[cfg(feature = "biscuit")]
 mod delegations;
 mod kept_policies;
@@ -18,6 +19,7 @@ mod passkeys;
 mod policies;
 mod principals;
 mod security;
+mod spec;
 mod steps;
 
 pub use options::SecurityOptions;
@@ -25,4 +27,5 @@ pub use options::SecurityOptions;
 pub use passkeys::Registered;
 pub use policies::{PoliciesView, PolicyChange, PolicyName};
 pub use security::{LoginAnswer, Security, SecurityStatus};
+pub use spec::{AuditSpec, CedarText, DataText, MasterSpec, RefreshSpec, SecuritySpec, TokenSpec};
 pub use steps::{PolicyStep, TokenStep};

@@ -6,12 +6,14 @@ use super::super::audit;
 #[cfg(feature = "webauthn")]
 use super::super::authn::WebauthnPolicy;
 use super::super::authn::{LoginPolicy, OidcIssuer, PasswordPolicy, TotpPolicy};
+use super::super::authz::{Entities, PolicySet};
 use super::super::keys::Master;
 use super::super::risk::RiskPolicy;
 use super::super::token::TokenConfig;
 use crate::port::AuthProvider;
 
-/// How [`Security`](super::Security) is set up. Everything has a default.
+/// How [`Security`](super::Security) is set up. Everything has a default. [`SecuritySpec`](super::SecuritySpec) is
+/// the form of it that can be written down.
 #[non_exhaustive]
 pub struct SecurityOptions {
     /// What it is called: the issuer and the audience of its tokens, and the origin of its audit log. Default:
@@ -52,6 +54,11 @@ pub struct SecurityOptions {
     pub risk: RiskPolicy,
     /// How the audit log is kept. Personal details are kept under keys in the store, unless others are given.
     pub audit: audit::Options,
+    /// The policies that there are from the start. Default: none, which permit nothing. Where there are any, or
+    /// [`entities`](Self::entities), they hold at every start, and what was set while it ran before does not.
+    pub policies: PolicySet,
+    /// What policies know from the start. Default: nothing.
+    pub entities: Entities,
     /// Factors that the host has written.
     pub providers: Vec<Arc<dyn AuthProvider>>,
 }
@@ -75,6 +82,8 @@ impl Default for SecurityOptions {
             tokens: None,
             risk: RiskPolicy::default(),
             audit: audit::Options::default(),
+            policies: PolicySet::empty(),
+            entities: Entities::empty(),
             providers: Vec::new(),
         }
     }

@@ -112,6 +112,21 @@ pub(super) struct Begun {
 }
 
 impl Policies {
+    /// What the host has configured, in the place of what is kept; whether policies decide is still what it was, if
+    /// that is to be `restored`.
+    pub(super) fn configured(
+        kept: KeptPolicies,
+        policies: PolicySet,
+        entities: Entities,
+        restore: bool,
+    ) -> Result<(Self, Begun)> {
+        let authorise = kept.read(restore)?.is_some_and(|document| document.authorise);
+        let known = Known::Foreign(entities.clone());
+        let held = Held { texts: Texts::default(), foreign: true, known, candidate: None };
+        let begun = Begun { policies, entities, generation: 1, authorise };
+        Ok((Self { kept, held: Mutex::new(held) }, begun))
+    }
+
     /// What is kept, if it is to be `restored`.
     pub(super) fn open(kept: KeptPolicies, restore: bool) -> Result<(Self, Begun)> {
         let document = kept.read(restore)?;

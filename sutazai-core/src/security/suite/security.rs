@@ -1,6 +1,5 @@
 //! The room's parts, wired to one another.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,18 +15,19 @@ use super::super::authn::{
 #[cfg(feature = "webauthn")]
 use super::super::authn::{Passkeys, SecurityKeys};
 use super::super::authz::{EngineOptions, EngineStatus, PolicyEngine};
-use super::super::keys::{KeyEvent, Keys, Master, Secret, Ticked};
+use super::super::keys::{KeyEvent, Keys, Ticked};
 use super::super::risk::{RiskStatus, Risks, Visit};
 #[cfg(feature = "biscuit")]
 use super::super::token::delegate::{DelegationConfig, Delegations, RootSeed};
 use super::super::token::{Grant, Issued, TokenConfig, TokenStatus, Tokens};
 use super::super::{Clock, ClockPolicy};
+use super::begin::{decides_from_the_start, own_master};
 use super::kept_policies::KeptPolicies;
 use super::keys::{self, KeysetTokens};
 use super::options::SecurityOptions;
 use super::policies::{Begun, Policies};
 use crate::base::time::Timestamp;
-use crate::port::{AuditClass, AuditEvent, AuditTrail, Credential};
+use crate::port::{AuditClass, AuditEvent, AuditTrail, AuditValue, Credential};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
 
@@ -163,6 +163,13 @@ impl Security {
         };
         let trail: Arc<dyn AuditTrail> = Arc::new(audit.clone());
         keys.audit_to(Arc::clone(&trail))?;
+        decides_from_the_start(
+            &audit,
+            &options.policies,
+            &options.entities,
+            options.authorise,
+            now,
+        )?;
 
         let clock = Arc::new(Clock::open(store.clone(), ClockPolicy::default())?);
         let token_keys = Arc::new(KeysetTokens::new(&keys)?);
@@ -180,7 +187,11 @@ impl Security {
         };
 
         let kept = KeptPolicies::new(store.clone());
-        let (policies, begun) = Policies::open(kept, options.restore_policies)?;
+        let restore = options.restore_policies;
+        let (policies, begun) = match options.policies.is_empty() && options.entities.is_empty() {
+            true => Policies::open(kept, restore)?,
+            false => Policies::configured(kept, options.policies, options.entities, restore)?,
+        };
         let Begun { policies: set, entities, generation, authorise } = begun;
         let engine = EngineOptions { generation, ..EngineOptions::default() };
         let engine = Arc::new(PolicyEngine::with_options(set, entities, engine));
@@ -469,15 +480,5 @@ impl Security {
 impl std::fmt::Debug for Security {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Security").field("audit_key", &self.audit_key).finish_non_exhaustive()
-    }
-}
-
-/// The file `master.key` of the data directory, made where there is none; in memory a key that nobody keeps.
-fn own_master(dir: Option<&DataDir>) -> Result<Master> {
-    let Some(dir) = dir else { return Master::key(Secret::random(32)?) };
-    let path: PathBuf = dir.path().join("master.key");
-    match Master::create_file(&path) {
-        Err(error) if error.code() == Code::ALREADY_EXISTS => Master::file(&path),
-        made => made,
     }
 }

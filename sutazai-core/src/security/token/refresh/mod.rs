@@ -52,20 +52,22 @@ impl RefreshPolicy {
     pub(super) fn check(self) -> Result<Self> {
         const MINUTE: Duration = Duration::from_secs(60);
         const LONGEST: Duration = Duration::from_secs(400 * 86_400);
-        let problem = if !(MINUTE..=LONGEST).contains(&self.absolute) {
-            "refresh.absolute must be from 1 min to 400 days"
+        let (field, problem) = if !(MINUTE..=LONGEST).contains(&self.absolute) {
+            ("refresh.absolute", "refresh.absolute must be from 1 min to 400 days")
         } else if !(MINUTE..=self.absolute).contains(&self.idle) {
-            "refresh.idle must be from 1 min to refresh.absolute"
+            ("refresh.idle", "refresh.idle must be from 1 min to refresh.absolute")
         } else if !(1..=1000).contains(&self.per_subject) {
-            "refresh.per_subject must be from 1 to 1,000"
+            ("refresh.per_subject", "refresh.per_subject must be from 1 to 1,000")
         } else if !(1..=10_000_000).contains(&self.families) {
-            "refresh.families must be from 1 to 10,000,000"
+            ("refresh.families", "refresh.families must be from 1 to 10,000,000")
         } else if self.grace > MINUTE {
-            "refresh.grace must be at most 60 s"
+            ("refresh.grace", "refresh.grace must be at most 60 s")
         } else {
             return Ok(self);
         };
-        Err(Error::new(Code::INVALID, problem).operation("security.token.open"))
+        Err(Error::new(Code::INVALID, problem)
+            .operation("security.token.open")
+            .with("field", field))
     }
 }
 

@@ -9,7 +9,18 @@ use crate::security::token::revoke::{RevocationPolicy, RevocationStatus};
 use crate::{Code, Error, Result};
 
 /// How access tokens are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum TokenPurpose {
     /// `v4.public`: signed, and whoever has the public key can verify and read it.
     #[default]
@@ -59,22 +70,26 @@ impl TokenConfig {
         }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(in crate::security) fn check(&self) -> Result<()> {
         let second = Duration::from_secs;
-        let problem = if self.issuer.is_empty() || self.audience.is_empty() {
-            "tokens have an issuer and an audience"
+        let (field, problem) = if self.issuer.is_empty() {
+            ("issuer", "tokens have an issuer")
+        } else if self.audience.is_empty() {
+            ("audience", "tokens have an audience")
         } else if !(second(10)..=second(86_400)).contains(&self.access) {
-            "access must be from 10 s to 24 h"
+            ("access", "access must be from 10 s to 24 h")
         } else if self.leeway > second(120) {
-            "leeway must be at most 2 min"
+            ("leeway", "leeway must be at most 2 min")
         } else if self.cache > 1_000_000 {
-            "cache must be at most 1,000,000"
+            ("cache", "cache must be at most 1,000,000")
         } else if self.longest_other > second(400 * 86_400) {
-            "longest_other must be at most 400 days"
+            ("longest_other", "longest_other must be at most 400 days")
         } else {
             return self.refresh.check().map(drop);
         };
-        Err(Error::new(Code::INVALID, problem).operation("security.token.open"))
+        Err(Error::new(Code::INVALID, problem)
+            .operation("security.token.open")
+            .with("field", field))
     }
 
     pub(super) fn rules(&self) -> ClaimRules {

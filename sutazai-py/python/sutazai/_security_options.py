@@ -1,0 +1,273 @@
+"""How the room security is set up: `Kernel(security=…)`, and `[security]` of a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+__all__ = [
+    "AuditOptions",
+    "CedarFile",
+    "CedarJson",
+    "CedarSource",
+    "LoginPolicy",
+    "MasterEnv",
+    "MasterFile",
+    "MasterKeyring",
+    "MasterPassphraseEnv",
+    "PasswordPolicy",
+    "RefreshOptions",
+    "RiskPolicy",
+    "RiskSignalPolicy",
+    "SecurityOptions",
+    "ThrottlePolicy",
+    "TokenOptions",
+    "TotpPolicy",
+]
+
+class MasterFile(TypedDict):
+    """A master key in a file, which its owner alone may read: 32 bytes, in base64 or in hexadecimal digits."""
+
+    file: str
+
+
+class MasterEnv(TypedDict):
+    """A master key in an environment variable: 32 bytes in base64 or in hexadecimal digits."""
+
+    env: str
+
+
+class MasterPassphraseEnv(TypedDict):
+    """A passphrase in an environment variable."""
+
+    passphrase_env: str
+
+
+class MasterKeyring(TypedDict):
+    """A key in the keyring that the system keeps for the user (Linux), by its description; gone when the machine
+    restarts."""
+
+    keyring: str
+
+
+class CedarSource(TypedDict):
+    """Policies or a schema, in Cedar's syntax."""
+
+    cedar: str
+
+
+class CedarJson(TypedDict):
+    """Policies or a schema in Cedar's JSON form; entities or roles."""
+
+    json: Any
+
+
+class CedarFile(TypedDict):
+    """A file, in the JSON form when its name ends in `.json`, else in Cedar's syntax."""
+
+    file: str
+
+
+class PasswordPolicy(TypedDict, total=False):
+    """What passwords have to be, and what hashing one costs."""
+
+    memory_kib: int
+    """Memory that hashing one takes. Default 65,536."""
+    passes: int
+    """Default 3."""
+    lanes: int
+    """Default 1."""
+    at_once: int
+    """How many are hashed at once; 0 for as many as there are processors, the default."""
+    shortest: int
+    """Characters that a new one has, at least. Default 8."""
+
+
+class TotpPolicy(TypedDict, total=False):
+    """How one-time codes are made."""
+
+    issuer: str
+    algorithm: Literal["sha1", "sha256", "sha512"]
+    digits: int
+    """6 to 8."""
+    period_s: int
+    """Seconds that a code is good for, 15 to 120. Default 30."""
+    skew: int
+    """Periods that a code may be early or late by, 0 to 4. Default 1."""
+
+
+class ThrottlePolicy(TypedDict, total=False):
+    """How guessing is slowed down: free failures of each kind, then waits that double."""
+
+    device: int
+    """From one device that the principal is known by. Default 10."""
+    origin: int
+    """In one name from one origin. Default 5."""
+    sprayed: int
+    """From one origin in whoever's name. Default 50."""
+    strangers: int
+    """In one name from all unknown devices, until these need a second factor. Default 100."""
+    wait_ms: int
+    longest_ms: int
+    forget_ms: int
+    buckets: int
+
+
+class LoginPolicy(TypedDict, total=False):
+    """Which factors a login takes, and how much of everything."""
+
+    first: Sequence[str]
+    """Schemes that a login may begin with. Default: every one that is no second factor."""
+    second: Sequence[str]
+    """Schemes that are second factors. Default `totp`, `webauthn`, `recovery`."""
+    alone: Sequence[str]
+    """Schemes that are two factors in one, or of programs. Default `passkey`, `api-key`, `certificate`."""
+    second_factor: Literal["never", "enrolled", "always"]
+    """When a second factor is wanted. Default: of everybody who has one."""
+    step_up_risk: float
+    """From this risk on a second factor is wanted in any case. Default 0.5."""
+    refuse_risk: float
+    """From this risk on nobody logs in. Default 0.9."""
+    lasts_ms: int
+    """How long a login may take. Default 10 minutes."""
+    tries: int
+    """Wrong answers until a login is over. Default 5."""
+    at_once: int
+    of_one: int
+    throttle: ThrottlePolicy
+
+
+class RefreshOptions(TypedDict, total=False):
+    """How long refresh tokens live, and how many there are."""
+
+    absolute_ms: int
+    """The longest life of what came of one login. Default 30 days."""
+    idle_ms: int
+    """The longest time between two uses. Default 7 days."""
+    per_subject: int
+    families: int
+    grace_ms: int
+
+
+class TokenOptions(TypedDict, total=False):
+    """How tokens are issued and accepted."""
+
+    issuer: str
+    """Default: the room's name, as of `audience`."""
+    audience: str
+    access_ms: int
+    """How long an access token lives, 10 s to 24 h. Default 15 minutes."""
+    leeway_ms: int
+    purpose: Literal["public", "local"]
+    """Signed, the default, or encrypted."""
+    refresh: RefreshOptions
+    cache: int
+    revocations: int
+    longest_other_ms: int
+
+
+class RiskSignalPolicy(TypedDict):
+    """What a signal counts for."""
+
+    weight: float
+    """The score that it alone makes when it is as strong as can be, 0 to 1."""
+    half_life_ms: int
+
+
+class RiskPolicy(TypedDict, total=False):
+    """What raises a risk, by how much, and for how long."""
+
+    signals: Mapping[
+        Literal[
+            "new_device",
+            "new_place",
+            "odd_hour",
+            "failed_attempts",
+            "unusual_rate",
+            "threat",
+            "agent_health",
+            "data_sensitivity",
+        ],
+        RiskSignalPolicy,
+    ]
+    """What signals count for, where it is not as usual."""
+    failures: int
+    learned: int
+    calls: int
+    principals: int
+
+
+class AuditOptions(TypedDict, total=False):
+    """How the audit log is kept."""
+
+    durability: Mapping[
+        Literal[
+            "action",
+            "decision",
+            "authentication",
+            "token",
+            "revocation",
+            "key",
+            "override",
+            "configuration",
+            "deployment",
+        ],
+        Literal["memory", "process", "interval", "fsync"],
+    ]
+    """What a record survives before it is acknowledged. Default: `process` for `action`, `decision` and `token`,
+    `fsync` for the rest."""
+    sync_every_ms: int
+    checkpoint_every_ms: int
+    segment_bytes: int
+    segments: int
+    pending: int
+    memory_records: int
+
+
+class SecurityOptions(TypedDict, total=False):
+    """How the room security is set up. What is left out has its default; no secret stands in it, but where one is.
+    Paths begin where the process is, those of a manifest at its directory.
+
+    >>> import sutazai
+    >>> options: sutazai.SecurityOptions = {
+    ...     "authorise": True,
+    ...     "trust_inside": False,
+    ...     "tokens": {"access_ms": 300_000},
+    ...     "policies": [{"cedar": 'permit (principal == User::"ann", action, resource);'}],
+    ... }
+    >>> with sutazai.Kernel(security=options) as kernel:
+    ...     kernel.add_echo_agent()
+    ...     tokens = kernel.invoke("security.token_issue", principal="ann", by="ops")
+    ...     print(kernel.call("echo", 7, token=tokens["access"]))
+    ...     try:
+    ...         kernel.call("echo", 7)
+    ...     except sutazai.PermissionDenied as error:
+    ...         print(error.name)
+    7
+    security.denied
+    """
+
+    name: str
+    """The issuer and the audience of its tokens, and the origin of its audit log. Default `sutazai`."""
+    master: MasterFile | MasterEnv | MasterPassphraseEnv | MasterKeyring
+    """What all keys are wrapped under. Default: `master.key` in the data directory."""
+    authorise: bool
+    """Whether policies decide about calls: what none permits is refused. Default False."""
+    trust_inside: bool
+    """Whether a call without a token may be made whatever the policies say. Default True."""
+    record_allowed: bool
+    record_actions: bool
+    passwords: PasswordPolicy
+    totp: TotpPolicy
+    logins: LoginPolicy
+    tokens: TokenOptions
+    risk: RiskPolicy
+    audit: AuditOptions
+    policies: Sequence[CedarSource | CedarJson | CedarFile]
+    """The policies that there are from the start."""
+    schema: CedarSource | CedarJson | CedarFile
+    """The schema that they must fit."""
+    entities: CedarJson | CedarFile
+    """What policies know of principals and resources."""
+    roles: CedarJson | CedarFile
+    """Roles, what they permit, and who has them."""
