@@ -1,6 +1,6 @@
 //! Texts that are broken: an error or a set, never a panic.
 
-use sutazai_core::security::authz::PolicySet;
+use sutazai_core::security::authz::{PolicySet, Schema};
 
 #[path = "../../../fuzz/src/policy.rs"]
 mod fuzz;

@@ -27,7 +27,7 @@ use super::keys::{self, KeysetTokens};
 use super::options::SecurityOptions;
 use super::policies::{Begun, Policies};
 use crate::base::time::Timestamp;
-use crate::port::{AuditClass, AuditEvent, AuditTrail, AuditValue, Credential};
+use crate::port::{AuditTrail, Credential};
 use crate::store::{DataDir, Store};
 use crate::{Code, Error, Result};
 
