@@ -50,7 +50,7 @@ pub fn run(data: &[u8]) {
     ] {
         files.write(path, bytes).unwrap();
     }
-    let report = verify_files(&files, &key, None).unwrap();
+    let report = verify_files(&files, key, None).unwrap();
     assert!(report.findings.len() <= 1000);
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sutazai_core::agent::from_fn;
+use sutazai_core::base::payload::Payload;
 use sutazai_core::base::time::Timestamp;
 use sutazai_core::kernel::Kernel;
 use sutazai_core::port::{AgentCard, Credential, RunMode, Task, Terms};
@@ -398,12 +399,12 @@ fn the_health_of_agents_and_what_is_sensitive_raise_the_risk_of_a_call() {
     assert_eq!(code(call(&kernel, &ann, "read", json!(1))), Code::DENIED);
     // One that is well would get it.
     let card = AgentCard::new("other", ["read"]).run(RunMode::Inline);
-    kernel.add_agent(from_fn(card, |_: &Task| Ok("other".into()))).unwrap();
+    kernel.add_agent(from_fn(card, |_: &Task| Ok(Payload::from("other")))).unwrap();
     assert_eq!(call(&kernel, &ann, "read", json!(1)).unwrap(), json!("other"));
     assert_eq!(code(call_task(&kernel, &ann, Task::new("read", 1).to_agent("echo"))), Code::DENIED);
 
     let mut card = AgentCard::new("wrong", ["leak"]);
     card.about.entry("leak".into()).or_default().sensitivity = 101;
-    let refused = kernel.add_agent(from_fn(card, |_: &Task| Ok(1.into()))).unwrap_err();
+    let refused = kernel.add_agent(from_fn(card, |_: &Task| Ok(Payload::NULL))).unwrap_err();
     assert_eq!(refused.code(), Code::INVALID);
 }

@@ -21,24 +21,7 @@ impl Random {
 
 #[test]
 fn mangled_files_are_read_without_a_panic() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = open(dir.path());
-    fill(&log, "ann", 0, 300);
-    let checkpoint = log.integrate(at(0)).unwrap();
-    fill(&log, "ann", 300, 5);
-    let evidence = log.prove(7, at(0)).unwrap().to_json().unwrap();
-    drop(log);
-    let mut journal = std::fs::read(dir.path().join("journal/000000000000.segment")).unwrap();
-    journal.truncate(4096);
-    let seeds = [
-        checkpoint.note().as_bytes().to_vec(),
-        evidence.into_bytes(),
-        std::fs::read(dir.path().join("tile/entries/001.p/44")).unwrap(),
-        std::fs::read(dir.path().join("tile/0/000")).unwrap(),
-        std::fs::read(dir.path().join("index/000")).unwrap(),
-        journal,
-        key().to_string().into_bytes(),
-    ];
+    let seeds = target::seeds();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let rounds = if std::env::var_os("SUTAZAI_LONG").is_some() { 200_000 } else { 1500 };
     for round in 0..rounds {

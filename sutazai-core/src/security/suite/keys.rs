@@ -49,6 +49,10 @@ pub(super) fn stays(keyset: &str) -> bool {
     if keyset == ACCOUNTS {
         return true;
     }
+    #[cfg(feature = "biscuit")]
+    if keyset == DELEGATIONS {
+        return true;
+    }
     [AUDIT, SUBJECTS].contains(&keyset)
 }
 

@@ -356,7 +356,7 @@ impl Security {
             return Err(Error::new(Code::INVALID, "this keyset stays as it is")
                 .operation("security.key_rotate")
                 .with("keyset", keyset)
-                .advice("the audit log is known by its key; what is sealed for subjects is not sealed anew; authenticators know users by it"));
+                .advice("the audit log is known by its key; what is sealed for subjects is not sealed anew; authenticators know users by it; delegated tokens are of its one key: revoke them instead"));
         }
         let event = self.keys.rotate(keyset, by, self.clock.observe(now))?;
         if keyset == keys::TOKENS {

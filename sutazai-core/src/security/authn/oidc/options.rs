@@ -100,6 +100,11 @@ impl OidcIssuer {
         self
     }
 
+    /// That it can be.
+    pub(in crate::security) fn check(&self) -> Result<()> {
+        self.verifier().map(drop)
+    }
+
     /// What verifies its tokens.
     pub(super) fn verifier(&self) -> Result<IdTokenVerifier> {
         let invalid = |what: &'static str| {

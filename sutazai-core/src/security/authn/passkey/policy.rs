@@ -62,6 +62,11 @@ impl WebauthnPolicy {
         }
     }
 
+    /// That it can be.
+    pub(in crate::security) fn check(&self) -> Result<()> {
+        self.webauthn().map(drop)
+    }
+
     /// How long a challenge is good.
     pub(super) fn lasts(&self) -> Duration {
         Duration::from_millis(self.challenge_ms)

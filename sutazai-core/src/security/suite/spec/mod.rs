@@ -17,7 +17,9 @@ pub use master::MasterSpec;
 pub use policies::{CedarText, DataText};
 pub use tokens::{RefreshSpec, TokenSpec};
 
-use super::super::authn::{LoginPolicy, PasswordPolicy, TotpPolicy};
+#[cfg(feature = "webauthn")]
+use super::super::authn::WebauthnPolicy;
+use super::super::authn::{LoginPolicy, OidcIssuer, PasswordPolicy, TotpPolicy};
 use super::super::risk::RiskPolicy;
 use super::options::SecurityOptions;
 use crate::{Code, Error, Result};
@@ -69,13 +71,23 @@ pub struct SecuritySpec {
     pub totp: TotpPolicy,
     /// Which factors a login takes.
     pub logins: LoginPolicy,
+    /// For which relying party passkeys and security keys sign. Default: for none, and nobody has any.
+    #[cfg(feature = "webauthn")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webauthn: Option<WebauthnPolicy>,
+    /// Who may say by an ID token (OpenID Connect) who somebody is. Default: nobody.
+    pub oidc: Vec<OidcIssuer>,
     /// How tokens are issued.
     pub tokens: TokenSpec,
     /// What raises a risk.
     pub risk: RiskPolicy,
     /// How the audit log is kept.
     pub audit: AuditSpec,
-    /// The policies that there are from the start, each a text or a file. Default: none, which permit nothing.
+    /// Whether policies, roles and entities that were set while it ran before decide again. Default: yes.
+    pub restore_policies: bool,
+    /// The policies that there are from the start, each a text or a file. Default: none, which permit nothing. Where
+    /// there are policies, entities or roles here, they hold at every start, and what was set while it ran before does
+    /// not.
     pub policies: Vec<CedarText>,
     /// The schema that they must fit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,9 +113,13 @@ impl Default for SecuritySpec {
             passwords: options.passwords,
             totp: options.totp,
             logins: options.logins,
+            #[cfg(feature = "webauthn")]
+            webauthn: options.webauthn,
+            oidc: options.oidc,
             tokens: TokenSpec::default(),
             risk: options.risk,
             audit: AuditSpec::default(),
+            restore_policies: options.restore_policies,
             policies: Vec::new(),
             schema: None,
             entities: None,
@@ -127,6 +143,9 @@ impl SecuritySpec {
             ("tokens", self.tokens.config(&self.name).check()),
             ("risk", self.risk.check()),
             ("audit", self.audit.options().check()),
+            #[cfg(feature = "webauthn")]
+            ("webauthn", self.webauthn.as_ref().map_or(Ok(()), WebauthnPolicy::check)),
+            ("oidc", self.oidc.iter().try_for_each(OidcIssuer::check)),
         ];
         let wrong = parts.into_iter().filter_map(|(part, checked)| Some((part, checked.err()?)));
         let mut problems: Vec<Error> = wrong.map(|(part, error)| of_part(part, &error)).collect();
@@ -158,6 +177,10 @@ impl SecuritySpec {
             passwords: self.passwords.clone(),
             totp: self.totp.clone(),
             logins: self.logins.clone(),
+            #[cfg(feature = "webauthn")]
+            webauthn: self.webauthn.clone(),
+            oidc: self.oidc.clone(),
+            restore_policies: self.restore_policies,
             tokens: Some(self.tokens.config(&self.name)),
             risk: self.risk.clone(),
             audit: self.audit.options(),
