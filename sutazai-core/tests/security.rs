@@ -408,3 +408,72 @@ fn the_health_of_agents_and_what_is_sensitive_raise_the_risk_of_a_call() {
     let refused = kernel.add_agent(from_fn(card, |_: &Task| Ok(Payload::NULL))).unwrap_err();
     assert_eq!(refused.code(), Code::INVALID);
 }
+
+#[test]
+fn an_answer_that_is_given_again_is_given_as_the_policy_says() {
+    let kernel = kernel(options(), None);
+    policies(
+        &kernel,
+        r#"permit (principal, action, resource) when { context.scheme != "api-key" };
+           @redact("ssn") permit (principal, action, resource == Skill::"read")
+               when { context.scheme == "api-key" };
+           @step_up("totp") permit (principal, action, resource == Skill::"send")
+               when { context.scheme == "api-key" };"#,
+    );
+    let now = Timestamp::now();
+    let ann = token(&kernel, "ann");
+    let order = ApiKeyOrder {
+        principal: "ann".into(),
+        label: String::new(),
+        scopes: Vec::new(),
+        lasts_ms: None,
+    };
+    let key = kernel.security().unwrap().make_api_key(order, now).unwrap().key.to_string();
+    let input = json!({"ssn": "123", "name": "Ann"});
+    let again = |token: &str, skill: &str| {
+        let terms = Terms::default().idempotency_key("k");
+        call_task(&kernel, token, Task::new(skill, input.clone()).terms(terms))
+    };
+    assert_eq!(again(&ann, "read").unwrap(), input);
+    let seen = again(&key, "read").unwrap();
+    assert!(seen["name"] == "Ann" && seen["ssn"] != "123", "{seen}");
+    assert_eq!(again(&ann, "read").unwrap(), input, "what is kept is the whole");
+    assert_eq!(again(&ann, "send").unwrap(), input);
+    assert_eq!(code(again(&key, "send")), Code::STEP_UP);
+    let audit = kernel.security().unwrap().audit();
+    let query = Query { action: Some("kernel.call_again".into()), ..Query::default() };
+    assert_eq!(audit.query(&query).unwrap().records.len(), 2);
+}
+
+#[test]
+fn a_candidate_sees_what_it_asks_for() {
+    let kernel = kernel(options(), None);
+    policies(&kernel, r#"permit (principal == User::"ann", action, resource);"#);
+    let security = kernel.security().unwrap();
+    let candidate = r#"permit (principal, action, resource)
+        when { context has input && context.input has dry_run };"#;
+    security.set_shadow(candidate, "ops", Timestamp::now()).unwrap();
+    let bob = token(&kernel, "bob");
+    assert_eq!(code(call(&kernel, &bob, "send", json!({"dry_run": true}))), Code::DENIED);
+    let report = security.shadow_report().unwrap();
+    assert_eq!((report.compared, report.would_allow), (1, 1));
+}
+
+#[test]
+fn who_is_disabled_approves_nothing() {
+    let kernel = kernel(options(), None);
+    policies(&kernel, r#"@approval("chief,deputy") permit (principal, action, resource);"#);
+    let security = kernel.security().unwrap();
+    let mut waiting = kernel.call_as(&token(&kernel, "ann"), Task::new("send", 1));
+    let call = kernel.approvals()[0].call;
+    let now = Timestamp::now();
+    security.disable_principal("chief", "left", "ops", now).unwrap();
+    assert_eq!(kernel.approve(call, "chief").unwrap_err().code(), Code::DENIED);
+    assert_eq!(kernel.reject(call, "chief", "").unwrap_err().code(), Code::DENIED);
+    let query = Query { principal: Some("chief".into()), ..Query::default() };
+    let told: Vec<_> = security.audit().query(&query).unwrap().records;
+    let told: Vec<_> = told.iter().map(|found| found.record.action.as_str()).collect();
+    assert!(told.contains(&"approve") && told.contains(&"reject"), "{told:?}");
+    kernel.approve(call, "deputy").unwrap();
+    waiting.wait().unwrap();
+}

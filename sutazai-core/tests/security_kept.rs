@@ -89,7 +89,8 @@ fn what_was_set_decides_again() {
     let mut without = SecurityOptions::default();
     without.restore_policies = false;
     let third = kernel(without, dir.path());
-    assert!(!may(third.security().unwrap(), "bob") && !third.security().unwrap().authorises());
+    // Nothing is permitted, and that they decide is what it was.
+    assert!(!may(third.security().unwrap(), "bob") && third.security().unwrap().authorises());
     stop(third);
     let fourth = kernel(SecurityOptions::default(), dir.path());
     let told = ["ann", "bob"].map(|who| may(fourth.security().unwrap(), who));
@@ -202,5 +203,127 @@ fn the_store_tells_nobody_what_security_keeps() {
     assert!(!kept.is_empty(), "the record is where the operation does not look");
     let asked = surface.invoke("store.list", r#"{"namespace": "security.password"}"#).wait();
     assert_eq!(asked.unwrap_err().code(), Code::DENIED);
+    stop(kernel);
+}
+
+#[test]
+fn policies_wait_for_entities_that_are_not_kept() {
+    let store = Store::memory(&[]).unwrap();
+    let now = Timestamp::now();
+    let first = open(&store).unwrap();
+    let blocked = r#"[{"uid": {"type": "User", "id": "mallory"}, "attrs": {},
+        "parents": [{"type": "Group", "id": "blocked"}]}]"#;
+    let entities = || Entities::from_json(blocked, None).unwrap();
+    first.set_entities(entities(), "host", now).unwrap();
+    let all_but = r#"permit (principal, action, resource);
+        forbid (principal in Group::"blocked", action, resource);"#;
+    first.change_policies_and(policies(all_but), Some(true), "ops", now).unwrap();
+    assert!(first.authorises() && may(&first, "ann") && !may(&first, "mallory"));
+    drop(first);
+    // Without knowing who is blocked, they permit nothing.
+    let second = open(&store).unwrap();
+    assert!(second.authorises() && !may(&second, "ann") && !may(&second, "mallory"));
+    second.change_policies(policies(&format!("{all_but} // again")), "ops", now).unwrap();
+    assert!(!may(&second, "ann"));
+    drop(second);
+    let third = open(&store).unwrap();
+    assert!(!may(&third, "ann"));
+    third.set_entities(entities(), "host", now).unwrap();
+    assert!(may(&third, "ann") && !may(&third, "mallory"));
+    assert!(third.policies_view().cedar.unwrap().ends_with("// again"));
+}
+
+#[test]
+fn both_are_changed_or_neither_is() {
+    let store = Store::memory(&[]).unwrap();
+    let now = Timestamp::now();
+    let security = open(&store).unwrap();
+    security.change_policies_and(policies(ANN), Some(true), "ops", now).unwrap();
+    security.change_policies(bobs_roles(), "ops", now).unwrap();
+    let schema =
+        "entity User; entity Skill; action call appliesTo { principal: User, resource: Skill };";
+    let misfit = PolicyChange::Policies {
+        cedar: ANN.replace("action,", "action == Action::\"fly\","),
+        schema: Some(schema.to_owned()),
+    };
+    security.change_policies_and(misfit, Some(false), "ops", now).unwrap_err();
+    assert!(security.authorises() && may(&security, "ann") && may(&security, "bob"));
+    // Turning it off and on leaves what is kept as it is.
+    security.set_authorise(false, "ops", now).unwrap();
+    security.set_authorise(true, "ops", now).unwrap();
+    drop(security);
+    let again = open(&store).unwrap();
+    assert!(again.authorises() && may(&again, "ann") && may(&again, "bob"));
+}
+
+#[cfg(feature = "biscuit")]
+#[test]
+fn a_revocation_outlasts_what_it_revokes() {
+    use sutazai_core::security::token::{Grant, Revocation, TokenConfig};
+    let now = Timestamp::now();
+    let mut tokens = TokenConfig::new("here", "here");
+    tokens.refresh.absolute = Duration::from_secs(3_600);
+    tokens.refresh.idle = Duration::from_secs(1_800);
+    let mut options = SecurityOptions::default();
+    options.tokens = Some(tokens);
+    let security = Security::open(Store::memory(&[]).unwrap(), None, options, now).unwrap();
+    let day = Duration::from_secs(86_400);
+    let handed = security.delegations().mint(&Grant::new("ann"), None, day, now).unwrap();
+    security.delegations().verify(&handed.token, now).unwrap();
+    let revoked = Revocation::Subject { subject: "ann".into(), before: now };
+    security.tokens().revoke(&revoked, "ops", now).unwrap();
+    for hours in [0, 2, 10, 23] {
+        let later = now + Duration::from_secs(hours * 3_600);
+        security.tick(later);
+        let refused = security.delegations().verify(&handed.token, later).unwrap_err();
+        assert_eq!(refused.code(), Code::TOKEN_REVOKED, "after {hours} h");
+    }
+}
+
+#[cfg(all(unix, feature = "store"))]
+#[test]
+fn files_of_the_kernels_own_are_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let kernel = kernel(SecurityOptions::default(), dir.path());
+    let surface = Surface::new(&kernel);
+    let does = |operation: &str, request: serde_json::Value| {
+        let answer = surface.invoke(operation, &request.to_string()).wait();
+        answer.map(drop).map_err(|error| error.code())
+    };
+    does("security.keyset_create", json!({"keyset": "files", "purpose": "encrypt", "by": "ops"}))
+        .unwrap();
+    let master = dir.path().join("master.key");
+    let copy = elsewhere.path().join("copy");
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+    let file = |from: &Path, to: &Path| {
+        does(
+            "security.key_encrypt_file",
+            json!({"keyset": "files", "from": from, "to": to, "replace": true}),
+        )
+    };
+    let plain = elsewhere.path().join("plain");
+    std::fs::write(&plain, "text").unwrap();
+    assert_eq!(file(&master, &copy), Err(Code::DENIED));
+    assert_eq!(file(&link.join("master.key"), &copy), Err(Code::DENIED));
+    assert_eq!(file(&plain, &master), Err(Code::DENIED));
+    assert_eq!(file(&plain, &link.join("new")), Err(Code::DENIED));
+    let export = json!({"format": "json_lines", "path": master, "replace": true});
+    assert_eq!(does("security.audit_export_file", export), Err(Code::DENIED));
+    // What has no end is no file.
+    let pipe = elsewhere.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    assert_eq!(file(&pipe, &copy), Err(Code::INVALID));
+    assert_eq!(file(Path::new("/dev/zero"), &copy), Err(Code::INVALID));
+    file(&plain, &copy).unwrap();
+    assert!(copy.exists());
     stop(kernel);
 }

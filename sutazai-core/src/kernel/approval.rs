@@ -224,6 +224,45 @@ impl Shared {
         Ok(())
     }
 
+    /// Whether somebody may do nothing at all.
+    fn is_disabled(&self, _by: &str) -> bool {
+        #[cfg(feature = "security")]
+        return self.secured.get().is_some_and(|open| open.principals().is_disabled(_by));
+        #[cfg(not(feature = "security"))]
+        false
+    }
+
+    /// Puts on the record that somebody wanted to approve, or to reject, who may not.
+    #[cfg_attr(
+        not(feature = "security"),
+        allow(clippy::unnecessary_wraps, reason = "nothing is recorded")
+    )]
+    fn tell_of_refused(
+        &self,
+        operation: &'static str,
+        by: &str,
+        call: CallId,
+        principal: &str,
+        skill: &str,
+    ) -> Result<()> {
+        #[cfg(feature = "security")]
+        {
+            use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
+            let id = i64::try_from(call.0).unwrap_or(i64::MAX);
+            let details = [("call", AuditValue::Int(id)), ("for", AuditValue::Text(principal))];
+            let action = operation.strip_prefix("security.").unwrap_or(operation);
+            let now = self.runtime.timestamp();
+            let event = AuditEvent::new(AuditClass::Override, action, by, now)
+                .object(skill)
+                .outcome(AuditOutcome::Denied)
+                .details(&details);
+            self.put_on_record(&event)?;
+        }
+        #[cfg(not(feature = "security"))]
+        let _ = (operation, by, call, principal, skill);
+        Ok(())
+    }
+
     fn take_asked(&self, call: CallId, by: &str, operation: &'static str) -> Result<Waiting> {
         let mut waiting = self.approvals.0.lock();
         let unknown = || {
@@ -232,7 +271,11 @@ impl Shared {
                 .with("call", call)
         };
         let one = waiting.get(&call.0).ok_or_else(unknown)?;
-        if !one.ask.takes(by, &one.session) {
+        if !one.ask.takes(by, &one.session) || self.is_disabled(by) {
+            let (principal, skill) =
+                (one.session.principal().to_owned(), Arc::clone(one.task.shared_skill()));
+            drop(waiting);
+            self.tell_of_refused(operation, by, call, &principal, &skill)?;
             return Err(Error::new(Code::DENIED, "this one may not approve the call")
                 .operation(operation)
                 .with("call", call)

@@ -65,14 +65,14 @@ impl Shared {
         Ok(Caller { session, bond, redact })
     }
 
-    /// Who calls, where they may, whatever is asked for besides.
+    /// Who calls, where they may, and what is asked for besides.
     pub(super) fn recognise(
         &self,
         task: &Task,
         token: Option<&str>,
         now: Moment,
-    ) -> Result<Session, Refusal> {
-        self.decide(task, token, now).map(|(session, ..)| session)
+    ) -> Result<(Session, Decision, Timestamp), Refusal> {
+        self.decide(task, token, now)
     }
 
     fn decide(

@@ -17,7 +17,7 @@ use crate::base::id::CallId;
 use crate::base::payload::Payload;
 use crate::base::ticket::{self, Reply, Settler, Ticket};
 use crate::base::time::Moment;
-use crate::port::{CallInfo, Candidate as _, Outcome, Task};
+use crate::port::{CallInfo, Candidate as _, Decision, Obligation, Outcome, Session, Task};
 use crate::{Code, Error, Result};
 
 /// How long an answer is kept.
@@ -74,9 +74,29 @@ impl Shared {
     ) -> (CallId, Ticket<Outcome>) {
         let now = self.runtime.now();
         // Who may not call does not get somebody else's answer either.
-        let session = super::caught(|| Ok(self.recognise(&task, token, now)));
-        let Ok(Ok(session)) = session else { return self.call_now(task, token) };
+        let known = super::caught(|| Ok(self.recognise(&task, token, now)));
+        let Ok(Ok((session, decision, wall))) = known else { return self.call_now(task, token) };
         let key = (session.principal().to_owned(), Arc::clone(task.shared_skill()), key);
+        // What the policy asks for goes for whoever is given an answer that is there, too; but for an approval and a
+        // rate, which are of calls that are made.
+        let mut redact = None;
+        if let Decision::AllowIf(obligations) = decision
+            && self.once.0.lock().slots.contains_key(&key)
+        {
+            let of_calls = |one: &Obligation| {
+                matches!(one, Obligation::Approval { .. } | Obligation::RateLimit { .. })
+            };
+            let asked: Vec<_> = obligations.iter().filter(|one| !of_calls(one)).cloned().collect();
+            match self.oblige(&task, &session, &asked, now, wall) {
+                Ok(met) => redact = met.redact,
+                // There the refusal is told.
+                Err(_) => return self.call_now(task, token),
+            }
+        }
+        let hidden = |ticket| match redact {
+            Some(fields) => super::redact::redacted(ticket, fields),
+            None => ticket,
+        };
         match self.ask_once(&key, task.input(), now) {
             Asked::Makes(ticket, number) => {
                 let (id, inner) = self.call_now(task, token);
@@ -89,10 +109,38 @@ impl Shared {
                     let deadline = self.deadline_of(&task, id, now);
                     self.enter_call(id, deadline, settler, now, What::Call);
                 }
-                (id, ticket)
+                self.answered_again(id, &session, &task);
+                (id, hidden(ticket))
             }
-            Asked::Has(answer) => (CallId(self.ids.next()), ticket::ready(answer)),
+            Asked::Has(answer) => {
+                let id = CallId(self.ids.next());
+                self.answered_again(id, &session, &task);
+                (id, hidden(ticket::ready(answer)))
+            }
         }
+    }
+
+    /// Puts on the record that somebody is given the answer of a call that was made before.
+    fn answered_again(&self, id: CallId, session: &Session, task: &Task) {
+        #[cfg(feature = "security")]
+        {
+            use crate::port::{AuditClass, AuditEvent, AuditValue};
+            let id = i64::try_from(id.0).unwrap_or(i64::MAX);
+            let details = [("call", AuditValue::Int(id))];
+            let now = self.runtime.timestamp();
+            let event =
+                AuditEvent::new(AuditClass::Action, "kernel.call_again", session.principal(), now)
+                    .object(task.skill())
+                    .details(&details);
+            if let Err(error) = self.put_on_record(&event) {
+                let fields = [("call", id.to_string()), ("error", error.to_string())];
+                let message = "an answer that was given again is not on the audit record";
+                let level = crate::observe::Level::Error;
+                self.kept.log().record(level, "sutazai.security", message, fields);
+            }
+        }
+        #[cfg(not(feature = "security"))]
+        let _ = (id, session, task);
     }
 
     /// When somebody who waits for another one's call gives up.

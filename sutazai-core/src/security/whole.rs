@@ -47,12 +47,63 @@ fn publish(part: &Path, to: &Path, replace: bool) -> Result<()> {
             Ok(()) => drop(fs::remove_file(part)),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(exists(to)),
             // A file system without links.
-            Err(_) => fs::rename(part, to).map_err(failed)?,
+            Err(_) => renamed(part, to)?,
         }
     }
     #[cfg(unix)]
     File::open(folder(to)).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(())
+}
+
+/// Gives a file its name, unless somebody has it.
+fn renamed(part: &Path, to: &Path) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, part, CWD, to, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::EXIST) => Err(exists(to)),
+            renamed => renamed.map_err(|e| unusable(to, e.into())),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(exists(to));
+        }
+        fs::rename(part, to).map_err(|e| unusable(to, e))
+    }
+}
+
+/// Opens a file to be read: a file, and no pipe or device, which may have no end.
+pub(super) fn read(from: &Path) -> Result<File> {
+    let failed = |e| unusable(from, e);
+    let is_file = |found: fs::Metadata| found.is_file();
+    // Looked at before it is opened, which for a pipe waits for somebody who writes.
+    if !fs::metadata(from).map(is_file).map_err(failed)? {
+        return Err(no_file(from));
+    }
+    let file = File::open(from).map_err(failed)?;
+    match file.metadata().map(is_file).map_err(failed)? {
+        true => Ok(file),
+        false => Err(no_file(from)),
+    }
+}
+
+fn no_file(path: &Path) -> Error {
+    Error::new(Code::INVALID, "only files are read and written here").with("path", path.display())
+}
+
+/// That a path does not lead into a directory, however it is spelled.
+pub(super) fn outside(directory: &Path, path: &Path) -> Result<()> {
+    let Ok(directory) = fs::canonicalize(directory) else { return Ok(()) };
+    // What is there by its own true name; what is to be made by its folder's.
+    let there = fs::canonicalize(path).or_else(|_| fs::canonicalize(folder(path)));
+    match there.is_ok_and(|there| there.starts_with(&directory)) {
+        false => Ok(()),
+        true => Err(Error::new(Code::DENIED, "the path leads into the data directory")
+            .with("path", path.display())
+            .advice("what is kept there is the kernel's own: give a path elsewhere")),
+    }
 }
 
 fn folder(path: &Path) -> &Path {

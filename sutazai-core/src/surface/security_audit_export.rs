@@ -31,6 +31,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
                 Code::IO,
                 Code::AUDIT_CORRUPT,
                 Code::AUDIT_FAILED,
+                Code::DENIED,
                 Code::AUDIT_WITNESS,
             ],
             export_file,
@@ -153,7 +154,9 @@ struct Written {
 
 fn export_file(surface: &Surface, request: ExportedFile) -> Result<Written> {
     let kernel = surface.kernel();
-    let audit = kernel.security()?.audit();
+    let security = kernel.security()?;
+    security.outside(std::path::Path::new(&request.path))?;
+    let audit = security.audit();
     let size = audit.integrate(kernel.runtime().timestamp())?.size();
     let end = request.until.map_or(size, |until| until.min(size));
     let format = Format::from(request.format);

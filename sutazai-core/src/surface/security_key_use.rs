@@ -199,7 +199,10 @@ struct Passed {
 fn encrypt_file(surface: &Surface, request: Files) -> Result<Passed> {
     let Files { keyset, context, from, to, replace } = request;
     let (from, to) = (PathBuf::from(from), PathBuf::from(to));
-    let keys = surface.kernel().security()?.host_keys(&keyset)?;
+    let security = surface.kernel().security()?;
+    let keys = security.host_keys(&keyset)?;
+    security.outside(&from)?;
+    security.outside(&to)?;
     let go_on = &mut |_| ControlFlow::Continue(());
     let encryptor = keys.encryptor(&keyset)?;
     let bytes = encryptor.encrypt_file(context.as_bytes(), &from, &to, replace, go_on)?;
@@ -209,7 +212,10 @@ fn encrypt_file(surface: &Surface, request: Files) -> Result<Passed> {
 fn decrypt_file(surface: &Surface, request: Files) -> Result<Passed> {
     let Files { keyset, context, from, to, replace } = request;
     let (from, to) = (PathBuf::from(from), PathBuf::from(to));
-    let keys = surface.kernel().security()?.host_keys(&keyset)?;
+    let security = surface.kernel().security()?;
+    let keys = security.host_keys(&keyset)?;
+    security.outside(&from)?;
+    security.outside(&to)?;
     let go_on = &mut |_| ControlFlow::Continue(());
     let encryptor = keys.encryptor(&keyset)?;
     let bytes = encryptor.decrypt_file(context.as_bytes(), &from, &to, replace, go_on)?;

@@ -46,7 +46,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "security.totp_enrol",
             "Makes somebody a secret for one-time codes; it counts once they confirm it.",
-            &[Code::INVALID, Code::STORE_FAILED],
+            &[Code::INVALID, Code::STORE_FAILED, Code::AUDIT_FAILED],
             totp_enrol,
         ),
         Operation::blocking(
@@ -165,11 +165,8 @@ struct TotpEnrol {
 
 fn totp_enrol(surface: &Surface, request: TotpEnrol) -> Result<TotpEnrolment> {
     let kernel = surface.kernel();
-    let (totp, now) = (kernel.security()?.totp(), kernel.runtime().timestamp());
-    match &request.secret {
-        Some(secret) => totp.import(&request.principal, secret, now),
-        None => totp.enrol(&request.principal, now),
-    }
+    let now = kernel.runtime().timestamp();
+    kernel.security()?.enrol_totp(&request.principal, request.secret.as_deref(), now)
 }
 
 #[derive(Deserialize, JsonSchema)]

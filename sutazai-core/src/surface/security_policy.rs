@@ -134,17 +134,8 @@ fn policy_set(surface: &Surface, request: PolicySetting) -> Result<Changed> {
     let kernel = surface.kernel();
     let (security, now) = (kernel.security()?, kernel.runtime().timestamp());
     let PolicySetting { cedar, schema, authorise, by } = request;
-    // What is none is refused before anything is done.
-    set(&cedar, schema.as_deref())?;
-    // Before they decide they are there; and they are gone after they did.
-    if authorise == Some(false) {
-        security.set_authorise(false, &by, now)?;
-    }
-    let changed = security.change_policies(PolicyChange::Policies { cedar, schema }, &by, now)?;
-    if authorise == Some(true) {
-        security.set_authorise(true, &by, now)?;
-    }
-    Ok(changed.into())
+    let change = PolicyChange::Policies { cedar, schema };
+    Ok(security.change_policies_and(change, authorise, &by, now)?.into())
 }
 
 fn policies(surface: &Surface, _: Nothing) -> Result<PoliciesView> {

@@ -24,6 +24,8 @@ use crate::port::{
 use crate::store::Store;
 use crate::{Code, Error, Result};
 
+/// Told of every login that ends well.
+type Usual = dyn Fn(&str, Option<&str>, Timestamp) + Send + Sync;
 /// How risky a login looks: principal, origin, whether the device is known, when; 0 to 1.
 type Risk = dyn Fn(&str, Option<&str>, bool, Timestamp) -> f64 + Send + Sync;
 
@@ -41,6 +43,7 @@ pub struct Logins {
     devices: Devices,
     throttle: Throttle,
     risk: Option<Arc<Risk>>,
+    usual: Option<Arc<Usual>>,
     gate: Option<Arc<Gate>>,
     audit: Option<Arc<dyn AuditTrail>>,
     state: Mutex<State>,
@@ -58,6 +61,7 @@ pub struct LoginBuilder {
     policy: LoginPolicy,
     providers: Vec<Arc<dyn AuthProvider>>,
     risk: Option<Arc<Risk>>,
+    usual: Option<Arc<Usual>>,
     gate: Option<Arc<Gate>>,
     audit: Option<Arc<dyn AuditTrail>>,
 }
@@ -74,6 +78,16 @@ impl LoginBuilder {
     #[must_use]
     pub fn policy(mut self, policy: LoginPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// What is told of every login that ends well: principal, origin, time.
+    #[must_use]
+    pub fn usual(
+        mut self,
+        usual: impl Fn(&str, Option<&str>, Timestamp) + Send + Sync + 'static,
+    ) -> Self {
+        self.usual = Some(Arc::new(usual));
         self
     }
 
@@ -122,6 +136,7 @@ impl LoginBuilder {
             providers,
             devices: Devices::new(self.store),
             risk: self.risk,
+            usual: self.usual,
             gate: self.gate,
             audit: self.audit,
             state: Mutex::default(),
@@ -137,6 +152,7 @@ impl Logins {
             policy: LoginPolicy::default(),
             providers: Vec::new(),
             risk: None,
+            usual: None,
             gate: None,
             audit: None,
         }
@@ -304,6 +320,15 @@ impl Logins {
         self.state.lock().logins.remove(login).is_some()
     }
 
+    /// Gives up all logins of somebody that are under way: what they have proved so far does not count any more. How
+    /// many there were.
+    pub fn cancel_of(&self, principal: &str) -> usize {
+        let mut state = self.state.lock();
+        let before = state.logins.len();
+        state.logins.retain(|_, login| login.principal != principal);
+        before - state.logins.len()
+    }
+
     /// Who has got so far with a login that is under way.
     pub fn principal(&self, login: &str) -> Option<String> {
         self.state.lock().logins.get(login).map(|one| one.principal.clone())
@@ -404,6 +429,10 @@ impl Logins {
                 let told = Told { action: "login.done", ..told };
                 self.tell(&told, &login.principal, AuditOutcome::Success, &proved, "")?;
                 let device = self.devices.seen(&login.principal, login.device.as_deref(), now)?;
+                if let Some(usual) = &self.usual {
+                    let told = || usual(&login.principal, login.origin.as_deref(), now);
+                    contain::run("what is told of logins panicked", told)?;
+                }
                 Ok(LoginStep::Done(LoggedIn { session: session(login, now), device }))
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::names::check_scheme;
-use super::{ApiKeys, Certificates, Passwords, RecoveryCodes, Totp};
+use super::{ApiKeys, Certificates, Oidc, Passwords, RecoveryCodes, Totp};
 use crate::base::contain;
 use crate::port::AuthProvider;
 use crate::{Code, Error, Result};
@@ -55,6 +55,10 @@ pub(crate) fn scheme_of_host(provider: &dyn AuthProvider) -> Result<String> {
     let own = [
         ApiKeys::SCHEME,
         Certificates::SCHEME,
+        Oidc::SCHEME,
+        // Also where there are none in this build: what is called so is enough for a login.
+        "passkey",
+        "webauthn",
         Passwords::SCHEME,
         RecoveryCodes::SCHEME,
         Totp::SCHEME,

@@ -179,6 +179,13 @@ impl PolicyEngine {
         self.state.load().shadow.as_ref().map(Shadow::report)
     }
 
+    /// Whether those that decide, or the candidate, speak of this part of the context.
+    pub(in crate::security) fn mentions(&self, part: &str) -> bool {
+        let state = self.state.load();
+        let candidate = state.shadow.as_ref();
+        state.live.set.mentions(part) || candidate.is_some_and(|shadow| shadow.mentions(part))
+    }
+
     /// Which state of policies and entities decides: it grows with every change.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

@@ -70,6 +70,11 @@ impl Shadow {
         Self { plane: Arc::new(Plane::new(set, entities)), log: Arc::default() }
     }
 
+    /// Whether the candidate speaks of this part of the context.
+    pub(super) fn mentions(&self, part: &str) -> bool {
+        self.plane.set.mentions(part)
+    }
+
     /// The same candidate with other entities.
     pub(super) fn with(&self, entities: Entities) -> Self {
         let plane = Plane::new(self.plane.set.clone(), entities);

@@ -26,23 +26,21 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// A login from a place; whether the place is new, and how odd the hour is, 0 to 1. Nothing is, until
-    /// `learned` logins are known.
-    pub(super) fn visit(
-        &mut self,
-        place: Option<u64>,
-        learned: u32,
-        now: Timestamp,
-    ) -> (bool, f64) {
+    /// Whether a place is new, and how odd the hour is, 0 to 1. Nothing is, until `learned` logins are known.
+    pub(super) fn look(&self, place: Option<u64>, learned: u32, now: Timestamp) -> (bool, f64) {
         let known = self.logins >= learned;
         let new_place = place.is_some_and(|place| !self.places.contains(&place));
-        let hour =
-            usize::try_from((now.as_nanos() / 3_600_000_000_000).rem_euclid(24)).unwrap_or(0);
+        let hour = hour(now);
         let at = |hour: usize| self.hours.get(hour % 24).copied().unwrap_or(0.0);
         // An hour beside a usual one is half as usual.
         let near = at(hour) + (at(hour + 1) + at(hour + 23)) / 2.0;
         let even = self.hours.iter().sum::<f32>() / 24.0 * 2.0;
         let odd = if even > 0.0 { f64::from((1.0 - near / even).clamp(0.0, 1.0)) } else { 0.0 };
+        (known && new_place, if known { odd } else { 0.0 })
+    }
+
+    /// A login from a place.
+    pub(super) fn learn(&mut self, place: Option<u64>, now: Timestamp) {
         if let Some(place) = place {
             self.places.retain(|one| *one != place);
             if self.places.len() >= PLACES {
@@ -51,11 +49,10 @@ impl Profile {
             self.places.push(place);
         }
         self.hours.iter_mut().for_each(|share| *share *= KEPT);
-        if let Some(share) = self.hours.get_mut(hour) {
+        if let Some(share) = self.hours.get_mut(hour(now)) {
             *share += 1.0;
         }
         self.logins = self.logins.saturating_add(1);
-        (known && new_place, if known { odd } else { 0.0 })
     }
 
     /// One more call; how unusual the rate is, 0 to 1. Up to `calls` a minute it never is.
@@ -91,9 +88,22 @@ impl Profile {
     }
 }
 
+/// The hour of the day.
+fn hour(now: Timestamp) -> usize {
+    usize::try_from((now.as_nanos() / 3_600_000_000_000).rem_euclid(24)).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Profile {
+        fn visit(&mut self, place: Option<u64>, learned: u32, now: Timestamp) -> (bool, f64) {
+            let looked = self.look(place, learned, now);
+            self.learn(place, now);
+            looked
+        }
+    }
 
     fn at(day: i64, hour: i64) -> Timestamp {
         Timestamp::from_nanos((day * 24 + hour) * 3_600_000_000_000)

@@ -112,11 +112,12 @@ impl Risks {
         );
     }
 
-    /// Somebody logged in: what is not usual about it raises their risk. It answers the score after that.
+    /// Somebody has proved a factor: what is not usual about it raises their risk. It answers the score after that.
+    /// Nothing of it becomes usual before they [have logged in](Self::logged_in).
     pub fn visited(&self, principal: &str, visit: Visit<'_>, now: Timestamp) -> f64 {
         let place = visit.place.map(|place| self.hasher.hash_one(place));
         self.with(principal, now, |one| {
-            let (new_place, odd) = one.profile.visit(place, self.policy.learned, now);
+            let (new_place, odd) = one.profile.look(place, self.policy.learned, now);
             let signals = [
                 (RiskSignal::NewDevice, if visit.device_known { 0.0 } else { 1.0 }),
                 (RiskSignal::NewPlace, if new_place { 1.0 } else { 0.0 }),
@@ -131,6 +132,12 @@ impl Risks {
             }
             self.join(one, &[], now)
         })
+    }
+
+    /// Somebody has logged in, with all that it took: from where and when is more usual from now on.
+    pub fn logged_in(&self, principal: &str, place: Option<&str>, now: Timestamp) {
+        let place = place.map(|place| self.hasher.hash_one(place));
+        self.with(principal, now, |one| one.profile.learn(place, now));
     }
 
     /// Somebody calls: a rate that is not theirs raises their risk. It answers the score after that.
@@ -308,9 +315,13 @@ mod tests {
         let home = Visit { place: Some("home"), device_known: true };
         for n in 0..12 {
             assert_eq!(risks.visited("bob", home, at(n * day)), 0.0);
+            risks.logged_in("bob", home.place, at(n * day));
         }
         let away = Visit { place: Some("away"), device_known: false };
         assert!(risks.visited("bob", away, at(13 * day)) > 0.5);
+        // Who only tries does not make it usual.
+        let hour = 3_600_000;
+        assert!(risks.visited("bob", away, at(13 * day + hour)) > 0.5);
         let view = risks.view("bob", at(13 * day));
         let signals: Vec<_> = view.signals.iter().map(|view| view.signal).collect();
         assert_eq!(signals, [RiskSignal::NewDevice, RiskSignal::NewPlace]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::audit::{NAME_MAX, Record};
-use super::super::authn::{ApiKeyOrder, MadeApiKey, scheme_of};
+use super::super::authn::{ApiKeyOrder, MadeApiKey, TotpEnrolment, scheme_of};
 use super::super::token::{Grant, Issued};
 use super::security::Security;
 use crate::base::time::Timestamp;
@@ -17,7 +17,12 @@ impl Security {
     /// # Errors
     /// As [`Passwords::set`](super::super::authn::Passwords::set), and what the audit log answers.
     pub fn set_password(&self, principal: &str, password: &str, now: Timestamp) -> Result<()> {
-        let set = || self.passwords().set(principal, password, now);
+        let set = || {
+            self.passwords().set(principal, password, now)?;
+            // Whoever has proved the one before has proved nothing.
+            self.logins().cancel_of(principal);
+            Ok(())
+        };
         self.on_record(AuditClass::Authentication, "password.set", principal, now, set)
     }
 
@@ -26,8 +31,30 @@ impl Security {
     /// # Errors
     /// What store and audit log answer.
     pub fn remove_password(&self, principal: &str, now: Timestamp) -> Result<bool> {
-        let remove = || self.passwords().remove(principal, now);
+        let remove = || {
+            let removed = self.passwords().remove(principal, now)?;
+            self.logins().cancel_of(principal);
+            Ok(removed)
+        };
         self.on_record(AuditClass::Authentication, "password.remove", principal, now, remove)
+    }
+
+    /// Makes somebody a secret for one-time codes, or takes theirs from elsewhere; it counts once they confirm it.
+    ///
+    /// # Errors
+    /// As [`Totp::enrol`](super::super::authn::Totp::enrol) and [`Totp::import`](super::super::authn::Totp::import), and
+    /// what the audit log answers.
+    pub fn enrol_totp(
+        &self,
+        principal: &str,
+        secret: Option<&str>,
+        now: Timestamp,
+    ) -> Result<TotpEnrolment> {
+        let enrol = || match secret {
+            Some(secret) => self.totp().import(principal, secret, now),
+            None => self.totp().enrol(principal, now),
+        };
+        self.on_record(AuditClass::Authentication, "totp.enrol", principal, now, enrol)
     }
 
     /// Confirms a secret for one-time codes: it counts from now on.
@@ -44,7 +71,11 @@ impl Security {
     /// # Errors
     /// What store and audit log answer.
     pub fn remove_totp(&self, principal: &str, now: Timestamp) -> Result<bool> {
-        let remove = || self.totp().remove(principal, now);
+        let remove = || {
+            let removed = self.totp().remove(principal, now)?;
+            self.logins().cancel_of(principal);
+            Ok(removed)
+        };
         self.on_record(AuditClass::Authentication, "totp.remove", principal, now, remove)
     }
 

@@ -26,8 +26,20 @@ pub(super) struct Document {
     #[serde(flatten)]
     pub(super) texts: Texts,
     pub(super) entities: Vec<Value>,
-    pub(super) authorise: bool,
+    /// The host has put the entities together itself: they are not here, and these policies were not meant to decide
+    /// without them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) without_entities: bool,
     pub(super) generation: u64,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// `None`: nothing is kept, or it was not wanted.
+    pub(super) document: Option<Document>,
+    /// Whether policies decide. Where that cannot be read any more, they do.
+    pub(super) authorise: bool,
 }
 
 /// Where it is kept.
@@ -42,6 +54,7 @@ struct Head {
     version: u64,
     parts: usize,
     bytes: usize,
+    authorise: bool,
 }
 
 impl KeptPolicies {
@@ -49,12 +62,18 @@ impl KeptPolicies {
         Self { store, version: AtomicU64::new(0) }
     }
 
-    /// What is kept, if anything is and it is `wanted`. Parts that no head names go.
-    pub(super) fn read(&self, wanted: bool) -> Result<Option<Document>> {
-        let Some(head) = self.head()? else { return Ok(None) };
+    /// What is kept, if anything is and it is `wanted`. Parts that no head names go. Where it is not wanted, what
+    /// cannot be read is no error.
+    pub(super) fn read(&self, wanted: bool) -> Result<Found> {
+        let head = match self.head() {
+            Err(_) if !wanted => return Ok(Found { document: None, authorise: true }),
+            head => head?,
+        };
+        let Some(head) = head else { return Ok(Found::default()) };
         self.version.store(head.version, Ordering::Relaxed);
+        let authorise = head.authorise;
         if !wanted {
-            return Ok(None);
+            return Ok(Found { document: None, authorise });
         }
         let mut text = String::new();
         for part in 0..head.parts {
@@ -67,11 +86,24 @@ impl KeptPolicies {
         }
         let document = serde_json::from_str(&text).map_err(|e| corrupt().because(e.to_string()))?;
         self.sweep(head.version);
-        Ok(Some(document))
+        Ok(Found { document: Some(document), authorise })
     }
 
-    /// Keeps another; it is on the disk when this returns.
-    pub(super) fn write(&self, document: &Document, now: Timestamp) -> Result<()> {
+    /// Keeps whether policies decide, and the document as it is; it is on the disk when this returns.
+    pub(super) fn write_authorise(&self, authorise: bool, now: Timestamp) -> Result<()> {
+        match self.head()? {
+            Some(head) => self.write_head(&Head { authorise, ..head }, now),
+            None => self.write(&Document::default(), authorise, now),
+        }
+    }
+
+    fn write_head(&self, head: &Head, now: Timestamp) -> Result<()> {
+        let head = Payload::json(head)?;
+        written(self.store.put(NAMESPACE, HEAD, &head, now, Durability::Fsync)).map(drop)
+    }
+
+    /// Keeps another, and whether policies decide; it is on the disk when this returns.
+    pub(super) fn write(&self, document: &Document, authorise: bool, now: Timestamp) -> Result<()> {
         let text = serde_json::to_string(document)
             .map_err(|e| Error::new(Code::INTERNAL, "policies have no JSON form").because(e))?;
         if text.len() > MOST {
@@ -88,9 +120,7 @@ impl KeptPolicies {
                 self.store.put(NAMESPACE, &key(version, part), &value, now, Durability::Process);
             written(ticket)?;
         }
-        let head = Head { version, parts: parts.len(), bytes: text.len() };
-        let head = Payload::json(&head)?;
-        written(self.store.put(NAMESPACE, HEAD, &head, now, Durability::Fsync))?;
+        self.write_head(&Head { version, parts: parts.len(), bytes: text.len(), authorise }, now)?;
         self.sweep(version);
         Ok(())
     }
@@ -150,23 +180,36 @@ mod tests {
     fn a_long_document_comes_back_whole_and_an_older_one_goes() {
         let store = Store::memory(&[]).unwrap();
         let kept = KeptPolicies::new(store.clone());
-        assert!(kept.read(true).unwrap().is_none());
+        assert!(kept.read(true).unwrap().document.is_none());
         let cedar = "// é\"\n".repeat(200_000);
         let texts = Texts { cedar, ..Texts::default() };
         let document = Document { texts, generation: 7, ..Document::default() };
-        kept.write(&document, Timestamp::EPOCH).unwrap();
-        kept.write(&document, Timestamp::EPOCH).unwrap();
+        kept.write(&document, false, Timestamp::EPOCH).unwrap();
+        kept.write(&document, true, Timestamp::EPOCH).unwrap();
         let again = KeptPolicies::new(store.clone());
-        let read = again.read(true).unwrap().unwrap();
+        let found = again.read(true).unwrap();
+        let read = found.document.unwrap();
+        assert!(found.authorise);
         assert_eq!((read.texts.cedar, read.generation), (document.texts.cedar.clone(), 7));
         let keys = store.list(NAMESPACE, "", None, LIST_MAX).unwrap();
         assert!(keys.iter().all(|e| e.key == HEAD || e.key.starts_with(&prefix(2))), "{keys:?}");
-        assert!(again.read(false).unwrap().is_none());
-        again.write(&document, Timestamp::EPOCH).unwrap();
+        assert!(again.read(false).unwrap().document.is_none());
+        again.write(&document, true, Timestamp::EPOCH).unwrap();
         assert_eq!(again.head().unwrap().unwrap().version, 3, "versions go on");
+        again.write_authorise(false, Timestamp::EPOCH).unwrap();
+        let found = again.read(true).unwrap();
+        assert!(!found.authorise && found.document.is_some());
+        again.write_authorise(true, Timestamp::EPOCH).unwrap();
         written(store.delete(NAMESPACE, &key(3, 1), Durability::Process)).unwrap();
         let error = again.read(true).unwrap_err();
         assert_eq!(error.code(), Code::STORE_CORRUPT);
         assert!(error.remedy().is_some());
+        // Whether they decided, the head says; and where it says nothing, they do.
+        assert!(again.read(false).unwrap().authorise);
+        let rubbish = Payload::from("rubbish");
+        written(store.put(NAMESPACE, HEAD, &rubbish, Timestamp::EPOCH, Durability::Process))
+            .unwrap();
+        assert_eq!(again.read(true).unwrap_err().code(), Code::STORE_CORRUPT);
+        assert!(again.read(false).unwrap().authorise);
     }
 }

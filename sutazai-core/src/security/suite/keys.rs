@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::super::audit::Ed25519Signer;
@@ -78,6 +79,8 @@ pub(super) struct KeysetTokens {
     keys: Keys,
     keyset: DerivingKeyset,
     now: ArcSwap<Made>,
+    /// Held while they are made: what is stored last was read last.
+    renewing: Mutex<()>,
 }
 
 struct Made {
@@ -90,13 +93,15 @@ impl KeysetTokens {
     pub(super) fn new(keys: &Keys) -> Result<Self> {
         let made = Made { generation: 0, active: None, accepted: Vec::new() };
         let (keys, keyset) = (keys.clone(), keys.deriving(TOKENS)?);
-        let tokens = Self { keys, keyset, now: ArcSwap::from_pointee(made) };
+        let now = ArcSwap::from_pointee(made);
+        let tokens = Self { keys, keyset, now, renewing: Mutex::new(()) };
         tokens.renew()?;
         Ok(tokens)
     }
 
     /// Makes the keys anew, after the keyset was rotated or one of its keys destroyed.
     pub(super) fn renew(&self) -> Result<()> {
+        let _one = self.renewing.lock();
         let mut made =
             Made { generation: self.now.load().generation + 1, active: None, accepted: Vec::new() };
         for key in self.keys.info(TOKENS)?.keys {

@@ -1,6 +1,9 @@
 //! The host's keysets, which operations may use: the room's own are not among them.
 
+use std::path::Path;
+
 use super::super::keys::{Export, ImportWith, KeyEvent, Keys};
+use super::super::whole;
 use super::keys::is_own;
 use super::security::Security;
 use crate::base::time::Timestamp;
@@ -15,6 +18,14 @@ impl Security {
     pub fn host_keys(&self, keyset: &str) -> Result<&Keys> {
         refuse_own(keyset)?;
         Ok(self.keys())
+    }
+
+    /// That a path does not lead into the data directory, where the room's own keys and records are.
+    ///
+    /// # Errors
+    /// [`Code::DENIED`].
+    pub fn outside(&self, path: &Path) -> Result<()> {
+        self.directory.as_ref().map_or(Ok(()), |directory| whole::outside(directory, path))
     }
 
     /// Imports a keyset of the host's.

@@ -55,8 +55,13 @@ impl Security {
         subject: &str,
         now: Timestamp,
     ) -> Result<()> {
-        let link = || self.oidc.link(principal, issuer, subject, now);
-        self.on_record(AuditClass::Authentication, "oidc.link", principal, now, link)
+        let object = if principal.len() > NAME_MAX { "-" } else { principal };
+        let details =
+            [("issuer", AuditValue::Text(issuer)), ("subject", AuditValue::Text(subject))];
+        let event = AuditEvent::new(AuditClass::Authentication, "oidc.link", "host", now)
+            .object(object)
+            .details(&details);
+        self.done_on_record(&event, || self.oidc.link(principal, issuer, subject, now))
     }
 
     /// Ends a link; whether there was one.

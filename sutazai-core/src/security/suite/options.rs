@@ -26,7 +26,8 @@ pub struct SecurityOptions {
     /// Whether policies decide about calls: what none permits is refused. Default: no, every call may be made.
     pub authorise: bool,
     /// Whether policies, roles and entities that were set while it ran before decide again. Default: yes. Without
-    /// them nothing is permitted but by what is set anew; for the case that they cannot be read any more.
+    /// them nothing is permitted but by what is set anew, and whether policies decide at all stays as it was; for the
+    /// case that they cannot be read any more.
     pub restore_policies: bool,
     /// Whether a call without a token, from inside the process, may be made whatever the policies say. Default:
     /// yes; whoever runs code in the process needs no permission of it.

@@ -1,5 +1,6 @@
 //! Authenticators of principals: what changes is on the record first.
 
+use super::super::audit::NAME_MAX;
 use super::super::authn::{PasskeyView, Passkeys, WebauthnPolicy};
 use super::security::Security;
 use crate::Result;
@@ -86,7 +87,23 @@ impl Security {
         now: Timestamp,
     ) -> Result<bool> {
         let rename = || self.passkeys.rename(principal, id, label, now);
-        self.on_record(AuditClass::Authentication, "passkey.rename", principal, now, rename)
+        self.of_passkey("passkey.rename", principal, id, now, rename)
+    }
+
+    fn of_passkey(
+        &self,
+        action: &str,
+        principal: &str,
+        id: &str,
+        now: Timestamp,
+        change: impl FnOnce() -> Result<bool>,
+    ) -> Result<bool> {
+        let object = if principal.len() > NAME_MAX { "-" } else { principal };
+        let details = [("passkey", AuditValue::Text(id))];
+        let event = AuditEvent::new(AuditClass::Authentication, action, "host", now)
+            .object(object)
+            .details(&details);
+        self.done_on_record(&event, change)
     }
 
     /// Takes one of somebody's authenticators away; whether they had it.
@@ -94,7 +111,11 @@ impl Security {
     /// # Errors
     /// As [`Passkeys::remove`], and what the audit log answers.
     pub fn remove_passkey(&self, principal: &str, id: &str, now: Timestamp) -> Result<bool> {
-        let remove = || self.passkeys.remove(principal, id, now);
-        self.on_record(AuditClass::Authentication, "passkey.remove", principal, now, remove)
+        let remove = || {
+            let removed = self.passkeys.remove(principal, id, now)?;
+            self.logins().cancel_of(principal);
+            Ok(removed)
+        };
+        self.of_passkey("passkey.remove", principal, id, now, remove)
     }
 }

@@ -82,6 +82,9 @@ struct Held {
     /// Policies decide that the host has put together, and of which there is no text.
     foreign: bool,
     known: Known,
+    /// The policies were kept, and the entities that the host put together itself were not: nothing is permitted until
+    /// it has set them again.
+    waits: bool,
     /// The candidate set.
     candidate: Option<String>,
 }
@@ -112,25 +115,26 @@ pub(super) struct Begun {
 }
 
 impl Policies {
-    /// What the host has configured, in the place of what is kept; whether policies decide is still what it was, if
-    /// that is to be `restored`.
+    /// What the host has configured, in the place of what is kept; whether policies decide is what it was.
     pub(super) fn configured(
         kept: KeptPolicies,
         policies: PolicySet,
         entities: Entities,
-        restore: bool,
-    ) -> Result<(Self, Begun)> {
-        let authorise = kept.read(restore)?.is_some_and(|document| document.authorise);
+    ) -> (Self, Begun) {
+        // Where it cannot be read, they decide.
+        let authorise = kept.read(false).map_or(true, |found| found.authorise);
         let known = Known::Foreign(entities.clone());
-        let held = Held { texts: Texts::default(), foreign: true, known, candidate: None };
+        let texts = Texts::default();
+        let held = Held { texts, foreign: true, known, waits: false, candidate: None };
         let begun = Begun { policies, entities, generation: 1, authorise };
-        Ok((Self { kept, held: Mutex::new(held) }, begun))
+        (Self { kept, held: Mutex::new(held) }, begun)
     }
 
     /// What is kept, if it is to be `restored`.
     pub(super) fn open(kept: KeptPolicies, restore: bool) -> Result<(Self, Begun)> {
-        let document = kept.read(restore)?;
-        let Document { texts, entities, authorise, generation } = document.unwrap_or_default();
+        let found = kept.read(restore)?;
+        let Document { texts, entities, without_entities: waits, generation } =
+            found.document.unwrap_or_default();
         let known = Known::Texts(entities);
         let made = set_of(&texts).and_then(|policies| {
             let entities = entities_of(&known, &texts, policies.schema())?;
@@ -145,7 +149,14 @@ impl Policies {
                 )
                 .because(error)
         })?;
-        let held = Held { texts, foreign: false, known, candidate: None };
+        let policies = if waits {
+            tracing::warn!("policies wait for the entities that the host puts together itself");
+            PolicySet::empty()
+        } else {
+            policies
+        };
+        let authorise = found.authorise;
+        let held = Held { texts, foreign: false, known, waits, candidate: None };
         let begun = Begun { policies, entities, generation: generation.max(1), authorise };
         Ok((Self { kept, held: Mutex::new(held) }, begun))
     }
@@ -166,14 +177,30 @@ impl Security {
         by: &str,
         now: Timestamp,
     ) -> Result<(u64, Vec<String>)> {
+        self.change_policies_and(change, None, by, now)
+    }
+
+    /// As [`change_policies`](Self::change_policies), and says with it whether policies decide about calls from then
+    /// on: both at once, or neither.
+    ///
+    /// # Errors
+    /// As [`change_policies`](Self::change_policies).
+    pub fn change_policies_and(
+        &self,
+        change: PolicyChange,
+        authorise: Option<bool>,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(u64, Vec<String>)> {
         let mut held = self.policies.held.lock();
-        self.change_held(&mut held, change, by, now)
+        self.change_held(&mut held, change, authorise, by, now)
     }
 
     fn change_held(
         &self,
         held: &mut Held,
         change: PolicyChange,
+        authorise: Option<bool>,
         by: &str,
         now: Timestamp,
     ) -> Result<(u64, Vec<String>)> {
@@ -185,6 +212,7 @@ impl Security {
         };
         let (mut texts, mut known, mut foreign) =
             (held.texts.clone(), held.known.clone(), held.foreign);
+        let waits = held.waits && !matches!(change, PolicyChange::Entities(_));
         match change {
             PolicyChange::Policies { cedar, schema } => {
                 (texts.cedar, texts.schema, foreign) = (cedar, schema, false);
@@ -205,14 +233,37 @@ impl Security {
         let entities = entities_of(&known, &texts, policies.schema())?;
         let warnings = policies.warnings().to_vec();
         let count = |len: usize| AuditValue::Int(i64::try_from(len).unwrap_or(i64::MAX));
-        let details = [("policies", count(policies.len())), ("entities", count(entities.len()))];
+        let on = authorise.unwrap_or_else(|| self.authorises());
+        let details = [
+            ("authorise", AuditValue::Bool(on)),
+            ("entities", count(entities.len())),
+            ("policies", count(policies.len())),
+        ];
         let event = AuditEvent::new(AuditClass::Configuration, action, by, now)
             .object(object)
             .details(&details);
         let next = self.engine.status().generation + 1;
-        self.keeping(&event, || self.keep((&texts, &known), self.authorises(), next, now))?;
-        (held.texts, held.known, held.foreign) = (texts, known, foreign);
-        Ok((self.engine.replace(policies, entities), warnings))
+        let foreign_entities = waits || matches!(known, Known::Foreign(_));
+        self.keeping(&event, || {
+            let document = Document {
+                texts: texts.clone(),
+                entities: known.texts(),
+                without_entities: foreign_entities,
+                generation: next,
+            };
+            self.policies.kept.write(&document, on, now)
+        })?;
+        (held.texts, held.known, held.foreign, held.waits) = (texts, known, foreign, waits);
+        let policies = if waits { PolicySet::empty() } else { policies };
+        // Before they decide they are there; and they are gone after they did.
+        if authorise == Some(false) {
+            self.decide_calls(false);
+        }
+        let generation = self.engine.replace(policies, entities);
+        if authorise == Some(true) {
+            self.decide_calls(true);
+        }
+        Ok((generation, warnings))
     }
 
     /// Takes other policies that the host has put together, at once and as a whole; it is on the record before.
@@ -229,12 +280,13 @@ impl Security {
             .object("policies")
             .details(&details);
         self.audit().record(&event)?;
-        held.foreign = true;
+        (held.foreign, held.waits) = (true, false);
         Ok(self.engine.swap(policies))
     }
 
     /// Takes other entities in the place of all, those of roles apart; not kept, as
-    /// [`set_policies`](Self::set_policies) says. It answers their generation.
+    /// [`set_policies`](Self::set_policies) says: policies that are kept beside them permit nothing after a restart,
+    /// until the host has set entities again. It answers their generation.
     ///
     /// # Errors
     /// What the audit log answers, and [`Code::ENTITIES_INVALID`] where roles and they are in one another in a circle;
@@ -243,14 +295,18 @@ impl Security {
         let mut held = self.policies.held.lock();
         let known = Known::Foreign(entities);
         let entities = entities_of(&known, &held.texts, None)?;
+        let waited = held.waits.then(|| set_of(&held.texts)).transpose()?;
         let count = i64::try_from(entities.len()).unwrap_or(i64::MAX);
         let details = [("entities", AuditValue::Int(count))];
         let event = AuditEvent::new(AuditClass::Configuration, "entities.set", by, now)
             .object("entities")
             .details(&details);
         self.audit().record(&event)?;
-        held.known = known;
-        Ok(self.engine.replace_entities(entities))
+        (held.known, held.waits) = (known, false);
+        Ok(match waited {
+            Some(policies) => self.engine.replace(policies, entities),
+            None => self.engine.replace_entities(entities),
+        })
     }
 
     /// Whether policies decide about calls from now on; it is on the record before, and kept: what was turned on
@@ -259,13 +315,12 @@ impl Security {
     /// # Errors
     /// What store and audit log answer; it is as it was then.
     pub fn set_authorise(&self, on: bool, by: &str, now: Timestamp) -> Result<()> {
-        let held = self.policies.held.lock();
+        let _held = self.policies.held.lock();
         let details = [("on", AuditValue::Bool(on))];
         let event = AuditEvent::new(AuditClass::Configuration, "policy.authorise", by, now)
             .object("policies")
             .details(&details);
-        let generation = self.engine.status().generation;
-        self.keeping(&event, || self.keep((&held.texts, &held.known), on, generation, now))?;
+        self.keeping(&event, || self.policies.kept.write_authorise(on, now))?;
         self.decide_calls(on);
         Ok(())
     }
@@ -326,7 +381,7 @@ impl Security {
         let cedar =
             held.candidate.clone().ok_or_else(|| no_candidate("security.shadow_promote"))?;
         let change = PolicyChange::Policies { cedar, schema: held.texts.schema.clone() };
-        let (_, warnings) = self.change_held(&mut held, change, by, now)?;
+        let (_, warnings) = self.change_held(&mut held, change, None, by, now)?;
         held.candidate = None;
         Ok((self.engine.set_shadow(None), warnings))
     }
@@ -344,18 +399,6 @@ impl Security {
         held.candidate = None;
         self.engine.set_shadow(None);
         Ok(true)
-    }
-
-    fn keep(
-        &self,
-        (texts, known): (&Texts, &Known),
-        authorise: bool,
-        generation: u64,
-        now: Timestamp,
-    ) -> Result<()> {
-        let document =
-            Document { texts: texts.clone(), entities: known.texts(), authorise, generation };
-        self.policies.kept.write(&document, now)
     }
 
     /// Keeps something once it is on the record; where it fails, that is on the record as well.

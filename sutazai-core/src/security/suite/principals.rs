@@ -48,6 +48,7 @@ impl Security {
         let event = if reason.is_empty() { event } else { event.personal(principal, &personal) };
         self.done_on_record(&event, || {
             let was_not = self.principals.disable(principal, reason, now)?;
+            self.logins().cancel_of(principal);
             // A login that was under way may have got tokens since.
             self.revoke_all_of(principal, by, now)?;
             Ok(was_not)

@@ -1,5 +1,6 @@
 //! The room's parts, wired to one another.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -54,6 +55,8 @@ use crate::{Code, Error, Result};
 /// ```
 pub struct Security {
     options: Kept,
+    /// The data directory, if there is one.
+    pub(super) directory: Option<PathBuf>,
     keys: Keys,
     token_keys: Arc<KeysetTokens>,
     audit: AuditLog,
@@ -163,17 +166,21 @@ impl Security {
         };
         let trail: Arc<dyn AuditTrail> = Arc::new(audit.clone());
         keys.audit_to(Arc::clone(&trail))?;
-        decides_from_the_start(
-            &audit,
-            &options.policies,
-            &options.entities,
-            options.authorise,
-            now,
-        )?;
-
         let clock = Arc::new(Clock::open(store.clone(), ClockPolicy::default())?);
         let token_keys = Arc::new(KeysetTokens::new(&keys)?);
-        let config = tokens.unwrap_or_else(|| TokenConfig::new(&*name, &*name));
+        #[cfg_attr(
+            not(feature = "biscuit"),
+            allow(unused_mut, reason = "nothing else lives longer")
+        )]
+        let mut config = tokens.unwrap_or_else(|| TokenConfig::new(&*name, &*name));
+        #[cfg(feature = "biscuit")]
+        let delegating = {
+            let delegating = DelegationConfig::new(&*name, &*name);
+            // What is revoked stays so as long as what was made of it could be good.
+            let longest = delegating.longest + delegating.leeway;
+            config.longest_other = config.longest_other.max(longest);
+            delegating
+        };
         let tokens = Tokens::open(config, token_keys.clone(), store.clone(), Arc::clone(&clock))?
             .with_audit(Arc::clone(&trail));
         #[cfg(feature = "biscuit")]
@@ -181,18 +188,22 @@ impl Security {
             let seed = keys::derived(&keys, keys::DELEGATIONS, b"biscuit")?;
             let root = Arc::new(RootSeed::new(&seed)?);
             let revocations = Arc::clone(tokens.revocations());
-            let config = DelegationConfig::new(&*name, &*name);
-            Delegations::new(config, root, revocations, Arc::clone(&clock))?
+            Delegations::new(delegating, root, revocations, Arc::clone(&clock))?
                 .with_audit(Arc::clone(&trail))
         };
 
         let kept = KeptPolicies::new(store.clone());
         let restore = options.restore_policies;
-        let (policies, begun) = match options.policies.is_empty() && options.entities.is_empty() {
-            true => Policies::open(kept, restore)?,
-            false => Policies::configured(kept, options.policies, options.entities, restore)?,
+        let configured = !(options.policies.is_empty() && options.entities.is_empty());
+        let (policies, begun) = match configured {
+            false => Policies::open(kept, restore)?,
+            true => Policies::configured(kept, options.policies, options.entities),
         };
         let Begun { policies: set, entities, generation, authorise } = begun;
+        let authorise = options.authorise || authorise;
+        if configured || options.authorise || !restore {
+            decides_from_the_start(&audit, &set, &entities, authorise, now)?;
+        }
         let engine = EngineOptions { generation, ..EngineOptions::default() };
         let engine = Arc::new(PolicyEngine::with_options(set, entities, engine));
 
@@ -229,22 +240,25 @@ impl Security {
         for provider in options.providers {
             builder = builder.provider(provider);
         }
-        let (scored, shut) = (Arc::clone(&risks), Arc::clone(&principals));
+        let (scored, usual) = (Arc::clone(&risks), Arc::clone(&risks));
+        let shut = Arc::clone(&principals);
         let logins = builder
             .risk(move |principal, origin, device_known, now| {
                 scored.visited(principal, Visit { place: origin, device_known }, now)
             })
+            .usual(move |principal, origin, now| usual.logged_in(principal, origin, now))
             .gate(move |principal| {
                 shut.is_disabled(principal).then_some("the principal is disabled")
             })
             .build()?;
         Ok(Self {
             options: Kept {
-                authorise: AtomicBool::new(options.authorise || authorise),
+                authorise: AtomicBool::new(authorise),
                 trust_inside: options.trust_inside,
                 record_allowed: options.record_allowed,
                 record_actions: options.record_actions,
             },
+            directory: dir.map(|dir| dir.path().to_path_buf()),
             keys,
             token_keys,
             audit,

@@ -126,7 +126,6 @@ impl PolicyStep {
     /// # Errors
     /// [`Code::ACCESS_INVALID`](crate::Code::ACCESS_INVALID) for what cannot be one.
     pub fn request(&self, access: &Access<'_>) -> Result<Request> {
-        let policies = self.engine.policies();
         let (session, task) = (access.session, access.task);
         let type_of = session.attributes().get("type").map_or("User", String::as_str);
         let principal = EntityUid::new(type_of, session.principal())?;
@@ -140,7 +139,7 @@ impl PolicyStep {
             ("scopes", ContextValue::Texts(&scopes)),
             ("attributes", ContextValue::Record(session.attributes())),
         ];
-        if policies.mentions("auth_age_s")
+        if self.engine.mentions("auth_age_s")
             && let Some(at) = session.authenticated_at()
         {
             let age = access.now.as_nanos().saturating_sub(at.as_nanos()) / 1_000_000_000;
@@ -152,7 +151,7 @@ impl PolicyStep {
         if let Some(agent) = task.wanted_agent() {
             pairs.push(("agent", ContextValue::Text(agent)));
         }
-        if policies.mentions("risk") {
+        if self.engine.mentions("risk") {
             let extra = access.means.map_or([(RiskSignal::AgentHealth, 0.0); 2], |means| {
                 [
                     (RiskSignal::AgentHealth, means.trouble()),
@@ -162,12 +161,12 @@ impl PolicyStep {
             let score = self.risks.called(session.principal(), &extra, access.now);
             pairs.push(("risk", ContextValue::Int((score * 100.0).round() as i64)));
         }
-        let input = if policies.mentions("input") { task.input().value().ok() } else { None };
+        let input = if self.engine.mentions("input") { task.input().value().ok() } else { None };
         if let Some(input) = input.as_deref().filter(|input| input.is_object()) {
             pairs.push(("input", ContextValue::Json(input)));
         }
         let rest = rest(access);
-        let told = policies.mentions("from") || policies.mentions("from_rest");
+        let told = self.engine.mentions("from") || self.engine.mentions("from_rest");
         let from = if told { sources(access, rest) } else { BTreeMap::new() };
         if told {
             pairs.push(("from", ContextValue::Record(&from)));

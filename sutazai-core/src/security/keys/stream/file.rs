@@ -1,12 +1,11 @@
 //! Files: encrypted and decrypted into another file, which is there as a whole or not at all.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::Progress;
 use crate::Result;
 use crate::security::keys::Encryptor;
-use crate::security::whole::{into, unusable};
+use crate::security::whole::{into, read};
 
 impl Encryptor {
     /// Encrypts a file into another; answers how many bytes of plain text passed. `to` is there when this
@@ -24,7 +23,7 @@ impl Encryptor {
         replace: bool,
         progress: Progress<'_>,
     ) -> Result<u64> {
-        let input = File::open(from).map_err(|e| unusable(from, e))?;
+        let input = read(from)?;
         into(to, replace, |out| self.encrypt_stream(context, input, out, progress))
     }
 
@@ -41,7 +40,7 @@ impl Encryptor {
         replace: bool,
         progress: Progress<'_>,
     ) -> Result<u64> {
-        let input = File::open(from).map_err(|e| unusable(from, e))?;
+        let input = read(from)?;
         into(to, replace, |out| self.decrypt_stream(context, input, out, progress))
     }
 }
