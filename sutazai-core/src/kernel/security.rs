@@ -128,6 +128,9 @@ impl Secured {
     }
 
     pub(super) fn close(&self, now: Timestamp) -> Result<()> {
+        // Of a kernel that has not started, or failed to.
+        let waiting = self.0.waiting.lock().take();
+        drop(waiting);
         self.0.open.get().map_or(Ok(()), |open| open.security.close(now))
     }
 
