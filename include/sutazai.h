@@ -213,6 +213,7 @@
 
 /** the principal is disabled (persistent) */
 #define SUTAZAI_SECURITY_PRINCIPAL_DISABLED 8104
+
 /** a provider of the host's cannot tell who somebody is (transient) */
 #define SUTAZAI_SECURITY_PROVIDER_FAILED 8110
 
