@@ -98,7 +98,7 @@ unsafe impl Table for sutazai_auth_provider_table {
 /// `scheme` is its name: 1 to 64 letters, digits, dashes, dots and underscores. A login may begin with it, unless
 /// `logins` of `security` (`sutazai_kernel_new`) has it among the `second` factors. What its callbacks answer as an
 /// error, the operations `security.login` and `security.login_answer` answer as `SUTAZAI_SECURITY_PROVIDER_FAILED`.
-/// The table's `user` belongs to the library as `sutazai_agent_add` says.
+/// The table's `user` belongs to the library as `sutazai_agent_add` says; it is let go of when the kernel has stopped.
 ///
 /// # Errors
 /// `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_ALREADY_EXISTS` where there is a provider of the scheme;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -186,6 +187,26 @@ fn there_is_one_of_a_scheme() {
     }
     kernel.stop(Duration::from_secs(5)).unwrap();
     assert_eq!(kernel.add_auth_provider(Badges("late")).unwrap_err().code(), Code::NOT_RUNNING);
+}
+
+#[test]
+fn they_are_let_go_of_when_the_kernel_stops() {
+    let (before, later) = (Arc::new(Badges("card")), Arc::new(Badges("badge")));
+    let gone = [Arc::downgrade(&before), Arc::downgrade(&later)];
+    let kernel = Kernel::builder().build().unwrap();
+    kernel.add_shared_auth_provider(before).unwrap();
+    kernel.start().unwrap();
+    kernel.add_shared_auth_provider(later).unwrap();
+    assert!(gone.iter().all(|one| one.upgrade().is_some()));
+    kernel.stop(Duration::from_secs(5)).unwrap();
+    assert!(gone.iter().all(|one| one.upgrade().is_none()), "with the kernel still there");
+
+    let never = Arc::new(Badges("card"));
+    let gone = Arc::downgrade(&never);
+    let kernel = Kernel::builder().build().unwrap();
+    kernel.add_shared_auth_provider(never).unwrap();
+    kernel.stop(Duration::from_secs(5)).unwrap();
+    assert!(gone.upgrade().is_none(), "one that has not started");
 }
 
 #[test]

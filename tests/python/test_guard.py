@@ -440,7 +440,7 @@ def test_an_agent_that_gave_up_is_not_tried_again(virtual: sutazai.Kernel) -> No
     made = 0
 
     @virtual.agent
-    @sutazai.guard(retry={"attempts": 3, **FAST}, budget={"capacity": 100})
+    @sutazai.guard(kernel=virtual, retry={"attempts": 3, **FAST}, budget={"capacity": 100})
     def work(_: object) -> None:
         nonlocal made
         made += 1

@@ -19,13 +19,23 @@ import sutazai
 from sutazai import Kernel
 from sutazai import (
     _security,
+    _security_accounts,
     _security_audit,
     _security_delegate,
     _security_keys,
+    _security_passkeys,
     _security_policies,
 )
 
-PARTS = [_security, _security_audit, _security_delegate, _security_keys, _security_policies]
+PARTS = [
+    _security,
+    _security_accounts,
+    _security_audit,
+    _security_delegate,
+    _security_keys,
+    _security_passkeys,
+    _security_policies,
+]
 PASSWORD = "correct horse battery"
 ANN, BOB = 'User::"ann"', 'User::"bob"'
 CALL, ECHO = 'Action::"call"', 'Skill::"echo"'

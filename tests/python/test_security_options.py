@@ -68,6 +68,10 @@ def test_tokens_live_as_long_as_it_says() -> None:
         ({"totp": {"digits": 5}}, "totp.digits"),
         ({"logins": {"tries": 0}}, "logins.tries"),
         ({"logins": {"throttle": {"wait": 1}}}, "logins.throttle.wait"),
+        ({"webauthn": {"rp_id": "example.org", "origins": ["http://example.org"]}}, "webauthn"),
+        ({"webauthn": {"rp_id": "example.org"}}, "webauthn"),
+        ({"oidc": [{"issuer": "i#", "client": "c", "algorithm": "ES256"}]}, "oidc"),
+        ({"oidc": [{"issuer": "i", "client": "c", "algorithm": "ES"}]}, "oidc[0].algorithm"),
         ({"tokens": {"access_ms": 5}}, "tokens.access_ms"),
         ({"tokens": {"refresh": {"idle_ms": 5}}}, "tokens.refresh.idle_ms"),
         ({"risk": {"signals": {"threat": {"weight": 2, "half_life_ms": 1}}}}, "risk.signals.threat.weight"),
@@ -146,11 +150,33 @@ def test_a_manifest_says_it(tmp_path: Path) -> None:
             kernel.call("echo", 7)
 
 
+def test_policies_that_were_set_decide_again_unless_it_says_no(tmp_path: Path) -> None:
+    with Kernel(tmp_path / "data") as kernel:
+        kernel.security.policies.set(ANN, by="test")
+    for restore in (True, False):
+        with Kernel(tmp_path / "data", security={"restore_policies": restore}) as kernel:
+            ids = [policy["id"] for policy in kernel.security.policies.get()["policies"]]
+            assert ids == (["policy0"] if restore else [])
+
+
+def test_who_else_says_who_somebody_is() -> None:
+    options: SecurityOptions = {
+        "webauthn": {"rp_id": "example.org", "origins": ["https://login.example.org"]},
+        "oidc": [{"issuer": "https://id.example", "client": "c-1", "algorithm": "ES256"}],
+    }
+    with Kernel(security=options) as kernel:
+        asked = kernel.security.passkeys.register("ann")["options"]["publicKey"]
+        assert asked["rp"]["id"] == "example.org"
+        assert kernel.security.oidc.challenge("https://id.example")["client"] == "c-1"
+
+
 DEFINED: dict[str, Any] = {
     "PasswordPolicy": sutazai.PasswordPolicy,
     "TotpPolicy": sutazai.TotpPolicy,
     "LoginPolicy": sutazai.LoginPolicy,
     "ThrottlePolicy": sutazai.ThrottlePolicy,
+    "WebauthnPolicy": sutazai.WebauthnPolicy,
+    "OidcIssuer": sutazai.OidcIssuer,
     "TokenSpec": sutazai.TokenOptions,
     "RefreshSpec": sutazai.RefreshOptions,
     "RiskPolicy": sutazai.RiskPolicy,

@@ -24,6 +24,7 @@ REQUESTS: list[tuple[str, str, type]] = [
     ("security.keyset_create", "Schedule", sutazai.KeySchedule),
     ("security.keyset_export", "Cost", sutazai.ExportCost),
     ("security.keyset_import", "Export", sutazai.KeysetExport),
+    ("security.oidc_set", "OidcIssuer", sutazai.OidcIssuer),
     ("security.policy_test", "PolicyCase", sutazai.PolicyCase),
     ("security.roles_set", "Role", sutazai.Role),
     ("security.roles_set", "Grant", sutazai.RoleGrant),
@@ -31,6 +32,7 @@ REQUESTS: list[tuple[str, str, type]] = [
     ("security.what_may", "Pair", sutazai.Permitted),
     ("security.delegate", "Less", sutazai.LessToken),
     ("security.audit_check", "Evidence", sutazai.AuditEvidence),
+    ("security.webauthn_set", "WebauthnPolicy", sutazai.WebauthnPolicy),
 ]
 ANSWERS: list[tuple[str, str | None, type]] = [
     ("agent.add_mcp", None, sutazai.AddedMcp),
@@ -75,12 +77,20 @@ ANSWERS: list[tuple[str, str | None, type]] = [
     ("security.keyset", "KeyInfo", sutazai.KeyInfo),
     ("security.keyset_create", None, sutazai.KeyEvent),
     ("security.login", "Offer", sutazai.LoginOffer),
+    ("security.oidc_challenge", None, sutazai.OidcChallenge),
+    ("security.oidc_links", "OidcLink", sutazai.OidcLink),
+    ("security.passkey_challenge", None, sutazai.PasskeyChallenge),
+    ("security.passkey_finish", "PasskeyView", sutazai.Passkey),
+    ("security.passkey_register", None, sutazai.PasskeyRequest),
+    ("security.passkeys", "PasskeyView", sutazai.Passkey),
     ("security.policies", None, sutazai.PoliciesView),
     ("security.policies", "PolicyName", sutazai.PolicyName),
     ("security.policy_check", None, sutazai.PolicyCheck),
     ("security.policy_set", None, sutazai.PolicyChanged),
     ("security.policy_test", None, sutazai.PolicyCasesReport),
     ("security.policy_test", "CaseFailure", sutazai.PolicyCaseFailure),
+    ("security.principals", "DisabledView", sutazai.DisabledPrincipal),
+    ("security.principals", "PrincipalView", sutazai.Principal),
     ("security.risk", None, sutazai.Risk),
     ("security.risk", "SignalView", sutazai.RiskSignal),
     ("security.roles", None, sutazai.Roles),
@@ -105,6 +115,7 @@ STEPS = {
     "next": sutazai.LoginNext,
     "refused": sutazai.LoginRefused,
 }
+FINISHED = {"done": sutazai.PasskeyDone, "refused": sutazai.PasskeyRefused}
 INPUTS = {
     "decide": sutazai.RouteDecide,
     "settled": sutazai.RouteSettled,
@@ -163,6 +174,28 @@ def test_of_the_steps_of_a_login(kernel: Kernel, step: str) -> None:
     typed: Any = STEPS[step]
     assert keys(typed) == set(given["properties"]) | set(flat["properties"])
     assert set(given["required"]) | set(flat["required"]) <= required(typed)
+
+
+@pytest.mark.parametrize("step", FINISHED)
+def test_of_what_came_of_a_registration(kernel: Kernel, step: str) -> None:
+    answers = schema(kernel, "security.passkey_finish", "answer", None)["oneOf"]
+    assert len(answers) == len(FINISHED)
+    [given] = [one for one in answers if one["properties"]["step"]["const"] == step]
+    typed: Any = FINISHED[step]
+    assert keys(typed) == set(given["properties"])
+    assert required(typed) == set(given["required"])
+
+
+def test_of_the_words_of_authenticators_and_issuers(kernel: Kernel) -> None:
+    kinds = schema(kernel, "security.passkeys", "answer", "PasskeyKind")["oneOf"]
+    assert [kind["const"] for kind in kinds] == list(get_args(sutazai.PasskeyKind))
+    hints = get_type_hints(sutazai.OidcIssuer)
+    issuer: Any = {"issuer": "https://id.example", "client": "c"}
+    for issuer["algorithm"] in get_args(hints["algorithm"]):
+        for issuer["principal"] in ["subject", "linked", {"claim": "email"}]:
+            assert kernel.security.oidc.set([issuer], by="me") == 1
+    [words, claim] = get_args(hints["principal"])
+    assert get_args(words) == ("subject", "linked") and claim is sutazai.OidcClaim
 
 
 def test_of_the_states_of_an_agent(kernel: Kernel) -> None:

@@ -111,8 +111,8 @@ impl Kernel {
 
     /// Adds a factor to logins, before the start or while the kernel runs, for the attempts that come from then on.
     /// `scheme` is its name: 1 to 64 letters, digits, dashes, dots and underscores. A login may begin with it, unless
-    /// `logins` of the configuration's `security` has it among the `second` factors. Throws `base.already_exists`
-    /// where there is a provider of the scheme.
+    /// `logins` of the configuration's `security` has it among the `second` factors. It is let go of when the kernel
+    /// has stopped. Throws `base.already_exists` where there is a provider of the scheme.
     pub fn add_auth_provider(
         &self,
         scheme: String,

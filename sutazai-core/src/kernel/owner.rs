@@ -33,6 +33,8 @@ impl Owner {
     pub(super) fn stop(&self, grace: Duration) -> Result<()> {
         let shared = &self.shared;
         if shared.move_phase(Phase::Built, Phase::Stopped) {
+            #[cfg(feature = "security")]
+            shared.secured.forget();
             return self.close_store(grace);
         }
         if !shared.move_phase(Phase::Running, Phase::Draining) {

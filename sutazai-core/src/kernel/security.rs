@@ -127,7 +127,14 @@ impl Secured {
         Ok(())
     }
 
+    /// Lets go of what it was to be opened with, where it has not been.
+    pub(super) fn forget(&self) {
+        let waiting = self.0.waiting.lock().take();
+        drop(waiting);
+    }
+
     pub(super) fn close(&self, now: Timestamp) -> Result<()> {
+        self.forget();
         self.0.open.get().map_or(Ok(()), |open| open.security.close(now))
     }
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
+from sutazai._security_accounts import Oidc, Principals
 from sutazai._security_audit import Audit, AuditStatus
 from sutazai._security_calls import Part, at, coded, millis
 from sutazai._security_delegate import Delegations
 from sutazai._security_keys import Keysets
+from sutazai._security_passkeys import Passkeys
 from sutazai._security_policies import EngineStatus, Policies
 
 __all__ = [
@@ -267,8 +269,8 @@ class SecurityStatus(TypedDict):
 
 
 class Security(Part):
-    """A kernel's security: `kernel.security`. Logins, tokens and factors are here; `keysets`, `policies`,
-    `delegations` and `audit` are its parts.
+    """A kernel's security: `kernel.security`. Logins, tokens and factors are here; `principals`, `passkeys`,
+    `oidc`, `keysets`, `policies`, `delegations` and `audit` are its parts.
 
     Everything here waits for a disk or a hash. Where an asyncio loop runs, await the forms that begin with `a`,
     or `asyncio.to_thread(kernel.security.password_set, …)` and the like.
@@ -284,6 +286,21 @@ class Security(Part):
     """
 
     # ---- the parts ----
+
+    @property
+    def principals(self) -> Principals:
+        """Who has which factors, and who is disabled."""
+        return Principals(self._kernel)
+
+    @property
+    def passkeys(self) -> Passkeys:
+        """Passkeys and security keys."""
+        return Passkeys(self._kernel)
+
+    @property
+    def oidc(self) -> Oidc:
+        """Issuers of ID tokens, and the accounts there."""
+        return Oidc(self._kernel)
 
     @property
     def keysets(self) -> Keysets:
@@ -320,7 +337,8 @@ class Security(Part):
         origin: str | None = None,
         device: str | None = None,
     ) -> LoginStep:
-        """Begins a login with its first factor: `password`, `api-key`, `certificate`, or a provider of your own.
+        """Begins a login with its first factor: `password`, `api-key`, `certificate`, `passkey`, `oidc`, or a provider of
+        your own.
         `origin` is the address that it comes from, as the program sees it: guessing is slowed down by it. `device`
         is what the device got at the end of a login before."""
         return cast(

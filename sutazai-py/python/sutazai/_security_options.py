@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 __all__ = [
     "AuditOptions",
@@ -15,6 +15,8 @@ __all__ = [
     "MasterFile",
     "MasterKeyring",
     "MasterPassphraseEnv",
+    "OidcClaim",
+    "OidcIssuer",
     "PasswordPolicy",
     "RefreshOptions",
     "RiskPolicy",
@@ -23,7 +25,9 @@ __all__ = [
     "ThrottlePolicy",
     "TokenOptions",
     "TotpPolicy",
+    "WebauthnPolicy",
 ]
+
 
 class MasterFile(TypedDict):
     """A master key in a file, which its owner alone may read: 32 bytes, in base64 or in hexadecimal digits."""
@@ -135,6 +139,59 @@ class LoginPolicy(TypedDict, total=False):
     at_once: int
     of_one: int
     throttle: ThrottlePolicy
+
+
+class WebauthnPolicy(TypedDict):
+    """For which relying party authenticators sign, and how much of everything."""
+
+    rp_id: str
+    """The relying party: the domain that credentials are for. It cannot be changed later without everybody registering
+    anew."""
+    rp_name: NotRequired[str]
+    """What people are shown. Default: the same."""
+    origins: Sequence[str]
+    """Where people log in, such as `https://login.example.org`: of the domain, or below it; and, for apps, origins of
+    other schemes, which are compared as they are."""
+    verify_second: NotRequired[bool]
+    """Whether a second factor, too, must verify its user, and not only be touched. Default False."""
+    challenge_ms: NotRequired[int]
+    """How long a challenge is good, 10 s to an hour. Default 5 minutes."""
+    at_once: NotRequired[int]
+    """Challenges of one kind that wait at once; of more, the oldest goes. Default 10,000."""
+    most: NotRequired[int]
+    """Authenticators of one principal, 1 to 64. Default 20."""
+
+
+class OidcClaim(TypedDict):
+    """The principal whose name this claim has."""
+
+    claim: str
+
+
+class OidcIssuer(TypedDict):
+    """An issuer of ID tokens (OpenID Connect) that may say who somebody is."""
+
+    issuer: str
+    """The issuer, exactly as its metadata has it: 1 to 200 bytes, without `#`."""
+    client: str
+    """This client's identifier there: the audience of its tokens."""
+    trusted_audiences: NotRequired[Sequence[str]]
+    """Other audiences that a token may name besides. Default: none."""
+    algorithm: Literal["EdDSA", "ES256", "RS256", "PS256"]
+    """The algorithm of its tokens."""
+    keys: NotRequired[str]
+    """Its keys, as its `jwks_uri` answers. Default: none yet, and all its tokens are refused."""
+    leeway_ms: NotRequired[int]
+    """How far its clock and this machine's may be apart, up to 10 minutes. Default 1 minute."""
+    oldest_ms: NotRequired[int]
+    """How old a token may be, by its `iat`, 1 s to a day. Default 10 minutes."""
+    max_age_ms: NotRequired[int | None]
+    """The most that may have gone by since they proved who they are to the issuer; without it, any."""
+    principal: NotRequired[Literal["subject", "linked"] | OidcClaim]
+    """Whom a subject is here: the principal `issuer#sub`, the default; the one that it was linked to; or the one that a
+    claim names, for an issuer that may name any."""
+    attributes: NotRequired[Mapping[str, str]]
+    """Claims that become attributes of the session: the attribute's name, and the claim's. Default: none."""
 
 
 class RefreshOptions(TypedDict, total=False):
@@ -260,11 +317,18 @@ class SecurityOptions(TypedDict, total=False):
     passwords: PasswordPolicy
     totp: TotpPolicy
     logins: LoginPolicy
+    webauthn: WebauthnPolicy | None
+    """For which relying party passkeys and security keys sign. Default: for none, and nobody has any."""
+    oidc: Sequence[OidcIssuer]
+    """Who may say by an ID token who somebody is. Default: nobody."""
     tokens: TokenOptions
     risk: RiskPolicy
     audit: AuditOptions
+    restore_policies: bool
+    """Whether policies, roles and entities that were set while it ran before decide again. Default True."""
     policies: Sequence[CedarSource | CedarJson | CedarFile]
-    """The policies that there are from the start."""
+    """The policies that there are from the start. Where there are policies, entities or roles here, they hold at every
+    start, and what was set while it ran before does not."""
     schema: CedarSource | CedarJson | CedarFile
     """The schema that they must fit."""
     entities: CedarJson | CedarFile

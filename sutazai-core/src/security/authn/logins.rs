@@ -163,7 +163,7 @@ impl Logins {
     ///
     /// # Errors
     /// [`Code::INVALID`] for a scheme that is no name, [`Code::ALREADY_EXISTS`] where there is a provider of its
-    /// scheme.
+    /// scheme, [`Code::NOT_RUNNING`] once logins have [ended](Self::close).
     pub fn add_provider(&self, provider: Arc<dyn AuthProvider>) -> Result<()> {
         self.providers.add(provider)
     }
@@ -342,6 +342,11 @@ impl Logins {
     /// The schemes that have a provider, sorted.
     pub fn schemes(&self) -> Vec<String> {
         self.providers.schemes()
+    }
+
+    /// Ends logins: all factors are let go of, and every attempt is refused from here on.
+    pub fn close(&self) {
+        self.providers.close();
     }
 
     /// The policy.

@@ -11,19 +11,31 @@ use crate::base::contain;
 use crate::port::AuthProvider;
 use crate::{Code, Error, Result};
 
-/// No lock is held while a provider is asked.
-#[derive(Default)]
-pub(super) struct Providers(RwLock<BTreeMap<String, Arc<dyn AuthProvider>>>);
+type ByScheme = BTreeMap<String, Arc<dyn AuthProvider>>;
+
+/// No lock is held while a provider is asked, or let go of.
+pub(super) struct Providers(RwLock<Option<ByScheme>>);
+
+impl Default for Providers {
+    fn default() -> Self {
+        Self(RwLock::new(Some(ByScheme::new())))
+    }
+}
 
 impl Providers {
     /// Adds a factor.
     ///
     /// # Errors
     /// [`Code::INVALID`] for a scheme that is no name, [`Code::ALREADY_EXISTS`] where there is one of its
-    /// scheme.
+    /// scheme, [`Code::NOT_RUNNING`] after [`close`](Self::close).
     pub(super) fn add(&self, provider: Arc<dyn AuthProvider>) -> Result<()> {
         let scheme = scheme_of(&*provider)?;
         let mut there = self.0.write();
+        let there = there.as_mut().ok_or_else(|| {
+            Error::new(Code::NOT_RUNNING, "logins have ended")
+                .operation("security.provider")
+                .with("scheme", &scheme)
+        })?;
         if there.contains_key(&scheme) {
             return Err(taken(&scheme));
         }
@@ -33,12 +45,18 @@ impl Providers {
 
     /// The factor of this scheme.
     pub(super) fn of(&self, scheme: &str) -> Option<Arc<dyn AuthProvider>> {
-        self.0.read().get(scheme).cloned()
+        self.0.read().as_ref()?.get(scheme).cloned()
     }
 
     /// The schemes, sorted.
     pub(super) fn schemes(&self) -> Vec<String> {
-        self.0.read().keys().cloned().collect()
+        self.0.read().iter().flat_map(BTreeMap::keys).cloned().collect()
+    }
+
+    /// Lets go of all; from here on there is none.
+    pub(super) fn close(&self) {
+        let all = self.0.write().take();
+        drop(all);
     }
 }
 

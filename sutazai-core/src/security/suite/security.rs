@@ -291,13 +291,16 @@ impl Security {
         self.audit.start()
     }
 
-    /// Ends it: the clock's place and the audit log are on the disk, with a checkpoint over everything.
+    /// Ends it: the clock's place and the audit log are on the disk, with a checkpoint over everything, and what the
+    /// host has provided is let go of.
     ///
     /// # Errors
     /// What clock and log answer.
     pub fn close(&self, now: Timestamp) -> Result<()> {
         let tokens = self.tokens.close();
-        self.audit.close(now)?;
+        let audit = self.audit.close(now);
+        self.logins().close();
+        audit?;
         tokens
     }
 
