@@ -3,4 +3,7 @@
 #![no_main]
 #![allow(missing_docs, reason = "what the macro makes")]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| sutazai_fuzz::audit::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    sutazai_fuzz::seeds_if_asked(sutazai_fuzz::audit::seeds);
+    sutazai_fuzz::audit::run(data);
+});

@@ -13,6 +13,19 @@ pub mod token;
 /// A subject: its name, what is run, and what to begin with.
 pub type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
+/// Writes the seeds into the folder that `SUTAZAI_FUZZ_SEEDS` names, where it is set: a program that is
+/// instrumented has the fuzzer's `main`, and can do it on the way only.
+pub fn seeds_if_asked(seeds: fn() -> Vec<Vec<u8>>) {
+    static ASKED: std::sync::Once = std::sync::Once::new();
+    ASKED.call_once(|| {
+        let Some(folder) = std::env::var_os("SUTAZAI_FUZZ_SEEDS") else { return };
+        for (at, seed) in seeds().iter().enumerate() {
+            let path = std::path::Path::new(&folder).join(format!("seed-{at:02}"));
+            std::fs::write(path, seed).unwrap();
+        }
+    });
+}
+
 /// All of them.
 pub const TARGETS: [Target; 3] = [
     ("token", token::run, token::seeds),

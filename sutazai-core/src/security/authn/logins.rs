@@ -15,6 +15,7 @@ use super::policy::LoginPolicy;
 use super::providers::Providers;
 use super::step::{Attempt, LoggedIn, LoginStatus, LoginStep, Offer};
 use super::throttle::{Bucket, Throttle, Verdict};
+use super::told::Told;
 use crate::base::contain;
 use crate::base::time::Timestamp;
 use crate::port::{
@@ -45,7 +46,7 @@ pub struct Logins {
     risk: Option<Arc<Risk>>,
     usual: Option<Arc<Usual>>,
     gate: Option<Arc<Gate>>,
-    audit: Option<Arc<dyn AuditTrail>>,
+    pub(super) audit: Option<Arc<dyn AuditTrail>>,
     state: Mutex<State>,
 }
 
@@ -460,54 +461,12 @@ impl Logins {
         }
         state.logins.insert(id.to_owned(), login);
     }
-
-    fn refuse(
-        &self,
-        told: &Told<'_>,
-        principal: &str,
-        scheme: &str,
-        why: &str,
-        retry_after: Option<Duration>,
-    ) -> Result<LoginStep> {
-        self.tell(told, principal, AuditOutcome::Denied, scheme, why)?;
-        Ok(LoginStep::Refused { retry_after })
-    }
-
-    /// Puts a step on the record.
-    fn tell(
-        &self,
-        told: &Told<'_>,
-        principal: &str,
-        outcome: AuditOutcome,
-        scheme: &str,
-        why: &str,
-    ) -> Result<()> {
-        let Some(audit) = &self.audit else { return Ok(()) };
-        let details = [("scheme", AuditValue::Text(scheme)), ("why", AuditValue::Text(why))];
-        let personal = [("origin", AuditValue::Text(told.origin.unwrap_or("")))];
-        let principal = if principal.is_empty() { "-" } else { principal };
-        let mut event =
-            AuditEvent::new(AuditClass::Authentication, told.action, principal, told.now)
-                .outcome(outcome)
-                .details(if why.is_empty() { &details[..1] } else { &details });
-        if told.origin.is_some() {
-            event = event.personal(principal, &personal);
-        }
-        audit.record(&event)
-    }
 }
 
 impl std::fmt::Debug for Logins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Logins").field("policy", &self.policy).finish_non_exhaustive()
     }
-}
-
-/// What every record of a step says.
-struct Told<'a> {
-    action: &'static str,
-    origin: Option<&'a str>,
-    now: Timestamp,
 }
 
 fn session(login: Login, now: Timestamp) -> Session {

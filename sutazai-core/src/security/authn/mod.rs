@@ -57,6 +57,7 @@ mod recovery;
 mod seal;
 mod step;
 mod throttle;
+mod told;
 mod totp;
 
 pub use api_key::{ApiKeyId, ApiKeyOrder, ApiKeyView, ApiKeys, MadeApiKey};

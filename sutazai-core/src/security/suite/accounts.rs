@@ -33,7 +33,9 @@ impl Security {
     pub fn remove_password(&self, principal: &str, now: Timestamp) -> Result<bool> {
         let remove = || {
             let removed = self.passwords().remove(principal, now)?;
-            self.logins().cancel_of(principal);
+            if removed {
+                self.logins().cancel_of(principal);
+            }
             Ok(removed)
         };
         self.on_record(AuditClass::Authentication, "password.remove", principal, now, remove)
@@ -73,7 +75,9 @@ impl Security {
     pub fn remove_totp(&self, principal: &str, now: Timestamp) -> Result<bool> {
         let remove = || {
             let removed = self.totp().remove(principal, now)?;
-            self.logins().cancel_of(principal);
+            if removed {
+                self.logins().cancel_of(principal);
+            }
             Ok(removed)
         };
         self.on_record(AuditClass::Authentication, "totp.remove", principal, now, remove)

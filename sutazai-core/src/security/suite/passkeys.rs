@@ -113,7 +113,9 @@ impl Security {
     pub fn remove_passkey(&self, principal: &str, id: &str, now: Timestamp) -> Result<bool> {
         let remove = || {
             let removed = self.passkeys.remove(principal, id, now)?;
-            self.logins().cancel_of(principal);
+            if removed {
+                self.logins().cancel_of(principal);
+            }
             Ok(removed)
         };
         self.of_passkey("passkey.remove", principal, id, now, remove)

@@ -168,19 +168,12 @@ impl Security {
         keys.audit_to(Arc::clone(&trail))?;
         let clock = Arc::new(Clock::open(store.clone(), ClockPolicy::default())?);
         let token_keys = Arc::new(KeysetTokens::new(&keys)?);
-        #[cfg_attr(
-            not(feature = "biscuit"),
-            allow(unused_mut, reason = "nothing else lives longer")
-        )]
-        let mut config = tokens.unwrap_or_else(|| TokenConfig::new(&*name, &*name));
+        let config = tokens.unwrap_or_else(|| TokenConfig::new(&*name, &*name));
         #[cfg(feature = "biscuit")]
-        let delegating = {
-            let delegating = DelegationConfig::new(&*name, &*name);
-            // What is revoked stays so as long as what was made of it could be good.
-            let longest = delegating.longest + delegating.leeway;
-            config.longest_other = config.longest_other.max(longest);
-            delegating
-        };
+        let delegating = DelegationConfig::new(&*name, &*name);
+        // What is revoked stays so as long as what was made of it could be good.
+        #[cfg(feature = "biscuit")]
+        let config = config.outlasting(delegating.longest + delegating.leeway);
         let tokens = Tokens::open(config, token_keys.clone(), store.clone(), Arc::clone(&clock))?
             .with_audit(Arc::clone(&trail));
         #[cfg(feature = "biscuit")]

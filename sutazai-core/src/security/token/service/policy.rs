@@ -55,6 +55,13 @@ pub struct TokenConfig {
 }
 
 impl TokenConfig {
+    /// With revocations that are kept as long as something that lives so long and shares them.
+    #[must_use]
+    pub fn outlasting(mut self, other: Duration) -> Self {
+        self.longest_other = self.longest_other.max(other);
+        self
+    }
+
     /// The defaults, for this issuer and audience.
     pub fn new(issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self {
