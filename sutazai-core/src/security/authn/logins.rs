@@ -18,10 +18,7 @@ use super::throttle::{Bucket, Throttle, Verdict};
 use super::told::Told;
 use crate::base::contain;
 use crate::base::time::Timestamp;
-use crate::port::{
-    AuditClass, AuditEvent, AuditOutcome, AuditTrail, AuditValue, AuthProvider, AuthStep,
-    Credential, Session,
-};
+use crate::port::{AuditOutcome, AuditTrail, AuthProvider, AuthStep, Credential, Session};
 use crate::store::Store;
 use crate::{Code, Error, Result};
 
