@@ -80,9 +80,8 @@ impl Shared {
         // What the policy asks for goes for whoever is given an answer that is there, too; but for an approval and a
         // rate, which are of calls that are made.
         let mut redact = None;
-        if let Decision::AllowIf(obligations) = decision
-            && self.once.0.lock().slots.contains_key(&key)
-        {
+        // Of everybody, whether there is an answer or not: there may be one a moment later.
+        if let Decision::AllowIf(obligations) = decision {
             let of_calls = |one: &Obligation| {
                 matches!(one, Obligation::Approval { .. } | Obligation::RateLimit { .. })
             };
@@ -114,7 +113,9 @@ impl Shared {
             }
             Asked::Has(answer) => {
                 let id = CallId(self.ids.next());
-                self.answered_again(id, &session, &task);
+                if answer.is_ok() {
+                    self.answered_again(id, &session, &task);
+                }
                 (id, hidden(ticket::ready(answer)))
             }
         }
