@@ -2,21 +2,14 @@
 //! (`operate.rs`), those of C and C++ are run by `tests/c/run`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::path::Path;
 use std::process::Command;
+
+#[path = "example/mod.rs"]
+mod example;
 
 /// What an example prints.
 fn output(name: &str) -> String {
-    let profile = std::env::current_exe().unwrap();
-    let profile = profile.parent().and_then(Path::parent).unwrap().to_owned();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--example", name, "--manifest-path"]);
-    cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().unwrap().success());
-    let ran = Command::new(profile.join("examples").join(name)).output().unwrap();
+    let ran = Command::new(example::built(name)).output().unwrap();
     let text = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{text}{}", String::from_utf8_lossy(&ran.stderr));
     text

@@ -22,21 +22,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sutazai_core::store::DataDir;
 
-/// The program; built here, because cargo does not tell a test where examples are.
+#[path = "example/mod.rs"]
+mod example;
+
+/// The program.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let profile = std::env::current_exe().unwrap();
-        let profile = profile.parent().and_then(Path::parent).unwrap().to_owned();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "operate", "--manifest-path"]);
-        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        if profile.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success());
-        profile.join("examples/operate")
-    })
+    PROGRAM.get_or_init(|| example::built("operate"))
 }
 
 struct Place {

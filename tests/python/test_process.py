@@ -1,5 +1,6 @@
 """The process around the kernel: Ctrl-C, fork, exit, threads."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,24 @@ import pytest
 from sutazai import Kernel, Reply, Task
 
 Run = Callable[[str], "subprocess.CompletedProcess[str]"]
+
+
+@contextlib.contextmanager
+def running(script: Path) -> "Iterator[subprocess.Popen[str]]":
+    """The program, ended when it hangs: a line that never comes is an empty one."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        timer = threading.Timer(60, process.kill)
+        timer.start()
+        try:
+            yield process
+        finally:
+            timer.cancel()
+            process.kill()
 
 
 def assert_clean(result: "subprocess.CompletedProcess[str]", out: str) -> None:
@@ -82,32 +101,31 @@ def test_ctrl_c_interrupts_a_wait(wait: str, tmp_path: Path) -> None:
             """
         )
     )
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with running(script) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         # It may not have come to the wait yet; the answer is the same.
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
     assert (process.returncode, err, out) == (0, "", "interrupted\n")
 
 
+# They sleep in short naps: a signal that comes between the interpreter's last look and the system's call
+# is seen when that returns.
 BLOCKS = {
     "with": """
         with kernel:
             begin()
-            time.sleep(3600)
+            while True:
+                time.sleep(0.1)
         """,
     "finally": """
         kernel.start()
         try:
             begin()
-            time.sleep(3600)
+            while True:
+                time.sleep(0.1)
         finally:
             kernel.stop()
         """,
@@ -115,7 +133,8 @@ BLOCKS = {
         async def main():
             async with kernel:
                 begin()
-                await asyncio.sleep(3600)
+                while True:
+                    await asyncio.sleep(0.1)
         asyncio.run(main())
         """,
 }
@@ -148,12 +167,7 @@ def begin():
 """
     script = tmp_path / "program.py"
     script.write_text(program)
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with running(script) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
@@ -163,7 +177,7 @@ def begin():
             "Ctrl-C ends it now\n"
         )
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
     assert process.returncode == -signal.SIGINT, err
     assert out == "stopped [True, True] draining\n", "what was begun has come to its end"
     assert err.rstrip().endswith("KeyboardInterrupt")

@@ -47,6 +47,8 @@ from sutazai._terms import Terms
 _logger = logging.getLogger("sutazai")
 # Agents that are named when a stop waits for them.
 _SHOWN = 5
+# Seconds within which a Ctrl-C during the drain of an `async with` is seen.
+_SIGNALS_SEEN = 0.2
 
 _C = TypeVar("_C", bound="Callable[[], _HasStartStop | Iterator[object]]")
 
@@ -199,13 +201,20 @@ class Kernel(KernelOfAgents):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # asyncio makes a cancellation of the first Ctrl-C, and of the second another one.
+        # asyncio makes a cancellation of the first Ctrl-C, and raises the second.
+        stopping: asyncio.Task[None] | None = None
         try:
             if isinstance(error, asyncio.CancelledError):
                 self._say_what_is_left(self._drain)
-            await asyncio.to_thread(self.stop)
+            stopping = asyncio.create_task(asyncio.to_thread(self.stop))
+            # A signal that comes just before the loop goes to sleep is seen only when it wakes up.
+            while not stopping.done():
+                await asyncio.wait((stopping,), timeout=_SIGNALS_SEEN)
+            stopping.result()
         except (asyncio.CancelledError, KeyboardInterrupt):
             self.stop(0.0)
+            if stopping is not None:
+                stopping.cancel()
             raise
 
     def __del__(self) -> None:
