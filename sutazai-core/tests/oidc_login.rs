@@ -53,7 +53,7 @@ fn log_in_by(
     who: Option<&str>,
     now: i64,
 ) -> LoginAnswer {
-    let asked = security.oidc().ask(ISSUER, at(now)).unwrap();
+    let asked = security.oidc().ask(ISSUER, None, at(now)).unwrap();
     let mut claims = json!({
         "iss": ISSUER, "aud": "client", "sub": "ann", "nonce": asked.nonce,
         "iat": T + now, "exp": T + now + 300,
@@ -152,7 +152,7 @@ fn what_does_not_fit_is_refused() {
 #[test]
 fn a_challenge_is_good_once_and_for_ten_minutes() {
     let security = security(vec![issuer()]);
-    let asked = security.oidc().ask(ISSUER, at(0)).unwrap();
+    let asked = security.oidc().ask(ISSUER, None, at(0)).unwrap();
     let token = |nonce: &str, now: i64| {
         let claims = json!({
             "iss": ISSUER, "aud": "client", "sub": "ann", "nonce": nonce,
@@ -165,17 +165,17 @@ fn a_challenge_is_good_once_and_for_ten_minutes() {
     let again = security.log_in(attempt(&asked.state, &good, None), at(2)).unwrap();
     refused(&security, &again, "was used");
     // A token of one challenge is none of another.
-    let other = security.oidc().ask(ISSUER, at(3)).unwrap();
+    let other = security.oidc().ask(ISSUER, None, at(3)).unwrap();
     let came = security.log_in(attempt(&other.state, &good, None), at(4)).unwrap();
     refused(&security, &came, "nonce");
-    let late = security.oidc().ask(ISSUER, at(10)).unwrap();
+    let late = security.oidc().ask(ISSUER, None, at(10)).unwrap();
     assert_eq!(late.ends, at(610));
     let came = security.log_in(attempt(&late.state, &token(&late.nonce, 600), None), at(610));
     refused(&security, &came.unwrap(), "is over");
     let garbage = Attempt::new(Credential::new("oidc", None, b"{}".to_vec()));
     refused(&security, &security.log_in(garbage, at(611)).unwrap(), "not the answer");
     // Of many threads with one answer, one gets in.
-    let asked = security.oidc().ask(ISSUER, at(700)).unwrap();
+    let asked = security.oidc().ask(ISSUER, None, at(700)).unwrap();
     let good = token(&asked.nonce, 700);
     let (ready, count) = (Barrier::new(32), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -204,7 +204,7 @@ fn keys_are_replaced_while_it_runs() {
     done(log_in_by(&security, &signer(2), json!({}), None, 30));
     let unknown = security.set_oidc_keys("https://other.example", &jwks(1), "ops", at(35));
     assert_eq!(unknown.unwrap_err().code(), Code::FACTOR_OFF);
-    let unknown = security.oidc().ask("https://other.example", at(35)).unwrap_err();
+    let unknown = security.oidc().ask("https://other.example", None, at(35)).unwrap_err();
     assert_eq!(unknown.code(), Code::FACTOR_OFF);
 }
 
@@ -247,7 +247,7 @@ fn the_principal_is_whom_the_options_say() {
 #[test]
 fn they_proved_who_they_are_not_too_long_ago() {
     let security = security(vec![OidcIssuer { max_age_ms: Some(60_000), ..issuer() }]);
-    assert_eq!(security.oidc().ask(ISSUER, at(0)).unwrap().max_age_s, Some(60));
+    assert_eq!(security.oidc().ask(ISSUER, None, at(0)).unwrap().max_age_s, Some(60));
     refused(&security, &log_in(&security, json!({}), 0), "auth_time");
     refused(&security, &log_in(&security, json!({"auth_time": T - 200}), 10), "auth_time");
     done(log_in(&security, json!({"auth_time": T + 15}), 20));

@@ -78,6 +78,8 @@ mod security_role;
 #[cfg(feature = "security")]
 mod security_shadow;
 #[cfg(feature = "security")]
+mod security_shape;
+#[cfg(feature = "security")]
 mod security_token;
 mod store;
 #[cfg(feature = "recovery")]

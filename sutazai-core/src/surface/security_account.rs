@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::Operation;
+use super::security_shape::{DONE, Done, Removed, a_page};
 use crate::security::authn::{OidcChallenge, OidcIssuer, OidcLink, PrincipalView};
 use crate::{Code, Result};
 
@@ -43,7 +44,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "security.oidc_challenge",
             "What a request to an issuer of ID tokens takes with it: state and nonce, good once.",
-            &[Code::FACTOR_OFF],
+            &[Code::FACTOR_OFF, Code::INVALID],
             oidc_challenge,
         ),
         Operation::blocking(
@@ -80,10 +81,6 @@ struct Page {
     /// How many, at most; 100 without it, and never more than 1,000.
     #[serde(default = "a_page")]
     limit: usize,
-}
-
-fn a_page() -> usize {
-    100
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -190,16 +187,18 @@ fn oidc_keys(surface: &Surface, request: Keys) -> Result<KeysSet> {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Issuer {
+struct Challenge {
     /// The issuer.
     issuer: String,
+    /// Where they are, as in `security.login`: of too many challenges, those of whoever asks for the most go first.
+    origin: Option<String>,
 }
 
-fn oidc_challenge(surface: &Surface, request: Issuer) -> Result<OidcChallenge> {
+fn oidc_challenge(surface: &Surface, request: Challenge) -> Result<OidcChallenge> {
     let kernel = surface.kernel();
     let security = kernel.security()?;
     let now = security.clock().observe(kernel.runtime().timestamp());
-    security.oidc().ask(&request.issuer, now)
+    security.oidc().ask(&request.issuer, request.origin.as_deref(), now)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -213,18 +212,12 @@ struct Link {
     subject: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
 fn oidc_link(surface: &Surface, request: Link) -> Result<Done> {
     let kernel = surface.kernel();
     let Link { principal, issuer, subject } = request;
     let now = kernel.runtime().timestamp();
     kernel.security()?.link_oidc(&principal, &issuer, &subject, now)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -234,12 +227,6 @@ struct Unlink {
     issuer: String,
     /// Whom the issuer means.
     subject: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Removed {
-    /// Whether there was anything.
-    removed: bool,
 }
 
 fn oidc_unlink(surface: &Surface, request: Unlink) -> Result<Removed> {

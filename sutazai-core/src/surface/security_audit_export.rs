@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use super::security_shape::{DONE, Done};
 use crate::port::AuditClass;
 use crate::security::audit::{Format, PAGE_MAX};
 use crate::store::Durability;
@@ -196,18 +197,12 @@ struct DurabilitySetting {
     by: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
 fn durability_set(surface: &Surface, request: DurabilitySetting) -> Result<Done> {
     let kernel = surface.kernel();
     let DurabilitySetting { class, durability, by } = request;
     let now = kernel.runtime().timestamp();
     kernel.security()?.set_audit_durability(class, durability, &by, now)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Deserialize, JsonSchema)]

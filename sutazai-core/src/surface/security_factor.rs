@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::Operation;
+use super::security_shape::{Of, Removed, a_page};
 use crate::base::time::Timestamp;
 use crate::security::authn::CertificateView;
 use crate::{Code, Error, Result};
@@ -108,10 +109,6 @@ struct Listing {
     limit: usize,
 }
 
-fn a_page() -> usize {
-    100
-}
-
 #[derive(Serialize, JsonSchema)]
 struct Certificates {
     /// The certificates, by fingerprint.
@@ -132,23 +129,10 @@ struct CertificateRemove {
     fingerprint: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Removed {
-    /// Whether it was known.
-    removed: bool,
-}
-
 fn certificate_remove(surface: &Surface, request: CertificateRemove) -> Result<Removed> {
     let kernel = surface.kernel();
     let now = kernel.runtime().timestamp();
     Ok(Removed { removed: kernel.security()?.remove_certificate(&request.fingerprint, now)? })
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Of {
-    /// Whose.
-    principal: String,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use super::security_shape::{DONE, Done, Of, Removed, a_page};
 use super::security_token::{TokensView, tokens_view};
 use crate::base::time::Timestamp;
 use crate::port::Credential;
@@ -120,32 +121,11 @@ struct PasswordSet {
     password: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
-const DONE: Done = Done { done: true };
-
 fn password_set(surface: &Surface, request: PasswordSet) -> Result<Done> {
     let kernel = surface.kernel();
     let now = kernel.runtime().timestamp();
     kernel.security()?.set_password(&request.principal, &request.password, now)?;
     Ok(DONE)
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Of {
-    /// Whose.
-    principal: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Removed {
-    /// Whether there was anything.
-    removed: bool,
 }
 
 fn password_remove(surface: &Surface, request: Of) -> Result<Removed> {
@@ -229,10 +209,6 @@ struct ApiKeys {
     /// How many, at most; 100 without it.
     #[serde(default = "a_page")]
     limit: usize,
-}
-
-fn a_page() -> usize {
-    100
 }
 
 #[derive(Serialize, JsonSchema)]

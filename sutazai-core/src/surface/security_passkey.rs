@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::dispatch::Surface;
 use super::operation::Operation;
 use super::security_account::host;
+use super::security_shape::{DONE, Done, Of, Removed};
 use crate::security::Registered;
 use crate::security::authn::{
     PasskeyChallenge, PasskeyOrder, PasskeyRequest, PasskeyView, WebauthnPolicy,
@@ -76,17 +77,11 @@ struct Policy {
     by: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
 fn webauthn_set(surface: &Surface, request: Policy) -> Result<Done> {
     let kernel = surface.kernel();
     let now = kernel.runtime().timestamp();
     kernel.security()?.set_webauthn(request.policy, &request.by, now)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 fn register(surface: &Surface, request: PasskeyOrder) -> Result<PasskeyRequest> {
@@ -136,20 +131,15 @@ fn finish(surface: &Surface, request: Finish) -> Result<Finished> {
 struct Challenge {
     /// In whose name; whoever comes, without it.
     principal: Option<String>,
+    /// Where they are, as in `security.login`: of too many challenges, those of whoever asks for the most go first.
+    origin: Option<String>,
 }
 
 fn challenge(surface: &Surface, request: Challenge) -> Result<PasskeyChallenge> {
     let kernel = surface.kernel();
     let security = kernel.security()?;
     let now = security.clock().observe(kernel.runtime().timestamp());
-    security.passkeys().ask(request.principal.as_deref(), now)
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Of {
-    /// Whose.
-    principal: String,
+    security.passkeys().ask(request.principal.as_deref(), request.origin.as_deref(), now)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -194,12 +184,6 @@ struct Remove {
     principal: String,
     /// Which.
     id: String,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Removed {
-    /// Whether they had it.
-    removed: bool,
 }
 
 fn remove(surface: &Surface, request: Remove) -> Result<Removed> {

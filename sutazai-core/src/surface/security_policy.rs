@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use super::security_shape::Of;
 use crate::security::authz::{
     AnswerView, CasesReport, Context, EntityUid, Explanation, PolicyCases, PolicySet, PolicyView,
     Request, Schema,
@@ -251,13 +252,6 @@ fn policy_test(surface: &Surface, request: Testing) -> Result<CasesReport> {
         None => engine.policies(),
     };
     Ok(request.cases.run(&policies, &engine.entities()))
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Of {
-    /// Whose.
-    principal: String,
 }
 
 fn risk(surface: &Surface, request: Of) -> Result<RiskView> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use super::security_policy::{Changed, SETTING};
+use super::security_shape::a_page;
 use crate::security::PolicyChange;
 use crate::security::authz::{Assignment, Context, EntityUid, Reverse, Role, Roles};
 use crate::{Code, Error, Result};
@@ -79,10 +80,6 @@ fn roles(surface: &Surface, _: Nothing) -> Result<Roles> {
 
 /// The most that a page holds.
 const PAGE: usize = 1_000;
-
-fn a_page() -> usize {
-    100
-}
 
 fn uid(text: &str) -> Result<EntityUid> {
     text.parse()

@@ -111,7 +111,7 @@ fn a_passkey_is_enough_with_a_name_and_without() {
     assert!(view.backup_eligible && view.used.is_none());
     for (n, name) in [None, Some("ann")].into_iter().enumerate() {
         let now = at(10 + n as i64);
-        let asked = security.passkeys().ask(name, now).unwrap();
+        let asked = security.passkeys().ask(name, None, now).unwrap();
         assert_eq!(asked.options["publicKey"]["userVerification"], "required");
         let allowed = asked.options["publicKey"]["allowCredentials"].as_array().unwrap().len();
         assert_eq!(allowed, n);
@@ -128,9 +128,9 @@ fn a_passkey_is_enough_with_a_name_and_without() {
     on_record(&security, "passkey.add", "ann");
     // Some browsers name nobody where the name is known.
     phone.tells_user = false;
-    let asked = security.passkeys().ask(Some("ann"), at(20)).unwrap();
+    let asked = security.passkeys().ask(Some("ann"), None, at(20)).unwrap();
     done(security.log_in(passkey(&phone.get(&asked.options), None), at(20)).unwrap());
-    let asked = security.passkeys().ask(None, at(21)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(21)).unwrap();
     let nobody = security.log_in(passkey(&phone.get(&asked.options), None), at(21)).unwrap();
     assert!(refused(&nobody));
 }
@@ -155,7 +155,7 @@ fn a_security_key_is_a_second_factor() {
     let again = key.get(&options);
     assert!(refused(&second(&security, &other, &again, at(22))));
     // It is no first factor.
-    let asked = security.passkeys().ask(Some("ann"), at(30)).unwrap();
+    let asked = security.passkeys().ask(Some("ann"), None, at(30)).unwrap();
     key.verifies = true;
     assert!(refused(&security.log_in(passkey(&key.get(&asked.options), None), at(31)).unwrap()));
     on_record(&security, "login.begin", "it is no passkey");
@@ -184,7 +184,7 @@ fn what_is_signed_for_others_is_refused() {
     let mut n = 10;
     let mut attempt = |change: &dyn Fn(&mut Device), spoil: &dyn Fn(&mut Value), why: &str| {
         n += 10;
-        let asked = security.passkeys().ask(None, at(n)).unwrap();
+        let asked = security.passkeys().ask(None, None, at(n)).unwrap();
         let mut device = phone.copy();
         change(&mut device);
         let mut answer = device.get(&asked.options);
@@ -241,10 +241,10 @@ fn anothers_key_is_anothers() {
     for name in ["ann", "bob"] {
         security.set_password(name, PASSWORD, at(3)).unwrap();
     }
-    let asked = security.passkeys().ask(Some("ann"), at(10)).unwrap();
+    let asked = security.passkeys().ask(Some("ann"), None, at(10)).unwrap();
     assert!(refused(&security.log_in(passkey(&bobs.get(&asked.options), None), at(11)).unwrap()));
     on_record(&security, "login.begin", "another principal");
-    let asked = security.passkeys().ask(None, at(20)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(20)).unwrap();
     let claims = passkey(&bobs.get(&asked.options), Some("ann"));
     assert!(refused(&security.log_in(claims, at(21)).unwrap()));
     let (login, options) = half_way(&security, "ann", at(30));
@@ -263,19 +263,19 @@ fn a_challenge_is_good_once_and_for_a_while() {
     let security = security();
     let mut phone = Device::new();
     register(&security, PasskeyOrder::new("ann"), &mut phone);
-    let asked = security.passkeys().ask(None, at(10)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(10)).unwrap();
     let answer = phone.get(&asked.options);
     done(security.log_in(passkey(&answer, None), at(11)).unwrap());
     assert!(refused(&security.log_in(passkey(&answer, None), at(12)).unwrap()));
     on_record(&security, "login.begin", "was used");
     // A wrong answer uses it as well.
-    let asked = security.passkeys().ask(None, at(20)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(20)).unwrap();
     phone.verifies = false;
     assert!(refused(&security.log_in(passkey(&phone.get(&asked.options), None), at(21)).unwrap()));
     phone.verifies = true;
     assert!(refused(&security.log_in(passkey(&phone.get(&asked.options), None), at(22)).unwrap()));
     // A challenge is over.
-    let asked = security.passkeys().ask(None, at(30)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(30)).unwrap();
     assert_eq!(asked.ends, at(30 + 300_000));
     let answer = phone.get(&asked.options);
     assert!(refused(&security.log_in(passkey(&answer, None), at(30 + 300_000)).unwrap()));
@@ -300,11 +300,11 @@ fn a_counter_that_goes_back_is_a_copy() {
     register(&security, PasskeyOrder::new("ann"), &mut phone);
     let mut stolen = phone.copy();
     for n in 0..3 {
-        let asked = security.passkeys().ask(None, at(10 + n)).unwrap();
+        let asked = security.passkeys().ask(None, None, at(10 + n)).unwrap();
         done(security.log_in(passkey(&phone.get(&asked.options), None), at(10 + n)).unwrap());
     }
     let kept = security.passkeys().list("ann").unwrap()[0].counter;
-    let asked = security.passkeys().ask(None, at(20)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(20)).unwrap();
     assert!(refused(&security.log_in(passkey(&stolen.get(&asked.options), None), at(20)).unwrap()));
     on_record(&security, "login.begin", "the authenticator may have been copied");
     let (login, options) = half_way(&security, "ann", at(21));
@@ -342,7 +342,7 @@ fn a_passkey_is_not_its_own_second_factor() {
     done(second(&security, &login, &phone.get(&options), at(6)));
     register(&security, PasskeyOrder::new("ann").security_key(), &mut key);
     let step_up = |phone: &mut Device, other: &mut Device, now| {
-        let asked = security.passkeys().ask(None, now).unwrap();
+        let asked = security.passkeys().ask(None, None, now).unwrap();
         let came = security.log_in(passkey(&phone.get(&asked.options), None), now).unwrap();
         let LoginAnswer::Next { login, offers, .. } = came else { panic!("{came:?}") };
         let options = serde_json::from_str(&offers[0].parameters["options"]).unwrap();
@@ -374,12 +374,12 @@ fn they_outlast_a_restart() {
     let opened = open(at(0));
     register(&opened.2, PasskeyOrder::new("ann").label("phone"), &mut phone);
     let mut stolen = phone.copy();
-    let asked = opened.2.passkeys().ask(None, at(10)).unwrap();
+    let asked = opened.2.passkeys().ask(None, None, at(10)).unwrap();
     done(opened.2.log_in(passkey(&phone.get(&asked.options), None), at(11)).unwrap());
-    let left = opened.2.passkeys().ask(None, at(12)).unwrap();
+    let left = opened.2.passkeys().ask(None, None, at(12)).unwrap();
     let before = opened.2.passkeys().list("ann").unwrap();
     let nobodys = |security: &Security| {
-        let asked = security.passkeys().ask(Some("nobody"), at(20)).unwrap();
+        let asked = security.passkeys().ask(Some("nobody"), None, at(20)).unwrap();
         asked.options["publicKey"]["allowCredentials"].clone()
     };
     let (fakes, handle) = (nobodys(&opened.2), handle(&opened.2));
@@ -391,9 +391,9 @@ fn they_outlast_a_restart() {
     // A challenge does not.
     let answer = phone.get(&left.options);
     assert!(refused(&security.log_in(passkey(&answer, None), at(31)).unwrap()));
-    let asked = security.passkeys().ask(None, at(32)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(32)).unwrap();
     assert!(refused(&security.log_in(passkey(&stolen.get(&asked.options), None), at(32)).unwrap()));
-    let asked = security.passkeys().ask(None, at(33)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(33)).unwrap();
     done(security.log_in(passkey(&phone.get(&asked.options), None), at(33)).unwrap());
     close(opened, at(40));
 }
@@ -426,7 +426,7 @@ fn of_many_threads_with_one_answer_one_succeeds() {
         });
         good.load(Ordering::Relaxed)
     };
-    let asked = security.passkeys().ask(None, at(10)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(10)).unwrap();
     let answer = key.get(&asked.options);
     let first = good(&|| {
         let came = security.log_in(passkey(&answer, None), at(11)).unwrap();
@@ -448,7 +448,7 @@ fn whoever_is_not_there_looks_as_if_they_were() {
     let security = security();
     register(&security, PasskeyOrder::new("ann"), &mut Device::new());
     let asked = |name: &str, now| {
-        let mut options = security.passkeys().ask(Some(name), now).unwrap().options;
+        let mut options = security.passkeys().ask(Some(name), None, now).unwrap().options;
         options["publicKey"]["challenge"].take();
         options
     };
@@ -474,7 +474,7 @@ fn whoever_is_not_there_looks_as_if_they_were() {
     let (one, other) = (asked("nobody-1", at(13)), asked("ann", at(13)));
     assert_ne!(one, other);
     let other = with(Some(policy()));
-    let elsewhere = other.passkeys().ask(Some("nobody-1"), at(1)).unwrap().options;
+    let elsewhere = other.passkeys().ask(Some("nobody-1"), None, at(1)).unwrap().options;
     let ids = |options: &Value| options["publicKey"]["allowCredentials"].to_string();
     assert!(ids(&one) == "[]" || ids(&one) != ids(&elsewhere), "of this instance alone");
 }
@@ -485,10 +485,10 @@ fn whoever_is_disabled_has_no_use_of_a_passkey() {
     let mut phone = Device::new();
     register(&security, PasskeyOrder::new("ann"), &mut phone);
     security.disable_principal("ann", "left", "ops", at(5)).unwrap();
-    let asked = security.passkeys().ask(None, at(10)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(10)).unwrap();
     assert!(refused(&security.log_in(passkey(&phone.get(&asked.options), None), at(11)).unwrap()));
     on_record(&security, "login.begin", "the principal is disabled");
     security.enable_principal("ann", "ops", at(12)).unwrap();
-    let asked = security.passkeys().ask(None, at(13)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(13)).unwrap();
     done(security.log_in(passkey(&phone.get(&asked.options), None), at(14)).unwrap());
 }

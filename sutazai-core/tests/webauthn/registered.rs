@@ -37,8 +37,9 @@ fn what_is_registered_is_checked_too() {
     for who in ["bob", "ann"] {
         let mut answer = Device::new().create(&options(PasskeyOrder::new(who)));
         // With the identifier of the one that is there.
-        let there =
-            unbase64(&phone.get(&security.passkeys().ask(None, at(5)).unwrap().options)["id"]);
+        let there = unbase64(
+            &phone.get(&security.passkeys().ask(None, None, at(5)).unwrap().options)["id"],
+        );
         let mut object = unbase64(&answer["response"]["attestationObject"]);
         let own = unbase64(&answer["id"]);
         let place = object.windows(own.len()).position(|part| part == own).unwrap();
@@ -70,7 +71,7 @@ fn they_are_listed_renamed_and_removed() {
         security.passkeys().list("ann").unwrap().into_iter().map(|view| view.label).collect();
     assert_eq!(labels, ["phone", "blue key"]);
     // Removed between challenge and answer, it is none any more.
-    let asked = security.passkeys().ask(None, at(10)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(10)).unwrap();
     let (login, options) = half_way(&security, "ann", at(10));
     assert!(!security.remove_passkey("bob", &first.id, at(11)).unwrap());
     assert!(security.remove_passkey("ann", &first.id, at(11)).unwrap());
@@ -94,14 +95,14 @@ fn without_a_policy_nobody_registers_or_logs_in() {
     let order = PasskeyOrder::new("ann");
     let off = security.passkeys().register(order.clone(), at(1)).unwrap_err();
     assert_eq!(off.code(), Code::FACTOR_OFF);
-    assert_eq!(security.passkeys().ask(None, at(1)).unwrap_err().code(), Code::FACTOR_OFF);
+    assert_eq!(security.passkeys().ask(None, None, at(1)).unwrap_err().code(), Code::FACTOR_OFF);
     let off = security.finish_passkey("ann", "{}", at(1)).unwrap_err();
     assert_eq!(off.code(), Code::FACTOR_OFF);
     assert!(refused(&security.log_in(passkey(&json!({}), None), at(1)).unwrap()));
     security.set_webauthn(Some(policy()), "ops", at(2)).unwrap();
     let mut phone = Device::new();
     register(&security, order, &mut phone);
-    let asked = security.passkeys().ask(None, at(3)).unwrap();
+    let asked = security.passkeys().ask(None, None, at(3)).unwrap();
     let answer = phone.get(&asked.options);
     security.set_webauthn(None, "ops", at(4)).unwrap();
     assert!(refused(&security.log_in(passkey(&answer, None), at(5)).unwrap()));

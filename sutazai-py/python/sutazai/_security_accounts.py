@@ -123,9 +123,10 @@ class Oidc(Part):
         how many of them can be used."""
         return int(self._do("oidc_keys", issuer=issuer, jwks=jwks, by=by)["keys"])
 
-    def challenge(self, issuer: str) -> OidcChallenge:
-        """What a request to an issuer takes with it: good once, and for ten minutes."""
-        return cast(OidcChallenge, self._do("oidc_challenge", issuer=issuer))
+    def challenge(self, issuer: str, *, origin: str | None = None) -> OidcChallenge:
+        """What a request to an issuer takes with it: good once, and for ten minutes. `origin` says where they are: of
+        too many challenges, those of whoever asks for the most go first."""
+        return cast(OidcChallenge, self._do("oidc_challenge", issuer=issuer, origin=origin))
 
     def link(self, principal: str, issuer: str, subject: str) -> None:
         """Links an account at an issuer to a principal; raises `AlreadyExists` for one that is linked to another."""

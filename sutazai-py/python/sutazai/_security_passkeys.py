@@ -131,10 +131,13 @@ class Passkeys(Part):
         answer = self._do("passkey_finish", principal=principal, credential=dict(credential))
         return cast(PasskeyStep, answer)
 
-    def challenge(self, principal: str | None = None) -> PasskeyChallenge:
+    def challenge(
+        self, principal: str | None = None, *, origin: str | None = None
+    ) -> PasskeyChallenge:
         """Options for the browser, so that somebody logs in with a passkey: in a name, or whoever comes. A name that
-        nobody has is asked as any other."""
-        return cast(PasskeyChallenge, self._do("passkey_challenge", principal=principal))
+        nobody has is asked as any other. `origin` says where they are: of too many challenges, those of whoever asks
+        for the most go first."""
+        return cast(PasskeyChallenge, self._do("passkey_challenge", principal=principal, origin=origin))
 
     def list(self, principal: str) -> _Passkeys:
         """Somebody's passkeys and security keys, in the order in which they came."""

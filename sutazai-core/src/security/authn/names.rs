@@ -5,6 +5,9 @@ use crate::{Code, Error, Result};
 /// The longest name of a principal, in bytes.
 pub const PRINCIPAL_MAX: usize = 256;
 
+/// The longest that is said of where somebody is, in bytes.
+const ORIGIN_MAX: usize = 256;
+
 /// Refuses what cannot be a principal: nothing, too much, and what has control characters.
 pub(super) fn check_principal(name: &str, operation: &'static str) -> Result<()> {
     if is_principal(name) {
@@ -37,6 +40,20 @@ pub(super) fn check_scheme(scheme: &str) -> Result<()> {
     )
     .operation("security.provider")
     .with("scheme", scheme.escape_debug()))
+}
+
+/// Where somebody is, in whatever words the host has for it; nowhere, unless it says so.
+pub(super) fn check_origin<'a>(
+    origin: Option<&'a str>,
+    operation: &'static str,
+) -> Result<&'a str> {
+    let origin = origin.unwrap_or_default();
+    if origin.len() <= ORIGIN_MAX {
+        return Ok(origin);
+    }
+    Err(Error::new(Code::INVALID, "an origin has 256 bytes at most")
+        .operation(operation)
+        .with("bytes", origin.len()))
 }
 
 #[cfg(test)]

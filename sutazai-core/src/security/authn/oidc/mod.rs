@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::api_key::hex;
-use super::names::is_principal;
+use super::names::{check_origin, is_principal};
 use super::pending::Pending;
 use crate::base::time::Timestamp;
 use crate::port::{AuthProvider, AuthStep, Credential, Session};
@@ -76,7 +76,7 @@ pub struct OidcChallenge {
 /// let oidc = Oidc::new(Store::memory(&[])?, vec![issuer])?;
 ///
 /// let now = Timestamp::from_nanos(1_700_000_010_000_000_000);
-/// let asked = oidc.ask("https://id.example", now)?;
+/// let asked = oidc.ask("https://id.example", None, now)?;
 /// let token = JwtSigner::ed25519(&[1; 32], Some("k"))?.sign(&json!({
 ///     "iss": "https://id.example", "aud": "client-1", "sub": "ann", "nonce": asked.nonce,
 ///     "iat": 1_700_000_000, "exp": 1_700_000_300,
@@ -168,14 +168,18 @@ impl Oidc {
 
     /// What a request to this issuer takes with it.
     ///
+    /// `origin` says where they are, as [`Attempt`](crate::security::authn::Attempt) does: of more than 10,000 that
+    /// wait, the oldest goes of the origin that asked for the most.
+    ///
     /// # Errors
-    /// [`Code::FACTOR_OFF`] for an issuer that is not named.
-    pub fn ask(&self, issuer: &str, now: Timestamp) -> Result<OidcChallenge> {
+    /// [`Code::FACTOR_OFF`] for an issuer that is not named, [`Code::INVALID`] for an origin that cannot be.
+    pub fn ask(&self, issuer: &str, origin: Option<&str>, now: Timestamp) -> Result<OidcChallenge> {
         const OPERATION: &str = "security.oidc_challenge";
+        let origin = check_origin(origin, OPERATION)?;
         let options = &self.issuer(issuer, OPERATION)?.options;
         let (state, nonce) = (fresh(OPERATION)?, fresh(OPERATION)?);
         let asked = Asked { issuer: options.issuer.clone(), nonce: nonce.clone() };
-        let ends = self.pending.put(state.clone(), asked, LASTS, AT_ONCE, now);
+        let ends = self.pending.put(state.clone(), asked, origin, (LASTS, AT_ONCE), now);
         Ok(OidcChallenge {
             issuer: options.issuer.clone(),
             client: options.client.clone(),

@@ -72,6 +72,11 @@ impl WebauthnPolicy {
         Duration::from_millis(self.challenge_ms)
     }
 
+    /// How long a challenge is good, and how many of a kind wait.
+    pub(super) fn room(&self) -> (Duration, usize) {
+        (self.lasts(), self.at_once)
+    }
+
     /// What checks what authenticators say.
     pub(super) fn webauthn(&self) -> Result<Webauthn> {
         let invalid = |what: &'static str| {

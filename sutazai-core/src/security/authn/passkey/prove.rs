@@ -11,7 +11,7 @@ use webauthn_rs::prelude::{
 };
 
 use super::super::logins::AUTHENTICATOR;
-use super::super::names::{check_principal, is_principal};
+use super::super::names::{check_origin, check_principal, is_principal};
 use super::super::records::Fate;
 use super::keep::{Kept, id};
 use super::{ANSWER_MAX, ASK, COPIED, PasskeyKind, Passkeys, Set, base64url, challenge_of, why};
@@ -49,10 +49,20 @@ pub(super) struct Second {
 impl Passkeys {
     /// What the browser is asked for, so that somebody logs in with a passkey: in a name, or whoever comes.
     ///
+    /// `origin` says where they are, as [`Attempt`](crate::security::authn::Attempt) does: of more challenges than the
+    /// policy lets wait, the oldest goes of the origin that asked for the most.
+    ///
     /// # Errors
-    /// [`Code::FACTOR_OFF`] without a policy, [`Code::INVALID`] for a name that cannot be, and what the store answers.
-    pub fn ask(&self, principal: Option<&str>, now: Timestamp) -> Result<PasskeyChallenge> {
+    /// [`Code::FACTOR_OFF`] without a policy, [`Code::INVALID`] for a name or an origin that cannot be, and what the
+    /// store answers.
+    pub fn ask(
+        &self,
+        principal: Option<&str>,
+        origin: Option<&str>,
+        now: Timestamp,
+    ) -> Result<PasskeyChallenge> {
         let set = self.set(ASK)?;
+        let origin = check_origin(origin, ASK)?;
         let ids = match principal {
             None => Vec::new(),
             Some(principal) => {
@@ -70,8 +80,7 @@ impl Passkeys {
         options.public_key.allow_credentials = allowed(&ids)?;
         let (name, value) = told(&options)?;
         let first = First { principal: principal.map(str::to_owned), state };
-        let (lasts, most) = (set.policy.lasts(), set.policy.at_once);
-        let ends = self.first.put(name.clone(), first, lasts, most, now);
+        let ends = self.first.put(name.clone(), first, origin, set.policy.room(), now);
         Ok(PasskeyChallenge { id: name, options: value, ends })
     }
 
@@ -169,8 +178,7 @@ impl Passkeys {
         let (_, value) = told(&options)?;
         let options = value.to_string();
         let second = Second { principal: principal.to_owned(), options: options.clone(), state };
-        let (lasts, most) = (set.policy.lasts(), set.policy.at_once);
-        self.second.put(login.to_owned(), second, lasts, most, now);
+        self.second.put(login.to_owned(), second, principal, set.policy.room(), now);
         Ok(options)
     }
 

@@ -136,9 +136,9 @@ impl Passkeys {
         let options = serde_json::to_value(&options).map_err(|error| {
             Error::new(Code::INTERNAL, "a challenge is no JSON").operation(START).because(error)
         })?;
+        let principal = order.principal.clone();
         let waiting = Registering { order, state };
-        let (lasts, most) = (set.policy.lasts(), set.policy.at_once);
-        let ends = self.registering.put(name, waiting, lasts, most, now);
+        let ends = self.registering.put(name, waiting, &principal, set.policy.room(), now);
         Ok(PasskeyRequest { options, ends })
     }
 
