@@ -115,6 +115,13 @@ fn an_issuer_says_who_it_is() {
         ("a@b.example", "[\"x y\",\"z\"]", "true")
     );
     assert!(!said.contains_key("absent"));
+    // The record has the issuer; who they are there can be erased.
+    let query = Query { action: Some("login.done".to_owned()), limit: 1, ..Query::default() };
+    let record = security.audit().query(&query).unwrap().records.remove(0).record;
+    let details = serde_json::to_value(&record.details).unwrap();
+    assert_eq!(details, json!({"scheme": "oidc", "oidc_issuer": ISSUER}));
+    let personal = security.audit().personal(&record).unwrap().unwrap();
+    assert_eq!(personal, json!({"oidc_subject": "ann"}));
     refused(&security, &log_in(&security, json!({"email": "x".repeat(4097)}), 10), "too long");
 }
 

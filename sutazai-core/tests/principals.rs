@@ -9,6 +9,7 @@ use sutazai_core::base::time::Timestamp;
 use sutazai_core::port::{Authenticator, Credential, Session};
 use sutazai_core::security::audit::Query;
 use sutazai_core::security::authn::{ApiKeyOrder, Attempt, PrincipalView};
+use sutazai_core::security::risk::RiskSignal;
 use sutazai_core::security::token::Grant;
 use sutazai_core::security::{LoginAnswer, Security, SecurityOptions, TokenStep};
 use sutazai_core::store::{DataDir, Store};
@@ -220,4 +221,32 @@ fn who_has_what_is_listed_page_by_page() {
     }
     assert_eq!(pages, all);
     assert_eq!(list(None, 0), []);
+}
+
+/// Whose key, certificate and risk it was can be told from the records alone.
+#[test]
+fn records_name_what_was_changed_and_what_was_used() {
+    let security = security();
+    let made = security.make_api_key(order("ann"), at(0)).unwrap();
+    assert!(records(&security, "api_key.make")[0].contains(&made.view.id));
+    let wrong = security.make_api_key(order(""), at(1)).unwrap_err();
+    assert_eq!(wrong.code(), Code::INVALID);
+    assert!(records(&security, "api_key.make").iter().any(|record| record.contains("failure")));
+    let answer = security.log_in(attempt("api-key", None, &made.key), at(2)).unwrap();
+    assert!(matches!(answer, LoginAnswer::Done { .. }));
+    assert!(records(&security, "login.done")[0].contains(&made.view.id));
+    let fingerprint = "ab".repeat(32);
+    security.add_certificate("ann", fingerprint.as_bytes(), None, at(3)).unwrap();
+    assert!(records(&security, "certificate.add")[0].contains(&fingerprint));
+    let answer = security.log_in(attempt("certificate", None, &fingerprint), at(4)).unwrap();
+    assert!(matches!(answer, LoginAnswer::Done { .. }));
+    assert!(records(&security, "login.done").iter().any(|record| record.contains(&fingerprint)));
+    security.raise_risk("ann", RiskSignal::Threat, 0.5, at(5)).unwrap();
+    let raised = &records(&security, "risk.raise")[0];
+    assert!(raised.contains("threat") && raised.contains("0.500"), "{raised}");
+    assert!(security.risks().score("ann", &[], at(5)) > 0.0);
+    assert_eq!(
+        security.raise_risk("", RiskSignal::Threat, 1.0, at(6)).unwrap_err().code(),
+        Code::INVALID
+    );
 }

@@ -86,10 +86,10 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             &[Code::NOT_RUNNING],
             risk,
         ),
-        Operation::now(
+        Operation::blocking(
             "security.risk_raise",
             "Raises somebody's risk by a signal.",
-            &[Code::NOT_RUNNING],
+            &[Code::NOT_RUNNING, Code::INVALID, Code::AUDIT_FAILED, Code::AUDIT_FULL],
             risk_raise,
         ),
     ]);
@@ -277,7 +277,7 @@ fn as_can_be() -> f64 {
 
 fn risk_raise(surface: &Surface, request: Raised) -> Result<RiskView> {
     let kernel = surface.kernel();
-    let (risks, now) = (kernel.security()?.risks(), kernel.runtime().timestamp());
-    risks.raise(&request.principal, request.signal, request.strength, now);
-    Ok(risks.view(&request.principal, now))
+    let (security, now) = (kernel.security()?, kernel.runtime().timestamp());
+    security.raise_risk(&request.principal, request.signal, request.strength, now)?;
+    Ok(security.risks().view(&request.principal, now))
 }

@@ -307,6 +307,8 @@ fn a_counter_that_goes_back_is_a_copy() {
     let asked = security.passkeys().ask(None, None, at(20)).unwrap();
     assert!(refused(&security.log_in(passkey(&stolen.get(&asked.options), None), at(20)).unwrap()));
     on_record(&security, "login.begin", "the authenticator may have been copied");
+    on_record(&security, "login.begin", &security.passkeys().list("ann").unwrap()[0].id);
+    on_record(&security, "login.done", &security.passkeys().list("ann").unwrap()[0].id);
     let (login, options) = half_way(&security, "ann", at(21));
     assert!(refused(&second(&security, &login, &stolen.get(&options), at(21))));
     on_record(&security, "login.answer", "the authenticator may have been copied");

@@ -97,6 +97,9 @@ struct Cached {
     used: Timestamp,
 }
 
+/// The attribute of a session that says by which key it came.
+pub(in crate::security) const KEY: &str = "key";
+
 /// The factor `api-key`: random keys, kept hashed, that end and can be revoked.
 pub struct ApiKeys {
     records: Records<Record>,
@@ -122,6 +125,13 @@ impl ApiKeys {
     /// # Errors
     /// [`Code::INVALID`] for an order that cannot be, and what the store answers.
     pub fn make(&self, order: ApiKeyOrder, now: Timestamp) -> Result<MadeApiKey> {
+        let made = Self::draft(order, now)?;
+        self.keep(&made, now)?;
+        Ok(made)
+    }
+
+    /// Makes a key that opens nothing before it is [kept](Self::keep).
+    pub(in crate::security) fn draft(order: ApiKeyOrder, now: Timestamp) -> Result<MadeApiKey> {
         const OPERATION: &str = "security.api_key_make";
         check_principal(&order.principal, OPERATION)?;
         let invalid = |what: &'static str| Error::new(Code::INVALID, what).operation(OPERATION);
@@ -152,7 +162,7 @@ impl ApiKeys {
         let id = hex(id);
         let key = format!("{PREFIX}{id}_{}", hex(secret));
         let view = ApiKeyView {
-            id: id.clone(),
+            id,
             principal: order.principal,
             label: order.label,
             scopes: order.scopes,
@@ -160,9 +170,13 @@ impl ApiKeys {
             ends,
             used: None,
         };
-        let record = Record { view: view.clone(), hash: hex(&hash(&key)) };
-        self.records.change(&id, now, |_| Ok((Fate::Put(record), ())))?;
         Ok(MadeApiKey { view, key })
+    }
+
+    /// Keeps a key that was made: it opens from here on.
+    pub(in crate::security) fn keep(&self, made: &MadeApiKey, now: Timestamp) -> Result<()> {
+        let record = Record { view: made.view.clone(), hash: hex(&hash(&made.key)) };
+        self.records.change(&made.view.id, now, |_| Ok((Fate::Put(record), ())))
     }
 
     /// Ends a key at once; whether there was one.
@@ -231,7 +245,7 @@ impl ApiKeys {
             return Ok(None);
         }
         let mut attributes = BTreeMap::new();
-        attributes.insert("key".to_owned(), record.view.id.clone());
+        attributes.insert(KEY.to_owned(), record.view.id.clone());
         if !record.view.scopes.is_empty() {
             attributes.insert(Session::SCOPES.to_owned(), record.view.scopes.join(" "));
         }

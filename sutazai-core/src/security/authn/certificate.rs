@@ -1,5 +1,7 @@
 //! Client certificates, known by their fingerprints.
 
+use std::collections::BTreeMap;
+
 use ring::digest::{SHA256, digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,10 +104,10 @@ impl Certificates {
         })
     }
 
-    fn owner(&self, certificate: &[u8], now: Timestamp) -> Result<Option<String>> {
+    fn known(&self, certificate: &[u8], now: Timestamp) -> Result<Option<CertificateView>> {
         let Some(key) = fingerprint(certificate) else { return Ok(None) };
         let view = self.records.get(&key)?;
-        Ok(view.filter(|view| view.ends.is_none_or(|ends| now < ends)).map(|view| view.principal))
+        Ok(view.filter(|view| view.ends.is_none_or(|ends| now < ends)))
     }
 }
 
@@ -115,11 +117,16 @@ impl AuthProvider for Certificates {
     }
 
     fn authenticate(&self, credential: &Credential, now: Timestamp) -> Result<AuthStep> {
-        let owner = self.owner(&credential.secret, now)?;
-        let owner =
-            owner.filter(|owner| credential.principal.as_deref().is_none_or(|name| name == owner));
-        Ok(match owner {
-            Some(owner) => AuthStep::Accepted(Session::new(owner, Self::SCHEME)),
+        let known = self.known(&credential.secret, now)?;
+        let known = known.filter(|view| {
+            credential.principal.as_ref().is_none_or(|name| *name == view.principal)
+        });
+        Ok(match known {
+            Some(view) => {
+                let attributes = BTreeMap::from([(CERTIFICATE.to_owned(), view.fingerprint)]);
+                let session = Session::new(view.principal, Self::SCHEME);
+                AuthStep::Accepted(session.with_attributes(attributes))
+            }
             None => AuthStep::Refused("the certificate is not known, or over".to_owned()),
         })
     }
@@ -131,8 +138,11 @@ impl std::fmt::Debug for Certificates {
     }
 }
 
+/// The attribute of a session that says by which certificate it came, as its fingerprint.
+pub(super) const CERTIFICATE: &str = "certificate";
+
 /// Of the DER form (a SEQUENCE), or of the fingerprint as people write it.
-fn fingerprint(certificate: &[u8]) -> Option<String> {
+pub(in crate::security) fn fingerprint(certificate: &[u8]) -> Option<String> {
     if certificate.first() == Some(&0x30) && certificate.get(1).is_some_and(|b| *b >= 0x80) {
         return Some(hex(digest(&SHA256, certificate).as_ref()));
     }

@@ -175,7 +175,7 @@ impl Logins {
         let Attempt { mut credential, origin, device } = attempt;
         credential.login = None;
         let claimed = credential.principal.clone().unwrap_or_default();
-        let told = Told { action: "login.begin", origin: origin.as_deref(), now };
+        let told = Told { action: "login.begin", origin: origin.as_deref(), seen: None, now };
         if !claimed.is_empty() && !is_principal(&claimed) {
             return self.refuse(&told, "-", &credential.scheme, "not a name", None);
         }
@@ -267,7 +267,7 @@ impl Logins {
             }
             (one, last)
         };
-        let told = Told { action: "login.answer", origin: one.origin.as_deref(), now };
+        let told = Told { action: "login.answer", origin: one.origin.as_deref(), seen: None, now };
         let scheme = credential.scheme.clone();
         let principal = one.principal.clone();
         let buckets =
@@ -417,7 +417,12 @@ impl Logins {
         let offers = self.enrolled(&login.principal, &id, now)?;
         let names: Vec<String> = offers.iter().map(|offer| offer.scheme.clone()).collect();
         let proved = login.proved.join(",");
-        let told = Told { action: "login.factor", origin: login.origin.as_deref(), now };
+        let told = Told {
+            action: "login.factor",
+            origin: login.origin.as_deref(),
+            seen: Some(&login.attributes),
+            now,
+        };
         match login.next(&self.policy, &names) {
             Next::Dead(why) => self.refuse(&told, &login.principal.clone(), &proved, why, None),
             Next::Factor(wanted) => {

@@ -60,10 +60,13 @@ mod throttle;
 mod told;
 mod totp;
 
+pub(super) use api_key::KEY;
 pub use api_key::{ApiKeyId, ApiKeyOrder, ApiKeyView, ApiKeys, MadeApiKey};
+pub(super) use certificate::fingerprint;
 pub use certificate::{CertificateView, Certificates};
 pub use device::Devices;
 pub use logins::{LoginBuilder, Logins};
+pub(super) use names::check_principal;
 pub use oidc::{Oidc, OidcChallenge, OidcIssuer, OidcLink, OidcPrincipal};
 #[cfg(feature = "webauthn")]
 pub use passkey::{

@@ -9,7 +9,7 @@ pub const PRINCIPAL_MAX: usize = 256;
 const ORIGIN_MAX: usize = 256;
 
 /// Refuses what cannot be a principal: nothing, too much, and what has control characters.
-pub(super) fn check_principal(name: &str, operation: &'static str) -> Result<()> {
+pub(in crate::security) fn check_principal(name: &str, operation: &'static str) -> Result<()> {
     if is_principal(name) {
         return Ok(());
     }

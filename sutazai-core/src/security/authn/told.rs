@@ -1,17 +1,28 @@
 //! What is put on the record of a login.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::logins::Logins;
+use super::api_key::KEY;
+use super::certificate::CERTIFICATE;
+use super::logins::{AUTHENTICATOR, Logins};
+use super::oidc::{ISSUER, SUBJECT};
 use super::step::LoginStep;
 use crate::Result;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
 
+/// The attributes by which factors say what it was that proved somebody: of them records tell.
+const MEANS: [&str; 4] = [AUTHENTICATOR, CERTIFICATE, ISSUER, KEY];
+/// The same, of what says who somebody is: it can be erased.
+const PERSONAL: [&str; 1] = [SUBJECT];
+
 /// What every record of a step says.
 pub(super) struct Told<'a> {
     pub(super) action: &'static str,
     pub(super) origin: Option<&'a str>,
+    /// What the factors said of whom they have seen.
+    pub(super) seen: Option<&'a BTreeMap<String, String>>,
     pub(super) now: Timestamp,
 }
 
@@ -39,14 +50,24 @@ impl Logins {
         why: &str,
     ) -> Result<()> {
         let Some(audit) = &self.audit else { return Ok(()) };
-        let details = [("scheme", AuditValue::Text(scheme)), ("why", AuditValue::Text(why))];
-        let personal = [("origin", AuditValue::Text(told.origin.unwrap_or("")))];
+        let seen = |names: &[&'static str]| {
+            let values = told.seen.into_iter().flatten();
+            let named = move |name: &str| names.iter().find(|known| **known == name).copied();
+            values.filter_map(move |(name, value)| {
+                named(name).map(|name| (name, AuditValue::Text(value)))
+            })
+        };
+        let mut details = vec![("scheme", AuditValue::Text(scheme))];
+        details.extend((!why.is_empty()).then_some(("why", AuditValue::Text(why))));
+        details.extend(seen(&MEANS));
+        let origin = told.origin.map(|origin| ("origin", AuditValue::Text(origin)));
+        let personal: Vec<_> = origin.into_iter().chain(seen(&PERSONAL)).collect();
         let principal = if principal.is_empty() { "-" } else { principal };
         let mut event =
             AuditEvent::new(AuditClass::Authentication, told.action, principal, told.now)
                 .outcome(outcome)
-                .details(if why.is_empty() { &details[..1] } else { &details });
-        if told.origin.is_some() {
+                .details(&details);
+        if !personal.is_empty() {
             event = event.personal(principal, &personal);
         }
         audit.record(&event)

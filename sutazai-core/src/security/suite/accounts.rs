@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::super::audit::{NAME_MAX, Record};
-use super::super::authn::{ApiKeyOrder, MadeApiKey, TotpEnrolment, scheme_of};
+use super::super::authn::{
+    ApiKeyOrder, ApiKeys, MadeApiKey, TotpEnrolment, check_principal, fingerprint, scheme_of,
+};
+use super::super::risk::RiskSignal;
 use super::super::token::{Grant, Issued};
 use super::security::Security;
 use crate::base::time::Timestamp;
@@ -97,9 +100,13 @@ impl Security {
     /// # Errors
     /// As [`ApiKeys::make`](super::super::authn::ApiKeys::make), and what the audit log answers.
     pub fn make_api_key(&self, order: ApiKeyOrder, now: Timestamp) -> Result<MadeApiKey> {
-        let principal = order.principal.clone();
-        let make = || self.api_keys().make(order, self.clock().observe(now));
-        self.on_record(AuditClass::Authentication, "api_key.make", &principal, now, make)
+        let (principal, now) = (order.principal.clone(), self.clock().observe(now));
+        let draft = ApiKeys::draft(order, now);
+        let id = draft.as_ref().map_or("-", |made| &*made.view.id).to_owned();
+        let details = [("key", AuditValue::Text(&id))];
+        let keep = || draft.and_then(|made| self.api_keys().keep(&made, now).map(|()| made));
+        let event = on(AuditClass::Authentication, "api_key.make", &principal, now);
+        self.done_on_record(&event.details(&details), keep)
     }
 
     /// Ends an API key at once; whether there was one.
@@ -157,7 +164,10 @@ impl Security {
         now: Timestamp,
     ) -> Result<String> {
         let add = || self.certificates().add(principal, certificate, ends, now);
-        self.on_record(AuditClass::Authentication, "certificate.add", principal, now, add)
+        let fingerprint = fingerprint(certificate).unwrap_or_else(|| "-".to_owned());
+        let details = [("certificate", AuditValue::Text(&fingerprint))];
+        let event = on(AuditClass::Authentication, "certificate.add", principal, now);
+        self.done_on_record(&event.details(&details), add)
     }
 
     /// Forgets a client certificate; whether it was known.
@@ -226,10 +236,28 @@ impl Security {
         now: Timestamp,
         change: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        // What cannot be named is refused by what is changed itself.
-        let object = if object.len() > NAME_MAX { "-" } else { object };
-        let event = AuditEvent::new(class, action, "host", now).object(object);
-        self.done_on_record(&event, change)
+        self.done_on_record(&on(class, action, object, now), change)
+    }
+
+    /// Raises somebody's risk, once that is on the record.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a name that cannot be, and what the audit log answers.
+    pub fn raise_risk(
+        &self,
+        principal: &str,
+        signal: RiskSignal,
+        strength: f64,
+        now: Timestamp,
+    ) -> Result<()> {
+        check_principal(principal, "security.risk_raise")?;
+        let strong = format!("{strength:.3}");
+        let details =
+            [("signal", AuditValue::Text(signal.name())), ("strength", AuditValue::Text(&strong))];
+        let event = on(AuditClass::Decision, "risk.raise", principal, now);
+        self.audit().record(&event.details(&details))?;
+        self.risks().raise(principal, signal, strength, now);
+        Ok(())
     }
 
     /// Does it once this is on the record; where it fails, that is on the record as well.
@@ -247,4 +275,11 @@ impl Security {
         }
         changed
     }
+}
+
+/// What the host does to somebody, or to something.
+fn on<'a>(class: AuditClass, action: &'a str, object: &'a str, now: Timestamp) -> AuditEvent<'a> {
+    // What cannot be named is refused by what is changed itself.
+    let object = if object.len() > NAME_MAX { "-" } else { object };
+    AuditEvent::new(class, action, "host", now).object(object)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::authn::ApiKeys;
+use super::super::authn::{ApiKeys, KEY};
 use super::super::authz::{Context, ContextValue, Effect, EntityUid, PolicyEngine, Request};
 use super::super::risk::{RiskSignal, Risks};
 use super::super::token::{Revocations, TokenAuthenticator, TokenScheme, Tokens};
@@ -70,7 +70,7 @@ impl TokenScheme for KeyScheme {
     }
 
     fn still_good(&self, session: &Session, now: Timestamp) -> Result<()> {
-        let id = session.attributes().get("key").map_or("", String::as_str);
+        let id = session.attributes().get(KEY).map_or("", String::as_str);
         let good = self.counts(session) && self.keys.is_good(id, now)?;
         if good { Ok(()) } else { Err(TokenAuthenticator::refusal()) }
     }

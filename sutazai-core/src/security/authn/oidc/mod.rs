@@ -32,8 +32,9 @@ use crate::{Code, Error, Result};
 
 const SET: &str = "security.oidc_set";
 /// Session attributes: the issuer, and whom it means.
-const ISSUER: &str = "oidc_issuer";
-const SUBJECT: &str = "oidc_subject";
+/// The attributes of a session that say who it is at which issuer.
+pub(super) const ISSUER: &str = "oidc_issuer";
+pub(super) const SUBJECT: &str = "oidc_subject";
 /// How long a challenge is good, and how many are at once; of more, the oldest goes.
 const LASTS: Duration = Duration::from_secs(600);
 const AT_ONCE: usize = 10_000;

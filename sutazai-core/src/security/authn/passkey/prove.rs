@@ -242,7 +242,7 @@ impl Passkeys {
             let Some(key) = user.keys.iter_mut().find(|key| key.id == id) else { return gone() };
             let (result, scheme) = match check(key) {
                 Ok(good) => good,
-                Err(why) => return Ok((Fate::Keep, Err(why))),
+                Err(why) => return Ok((Fate::Keep, Err(format!("{why}; it is {id}")))),
             };
             let Key { counter, backup_state, .. } = &mut key.credential;
             (*counter, *backup_state) = (result.counter(), result.backup_state());
