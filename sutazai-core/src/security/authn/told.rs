@@ -50,18 +50,15 @@ impl Logins {
         why: &str,
     ) -> Result<()> {
         let Some(audit) = &self.audit else { return Ok(()) };
-        let seen = |names: &[&'static str]| {
-            let values = told.seen.into_iter().flatten();
-            let named = move |name: &str| names.iter().find(|known| **known == name).copied();
-            values.filter_map(move |(name, value)| {
-                named(name).map(|name| (name, AuditValue::Text(value)))
-            })
+        let seen = |name: &&'static str| {
+            let value = told.seen.and_then(|seen| seen.get(*name));
+            value.map(|value| (*name, AuditValue::Text(value)))
         };
         let mut details = vec![("scheme", AuditValue::Text(scheme))];
         details.extend((!why.is_empty()).then_some(("why", AuditValue::Text(why))));
-        details.extend(seen(&MEANS));
+        details.extend(MEANS.iter().filter_map(seen));
         let origin = told.origin.map(|origin| ("origin", AuditValue::Text(origin)));
-        let personal: Vec<_> = origin.into_iter().chain(seen(&PERSONAL)).collect();
+        let personal: Vec<_> = origin.into_iter().chain(PERSONAL.iter().filter_map(seen)).collect();
         let principal = if principal.is_empty() { "-" } else { principal };
         let mut event =
             AuditEvent::new(AuditClass::Authentication, told.action, principal, told.now)
