@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::Change;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::agent::{AgentState, AgentView, Entry, Why};
@@ -66,20 +67,18 @@ impl Kernel {
         let shared = &self.shared;
         shared.takes_agents()?;
         let entry = shared.agents.add(agent)?;
-        // A kernel that is just starting starts it, or, when it has looked already, we do.
-        if shared.phase() == Phase::Running
-            && let Err(error) = shared.start_agent(&entry)
-        {
+        let version = entry.card().version.clone();
+        let change = Change::deployment("agent.add", entry.name()).with("version", &version);
+        let mut begun = false;
+        let added = shared.changes(change, || {
+            begun = true;
+            shared.begin_added(&entry)
+        });
+        if added.is_err() && !begun {
             shared.take_out(&entry);
             entry.release();
-            return Err(error);
         }
-        if let Err(stopping) = shared.takes_agents() {
-            shared.take_out(&entry);
-            shared.stop_agent(&entry, shared.runtime.now(), STOPPING);
-            return Err(stopping);
-        }
-        Ok(())
+        added
     }
 
     /// Removes an agent, with the versions of it that stand by: it gets no more tasks, has `grace` to finish
@@ -88,7 +87,8 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`] when there is none of this name.
     pub fn remove_agent(&self, name: &str, grace: Duration) -> Result<()> {
-        let removed = self.shared.remove_agent(name, grace, REMOVED);
+        let remove = || self.shared.remove_agent(name, grace, REMOVED);
+        let removed = self.shared.changes(Change::deployment("agent.remove", name), remove);
         removed.map_err(|error| error.operation("agent.remove"))
     }
 
@@ -107,6 +107,24 @@ impl Kernel {
 }
 
 impl Shared {
+    /// Starts an agent that was registered, on a kernel that runs.
+    fn begin_added(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        // A kernel that is just starting starts it, or, when it has looked already, we do.
+        if self.phase() == Phase::Running
+            && let Err(error) = self.start_agent(entry)
+        {
+            self.take_out(entry);
+            entry.release();
+            return Err(error);
+        }
+        if let Err(stopping) = self.takes_agents() {
+            self.take_out(entry);
+            self.stop_agent(entry, self.runtime.now(), STOPPING);
+            return Err(stopping);
+        }
+        Ok(())
+    }
+
     fn view(&self, entry: &Arc<Entry>, now: Moment) -> AgentView {
         AgentView { liveness: self.liveness.view(entry, now), ..self.agents.view(entry, now) }
     }

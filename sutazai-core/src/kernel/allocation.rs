@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
+use super::Change;
 use super::handle::Kernel;
 use super::shared::Shared;
 use crate::agent::route::{RouteLog, RoutePolicy};
@@ -95,7 +96,8 @@ impl Kernel {
     ) -> Result<()> {
         let router = self.shared.adaptive.as_ref().ok_or_else(replaced)?;
         let seed = seed.unwrap_or_else(|| router.log().seed);
-        router.begin(policy, seed, record)?;
+        let change = Change::configuration("agent.route_set_policy", "router");
+        self.shared.changes(change, || router.begin(policy, seed, record))?;
         self.shared.forget_routes();
         Ok(())
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
+use super::Change;
 use super::handle::Kernel;
 use super::troubled::Troubled;
 use crate::base::runtime::Runtime;
@@ -308,7 +309,9 @@ impl Kernel {
     /// # Errors
     /// [`Code::INVALID`] for a policy that is not valid.
     pub fn guard(&self, calls: CallsTo, policy: impl Into<Option<GuardPolicy>>) -> Result<()> {
-        self.shared.guards.set(calls, policy.into())
+        let object = name(&calls);
+        let change = Change::configuration("recovery.guard_set", &object);
+        self.shared.changes(change, || self.shared.guards.set(calls, policy.into()))
     }
 
     /// Says what the failures of guarded calls are, from now on: the host's rules, and when what keeps
@@ -317,7 +320,8 @@ impl Kernel {
     /// # Errors
     /// [`Code::INVALID`] with the rule and the field; the present policy stays then.
     pub fn classification(&self, policy: ClassifyPolicy) -> Result<()> {
-        self.shared.judge.set_policy(policy)
+        let change = Change::configuration("recovery.classify_set_policy", "classification");
+        self.shared.changes(change, || self.shared.judge.set_policy(policy))
     }
 
     /// What classifies the failures of guarded calls, by the host's rules and the built-in ones.

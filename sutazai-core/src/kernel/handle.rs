@@ -213,6 +213,7 @@ impl Kernel {
         match self.start_all() {
             Ok(()) => {
                 shared.set_phase(Phase::Running);
+                shared.started();
                 shared.publish("kernel.started", serde_json::Value::Null);
                 #[cfg(feature = "agent")]
                 shared.agents_begin();

@@ -58,6 +58,7 @@ mod builder;
 mod call;
 #[cfg(feature = "agent")]
 mod caller;
+mod changes;
 #[cfg(feature = "recovery")]
 mod checkpointed;
 mod clock;
@@ -130,11 +131,12 @@ mod troubled;
 #[cfg(feature = "agent")]
 mod versions;
 
-#[cfg(feature = "agent")]
 pub use approval::ApprovalView;
 #[cfg(feature = "agent")]
 pub use batch::BatchAnswer;
 pub use builder::Builder;
+#[cfg(feature = "agent")]
+pub(crate) use changes::Change;
 #[cfg(feature = "agent")]
 pub use creation::{CreateOptions, Created, FailedTemplate, PoolView};
 #[cfg(feature = "recovery")]

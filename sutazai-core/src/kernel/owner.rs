@@ -93,6 +93,7 @@ impl Owner {
         #[cfg(feature = "recovery")]
         shared.heal.stop(&*shared.runtime);
         shared.kept.stop();
+        shared.stopped();
         let left = || deadline.since(shared.runtime.now());
         #[cfg(feature = "security")]
         let sealed = shared.secured.close(shared.runtime.timestamp());

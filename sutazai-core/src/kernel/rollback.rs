@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use super::Change;
 use super::builder::Builder;
 use super::handle::Kernel;
 use super::record::Kept;
@@ -87,7 +88,9 @@ impl Kernel {
     /// the saga is defined then, and [`Sagas::resume`] goes on.
     pub fn define_saga(&self, saga: Saga) -> Result<()> {
         let shared = &self.shared;
-        shared.rollback.sagas.define(saga)?;
+        let name = saga.name().to_owned();
+        let change = Change::configuration("recovery.saga_define", &name);
+        shared.changes(change, || shared.rollback.sagas.define(saga))?;
         if shared.phase() != Phase::Running {
             return Ok(());
         }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::Change;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::base::nearest::nearest;
@@ -180,7 +181,8 @@ impl Kernel {
     pub fn supervise(&self, name: &str, spec: SupervisorSpec) -> Result<()> {
         spec.check()?;
         self.shared.trees.workers.check(&spec)?;
-        self.shared.supervise(name, spec)
+        let change = Change::deployment("recovery.tree_add", name);
+        self.shared.changes(change, || self.shared.supervise(name, spec))
     }
 
     /// Starts a tree again that has ended: because it gave up, with its significant children, or because it
@@ -229,7 +231,7 @@ impl Kernel {
         if shared.phase() != Phase::Running {
             return not_running();
         }
-        tree.start()?;
+        shared.changes(Change::deployment("recovery.tree_start", name), || tree.start())?;
         if shared.phase() == Phase::Running {
             return Ok(());
         }
@@ -254,7 +256,8 @@ impl Kernel {
             .with("child", child)
             .advice("remove the tree from another thread, and return"));
         }
-        let removed = shared.lifecycle.remove(&component_of(name));
+        let change = Change::deployment("recovery.tree_remove", name);
+        let removed = shared.changes(change, || shared.lifecycle.remove(&component_of(name)));
         let gone = shared.trees.trees.lock().remove(name);
         drop(gone);
         shared.trees.workers.forget(name);
@@ -277,7 +280,8 @@ impl Kernel {
     pub fn start_child(&self, supervisor: &str, child: ChildSpec) -> Result<()> {
         let tree = self.shared.trees.of(supervisor)?;
         self.shared.trees.workers.check_child(&child)?;
-        tree.start_child(supervisor, child)
+        let change = Change::deployment("recovery.child_start", supervisor);
+        self.shared.changes(change, || tree.start_child(supervisor, child))
     }
 
     /// Stops a child and starts it again.
@@ -285,7 +289,8 @@ impl Kernel {
     /// # Errors
     /// As [`Supervisor::terminate_child`].
     pub fn restart_child(&self, path: &str) -> Result<()> {
-        self.shared.restart_child(path)
+        let change = Change::forced("recovery.child_restart", path);
+        self.shared.changes(change, || self.shared.restart_child(path))
     }
 
     /// A supervisor by its path, and everything below it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Change;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::Result;
@@ -39,33 +40,9 @@ impl Kernel {
         shared.takes_agents()?;
         let entry = Registry::entry(agent)?;
         shared.agents.is_new(&entry).map_err(|error| error.operation("agent.replace"))?;
-        if shared.phase() == Phase::Running {
-            shared.start_agent(&entry)?;
-        }
-        let switched = match shared.agents.put(&entry) {
-            Ok(switched) => switched,
-            Err(error) => {
-                // Somebody else was quicker with this version.
-                shared.stop_agent(&entry, shared.runtime.now() + GRACE, "another was quicker");
-                return Err(error.operation("agent.replace"));
-            }
-        };
-        let before = switched.before.clone();
-        let back = || shared.put_back(&entry, before.as_deref());
-        shared.switched(&entry, switched);
-        // A kernel that was just starting starts it, or, when it has looked already, we do.
-        if shared.phase() == Phase::Running
-            && let Err(error) = shared.start_agent(&entry)
-        {
-            back();
-            return Err(error);
-        }
-        if let Err(stopping) = shared.takes_agents() {
-            back();
-            shared.stop_agent(&entry, shared.runtime.now(), "the kernel stops");
-            return Err(stopping);
-        }
-        Ok(())
+        let version = entry.card().version.clone();
+        let change = Change::deployment("agent.replace", entry.name()).with("version", &version);
+        shared.changes(change, || shared.replace(&entry))
     }
 
     /// Puts a version of an agent in charge that stands by; the one that was stands by then. One that is in
@@ -75,7 +52,9 @@ impl Kernel {
     /// [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) when there is no agent of this name, or no version of it
     /// that stands by.
     pub fn switch_agent(&self, name: &str, version: &str) -> Result<()> {
-        self.shared.switch_agent(name, version).map_err(|error| error.operation("agent.switch"))
+        let change = Change::deployment("agent.switch", name).with("version", version);
+        let switched = self.shared.changes(change, || self.shared.switch_agent(name, version));
+        switched.map_err(|error| error.operation("agent.switch"))
     }
 
     /// Stops a version of an agent that stands by, after `grace` for what it has under way. May block.
@@ -84,20 +63,53 @@ impl Kernel {
     /// [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) when none of this name and version stands by.
     pub fn retire_agent(&self, name: &str, version: &str, grace: Duration) -> Result<()> {
         let shared = &self.shared;
-        let entry =
-            shared.agents.retire(name, version).map_err(|error| error.operation("agent.retire"))?;
+        let change = Change::deployment("agent.retire", name).with("version", version);
+        let retired = shared.changes(change, || shared.agents.retire(name, version));
+        let entry = retired.map_err(|error| error.operation("agent.retire"))?;
         shared.retire(&entry, grace);
         Ok(())
     }
 }
 
 impl Shared {
+    /// Puts an agent in the place of the version that is in charge of its name, started where the kernel runs.
+    fn replace(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        if self.phase() == Phase::Running {
+            self.start_agent(entry)?;
+        }
+        let switched = match self.agents.put(entry) {
+            Ok(switched) => switched,
+            Err(error) => {
+                // Somebody else was quicker with this version.
+                self.stop_agent(entry, self.runtime.now() + GRACE, "another was quicker");
+                return Err(error.operation("agent.replace"));
+            }
+        };
+        let before = switched.before.clone();
+        let back = || self.put_back(entry, before.as_deref());
+        self.switched(entry, switched);
+        // A kernel that was just starting starts it, or, when it has looked already, we do.
+        if self.phase() == Phase::Running
+            && let Err(error) = self.start_agent(entry)
+        {
+            back();
+            return Err(error);
+        }
+        if let Err(stopping) = self.takes_agents() {
+            back();
+            self.stop_agent(entry, self.runtime.now(), "the kernel stops");
+            return Err(stopping);
+        }
+        Ok(())
+    }
+
     /// Registers an entry that has been started: it takes tasks from here on.
     ///
     /// # Errors
     /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a name that is taken.
     pub(super) fn join(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
         self.agents.join(entry)?;
+        self.came(entry);
         self.in_charge(entry);
         Ok(())
     }
@@ -108,8 +120,19 @@ impl Shared {
     /// [`Code::ALREADY_EXISTS`](crate::Code::ALREADY_EXISTS) for a version that there is already.
     pub(super) fn take_over(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
         let switched = self.agents.put(entry)?;
+        self.came(entry);
         self.switched(entry, switched);
         Ok(())
+    }
+
+    /// An agent that the kernel has found, or made, is put to work: that is on the record.
+    pub(super) fn came(&self, entry: &Entry) {
+        let version = &entry.card().version;
+        self.changed(
+            Change::deployment("agent.add", entry.name())
+                .by(Change::KERNEL)
+                .with("version", version),
+        );
     }
 
     /// Puts an entry that has been started in the place of the one that is in charge, whatever its version, which
@@ -126,6 +149,7 @@ impl Shared {
         // Guards are made for a card, and know how the one before did.
         #[cfg(feature = "recovery")]
         self.guards.forget(entry.name());
+        self.came(entry);
         self.tell_states(before);
         self.in_charge(entry);
         self.let_go(before, grace, "another one has taken its place");
@@ -218,6 +242,9 @@ impl Shared {
         grace: Duration,
         why: impl Into<Why>,
     ) {
+        let why = why.into();
+        let change = Change::deployment("agent.remove", entry.name()).by(Change::KERNEL);
+        self.changed(change.with("why", &why));
         let taken = self.take_out(entry);
         self.end_taken(taken, entry, grace, why);
     }

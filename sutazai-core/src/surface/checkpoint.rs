@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use crate::kernel::Change;
 use crate::recovery::{CheckpointDetail, CheckpointDiff, CheckpointId, CheckpointView, Restored};
 use crate::{Code, Result};
 
@@ -110,7 +111,9 @@ struct Restore {
 }
 
 fn restore(surface: &Surface, request: Restore) -> Result<Restored> {
-    surface.kernel().checkpoints().restore(request.checkpoint, request.only.as_deref())
+    let (kernel, name) = (surface.kernel(), request.checkpoint.to_string());
+    let restore = || kernel.checkpoints().restore(request.checkpoint, request.only.as_deref());
+    kernel.changes(Change::forced("recovery.checkpoint_restore", &name), restore)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -120,5 +123,8 @@ struct Deleted {
 }
 
 fn delete(surface: &Surface, request: Which) -> Result<Deleted> {
-    Ok(Deleted { deleted: surface.kernel().checkpoints().delete(request.checkpoint)? })
+    let (kernel, name) = (surface.kernel(), request.checkpoint.to_string());
+    let delete = || kernel.checkpoints().delete(request.checkpoint);
+    let change = Change::forced("recovery.checkpoint_delete", &name);
+    Ok(Deleted { deleted: kernel.changes(change, delete)? })
 }

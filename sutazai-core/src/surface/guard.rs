@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
-use crate::kernel::{CallsTo, GuardView};
+use crate::kernel::{CallsTo, Change, GuardView};
 use crate::recovery::{Forced, GuardPolicy};
 use crate::{Code, Error, Result};
 
@@ -110,6 +110,11 @@ fn force(surface: &Surface, request: Force) -> Result<Forcing> {
         .operation("recovery.guard_force")
         .with("agent", &request.agent)
     })?;
-    breaker.force(request.state);
+    let change = Change::forced("recovery.guard_force", &request.agent);
+    let force = || {
+        breaker.force(request.state);
+        Ok(())
+    };
+    surface.kernel().changes(change, force)?;
     Ok(Forcing { forced: true })
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use crate::kernel::Change;
 use crate::kernel::RecoveryPolicies;
 use crate::recovery::{
     ActionView, DegradePolicy, DegradeStatus, Evidence, FailsafePolicy, FailsafeStatus,
@@ -357,7 +358,9 @@ struct Approved {
 }
 
 fn approve(surface: &Surface, request: Decide) -> Result<Approved> {
-    surface.kernel().recovery().playbooks().approve(request.entry, &request.by)?;
+    let (kernel, entry) = (surface.kernel(), request.entry.to_string());
+    let change = Change::forced("recovery.playbook_approve", &entry).by(&request.by);
+    kernel.changes(change, || kernel.recovery().playbooks().approve(request.entry, &request.by))?;
     Ok(Approved { approved: true })
 }
 
@@ -368,7 +371,9 @@ struct Denied {
 }
 
 fn deny(surface: &Surface, request: Decide) -> Result<Denied> {
-    surface.kernel().recovery().playbooks().deny(request.entry, &request.by)?;
+    let (kernel, entry) = (surface.kernel(), request.entry.to_string());
+    let change = Change::forced("recovery.playbook_deny", &entry).by(&request.by);
+    kernel.changes(change, || kernel.recovery().playbooks().deny(request.entry, &request.by))?;
     Ok(Denied { denied: true })
 }
 

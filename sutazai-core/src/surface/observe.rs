@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use crate::kernel::Change;
 use crate::observe::{Level, LogQuery, LogStatus, MetricSnapshot};
 use crate::{Code, Result};
 
@@ -173,6 +174,7 @@ struct Filtered {
 
 fn set_filter(surface: &Surface, request: Filter) -> Result<Filtered> {
     let log = surface.kernel().log();
-    log.set_filter(&request.filter)?;
+    let change = Change::configuration("observe.set_filter", "log").with("filter", &request.filter);
+    surface.kernel().changes(change, || log.set_filter(&request.filter))?;
     Ok(Filtered { filter: log.filter() })
 }

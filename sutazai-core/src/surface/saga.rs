@@ -7,6 +7,7 @@ use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use crate::base::payload::Payload;
 use crate::base::ticket::Ticket;
+use crate::kernel::Change;
 #[cfg(feature = "agent")]
 use crate::kernel::SagaOfCalls;
 use crate::recovery::{Resumed, SagaDetail, SagaFilter, SagaId, SagaState, SagaView};
@@ -185,11 +186,16 @@ struct Cancelled {
 }
 
 fn cancel(surface: &Surface, request: Which) -> Result<Cancelled> {
-    Ok(Cancelled { cancelled: surface.kernel().sagas().cancel(request.saga)? })
+    let (kernel, saga) = (surface.kernel(), request.saga.to_string());
+    let change = Change::forced("recovery.saga_cancel", &saga);
+    let cancelled = kernel.changes(change, || kernel.sagas().cancel(request.saga))?;
+    Ok(Cancelled { cancelled })
 }
 
 fn retry(surface: &Surface, request: Which) -> Result<Stands> {
-    let ticket = surface.kernel().sagas().retry(request.saga)?;
+    let (kernel, saga) = (surface.kernel(), request.saga.to_string());
+    let change = Change::forced("recovery.saga_retry", &saga);
+    let ticket = kernel.changes(change, || kernel.sagas().retry(request.saga))?;
     stands(surface, request.saga, ticket)
 }
 
@@ -207,7 +213,9 @@ fn resolve(surface: &Surface, request: Resolve) -> Result<SagaView> {
         return Err(Error::new(Code::INVALID, "a saga is resolved with a note on what was done")
             .operation("recovery.saga_resolve"));
     }
-    surface.kernel().sagas().resolve(request.saga, &request.note)?.wait()
+    let (kernel, saga) = (surface.kernel(), request.saga.to_string());
+    let change = Change::forced("recovery.saga_resolve", &saga).with("note", &request.note);
+    kernel.changes(change, || kernel.sagas().resolve(request.saga, &request.note)?.wait())
 }
 
 fn resume(surface: &Surface, _: Nothing) -> Result<Resumed> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use crate::base::payload::Payload;
+use crate::kernel::Change;
 use crate::kernel::TreeView;
 use crate::recovery::supervise::mailbox::{MailboxStatus, Poison};
 use crate::recovery::supervise::{ChildSpec, SupervisorSpec, SupervisorStatus};
@@ -186,7 +187,9 @@ fn start(surface: &Surface, request: Start) -> Result<Done> {
 }
 
 fn terminate(surface: &Surface, request: At) -> Result<Done> {
-    surface.kernel().tree(&request.path)?.terminate_child(&request.path)?;
+    let kernel = surface.kernel();
+    let change = Change::forced("recovery.child_terminate", &request.path);
+    kernel.changes(change, || kernel.tree(&request.path)?.terminate_child(&request.path))?;
     Ok(Done { done: true })
 }
 
@@ -197,7 +200,8 @@ fn restart(surface: &Surface, request: At) -> Result<Done> {
 
 fn delete(surface: &Surface, request: At) -> Result<Done> {
     let kernel = surface.kernel();
-    kernel.tree(&request.path)?.delete_child(&request.path)?;
+    let change = Change::deployment("recovery.child_delete", &request.path);
+    kernel.changes(change, || kernel.tree(&request.path)?.delete_child(&request.path))?;
     kernel.workers().forget(&request.path);
     Ok(Done { done: true })
 }
@@ -263,7 +267,9 @@ struct Discarded {
 }
 
 fn discard(surface: &Surface, request: Message) -> Result<Discarded> {
-    let mailbox = surface.kernel().workers().mailbox(&request.child)?;
-    let message = mailbox.discard(request.message)?;
+    let kernel = surface.kernel();
+    let mailbox = kernel.workers().mailbox(&request.child)?;
+    let change = Change::forced("recovery.mailbox_discard", &request.child);
+    let message = kernel.changes(change, || mailbox.discard(request.message))?;
     Ok(Discarded { message: Payload::clone(&message) })
 }

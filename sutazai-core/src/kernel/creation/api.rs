@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::super::Change;
 use super::attempt::Creating;
 use super::surroundings;
 use crate::agent::create::{
@@ -103,7 +104,10 @@ impl Kernel {
     /// [`Code::INVALID`], one for each mistake of the template; [`Code::ALREADY_EXISTS`];
     /// [`Code::OVERLOADED`] beyond a thousand.
     pub fn add_template(&self, template: Template, replace: bool) -> Result<()> {
-        let added = self.shared.creation.templates.add(template, replace);
+        let name = template.name.clone();
+        let change = Change::configuration("agent.template_add", &name);
+        let add = || self.shared.creation.templates.add(template, replace);
+        let added = self.shared.changes(change, add);
         added.map_err(|error| error.operation("agent.template_add"))
     }
 
@@ -112,7 +116,9 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`].
     pub fn remove_template(&self, name: &str) -> Result<()> {
-        let removed = self.shared.creation.templates.remove(name);
+        let change = Change::configuration("agent.template_remove", name);
+        let remove = || self.shared.creation.templates.remove(name);
+        let removed = self.shared.changes(change, remove);
         removed.map_err(|error| error.operation("agent.template_remove"))
     }
 
@@ -145,7 +151,9 @@ impl Kernel {
         name: &str,
         factory: Arc<dyn AgentFactory>,
     ) -> Result<()> {
-        let added = self.shared.creation.templates.add_factory(name, factory);
+        let change = Change::configuration("agent.factory_add", name);
+        let add = || self.shared.creation.templates.add_factory(name, factory);
+        let added = self.shared.changes(change, add);
         added.map_err(|error| error.operation("agent.factory_add"))
     }
 

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::super::Change;
 use super::api::{Created, Waits};
 use super::attempt::Creating;
 use crate::agent::create::{Kept, Pool, PoolChange, PoolLoad, PoolPolicy, Want};
@@ -109,7 +110,9 @@ impl Kernel {
         parameters: Map<String, Value>,
         policy: PoolPolicy,
     ) -> Result<()> {
-        let added = self.shared.add_pool(name, template, parameters, policy);
+        let change = Change::deployment("agent.pool_add", name).with("template", template);
+        let add = || self.shared.add_pool(name, template, parameters, policy);
+        let added = self.shared.changes(change, add);
         added.map_err(|error| error.operation("agent.pool_add").with("pool", shown(name)))
     }
 
@@ -124,7 +127,8 @@ impl Kernel {
             pool.state.lock().pool.set_policy(policy, pool.kept.template().concurrency);
             Ok(())
         };
-        set().map_err(|error: Error| error.operation("agent.pool_set").with("pool", shown(name)))
+        let set = self.shared.changes(Change::deployment("agent.pool_set", name), set);
+        set.map_err(|error: Error| error.operation("agent.pool_set").with("pool", shown(name)))
     }
 
     /// Removes a pool and its agents, which have as long to finish as its policy says. May block.
@@ -133,7 +137,8 @@ impl Kernel {
     /// [`Code::NOT_FOUND`].
     pub fn remove_pool(&self, name: &str) -> Result<()> {
         let shared = &self.shared;
-        let pool = shared.creation.pools.take(name);
+        let take = || shared.creation.pools.take(name);
+        let pool = shared.changes(Change::deployment("agent.pool_remove", name), take);
         let pool = pool.map_err(|error| error.operation("agent.pool_remove"))?;
         let grace = {
             let mut state = pool.state.lock();

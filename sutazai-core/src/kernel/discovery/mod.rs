@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::Change;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::agent::discover::{
@@ -80,7 +81,9 @@ impl Kernel {
         source: Arc<dyn DiscoverySource>,
         policy: DiscoveryPolicy,
     ) -> Result<()> {
-        self.shared.plan(Planned::Source(source, policy))
+        let name = source.name().to_owned();
+        let change = Change::configuration("agent.source_add", &name);
+        self.shared.changes(change, || self.shared.plan(Planned::Source(source, policy)))
     }
 
     /// As [`add_source`](Self::add_source), for one of those that are built in.
@@ -93,7 +96,10 @@ impl Kernel {
         spec: SourceSpec,
         policy: DiscoveryPolicy,
     ) -> Result<()> {
-        self.shared.plan(Planned::Spec(name.into(), Box::new(spec), policy))
+        let name = name.into();
+        let change = Change::configuration("agent.source_add", &name);
+        let plan = || self.shared.plan(Planned::Spec(name.clone(), Box::new(spec), policy));
+        self.shared.changes(change, plan)
     }
 
     /// Takes a source out, and removes the agents that were found there, unless `keep_agents`: then they are
@@ -104,7 +110,8 @@ impl Kernel {
     pub fn remove_source(&self, name: &str, keep_agents: bool) -> Result<()> {
         let operation = |error: Error| error.operation("agent.source_remove");
         inside::refuse().map_err(operation)?;
-        let slot = self.shared.slot(name).map_err(operation)?;
+        let change = Change::configuration("agent.source_remove", name);
+        let slot = self.shared.changes(change, || self.shared.slot(name)).map_err(operation)?;
         self.shared.close(&slot);
         self.shared.discovery.slots.lock().retain(|_, other| !Arc::ptr_eq(other, &slot));
         let waits = self.shared.runtime.may_block();

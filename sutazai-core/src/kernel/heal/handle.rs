@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::{Phase, Shared};
 use super::stages;
@@ -83,7 +84,9 @@ impl Recovery {
     /// # Errors
     /// [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) for a level that there is not.
     pub fn force_level(&self, level: Option<&str>, by: &str) -> Result<()> {
-        let forced = self.shared.heal.degradation.force(level, by, self.now());
+        let change = Change::forced("recovery.degrade_force", level.unwrap_or("-")).by(by);
+        let force = || self.shared.heal.degradation.force(level, by, self.now());
+        let forced = self.shared.changes(change, force);
         self.shared.arm();
         forced
     }
@@ -93,7 +96,9 @@ impl Recovery {
     /// # Errors
     /// [`Code::INVALID`](crate::Code::INVALID); the old one stays.
     pub fn set_degrade_policy(&self, policy: DegradePolicy) -> Result<()> {
-        self.shared.heal.degradation.set_policy(policy, self.now())?;
+        let change = Change::configuration("recovery.degrade_set_policy", "degradation");
+        let set = || self.shared.heal.degradation.set_policy(policy, self.now());
+        self.shared.changes(change, set)?;
         self.shared.arm();
         Ok(())
     }
@@ -118,7 +123,9 @@ impl Recovery {
     /// # Errors
     /// What [`Isolation::quarantine`] says.
     pub fn quarantine(&self, target: &str, length: Option<Duration>, by: &str) -> Result<()> {
-        self.shared.heal.isolation.quarantine(target, length, by, self.now())
+        let change = Change::forced("recovery.isolate_quarantine", target).by(by);
+        let quarantine = || self.shared.heal.isolation.quarantine(target, length, by, self.now());
+        self.shared.changes(change, quarantine)
     }
 
     /// Lets a target in by hand; `by` says who.
@@ -126,7 +133,9 @@ impl Recovery {
     /// # Errors
     /// [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) for one that nothing is known of.
     pub fn release(&self, target: &str, by: &str) -> Result<()> {
-        self.shared.heal.isolation.release(target, by, self.now())
+        let change = Change::forced("recovery.isolate_release", target).by(by);
+        let release = || self.shared.heal.isolation.release(target, by, self.now());
+        self.shared.changes(change, release)
     }
 
     /// The targets that something is known of, sorted by name.
@@ -140,7 +149,8 @@ impl Recovery {
     /// [`Code::INVALID`](crate::Code::INVALID); the old one stays.
     pub fn set_isolate_policy(&self, policy: IsolatePolicy) -> Result<()> {
         let heal = &self.shared.heal;
-        heal.isolation.set_policy(policy)?;
+        let change = Change::configuration("recovery.isolate_set_policy", "isolation");
+        self.shared.changes(change, || heal.isolation.set_policy(policy))?;
         heal.watches.store(true, Ordering::Relaxed);
         self.shared.arm();
         Ok(())
@@ -174,7 +184,8 @@ impl Recovery {
                 return Err(error);
             }
         }
-        heal.playbooks.set_policy(policy)?;
+        let change = Change::configuration("recovery.playbook_set_policy", "playbooks");
+        self.shared.changes(change, || heal.playbooks.set_policy(policy))?;
         if running {
             self.shared.warn_of_actions();
         }
@@ -211,11 +222,15 @@ impl Recovery {
     /// What [`Failsafe::set_policy`] and [`Failsafe::watch_sigterm`] say;
     /// [`Code::UNSUPPORTED`](crate::Code::UNSUPPORTED) for SIGTERM where the system has none.
     pub fn set_failsafe_policy(&self, policy: FailsafePolicy) -> Result<()> {
-        self.shared.heal.set_failsafe_policy(policy)
+        let change = Change::configuration("recovery.failsafe_set_policy", "failsafe");
+        self.shared.changes(change, || self.shared.heal.set_failsafe_policy(policy))
     }
 
     /// Takes the safe state; returns at once, and says whether it was this call that did it.
     pub fn take_safe_state(&self, reason: &str) -> bool {
+        // It is taken whatever becomes of the record.
+        self.shared
+            .changed(Change::forced("recovery.failsafe_trigger", "kernel").with("why", reason));
         self.shared.heal.failsafe.trigger(Trigger::host(reason))
     }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use table::{News, Table};
 
+use super::Change;
 use super::handle::Kernel;
 use super::shared::Shared;
 use crate::agent::{AgentState, Entry, LivenessView};
@@ -70,6 +71,8 @@ impl Kernel {
         let Some(entry) = versions.first() else {
             return Err(operation(shared.no_agent_named(agent)));
         };
+        let change = Change::configuration("agent.liveness_set", agent);
+        shared.changes(change, || Ok(())).map_err(operation)?;
         shared.liveness.0.lock().own.insert(Arc::clone(entry.name()), policy);
         for entry in versions.iter().filter(|entry| entry.state().is_up()) {
             shared.watch(entry);

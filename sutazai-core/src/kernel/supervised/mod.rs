@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 pub use order::TemplateOrder;
 pub use spec::Supervision;
 
+use super::Change;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
 use crate::agent::create::{MakeAgent, Origin};
@@ -121,7 +122,9 @@ impl Shared {
         }
         let name = Arc::clone(plan.entry.name());
         self.agents.put_new(&plan.entry)?;
-        let placed = match self.phase() {
+        let version = plan.entry.card().version.clone();
+        let change = Change::deployment("agent.supervise", &name).with("version", &version);
+        let place = || match self.phase() {
             Phase::Running => self.place_child(&plan),
             _ => {
                 self.supervised.pending.lock().push(Arc::clone(&plan));
@@ -129,7 +132,7 @@ impl Shared {
                 if self.phase() == Phase::Running { self.start_pending() } else { Ok(()) }
             }
         };
-        let placed = placed.and_then(|()| self.takes_agents());
+        let placed = self.changes(change, place).and_then(|()| self.takes_agents());
         if let Err(error) = placed {
             self.take_out(&plan.entry);
             self.stop_agent(&plan.entry, self.runtime.now(), "it did not start");
