@@ -119,10 +119,10 @@ fn untold(change: &Change<'_>, error: &Error) {
 #[cfg(feature = "security")]
 mod recorded {
     use super::{Change, Shared};
-    use crate::Result;
     use crate::base::ticket::Ticket;
     use crate::port::{AuditEvent, AuditOutcome, AuditValue};
     use crate::security::audit::NAME_MAX;
+    use crate::{Code, Result};
 
     impl Shared {
         /// Puts it on the record, and waits for it where this thread may wait.
@@ -158,8 +158,14 @@ mod recorded {
                 .details(&details);
             let mut ticket = security.audit().submit(&event);
             match ticket.try_take() {
-                Some(answer) => answer.map(|_| None),
                 None => Ok(Some(ticket)),
+                // Too many wait for the disk: this one waits with them.
+                Some(Err(error))
+                    if error.code() == Code::OVERLOADED && self.runtime.may_block() =>
+                {
+                    security.audit().record(&event).map(|_| None)
+                }
+                Some(answer) => answer.map(|_| None),
             }
         }
     }
