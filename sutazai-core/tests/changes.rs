@@ -68,6 +68,9 @@ fn what_is_deployed() {
     tells(&kernel, "deployment agent.remove nobody by host: failure");
     assert_eq!(version("agent.remove"), json!({"code": Code::NOT_FOUND.name()}));
     kernel.stop(Duration::from_secs(1)).unwrap();
+    // It says so itself, and not that nothing can be recorded any more.
+    let late = kernel.add_agent(agent("4.0.0")).unwrap_err();
+    assert_eq!(late.code(), Code::DRAINING, "{late}");
 }
 
 #[test]
@@ -93,9 +96,9 @@ fn what_is_configured_and_what_is_forced() {
     let done = surface.invoke("observe.set_filter", r#"{"filter": "warn"}"#).wait();
     done.unwrap();
     tells(&kernel, "configuration observe.set_filter log by host: success");
-    let wrong = surface.invoke("recovery.saga_cancel", r#"{"saga": 7}"#).wait();
-    wrong.unwrap_err();
-    tells(&kernel, "override recovery.saga_cancel 7 by host: failure");
+    let wrong = surface.invoke("recovery.child_terminate", r#"{"path": "nothing"}"#).wait();
+    assert_eq!(wrong.unwrap_err().code(), Code::NOT_FOUND);
+    tells(&kernel, "override recovery.child_terminate nothing by host: failure");
     kernel.stop(Duration::from_secs(1)).unwrap();
 }
 

@@ -118,6 +118,7 @@ fn untold(change: &Change<'_>, error: &Error) {
 
 #[cfg(feature = "security")]
 mod recorded {
+    use super::super::Phase;
     use super::{Change, Shared};
     use crate::base::ticket::Ticket;
     use crate::port::{AuditEvent, AuditOutcome, AuditValue};
@@ -127,7 +128,16 @@ mod recorded {
     impl Shared {
         /// Puts it on the record, and waits for it where this thread may wait.
         pub(super) fn on_record(&self, change: &Change<'_>, failed: Option<&str>) -> Result<()> {
-            let Some(mut ticket) = self.file_change(change, failed)? else { return Ok(()) };
+            let filed = match self.file_change(change, failed) {
+                // The log is closed; what a kernel refuses that has stopped, it says itself.
+                Err(error)
+                    if error.code() == Code::NOT_RUNNING && self.phase() == Phase::Stopped =>
+                {
+                    return Ok(());
+                }
+                filed => filed?,
+            };
+            let Some(mut ticket) = filed else { return Ok(()) };
             if self.runtime.may_block() {
                 return ticket.wait().map(drop);
             }

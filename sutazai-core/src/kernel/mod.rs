@@ -131,11 +131,11 @@ mod troubled;
 #[cfg(feature = "agent")]
 mod versions;
 
+#[cfg(feature = "agent")]
 pub use approval::ApprovalView;
 #[cfg(feature = "agent")]
 pub use batch::BatchAnswer;
 pub use builder::Builder;
-#[cfg(feature = "agent")]
 pub(crate) use changes::Change;
 #[cfg(feature = "agent")]
 pub use creation::{CreateOptions, Created, FailedTemplate, PoolView};
