@@ -1,5 +1,7 @@
 //! What takes measurements.
 
+use std::sync::Arc;
+
 use crate::Result;
 use crate::base::time::Timestamp;
 
@@ -25,14 +27,14 @@ pub struct Samples {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The series, with its unit as Prometheus names have it: `cpu_seconds_total`.
-    pub series: String,
+    pub series: Arc<str>,
     /// The value, in the unit that the name says.
     pub value: f64,
 }
 
 impl Samples {
-    /// Adds a measurement.
-    pub fn add(&mut self, series: impl Into<String>, value: f64) {
+    /// Adds a measurement. A name that is kept as an `Arc` is not copied.
+    pub fn add(&mut self, series: impl Into<Arc<str>>, value: f64) {
         self.samples.push(Sample { series: series.into(), value });
     }
 

@@ -1,0 +1,79 @@
+//! Networks: `/proc/net/dev` (proc_pid_net(5)).
+
+use std::sync::Arc;
+
+use super::number::{lines, number, words};
+use crate::port::Samples;
+
+/// What is told of the interfaces, all together but the loopback.
+pub(super) struct Networks {
+    names: [Arc<str>; 8],
+}
+
+impl Networks {
+    pub(super) fn new() -> Self {
+        let names = [
+            "network_received_bytes_total",
+            "network_received_packets_total",
+            "network_received_errors_total",
+            "network_received_dropped_total",
+            "network_sent_bytes_total",
+            "network_sent_packets_total",
+            "network_sent_errors_total",
+            "network_sent_dropped_total",
+        ];
+        Self { names: names.map(Arc::from) }
+    }
+
+    /// Two lines of headings, then `name: bytes packets errs drop fifo frame compressed multicast` received, and
+    /// `bytes packets errs drop …` sent.
+    pub(super) fn take(&self, text: &[u8], out: &mut Samples) {
+        let (mut sums, mut any) = ([0_u64; 8], false);
+        for line in lines(text) {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+            let (name, rest) = line.split_at(colon);
+            if words(name).next().is_none_or(|name| name == b"lo") {
+                continue;
+            }
+            let mut fields = [0; 12];
+            let read = fields.iter_mut().zip(words(rest.get(1..).unwrap_or_default()));
+            let read = read.filter_map(|(field, word)| {
+                *field = number(word)?;
+                Some(())
+            });
+            if read.count() < 12 {
+                continue;
+            }
+            let [rb, rp, re, rd, _, _, _, _, sb, sp, se, sd] = fields;
+            any = true;
+            for (sum, field) in sums.iter_mut().zip([rb, rp, re, rd, sb, sp, se, sd]) {
+                *sum = sum.saturating_add(field);
+            }
+        }
+        if any {
+            for (name, sum) in self.names.iter().zip(sums) {
+                out.add(Arc::clone(name), sum as f64);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::system::tests::value;
+    use super::*;
+
+    #[test]
+    fn interfaces_are_summed() {
+        let mut out = Samples::default();
+        let text = b"Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    lo: 9 9 9 9 0 0 0 0 9 9 9 9 0 0 0 0\n  eth0: 100 10 1 2 0 0 0 0 200 20 3 4 0 0 0 0\n wlan0:1 1 0 0 0 0 0 0 2 2 0 0 0 0 0 0\n broken: 1 2\n";
+        Networks::new().take(text, &mut out);
+        assert_eq!(value(&out, "network_received_bytes_total"), Some(101.0));
+        assert_eq!(value(&out, "network_received_dropped_total"), Some(2.0));
+        assert_eq!(value(&out, "network_sent_bytes_total"), Some(202.0));
+        assert_eq!(value(&out, "network_sent_errors_total"), Some(3.0));
+        out.clear();
+        Networks::new().take(b"lo: 1 2 3\n:\n", &mut out);
+        assert_eq!(out.iter().count(), 0);
+    }
+}

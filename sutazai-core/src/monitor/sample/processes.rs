@@ -1,0 +1,186 @@
+//! Single processes, such as those of agents.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::process::{Process, Units};
+use crate::base::time::Timestamp;
+use crate::port::{Monitor, Samples};
+use crate::{Code, Error, Result};
+
+/// Processes that are followed at once, at most.
+const MOST: usize = 10_000;
+
+/// Follows processes by their numbers. A number that the system gives to another process is not followed there: what
+/// began later is somebody else.
+///
+/// For a process followed as `x`: `process_cpu_seconds_total{name="x"}`, `process_resident_memory_bytes{…}`,
+/// `process_threads{…}`, `process_open_fds{…}`, `process_read_bytes_total{…}` and `process_written_bytes_total{…}`; what
+/// cannot be read, as of another user's process, is left out.
+pub struct Processes {
+    proc: PathBuf,
+    units: Units,
+    followed: Mutex<BTreeMap<Arc<str>, Followed>>,
+}
+
+struct Followed {
+    pid: u32,
+    began: u64,
+    process: Process,
+    names: [Arc<str>; 6],
+}
+
+impl Default for Processes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Processes {
+    /// Follows none as yet.
+    pub fn new() -> Self {
+        Self::in_folder("/proc".into())
+    }
+
+    fn in_folder(proc: PathBuf) -> Self {
+        Self { proc, units: Units::of_this_system(), followed: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Follows the process of this number from now on, in the place of the one of this name.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] when there is no such process, [`Code::INVALID`] for a name that is empty, too long or has
+    /// quotes, backslashes or control characters, [`Code::OVERLOADED`] beyond ten thousand.
+    pub fn follow(&self, name: &str, pid: u32) -> Result<()> {
+        const OPERATION: &str = "monitor.follow";
+        let odd = |c: char| c.is_control() || c == '"' || c == '\\';
+        if name.is_empty() || name.len() > 256 || name.contains(odd) {
+            return Err(Error::new(Code::INVALID, "a name has 1 to 256 bytes, without quotes")
+                .operation(OPERATION)
+                .with("bytes", name.len()));
+        }
+        let mut process = Process::new(self.proc.join(pid.to_string()), self.units);
+        let usage = process.usage().ok_or_else(|| {
+            Error::new(Code::NOT_FOUND, "there is no process of this number")
+                .operation(OPERATION)
+                .with("pid", pid)
+        })?;
+        let series = |what: &str| Arc::from(format!("{what}{{name=\"{name}\"}}"));
+        let names = [
+            "process_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_threads",
+            "process_open_fds",
+            "process_read_bytes_total",
+            "process_written_bytes_total",
+        ];
+        let mut followed = self.followed.lock();
+        if followed.len() >= MOST && !followed.contains_key(name) {
+            return Err(Error::new(Code::OVERLOADED, "too many processes are followed")
+                .operation(OPERATION)
+                .with("most", MOST));
+        }
+        let one = Followed { pid, began: usage.began, process, names: names.map(series) };
+        followed.insert(name.into(), one);
+        Ok(())
+    }
+
+    /// Follows it no more; whether it was.
+    pub fn leave(&self, name: &str) -> bool {
+        self.followed.lock().remove(name).is_some()
+    }
+
+    /// The names and numbers of those that are followed, by name.
+    pub fn followed(&self) -> Vec<(Arc<str>, u32)> {
+        self.followed.lock().iter().map(|(name, one)| (Arc::clone(name), one.pid)).collect()
+    }
+}
+
+impl Monitor for Processes {
+    fn name(&self) -> &str {
+        "processes"
+    }
+
+    /// Those that have ended are followed no more.
+    fn sample(&self, _now: Timestamp, out: &mut Samples) -> Result<()> {
+        self.followed.lock().retain(|_, one| one.take(out));
+        Ok(())
+    }
+}
+
+impl Followed {
+    /// Whether it is still there.
+    fn take(&mut self, out: &mut Samples) -> bool {
+        let usage = self.process.usage().filter(|usage| usage.began == self.began);
+        let Some(usage) = usage else { return false };
+        let [cpu, resident, threads, files, read, written] = &self.names;
+        out.add(Arc::clone(cpu), usage.cpu_seconds);
+        out.add(Arc::clone(resident), usage.resident_bytes as f64);
+        out.add(Arc::clone(threads), usage.threads as f64);
+        if let Some(open) = self.process.open_files() {
+            out.add(Arc::clone(files), open as f64);
+        }
+        if let Some((from, to)) = self.process.device_bytes() {
+            out.add(Arc::clone(read), from as f64);
+            out.add(Arc::clone(written), to as f64);
+        }
+        true
+    }
+}
+
+impl std::fmt::Debug for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Processes").field("followed", &self.followed()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::super::system::tests::value;
+    use super::*;
+
+    fn sample(processes: &Processes) -> Samples {
+        let mut samples = Samples::default();
+        processes.sample(Timestamp::EPOCH, &mut samples).unwrap();
+        samples
+    }
+
+    #[test]
+    fn a_process_is_followed_until_it_ends() {
+        let processes = Processes::new();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        processes.follow("it", child.id()).unwrap();
+        let resident = value(&sample(&processes), "process_resident_memory_bytes{name=\"it\"}");
+        assert!(resident.unwrap() > 0.0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(sample(&processes).iter().count(), 0);
+        assert!(processes.followed().is_empty() && !processes.leave("it"));
+        assert_eq!(processes.follow("it", u32::MAX).unwrap_err().code(), Code::NOT_FOUND);
+        assert_eq!(processes.follow("a\"b", 1).unwrap_err().code(), Code::INVALID);
+    }
+
+    #[test]
+    fn a_number_that_is_given_again_is_somebody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("7");
+        fs::create_dir(&folder).unwrap();
+        let stat = |began: u32| {
+            format!("7 (x) S 1 7 7 0 -1 0 0 0 0 0 100 0 0 0 20 0 1 0 {began} 4096 1 0\n")
+        };
+        fs::write(folder.join("stat"), stat(1000)).unwrap();
+        let processes = Processes::in_folder(dir.path().to_owned());
+        processes.follow("x", 7).unwrap();
+        assert_eq!(value(&sample(&processes), "process_threads{name=\"x\"}"), Some(1.0));
+        fs::write(folder.join("stat"), stat(2000)).unwrap();
+        assert_eq!(sample(&processes).iter().count(), 0);
+        assert!(processes.followed().is_empty());
+    }
+}

@@ -1,0 +1,318 @@
+//! Everything of this machine and this process, by files that stay open.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::container::{Bounds, Containers, share};
+use super::cpu::Cpus;
+use super::disk::Disks;
+use super::kept::Kept;
+use super::memory::{Load, Memory};
+use super::network::Networks;
+use super::pressure::Pressure;
+use super::process::{Process, Units};
+use crate::base::time::Timestamp;
+use crate::port::{Monitor, Samples};
+use crate::{Code, Error, Result};
+
+/// Where [`System`] looks.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SystemOptions {
+    /// The file system of processes. Default: `/proc`.
+    pub proc: PathBuf,
+    /// The file system of control groups. Default: `/sys/fs/cgroup`.
+    pub cgroup: PathBuf,
+    /// A path on the file system whose space is told. Default: `/`.
+    pub disk: PathBuf,
+    /// Processors that have a figure each, at most. Default: 64.
+    pub cores: usize,
+}
+
+impl Default for SystemOptions {
+    fn default() -> Self {
+        Self { proc: "/proc".into(), cgroup: "/sys/fs/cgroup".into(), disk: "/".into(), cores: 64 }
+    }
+}
+
+/// Measures the machine, the container and this process; see [the module](super) for the names.
+///
+/// ```
+/// use sutazai_core::base::time::Timestamp;
+/// use sutazai_core::monitor::sample::{System, SystemOptions};
+/// use sutazai_core::port::{Monitor, Samples};
+///
+/// let system = System::new(SystemOptions::default());
+/// let mut samples = Samples::default();
+/// system.sample(Timestamp::now(), &mut samples)?;
+/// assert!(samples.iter().any(|sample| &*sample.series == "process_resident_memory_bytes"));
+/// # Ok::<(), sutazai_core::Error>(())
+/// ```
+pub struct System {
+    state: Mutex<State>,
+}
+
+struct State {
+    options: SystemOptions,
+    buffer: Vec<u8>,
+    stat: Kept,
+    cpus: Cpus,
+    meminfo: Kept,
+    memory: Memory,
+    loadavg: Kept,
+    load: Load,
+    pressures: [(Kept, Pressure); 3],
+    diskstats: Kept,
+    disks: Disks,
+    netdev: Kept,
+    networks: Networks,
+    containers: Containers,
+    own: Process,
+    file_limit: Option<u64>,
+    names: Names,
+    cost: f64,
+}
+
+struct Names {
+    own: [Arc<str>; 8],
+    file_limit: Arc<str>,
+    memory_limit: Arc<str>,
+    memory_limit_ratio: Arc<str>,
+    cores: Arc<str>,
+    cost: Arc<str>,
+}
+
+impl System {
+    /// Looks where the options say. What is not there then may come later.
+    pub fn new(options: SystemOptions) -> Self {
+        let proc = options.proc.clone();
+        let at = |name: &str| Kept::new(proc.join(name));
+        let pressure = |of: &str| (at(&format!("pressure/{of}")), Pressure::new(of));
+        let units = Units::of_this_system();
+        let mut buffer = Vec::new();
+        let groups = at("self/cgroup").read(&mut buffer).map(<[u8]>::to_vec).unwrap_or_default();
+        let mut own = Process::new(proc.join("self"), units);
+        let file_limit = own.file_limit();
+        let own_names = [
+            "process_cpu_seconds_total",
+            "process_children_cpu_seconds_total",
+            "process_resident_memory_bytes",
+            "process_virtual_memory_bytes",
+            "process_threads",
+            "process_open_fds",
+            "process_read_bytes_total",
+            "process_written_bytes_total",
+        ];
+        let state = State {
+            buffer,
+            stat: at("stat"),
+            cpus: Cpus::new(units.hz, options.cores),
+            meminfo: at("meminfo"),
+            memory: Memory::new(),
+            loadavg: at("loadavg"),
+            load: Load::new(),
+            pressures: [pressure("cpu"), pressure("memory"), pressure("io")],
+            diskstats: at("diskstats"),
+            disks: Disks::new(),
+            netdev: at("self/net/dev"),
+            networks: Networks::new(),
+            containers: Containers::new(&options.cgroup, &groups),
+            own,
+            file_limit,
+            names: Names {
+                own: own_names.map(Arc::from),
+                file_limit: "process_max_fds".into(),
+                memory_limit: "memory_limit_bytes".into(),
+                memory_limit_ratio: "memory_limit_used_ratio".into(),
+                cores: "cpu_limit_cores".into(),
+                cost: "monitor_sample_seconds".into(),
+            },
+            cost: 0.0,
+            options,
+        };
+        Self { state: Mutex::new(state) }
+    }
+}
+
+impl Monitor for System {
+    fn name(&self) -> &str {
+        "system"
+    }
+
+    fn sample(&self, _now: Timestamp, out: &mut Samples) -> Result<()> {
+        let before = thread_seconds();
+        let mut state = self.state.lock();
+        let there = out.iter().count();
+        state.take(out);
+        if out.iter().count() == there {
+            return Err(Error::new(Code::IO, "nothing of the system can be read")
+                .operation("monitor.sample")
+                .with("proc", state.options.proc.display())
+                .advice("is the proc file system mounted there?"));
+        }
+        out.add(Arc::clone(&state.names.cost), state.cost);
+        state.cost = (thread_seconds() - before).max(0.0);
+        Ok(())
+    }
+}
+
+impl State {
+    fn take(&mut self, out: &mut Samples) {
+        let buffer = &mut self.buffer;
+        if let Ok(text) = self.stat.read(buffer) {
+            self.cpus.take(text, out);
+        }
+        if let Ok(text) = self.meminfo.read(buffer) {
+            self.memory.take(text, out);
+        }
+        if let Ok(text) = self.loadavg.read(buffer) {
+            self.load.take(text, out);
+        }
+        for (file, pressure) in &mut self.pressures {
+            if let Ok(text) = file.read(buffer) {
+                pressure.take(text, out);
+            }
+        }
+        if let Ok(text) = self.diskstats.read(buffer) {
+            self.disks.take(text, out);
+        }
+        if let Ok(text) = self.netdev.read(buffer) {
+            self.networks.take(text, out);
+        }
+        let bounds = self.containers.take(buffer, out);
+        self.take_own(out);
+        // A system that tells nothing of itself has no disk either.
+        if out.iter().next().is_some() {
+            self.disks.take_space(&self.options.disk, out);
+            self.take_limits(bounds, out);
+        }
+    }
+
+    fn take_own(&mut self, out: &mut Samples) {
+        let [cpu, children, resident, virtual_, threads, files, read, written] = &self.names.own;
+        if let Some(usage) = self.own.usage() {
+            out.add(Arc::clone(cpu), usage.cpu_seconds);
+            out.add(Arc::clone(children), usage.ended_children_seconds);
+            out.add(Arc::clone(resident), usage.resident_bytes as f64);
+            out.add(Arc::clone(virtual_), usage.virtual_bytes as f64);
+            out.add(Arc::clone(threads), usage.threads as f64);
+        }
+        if let Some(open) = self.own.open_files() {
+            out.add(Arc::clone(files), open as f64);
+        }
+        if let Some(limit) = self.file_limit {
+            out.add(Arc::clone(&self.names.file_limit), limit as f64);
+        }
+        if let Some((from, to)) = self.own.device_bytes() {
+            out.add(Arc::clone(read), from as f64);
+            out.add(Arc::clone(written), to as f64);
+        }
+    }
+
+    /// What holds for this process: the machine's, or less.
+    fn take_limits(&self, bounds: Bounds, out: &mut Samples) {
+        let find = |name: &str| {
+            let found = out.iter().find(|sample| &*sample.series == name);
+            found.map(|sample| sample.value)
+        };
+        let (total, ratio) = (find("memory_total_bytes"), find("memory_used_ratio"));
+        let limit = bounds.memory.map(|(_, limit)| limit as f64);
+        let least = [total, limit].into_iter().flatten().reduce(f64::min);
+        // Whichever runs out first.
+        let most = [ratio, bounds.memory.map(share)].into_iter().flatten().reduce(f64::max);
+        let processors = std::thread::available_parallelism().map(|n| n.get() as f64).ok();
+        let cores = [processors, bounds.cores].into_iter().flatten().reduce(f64::min);
+        let names = &self.names;
+        for (name, value) in
+            [(&names.memory_limit, least), (&names.memory_limit_ratio, most), (&names.cores, cores)]
+        {
+            if let Some(value) = value {
+                out.add(Arc::clone(name), value);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for System {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("System")
+            .field("options", &self.state.lock().options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Processor time of this thread.
+fn thread_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub(super) mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What was measured under a name.
+    pub(in super::super) fn value(samples: &Samples, name: &str) -> Option<f64> {
+        samples.iter().find(|sample| &*sample.series == name).map(|sample| sample.value)
+    }
+
+    fn sample(system: &System) -> Samples {
+        let mut samples = Samples::default();
+        system.sample(Timestamp::EPOCH, &mut samples).unwrap();
+        samples
+    }
+
+    #[test]
+    fn this_machine_is_measured() {
+        let system = System::new(SystemOptions::default());
+        sample(&system);
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        let samples = sample(&system);
+        let told = |name: &str| value(&samples, name).unwrap_or(f64::NAN);
+        for ratio in
+            ["cpu_used_ratio", "memory_used_ratio", "memory_limit_used_ratio", "disk_free_ratio"]
+        {
+            assert!((0.0..=1.0).contains(&told(ratio)), "{ratio} {}", told(ratio));
+        }
+        assert!(told("memory_limit_bytes") <= told("memory_total_bytes"));
+        assert!(told("cpu_limit_cores") >= 0.01 && told("process_threads") >= 1.0);
+        assert!(told("process_resident_memory_bytes") < told("memory_total_bytes"));
+        assert!(told("monitor_sample_seconds") > 0.0 && told("monitor_sample_seconds") < 1.0);
+        assert!(samples.iter().all(|sample| sample.value.is_finite() && sample.value >= 0.0));
+        let mut names: Vec<_> = samples.iter().map(|sample| &sample.series).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all, "each name once");
+    }
+
+    #[test]
+    fn what_is_missing_takes_nothing_else_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SystemOptions {
+            proc: dir.path().to_owned(),
+            cgroup: dir.path().join("none"),
+            ..SystemOptions::default()
+        };
+        let system = System::new(options);
+        let mut samples = Samples::default();
+        assert_eq!(system.sample(Timestamp::EPOCH, &mut samples).unwrap_err().code(), Code::IO);
+        // One file comes, in the middle of the run; it goes, and comes again.
+        let loadavg = dir.path().join("loadavg");
+        fs::write(&loadavg, "1.00 2.00 3.00 1/2 3\n").unwrap();
+        assert_eq!(value(&sample(&system), "load5"), Some(2.0));
+        assert_eq!(value(&sample(&system), "memory_total_bytes"), None);
+        fs::write(&loadavg, "").unwrap();
+        fs::write(dir.path().join("meminfo"), "MemTotal: 10 kB\nMemAvailable: 5 kB\n").unwrap();
+        let samples = sample(&system);
+        assert_eq!(value(&samples, "load5"), None);
+        assert_eq!(value(&samples, "memory_used_ratio"), Some(0.5));
+        assert_eq!(value(&samples, "memory_limit_bytes"), Some(10_240.0));
+    }
+}
