@@ -11,6 +11,8 @@ use sutazai_core::base::time::Timestamp;
 use sutazai_core::recovery::Classifier;
 use sutazai_core::{Class, Code, Error};
 
+use crate::exit;
+
 /// The exception for an error.
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     match exception(py, error) {
@@ -72,7 +74,8 @@ type Fields = (u32, Option<String>, String, Option<String>, Vec<(String, String)
 /// The error of the worst exception in a group, by the built-in rules; the first of those.
 fn worst(group: &Bound<'_, PyBaseExceptionGroup>, who: &str) -> PyResult<Error> {
     static LEAVES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let leaves = LEAVES.import(group.py(), "sutazai._facts", "leaves")?.call1((group,))?;
+    let args = (group,).into_pyobject(group.py())?;
+    let leaves = exit::call(LEAVES.import(group.py(), "sutazai._facts", "leaves")?, &args)?;
     let (classifier, now) = (Classifier::new(), Timestamp::now());
     let mut worst: Option<(Class, Bound<'_, PyAny>)> = None;
     for leaf in leaves.try_iter()? {
@@ -95,8 +98,9 @@ fn take_apart(
 ) -> PyResult<Error> {
     static TAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = exception.py();
-    let fields =
-        TAKE.import(py, "sutazai._errors", "_to_native")?.call1((exception, who, group))?;
+    // Also on a thread of the kernel's while the interpreter ends.
+    let args = (exception, who, group).into_pyobject(py)?;
+    let fields = exit::call(TAKE.import(py, "sutazai._errors", "_to_native")?, &args)?;
     let (code, class, message, operation, context, advice): Fields = fields.extract()?;
     let code = Code::from_number(code).unwrap_or(Code::AGENT_FAILED);
     let mut error = Error::new(code, message);

@@ -131,6 +131,9 @@ impl Terms {
         if self.max_cost.is_some_and(|cost| !cost.is_finite() || cost < 0.0) {
             return invalid("max_cost", "must be a number from 0");
         }
+        if !self.sources.keys().all(|pointer| is_pointer(pointer)) {
+            return invalid("sources", "must be by JSON pointers: \"\" for all, or \"/to/0\"");
+        }
         if self.features.len() > MOST_FEATURES {
             return invalid("features", "must be 1,024 numbers at most");
         }
@@ -144,4 +147,10 @@ impl Terms {
     pub fn constrain(&self) -> bool {
         self.max_cost.is_some() || !self.labels.is_empty() || !self.exclude.is_empty()
     }
+}
+
+/// Whether it is a JSON pointer (RFC 6901).
+fn is_pointer(text: &str) -> bool {
+    let mut escaped = text.split('~').skip(1);
+    (text.is_empty() || text.starts_with('/')) && escaped.all(|rest| rest.starts_with(['0', '1']))
 }

@@ -98,12 +98,37 @@ pub(super) fn outside(directory: &Path, path: &Path) -> Result<()> {
     let Ok(directory) = fs::canonicalize(directory) else { return Ok(()) };
     // What is there by its own true name; what is to be made by its folder's.
     let there = fs::canonicalize(path).or_else(|_| fs::canonicalize(folder(path)));
-    match there.is_ok_and(|there| there.starts_with(&directory)) {
+    let inside =
+        there.is_ok_and(|there| there.starts_with(&directory) || is_linked(&there, &directory));
+    match inside {
         false => Ok(()),
         true => Err(Error::new(Code::DENIED, "the path leads into the data directory")
             .with("path", path.display())
             .advice("what is kept there is the kernel's own: give a path elsewhere")),
     }
+}
+
+/// Whether it is another name of a file in the directory.
+#[cfg(unix)]
+fn is_linked(path: &Path, directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    /// Folders below it that are looked into, at most: as deep as tiles lie.
+    const DEPTH: usize = 8;
+    fn finds(folder: &Path, wanted: (u64, u64), depth: usize) -> bool {
+        let Ok(entries) = fs::read_dir(folder) else { return false };
+        entries.flatten().any(|entry| {
+            let Ok(there) = entry.metadata() else { return false };
+            (there.dev(), there.ino()) == wanted
+                || (there.is_dir() && depth > 0 && finds(&entry.path(), wanted, depth - 1))
+        })
+    }
+    let Ok(there) = fs::metadata(path) else { return false };
+    there.is_file() && there.nlink() > 1 && finds(directory, (there.dev(), there.ino()), DEPTH)
+}
+
+#[cfg(not(unix))]
+fn is_linked(_path: &Path, _directory: &Path) -> bool {
+    false
 }
 
 fn folder(path: &Path) -> &Path {

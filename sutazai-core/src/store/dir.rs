@@ -29,7 +29,10 @@ impl DataDir {
     ///   process.
     /// - [`Code::STORE_READ_ONLY`] when it cannot be created or written.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        // The same folder wherever the process goes.
         let path = path.as_ref();
+        let absolute = std::path::absolute(path).map_err(|e| unusable(path, e))?;
+        let path = &*absolute;
         create(path).map_err(|e| unusable(path, e))?;
         let lock =
             LockFile::acquire(&path.join("lock"), Timestamp::now()).map_err(|e| match e {
@@ -40,7 +43,7 @@ impl DataDir {
         Ok(Self(Arc::new(Inner { path: path.to_owned(), lock })))
     }
 
-    /// The directory, as it was given.
+    /// The directory: an absolute path, not looked up further.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
@@ -72,16 +75,12 @@ impl fmt::Debug for DataDir {
     }
 }
 
-/// Says to git, backups and whatever else walks folders that this one is nobody's source. Only a
-/// courtesy: a directory without the marks works as well.
+/// Says to git that this folder is nobody's source. Only a courtesy: a directory without the mark works as well. It is no
+/// cache: backups are to have it.
 fn mark(path: &Path) {
-    // <https://bford.info/cachedir/>
-    const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n";
-    for (name, text) in [("CACHEDIR.TAG", TAG), (".gitignore", "*\n")] {
-        let mark = path.join(name);
-        if !mark.exists() {
-            let _ = std::fs::write(mark, text);
-        }
+    let mark = path.join(".gitignore");
+    if !mark.exists() {
+        let _ = std::fs::write(mark, "*\n");
     }
 }
 

@@ -12,7 +12,7 @@ use crate::security::authz::{
     Request, Schema,
 };
 use crate::security::risk::{RiskSignal, RiskView};
-use crate::security::{PoliciesView, PolicyChange, PolicyName};
+use crate::security::{PoliciesView, PolicyChange, PolicyName, Security};
 use crate::{Code, Result};
 
 /// What changing what decides may answer with.
@@ -164,6 +164,7 @@ fn policy_check(surface: &Surface, request: PolicyCheck) -> Result<Checked> {
     // It takes no room of the kernel's, but one that runs.
     surface.kernel().security()?;
     let set = set(&request.cedar, request.schema.as_deref())?;
+    Security::check_policies(&set)?;
     let policies = set.policies();
     let name =
         |policy: PolicyView<'_>| PolicyName { id: policy.id().to_owned(), effect: policy.effect() };

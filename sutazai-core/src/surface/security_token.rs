@@ -182,11 +182,16 @@ fn verify(surface: &Surface, request: Token) -> Result<VerifiedView> {
 struct Revoke {
     /// This access token.
     token: Option<String>,
+    /// With the token, the session that it came of: its refresh token, and every access token of that.
+    #[serde(default)]
+    family: bool,
     /// All of this principal's that were issued until now.
     principal: Option<String>,
     /// All that were issued until now.
     #[serde(default)]
     everything: bool,
+    /// Of the principal, or everything, what was issued until then instead; not in the future.
+    before: Option<Timestamp>,
     /// Who revokes.
     by: String,
 }
@@ -202,16 +207,24 @@ fn revoke(surface: &Surface, request: Revoke) -> Result<Revoked> {
     let now = kernel.runtime().timestamp();
     let tokens = kernel.security()?.tokens();
     let by = &*request.by;
+    let until = request.before.unwrap_or(now);
     match (request.token, request.principal, request.everything) {
-        (Some(token), None, false) => tokens.revoke_token(&token, by, now)?,
-        (None, Some(subject), false) => {
-            tokens.revoke(&Revocation::Subject { subject, before: now }, by, now)?;
+        (Some(token), None, false) if request.family && request.before.is_none() => {
+            tokens.revoke_family_of(&token, by, now)?;
         }
-        (None, None, true) => tokens.revoke(&Revocation::Everything { before: now }, by, now)?,
+        (Some(token), None, false) if request.before.is_none() => {
+            tokens.revoke_token(&token, by, now)?;
+        }
+        (None, Some(subject), false) if !request.family => {
+            tokens.revoke(&Revocation::Subject { subject, before: until }, by, now)?;
+        }
+        (None, None, true) if !request.family => {
+            tokens.revoke(&Revocation::Everything { before: until }, by, now)?;
+        }
         _ => {
             return Err(Error::new(
                 Code::INVALID,
-                "one of token, principal and everything says what",
+                "one of token, principal and everything says what; family goes with a token, before with the others",
             )
             .operation("security.token_revoke"));
         }

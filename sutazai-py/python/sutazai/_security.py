@@ -531,13 +531,23 @@ class Security(Part):
         self,
         *,
         token: str | None = None,
+        family: bool = False,
         principal: str | None = None,
         everything: bool = False,
+        before: datetime | str | None = None,
         by: str,
     ) -> None:
-        """Revokes one token, all of somebody's, or all, that were issued until now; at once, and after a restart."""
+        """Revokes tokens, at once, and after a restart: one; with `family` the session that it came of, with its refresh
+        token, as a logout does; all of somebody's; or all. Of the latter two those that were issued until now, or until
+        `before`. API keys and certificates are no tokens: they have operations of their own."""
         self._do(
-            "token_revoke", token=token, principal=principal, everything=everything, by=by
+            "token_revoke",
+            token=token,
+            family=family,
+            principal=principal,
+            everything=everything,
+            before=at(before),
+            by=by,
         )
 
     # ---- approvals and risks ----

@@ -111,6 +111,8 @@ class ThrottlePolicy(TypedDict, total=False):
     """From one origin in whoever's name. Default 50."""
     strangers: int
     """In one name from all unknown devices, until these need a second factor. Default 100."""
+    second: int
+    """At the second factor of one name from all unknown devices. Default 20."""
     wait_ms: int
     longest_ms: int
     forget_ms: int

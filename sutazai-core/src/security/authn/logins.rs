@@ -1,5 +1,6 @@
 //! Logins: attempts, factors, sessions.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -270,8 +271,11 @@ impl Logins {
         let told = Told { action: "login.answer", origin: one.origin.as_deref(), seen: None, now };
         let scheme = credential.scheme.clone();
         let principal = one.principal.clone();
-        let buckets =
+        let mut buckets =
             Bucket::of(&principal, one.origin.as_deref(), one.device.as_deref(), one.device_known);
+        if !one.device_known {
+            buckets.push(Bucket::Second { principal: &principal });
+        }
         if let Verdict::Wait(wait) = self.throttle.admit(&buckets, now) {
             return self.refuse(&told, &principal, &scheme, "too many failures", Some(wait));
         }
@@ -374,6 +378,7 @@ impl Logins {
         let Some(provider) = self.providers.of(&credential.scheme) else {
             return Ok(Err("there is no such factor".to_owned()));
         };
+        let _asking = self.providers.ask(&credential.scheme)?;
         let step =
             contain::run("the provider panicked", || provider.authenticate(credential, now))??;
         Ok(match step {
@@ -399,6 +404,7 @@ impl Logins {
         let mut offers = Vec::new();
         for scheme in &self.policy.second {
             let Some(provider) = self.providers.of(scheme) else { continue };
+            let _asking = self.providers.ask(scheme)?;
             let challenge = contain::run("the provider panicked", || {
                 provider.challenge(principal, login, now)
             })??;
@@ -451,14 +457,12 @@ impl Logins {
         let of_one = state.logins.values().filter(|one| one.principal == login.principal).count();
         let crowded = state.logins.len() >= self.policy.at_once;
         if crowded || of_one >= self.policy.of_one {
-            let theirs = of_one >= self.policy.of_one;
-            let oldest = state
-                .logins
-                .iter()
-                .filter(|(_, one)| !theirs || one.principal == login.principal)
-                .min_by_key(|(_, one)| one.began)
-                .map(|(id, _)| id.clone());
-            oldest.map(|oldest| state.logins.remove(&oldest));
+            let goes = match of_one >= self.policy.of_one {
+                true => goes_of(&state.logins, &login.principal),
+                false => state.logins.iter().min_by_key(|(_, one)| one.began),
+            };
+            let goes = goes.map(|(id, _)| id.clone());
+            goes.map(|goes| state.logins.remove(&goes));
             state.evicted += 1;
         }
         state.logins.insert(id.to_owned(), login);
@@ -469,6 +473,17 @@ impl std::fmt::Debug for Logins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Logins").field("policy", &self.policy).finish_non_exhaustive()
     }
+}
+
+/// Which login of somebody's goes for another of theirs: none from a device that they have logged in from, if there is
+/// another; of those the oldest from where the most come.
+fn goes_of<'a>(
+    logins: &'a HashMap<String, Login>,
+    principal: &str,
+) -> Option<(&'a String, &'a Login)> {
+    let theirs = || logins.iter().filter(|(_, one)| one.principal == principal);
+    let from = |origin: &Option<String>| theirs().filter(|(_, one)| one.origin == *origin).count();
+    theirs().min_by_key(|(_, one)| (one.device_known, Reverse(from(&one.origin)), one.began))
 }
 
 fn session(login: Login, now: Timestamp) -> Session {

@@ -28,6 +28,9 @@ pub struct ThrottlePolicy {
     /// factor may do; after them such a device needs a second one. Default: 100, the most that NIST
     /// SP 800-63B-4 §3.2.2 allows.
     pub strangers: u32,
+    /// Free failures at the second factor of one principal, whose first was proved, from all devices that they have not
+    /// logged in from: whoever has the first factor does not guess on, wherever from. Default: 20.
+    pub second: u32,
     /// The first wait, in milliseconds. Default: 1,000.
     pub wait_ms: u64,
     /// The longest wait, in milliseconds. Default: 900,000 (15 minutes).
@@ -45,6 +48,7 @@ impl Default for ThrottlePolicy {
             origin: 5,
             sprayed: 50,
             strangers: 100,
+            second: 20,
             wait_ms: 1_000,
             longest_ms: 900_000,
             forget_ms: 86_400_000,
@@ -74,6 +78,11 @@ pub enum Bucket<'a> {
     Sprayed {
         /// Where from.
         origin: &'a str,
+    },
+    /// The second factor of one principal, whose first was proved, from all devices that they have not logged in from.
+    Second {
+        /// In whose name.
+        principal: &'a str,
     },
     /// One principal, from all devices that they have not logged in from. It refuses nobody: it says that
     /// one factor is not enough.
@@ -190,7 +199,7 @@ impl Throttle {
                 Bucket::Device { .. } | Bucket::Origin { .. } => {
                     state.buckets.remove(&key);
                 }
-                Bucket::Sprayed { .. } | Bucket::Strangers { .. } => {
+                Bucket::Sprayed { .. } | Bucket::Second { .. } | Bucket::Strangers { .. } => {
                     if let Some(count) = state.buckets.get_mut(&key) {
                         count.failures = count.failures.saturating_sub(1);
                     }
@@ -210,6 +219,7 @@ impl Throttle {
             Bucket::Device { .. } => Some(self.policy.device),
             Bucket::Origin { .. } => Some(self.policy.origin),
             Bucket::Sprayed { .. } => Some(self.policy.sprayed),
+            Bucket::Second { .. } => Some(self.policy.second),
             Bucket::Strangers { .. } => None,
         }
     }

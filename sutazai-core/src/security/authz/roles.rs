@@ -141,6 +141,13 @@ impl Roles {
             for grant in role.permits.iter().filter(|grant| grant.actions.is_empty()) {
                 problem(format!("the role {:?} permits no action on {:?}", role.name, grant.on));
             }
+            for grant in &role.permits {
+                if let Target::Type(ty) = &grant.on
+                    && let Err(error) = EntityUid::new(ty, "")
+                {
+                    problem(format!("the role {:?}: {}", role.name, error.message()));
+                }
+            }
         }
         for role in &self.roles {
             for from in role.inherits.iter().filter(|from| !named.contains_key(from.as_str())) {
@@ -205,7 +212,7 @@ impl Roles {
             let entity = EntityUid::new(&self.entity_type, &role.name)?;
             let mut text = String::new();
             for (grant, at) in role.permits.iter().zip(0..) {
-                text += &grant.policy(&role.name, at, &entity);
+                text += &grant.policy(&role.name, at, &entity)?;
             }
             builder = builder.cedar(&format!("role {}", role.name), &text);
         }
@@ -301,12 +308,16 @@ impl Roles {
 
 impl Grant {
     /// The policy for who is in the role, and the template for who has it on a resource.
-    fn policy(&self, role: &str, at: usize, entity: &EntityUid) -> String {
+    fn policy(&self, role: &str, at: usize, entity: &EntityUid) -> Result<String> {
         let actions: Vec<String> = self.actions.iter().map(ToString::to_string).collect();
         let actions = actions.join(", ");
         let (anywhere, within, condition) = match &self.on {
             Target::Any => (String::new(), String::new(), String::new()),
-            Target::Type(ty) => (format!(" is {ty}"), format!(" is {ty}"), String::new()),
+            Target::Type(ty) => {
+                // As it was read, and not as it was written.
+                let ty = EntityUid::new(ty, "")?.type_name();
+                (format!(" is {ty}"), format!(" is {ty}"), String::new())
+            }
             Target::In(uid) => {
                 (format!(" in {uid}"), String::new(), format!(" when {{ resource in {uid} }}"))
             }
@@ -315,12 +326,12 @@ impl Grant {
             }
         };
         let annotated = |id: &str| format!("@id({})\n@role({})\n", quoted(id), quoted(role));
-        format!(
+        Ok(format!(
             "{}permit (principal in {entity}, action in [{actions}], resource{anywhere});\n\
              {}permit (principal in ?principal, action in [{actions}], resource{within} in ?resource){condition};\n",
             annotated(&format!("role {role} {at}")),
             annotated(&template_id(role, at)),
-        )
+        ))
     }
 }
 

@@ -134,6 +134,8 @@ impl Security {
     /// As [`Tokens::login`](super::super::token::Tokens::login); [`Code::PRINCIPAL_DISABLED`] for whoever is disabled.
     pub fn vouch(&self, grant: &Grant, by: &str, now: Timestamp) -> Result<Issued> {
         let now = self.clock().observe(now);
+        check_principal(&grant.subject, "security.token_issue")?;
+        check_principal(by, "security.token_issue")?;
         self.is_enabled(&grant.subject)?;
         let event =
             AuditEvent::new(AuditClass::Override, "token.vouch", by, now).object(&grant.subject);

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::authz::{Effect, Entities, PolicySet, Roles, Schema, ShadowReport};
 use super::kept_policies::{Document, KeptPolicies};
+use super::obligations;
 use super::security::Security;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
@@ -271,8 +272,9 @@ impl Security {
     /// [`change_policies`](Self::change_policies) keeps what it sets.
     ///
     /// # Errors
-    /// What the audit log answers; the policies are as they were then.
+    /// As [`check_policies`](Self::check_policies), and what the audit log answers; the policies are as they were then.
     pub fn set_policies(&self, policies: PolicySet, by: &str, now: Timestamp) -> Result<u64> {
+        obligations::check(&policies)?;
         let mut held = self.policies.held.lock();
         let count = i64::try_from(policies.len()).unwrap_or(i64::MAX);
         let details = [("policies", AuditValue::Int(count))];
@@ -282,6 +284,15 @@ impl Security {
         self.audit().record(&event)?;
         (held.foreign, held.waits) = (true, false);
         Ok(self.engine.swap(policies))
+    }
+
+    /// Looks for annotations that were meant to ask for something and do not.
+    ///
+    /// # Errors
+    /// [`Code::POLICY_INVALID`] for each that is nearly the name of an obligation, that says more of one that is missing, or
+    /// that stands on a policy that forbids.
+    pub fn check_policies(policies: &PolicySet) -> Result<()> {
+        obligations::check(policies)
     }
 
     /// Takes other entities in the place of all, those of roles apart; not kept, as
@@ -433,7 +444,9 @@ fn set_of(texts: &Texts) -> Result<PolicySet> {
     if let Some(roles) = &texts.roles {
         builder = roles.policies(builder)?;
     }
-    builder.build()
+    let policies = builder.build()?;
+    obligations::check(&policies)?;
+    Ok(policies)
 }
 
 /// The entities, with everybody in the roles that they have.

@@ -201,6 +201,22 @@ impl Tokens {
         self.revoke(&Revocation::Token { id, subject, expires }, by, now)
     }
 
+    /// Revokes the session that an access token came of, as a logout does: its refresh token, and every access token of that.
+    /// A token that came of none is revoked by itself.
+    ///
+    /// # Errors
+    /// As [`revoke_token`](Self::revoke_token), but [`Code::TOKEN_EXPIRED`](crate::Code::TOKEN_EXPIRED) as well: what it
+    /// came of may be good still, and an expired token does not show that it may end that.
+    pub fn revoke_family_of(&self, token: &str, by: &str, now: Timestamp) -> Result<()> {
+        let claims = self.verify(token, now)?.claims.clone();
+        let subject = Some(claims.sub);
+        let revocation = match claims.fam {
+            Some(id) => Revocation::Family { id, subject },
+            None => Revocation::Token { id: claims.jti, subject, expires: claims.exp },
+        };
+        self.revoke(&revocation, by, now)
+    }
+
     fn end_families(&self, now: Timestamp) -> Result<usize> {
         self.families.sweep(now, |family, subject, created| {
             let family = Some(family);
