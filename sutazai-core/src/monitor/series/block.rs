@@ -9,6 +9,8 @@ use super::gorilla::{Gorilla, Row};
 /// Rows of a block, at most.
 pub(super) const ROWS_MAX: usize = 4_096;
 
+/// The first of a column's two bytes that say which earlier column it is the same as; `column` has the others.
+const SAME: u8 = 4;
 /// No record of the journal.
 const NONE: u64 = u64::MAX;
 
@@ -76,8 +78,12 @@ impl<const N: usize> Block<N> {
             }
         }
         let mut values = Vec::new();
-        for column in &columns {
-            let bytes = column::write_values(column);
+        for (index, column) in columns.iter().enumerate() {
+            let bytes = match columns.iter().take(index).position(|other| same(other, column)) {
+                // A counter's largest value is its last.
+                Some(other) => vec![SAME, u8::try_from(other).unwrap_or(u8::MAX)],
+                None => column::write_values(column),
+            };
             values.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
             values.extend(bytes);
         }
@@ -142,6 +148,12 @@ impl Sealed {
             let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
             let (column, after) = after.split_at_checked(length)?;
             rest = after;
+            if let [SAME, other] = column {
+                for row in &mut rows {
+                    *row.1.get_mut(index)? = *row.1.get(usize::from(*other))?;
+                }
+                continue;
+            }
             for (row, value) in rows.iter_mut().zip(column::read_values(column, count)?) {
                 *row.1.get_mut(index)? = value;
             }
@@ -150,14 +162,18 @@ impl Sealed {
     }
 }
 
+fn same(a: &[f64], b: &[f64]) -> bool {
+    a.iter().map(|value| value.to_bits()).eq(b.iter().map(|value| value.to_bits()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn sealing_keeps_the_rows() {
-        let mut rows = Gorilla::<2>::default();
-        (0..500).for_each(|i| rows.push(i * 1000 + i % 7, [0.01 * i as f64, -0.0]));
+        let mut rows = Gorilla::<3>::default();
+        (0..500).for_each(|i| rows.push(i * 1000 + i % 7, [0.01 * i as f64, -0.0, 0.01 * i as f64]));
         let before: Vec<_> = rows.rows().collect();
         let frozen = Block::frozen(rows, Some(3)).unwrap();
         let sealed = frozen.sealed().unwrap();

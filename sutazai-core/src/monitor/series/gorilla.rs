@@ -1,8 +1,8 @@
 //! Points as they come: delta-of-delta times, XORed values.
 //!
-//! T. Pelkonen et al.: Gorilla: A Fast, Scalable, In-Memory Time Series Database, VLDB 2015. Times are whole
-//! ticks instead of seconds, so the classes of differences of differences have two more, of 32 and 64 bits;
-//! and a row may have several values, each XORed with the one before it of its column. All arithmetic on
+//! T. Pelkonen et al.: Gorilla: A Fast, Scalable, In-Memory Time Series Database, VLDB 2015. Times are
+//! ticks of up to a nanosecond instead of seconds, so the classes of differences of differences are wider: 7
+//! bits for jitter of ticks, 14 for microseconds, 22 for milliseconds, 32 for seconds, and all 64; and a row may have several values, each XORed with the one before it of its column. All arithmetic on
 //! times wraps, so that any times come back as they were.
 
 use super::bits::Bits;
@@ -217,7 +217,7 @@ impl<const N: usize> Iterator for Rows<'_, N> {
 
 /// Widths of the classes of differences of differences: `0`, `10…`, `110…`, `1110…`, `11110…`; `11111` is
 /// followed by all 64 bits.
-const CLASSES: [u32; 5] = [0, 7, 9, 12, 32];
+const CLASSES: [u32; 5] = [0, 7, 14, 22, 32];
 
 #[inline]
 fn push_time(bits: &mut Bits, change: i64) {

@@ -9,7 +9,8 @@
 //!
 //! # Promises
 //!
-//! - Values are finite, and come back bit by bit; times do in whole [ticks](HistoryPolicy::tick_ns).
+//! - Values are finite. They and their times come back as they were, bit by bit (times, unless the policy
+//!   sets a coarser [tick](HistoryPolicy::tick_ns)).
 //! - A point whose time is not after its series' newest is refused, and counted; a gap stays one. When
 //!   [several](HistoryPolicy::set_back_after) in a row are late and ascend, the clock was set back: what the
 //!   series has from their first time on is let go of, and the newest of them is taken. A clock that jumps

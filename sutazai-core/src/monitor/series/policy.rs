@@ -10,8 +10,9 @@ use crate::{Code, Error, Result};
 #[non_exhaustive]
 pub struct HistoryPolicy {
     /// Nanoseconds of the unit in which times are kept, a divisor of a second. A point's time is rounded down
-    /// to it when it comes, and kept without loss from there on. Default 1,000,000: milliseconds. 1 keeps
-    /// nanoseconds, which costs two bytes a point more where points come with jitter.
+    /// to it when it comes, and kept without loss from there on. Default 1: nothing is rounded. 1,000,000 keeps
+    /// milliseconds, which saves two bytes a point where points come with jitter and no other series has the
+    /// same times.
     pub tick_ns: u32,
     /// Seconds that the points themselves are kept, 1 or more. Default 3,600.
     pub raw_keep_s: u32,
@@ -61,7 +62,7 @@ impl Default for HistoryPolicy {
     fn default() -> Self {
         let level = |step_s, keep_s| LevelPolicy { step_s, keep_s };
         Self {
-            tick_ns: 1_000_000,
+            tick_ns: 1,
             raw_keep_s: 3_600,
             raw_block_s: 1_800,
             levels: vec![level(10, 24 * 3_600), level(60, 30 * 24 * 3_600)],

@@ -39,6 +39,7 @@ pub(super) struct Coarse {
 struct Late {
     count: u32,
     first: i64,
+    second: i64,
     last: i64,
 }
 
@@ -107,11 +108,23 @@ impl Track {
     fn was_set_back(&mut self, time: i64) -> bool {
         let late = &mut self.late;
         if late.count == 0 || time <= late.last {
-            *late = Late { count: 0, first: time, last: time };
+            *late = Late { count: 0, first: time, second: time, last: time };
         }
-        late.last = time;
         late.count += 1;
-        late.count >= self.set_back_after
+        late.last = time;
+        if late.count == 2 {
+            late.second = time;
+        }
+        if late.count < self.set_back_after {
+            return false;
+        }
+        // One that was merely late may have come before: it says nothing of where the clock was set to.
+        let far = late.second.saturating_sub(late.first) > late.last.saturating_sub(late.second);
+        if far && late.count > 2 {
+            (late.first, late.count) = (late.second, late.count - 1);
+            return false;
+        }
+        true
     }
 
     /// Lets go of everything from `time` on, and makes the open buckets anew.
