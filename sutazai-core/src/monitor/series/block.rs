@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn sealing_keeps_the_rows() {
         let mut rows = Gorilla::<3>::default();
-        (0..500).for_each(|i| rows.push(i * 1000 + i % 7, [0.01 * i as f64, -0.0, 0.01 * i as f64]));
+        (0..500)
+            .for_each(|i| rows.push(i * 1000 + i % 7, [0.01 * i as f64, -0.0, 0.01 * i as f64]));
         let before: Vec<_> = rows.rows().collect();
         let frozen = Block::frozen(rows, Some(3)).unwrap();
         let sealed = frozen.sealed().unwrap();

@@ -95,8 +95,7 @@ fn plain(numbers: impl Iterator<Item = [u8; 8]>) -> Vec<u8> {
 
 fn plain_read<T>(bytes: &[u8], count: usize, read: impl Fn([u8; 8]) -> T) -> Option<Vec<T>> {
     let (numbers, rest) = bytes.as_chunks::<8>();
-    (rest.is_empty() && numbers.len() == count)
-        .then(|| numbers.iter().map(|n| read(*n)).collect())
+    (rest.is_empty() && numbers.len() == count).then(|| numbers.iter().map(|n| read(*n)).collect())
 }
 
 #[cfg(test)]

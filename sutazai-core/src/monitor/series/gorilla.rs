@@ -227,8 +227,9 @@ fn push_time(bits: &mut Bits, change: i64) {
     for (prefix, width) in (2..).zip(CLASSES.into_iter().skip(1)) {
         if (change << (64 - width)) >> (64 - width) == change {
             // As many ones as there are classes before, and a zero.
-            bits.push((1 << prefix) - 2, prefix);
-            return bits.push(change as u64 & ((1 << width) - 1), width);
+            let class = (1_u64 << prefix) - 2;
+            return bits
+                .push(class << width | (change as u64 & ((1 << width) - 1)), prefix + width);
         }
     }
     bits.push(0b11111, 5);
@@ -251,9 +252,7 @@ impl Column {
             return bits.push(change >> (64 - before - width), width);
         }
         let width = 64 - leading - trailing;
-        bits.push(0b11, 2);
-        bits.push(u64::from(leading), 5);
-        bits.push(u64::from(width - 1), 6);
+        bits.push(0b11 << 11 | u64::from(leading) << 6 | u64::from(width - 1), 13);
         bits.push(change >> trailing, width);
         (self.leading, self.width) = (leading as u8, width as u8);
     }

@@ -185,7 +185,8 @@ impl History {
             }
         }
         put_record(shelf, step, numbers, &mut record, &mut told, pick)?;
-        let oldest = all.iter().filter_map(|series| pick(&mut series.track.lock())?.oldest_record());
+        let oldest =
+            all.iter().filter_map(|series| pick(&mut series.track.lock())?.oldest_record());
         let oldest = oldest.min().unwrap_or(numbers.next);
         while numbers.first < oldest.min(numbers.next) {
             shelf.delete(&record_key(step, numbers.first))?;
@@ -215,7 +216,8 @@ fn put_record<const N: usize>(
     let number = numbers.next;
     // Whether it was written or not, what failed may have been in part.
     numbers.next = number.checked_add(1).ok_or_else(|| {
-        Error::new(Code::STORE_CORRUPT, "the journal has no more numbers").operation("monitor.flush")
+        Error::new(Code::STORE_CORRUPT, "the journal has no more numbers")
+            .operation("monitor.flush")
     })?;
     shelf.put(&record_key(step, number), &bytes)?;
     for (series, news) in told.drain(..) {

@@ -16,6 +16,8 @@ pub(super) struct Level<const N: usize> {
     /// Ticks that rows are kept.
     keep: i64,
     head: Gorilla<N>,
+    /// The last time that the head takes.
+    head_end: i64,
     blocks: VecDeque<Arc<Block<N>>>,
     /// Bytes of the blocks.
     block_bytes: usize,
@@ -55,6 +57,7 @@ impl<const N: usize> Level<N> {
             span: span.max(1),
             keep,
             head: Gorilla::default(),
+            head_end: 0,
             blocks: VecDeque::new(),
             block_bytes: 0,
             last: None,
@@ -68,14 +71,19 @@ impl<const N: usize> Level<N> {
     /// Adds a row, whose time must be after [`last`](Self::last).
     #[inline]
     pub(super) fn push(&mut self, time: i64, values: [f64; N]) {
-        if let Some((first, _)) = self.head.ends()
-            && (self.head.len() >= ROWS_MAX
-                || time.div_euclid(self.span) != first.div_euclid(self.span))
-        {
+        if self.head.len() > 0 && (self.head.len() >= ROWS_MAX || time > self.head_end) {
             self.freeze();
+        }
+        if self.head.len() == 0 {
+            self.head_end = self.block_end(time);
         }
         self.head.push(time, values);
         self.last = Some(time);
+    }
+
+    /// The last time of the block that a time belongs to.
+    fn block_end(&self, time: i64) -> i64 {
+        time.saturating_add(self.span - 1 - time.rem_euclid(self.span))
     }
 
     /// The head becomes a block.
@@ -96,9 +104,7 @@ impl<const N: usize> Level<N> {
 
     /// Ends a head that its block's time is over for.
     pub(super) fn freeze_old(&mut self, now: i64) {
-        if let Some((first, _)) = self.head.ends()
-            && now.div_euclid(self.span) > first.div_euclid(self.span)
-        {
+        if self.head.len() > 0 && now > self.head_end {
             self.freeze();
         }
     }

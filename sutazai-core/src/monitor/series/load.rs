@@ -95,7 +95,13 @@ impl History {
         Ok(())
     }
 
-    fn load_block(&self, shelf: &dyn Shelf, key: &str, loaded: Loaded, voids: &Voids) -> Result<()> {
+    fn load_block(
+        &self,
+        shelf: &dyn Shelf,
+        key: &str,
+        loaded: Loaded,
+        voids: &Voids,
+    ) -> Result<()> {
         let heading = loaded.heading.clone();
         let Some(series) = self.series_here(&heading) else {
             return self.foreign(shelf, key, "of another level or tick, or of too many series");
@@ -123,7 +129,11 @@ impl History {
     }
 
     /// The block of what was read, without rows from `cut` on; an error when it is not what it says it is.
-    fn block<const N: usize>(&self, loaded: Loaded, cut: Option<i64>) -> Result<Option<Block<N>>, ()> {
+    fn block<const N: usize>(
+        &self,
+        loaded: Loaded,
+        cut: Option<i64>,
+    ) -> Result<Option<Block<N>>, ()> {
         let times: Arc<[u8]> = Arc::clone(&loaded.sealed.times);
         let times = self.times.lock().share(times, &self.figures);
         let sealed = Sealed { times, values: loaded.sealed.values };

@@ -48,7 +48,9 @@ pub struct LevelPolicy {
 }
 
 /// What happens when there are as many series as there may be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Overflow {
     /// The new one is refused.
@@ -125,8 +127,12 @@ impl HistoryPolicy {
         let series = SERIES_BYTES + LEVEL_BYTES * self.levels.len();
         let least = u64::from(self.series).saturating_mul(series as u64);
         if self.budget_bytes < least {
-            return Err(invalid("budget_bytes", "is too small for so many series", self.budget_bytes)
-                .with("least", least));
+            return Err(invalid(
+                "budget_bytes",
+                "is too small for so many series",
+                self.budget_bytes,
+            )
+            .with("least", least));
         }
         Ok(())
     }

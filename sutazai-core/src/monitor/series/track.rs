@@ -259,8 +259,7 @@ impl Track {
 
     /// Whether it has no rows.
     pub(super) fn is_empty(&self) -> bool {
-        self.raw.is_empty()
-            && self.coarse.iter().all(|c| c.level.is_empty() && c.open.is_none())
+        self.raw.is_empty() && self.coarse.iter().all(|c| c.level.is_empty() && c.open.is_none())
     }
 }
 
@@ -268,13 +267,15 @@ impl Coarse {
     /// Adds what a finer level has; answers with the bucket that ended by that.
     #[inline]
     fn take(&mut self, time: i64, bucket: &Bucket) -> Option<(i64, Bucket)> {
-        let start = floor(time, self.level.step);
+        let step = self.level.step;
         match &mut self.open {
-            Some(open) if open.start == start => {
+            // Without a division.
+            Some(open) if time >= open.start && time.abs_diff(open.start) < step.unsigned_abs() => {
                 open.add(bucket);
                 None
             }
             open => {
+                let start = floor(time, step);
                 let ended = open.replace(Open::new(start, bucket))?;
                 let bucket = ended.bucket();
                 // Always, but after damage.
@@ -294,7 +295,9 @@ impl Coarse {
     fn last_value(&self) -> Option<f64> {
         let mut last = None;
         let newest = self.level.last()?;
-        self.level.snapshot(newest, i64::MAX, false).rows(|row| last = Some(Bucket::of(row.1).last));
+        self.level
+            .snapshot(newest, i64::MAX, false)
+            .rows(|row| last = Some(Bucket::of(row.1).last));
         last
     }
 }

@@ -108,7 +108,10 @@ fn the_number_of_series_is_bounded() {
         assert_eq!(history.append(name, at(second), 1.0), Appended::Kept);
     }
     let names: Vec<_> = history.series("", 9).into_iter().map(|view| view.name).collect();
-    assert_eq!((names, history.status().series_dropped), (vec!["a".into(), "c".into(), "d".into()], 1));
+    assert_eq!(
+        (names, history.status().series_dropped),
+        (vec!["a".into(), "c".into(), "d".into()], 1)
+    );
     assert_eq!(history.append("d\n", at(9), 1.0), Appended::BadName);
     assert_eq!(history.append("", at(9), 1.0), Appended::BadName);
     assert_eq!(history.append(&"x".repeat(NAME_MAX + 1), at(9), 1.0), Appended::BadName);
@@ -119,7 +122,8 @@ fn the_number_of_series_is_bounded() {
 
 #[test]
 fn readers_and_writers_go_on_at_once() {
-    let history = History::new(HistoryPolicy { raw_block_s: 60, ..HistoryPolicy::default() }).unwrap();
+    let history =
+        History::new(HistoryPolicy { raw_block_s: 60, ..HistoryPolicy::default() }).unwrap();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for second in 0..20_000 {

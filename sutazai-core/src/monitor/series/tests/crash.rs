@@ -13,7 +13,9 @@ struct Failing {
 
 impl Failing {
     fn write(&self) -> Result<()> {
-        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         taken.map(drop).map_err(|_| Error::new(Code::IO, "the shelf is gone"))
     }
 }
@@ -229,5 +231,8 @@ fn what_another_policy_wrote_is_let_go_of() {
     assert_eq!(all(&again, "cpu", Aggregate::Sum, 40), all(&history, "cpu", Aggregate::Sum, 40));
     let coarser = HistoryPolicy { tick_ns: 1_000, ..policy() };
     let again = History::open(coarser, Box::new(shelf.clone())).unwrap();
-    assert!(again.points("cpu", usize::MAX).is_empty() && shelf.list("block/", None, 9).unwrap().is_empty());
+    assert!(
+        again.points("cpu", usize::MAX).is_empty()
+            && shelf.list("block/", None, 9).unwrap().is_empty()
+    );
 }

@@ -32,7 +32,8 @@ impl Random {
 
 /// Everything that there is of a series in a resolution, by asking in its own windows.
 fn all(history: &History, series: &str, aggregate: Aggregate, step_s: u64) -> Vec<(i64, f64)> {
-    let query = Query::new(series, at(0), at(step_s as i64 * 90_000), aggregate).step_ms(step_s * 1000);
+    let query =
+        Query::new(series, at(0), at(step_s as i64 * 90_000), aggregate).step_ms(step_s * 1000);
     let windows = history.query(&query).map(|answer| answer.windows).unwrap_or_default();
     windows.iter().map(|reading| (reading.at.as_nanos() / SECOND, reading.value)).collect()
 }
