@@ -1,12 +1,7 @@
 //! What is kept of the points of a step: [`Bucket`].
 
-use super::gorilla::Row;
-
 /// Values of a bucket's row.
 pub(super) const COLUMNS: usize = 6;
-
-/// A bucket's row: its start, its values.
-pub(super) type BucketRow = Row<COLUMNS>;
 
 /// Points of a step, or one.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::bucket::Bucket;
 use super::keep::Keeper;
 use super::level::Level;
-use super::policy::{HistoryPolicy, Overflow};
+use super::policy::{HistoryPolicy, LEVEL_BYTES, Overflow, SERIES_BYTES};
 use super::query::{Aggregate, Answer, Query, Windows};
 use super::shelf::Shelf;
 use super::status::{Figures, HistoryStatus, LevelView, SeriesView, count};
@@ -21,10 +21,17 @@ use crate::{Code, Error, Result};
 
 /// The longest name of a series, in bytes.
 pub const NAME_MAX: usize = 200;
+/// Bytes of a series' entry in the table, and of the counts of its `Arc`s.
+const ENTRY_BYTES: usize = 96;
 /// Losses that are remembered.
 const LOSSES_MAX: usize = 16;
 /// Keys that are remembered to be deleted.
 const GONE_MAX: usize = 65_536;
+
+const _: () = assert!(
+    size_of::<Series>() + NAME_MAX + ENTRY_BYTES <= SERIES_BYTES
+        && size_of::<Coarse>() <= LEVEL_BYTES
+);
 
 /// What became of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,8 +209,8 @@ impl History {
 
     /// Bytes of a series without points.
     fn overhead(&self, name: &str) -> usize {
-        // The name, the map's entry, and two counts for each `Arc`.
-        size_of::<Series>() + self.policy.levels.len() * size_of::<Coarse>() + name.len() + 96
+        let levels = self.policy.levels.len() * size_of::<Coarse>();
+        size_of::<Series>() + levels + name.len() + ENTRY_BYTES
     }
 
     /// Blocks that are no more are to be deleted from the shelf.

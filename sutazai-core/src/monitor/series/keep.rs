@@ -45,6 +45,8 @@ impl Keeper {
     }
 }
 
+/// Finds a coarser level of a series.
+type PickCoarse = dyn Fn(&mut Track) -> Option<&mut Level<COLUMNS>>;
 /// Finds a level of a series.
 type Pick<'a, const N: usize> = &'a dyn Fn(&mut Track) -> Option<&mut Level<N>>;
 
@@ -88,8 +90,9 @@ impl History {
             if empty {
                 let mut table = self.table.write();
                 // Unless a point has come since.
-                let still = series.track.lock().is_empty();
-                if still && table.remove(&series.name).is_some() {
+                let same = table.get(&series.name).is_some_and(|s| Arc::ptr_eq(s, &series));
+                if same && series.track.lock().is_empty() {
+                    table.remove(&series.name);
                     self.removed(&series);
                 }
             }
@@ -234,7 +237,7 @@ fn raw(track: &mut Track) -> Option<&mut Level<1>> {
 }
 
 /// Finds the coarser level `index`.
-fn coarse(index: usize) -> Box<dyn Fn(&mut Track) -> Option<&mut Level<COLUMNS>>> {
+fn coarse(index: usize) -> Box<PickCoarse> {
     Box::new(move |track| track.coarse.get_mut(index).map(|coarse| &mut coarse.level))
 }
 

@@ -106,6 +106,7 @@ impl History {
         let Some(series) = self.series_here(&heading) else {
             return self.foreign(shelf, key, "of another level or tick, or of too many series");
         };
+        self.number_after(heading.step, loaded.number);
         let cut = void_after(voids, &heading, |number| number > loaded.number);
         let taken = match self.place(heading.step) {
             Some(0) => {
@@ -125,6 +126,19 @@ impl History {
             Taken::Yes => Ok(()),
             Taken::Void => shelf.delete(key),
             Taken::Damaged => self.damaged(shelf, key, "the rows are not what the block says"),
+        }
+    }
+
+    /// The journal's records that are to come are later than this block.
+    fn number_after(&self, step: i64, number: u64) {
+        let mut keeper = self.keeper.lock();
+        let place = self.place(step);
+        if let Some(numbers) = place.and_then(|place| keeper.numbers.get_mut(place)) {
+            let next = numbers.next.max(number);
+            if numbers.first == numbers.next {
+                numbers.first = next;
+            }
+            numbers.next = next;
         }
     }
 

@@ -7,11 +7,14 @@ use std::sync::{Arc, Weak};
 use super::status::Figures;
 
 /// Bytes that an entry takes besides the times.
-const ENTRY: usize = 64;
+const ENTRY_BYTES: usize = 64;
 
 /// The times of all sealed blocks, by hash.
 #[derive(Debug, Default)]
-pub(super) struct Times(HashMap<u64, Vec<(usize, Weak<[u8]>)>>);
+pub(super) struct Times(HashMap<u64, Vec<Entry>>);
+
+/// Times that blocks have as long as there is one, and their length.
+type Entry = (usize, Weak<[u8]>);
 
 impl Times {
     /// These times, as others have them already if any do.
@@ -22,7 +25,7 @@ impl Times {
         let found = same.iter().filter_map(|(_, times)| times.upgrade()).find(|t| *t == times);
         found.unwrap_or_else(|| {
             same.push((times.len(), Arc::downgrade(&times)));
-            figures.resized(0, times.len() + ENTRY);
+            figures.resized(0, times.len() + ENTRY_BYTES);
             times
         })
     }
@@ -33,7 +36,7 @@ impl Times {
             same.retain(|(length, times)| {
                 let used = times.strong_count() > 0;
                 if !used {
-                    figures.resized(length + ENTRY, 0);
+                    figures.resized(length + ENTRY_BYTES, 0);
                 }
                 used
             });
