@@ -65,6 +65,10 @@ pub struct History {
     losses: Mutex<VecDeque<(String, String)>>,
 }
 
+/// A series of a [`History`], for [`History::record`]. One of another history records to nobody's use.
+#[derive(Debug)]
+pub struct Handle(Arc<Series>);
+
 /// A series of the table.
 #[derive(Debug)]
 pub(super) struct Series {
@@ -125,9 +129,44 @@ impl History {
         }
     }
 
+    /// A series to [record](Self::record) into without looking for its name each time, made if there is none;
+    /// nothing when there is no room, or its name is not one.
+    pub fn handle(&self, series: &str) -> Option<Handle> {
+        if !is_name(series) {
+            return None;
+        }
+        self.series_of(series).map(Handle)
+    }
+
+    /// As [`append`](Self::append), to the series of a handle of this history.
+    #[inline]
+    pub fn record(&self, handle: &mut Handle, now: Timestamp, value: f64) -> Appended {
+        if !value.is_finite() {
+            count(&self.figures.not_finite);
+            return Appended::NotFinite;
+        }
+        match self.add(&handle.0, now, value) {
+            Some((appended, grown)) => {
+                if grown {
+                    self.make_room();
+                }
+                appended
+            }
+            None => {
+                // It made room for others, or had nothing left.
+                let name = Arc::clone(&handle.0.name);
+                let appended = self.append_new(&name, now, value);
+                if let Some(series) = self.table.read().get(&name) {
+                    handle.0 = Arc::clone(series);
+                }
+                appended
+            }
+        }
+    }
+
     #[cold]
     fn append_new(&self, name: &str, now: Timestamp, value: f64) -> Appended {
-        if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
+        if !is_name(name) {
             count(&self.figures.no_room);
             return Appended::BadName;
         }
@@ -379,6 +418,11 @@ impl History {
     pub(super) fn nanos(&self, ticks: i64) -> i64 {
         ticks.saturating_mul(i64::from(self.policy.tick_ns))
     }
+}
+
+/// Whether a series may be named so.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 impl Track {

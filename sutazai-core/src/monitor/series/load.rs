@@ -7,7 +7,7 @@ use super::block::{Block, Sealed};
 use super::bucket::COLUMNS;
 use super::format::{self, Entry, Heading, Loaded};
 use super::gorilla::Gorilla;
-use super::history::{History, Series};
+use super::history::{History, Series, is_name};
 use super::keep::{BLOCKS, JOURNAL, record_key};
 use super::level::Level;
 use super::policy::HistoryPolicy;
@@ -195,8 +195,7 @@ impl History {
     /// The series that this is of, if it fits the policy.
     fn series_here(&self, heading: &Heading) -> Option<Arc<Series>> {
         let fits = heading.tick_ns == self.policy.tick_ns && self.place(heading.step).is_some();
-        let named = (1..=super::NAME_MAX).contains(&heading.name.len());
-        if fits && named { self.series_of(&heading.name) } else { None }
+        if fits && is_name(&heading.name) { self.series_of(&heading.name) } else { None }
     }
 
     /// Which level a step is of: 0 for the points.

@@ -63,7 +63,7 @@ mod tests;
 mod times;
 mod track;
 
-pub use history::{Appended, History, NAME_MAX};
+pub use history::{Appended, Handle, History, NAME_MAX};
 pub use policy::{HistoryPolicy, LevelPolicy, Overflow};
 pub use query::{Aggregate, Answer, Query, Reading, WINDOWS_MAX};
 pub use shelf::{MemoryShelf, Shelf};

@@ -128,4 +128,36 @@ mod tests {
         shelf.delete("b/1").unwrap();
         assert_eq!(shelf.list("", None, 9).unwrap(), ["a/1", "b/2", "b/é"]);
     }
+
+    #[cfg(feature = "store")]
+    #[test]
+    fn a_history_in_a_data_directory_is_there_again() {
+        use std::time::Duration;
+
+        use crate::base::time::Timestamp;
+        use crate::monitor::series::{Appended, History, HistoryPolicy};
+        use crate::store::DataDir;
+
+        let folder = tempfile::tempdir().unwrap();
+        let policy = HistoryPolicy { raw_block_s: 60, ..HistoryPolicy::default() };
+        let mut before = Vec::new();
+        for run in 0..4 {
+            let dir = DataDir::open(folder.path().join("data")).unwrap();
+            let store = Store::open(&dir, &[MIGRATIONS]).unwrap();
+            let shelf = StoreShelf::new(store.clone());
+            let history = History::open(policy.clone(), Box::new(shelf)).unwrap();
+            assert_eq!(history.points("s_total", usize::MAX), before, "run {run}");
+            assert_eq!(history.status().damaged + history.status().foreign, 0);
+            for second in run * 150..run * 150 + 150 {
+                let now = Timestamp::from_nanos(second * 1_000_000_000 + second % 13);
+                assert_eq!(history.append("s_total", now, second as f64), Appended::Kept);
+                if second % 10 == 9 {
+                    history.flush(now).unwrap();
+                }
+            }
+            before = history.points("s_total", usize::MAX);
+            assert_eq!(before.len(), (run as usize + 1) * 150);
+            store.close(Duration::from_secs(20)).unwrap();
+        }
+    }
 }

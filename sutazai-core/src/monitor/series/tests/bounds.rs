@@ -17,17 +17,17 @@ fn sixty_days_take_as_much_as_thirty() {
     let names = ["cpu_percent", "memory_bytes", "requests_total"];
     let (mut most, mut most_keys) = ([0; 2], [0; 2]);
     let (mut memory, mut requests) = (1e9, 0.0);
-    for step in 0..60 * 24 * 120_i64 {
-        let now = at(step * 30);
+    for step in 0..60 * 24 * 60_i64 {
+        let now = at(step * 60);
         memory += random.below(9) as f64 * 4096.0 - 16_384.0;
         requests += random.below(20) as f64;
         let cpu = random.below(10_000) as f64 / 100.0;
         for (name, value) in names.iter().zip([cpu, memory, requests]) {
             assert_eq!(history.append(name, now, value), Appended::Kept);
         }
-        if step % 20 == 0 {
+        if step % 10 == 0 {
             history.flush(now).unwrap();
-            let half = usize::from(step >= 30 * 24 * 120);
+            let half = usize::from(step >= 30 * 24 * 60);
             most[half] = most[half].max(history.status().bytes);
             let keys = shelf.list("", None, usize::MAX).unwrap().len();
             most_keys[half] = most_keys[half].max(keys);
@@ -118,6 +118,25 @@ fn the_number_of_series_is_bounded() {
     assert_eq!(history.append("a", at(9), f64::NAN), Appended::NotFinite);
     assert_eq!(history.append("a", at(9), f64::INFINITY), Appended::NotFinite);
     assert_eq!(history.status().not_finite, 2);
+}
+
+#[test]
+fn a_handle_outlives_its_series() {
+    let history = History::new(HistoryPolicy::default()).unwrap();
+    assert!(history.handle("").is_none() && history.handle("a\tb").is_none());
+    let mut handle = history.handle("s").unwrap();
+    for second in [5, 100_000, 200_000] {
+        // It has nothing, or nothing that is still kept.
+        (0..50).for_each(|_| history.flush(at(second + 40 * 24 * 3_600)).unwrap());
+        assert_eq!(history.status().series, 0);
+        assert_eq!(history.record(&mut handle, at(second), 1.0), Appended::Kept);
+        assert_eq!(history.record(&mut handle, at(second), 1.0), Appended::Late);
+        assert_eq!(history.record(&mut handle, at(second), f64::NAN), Appended::NotFinite);
+        assert_eq!(history.points("s", 9).len(), 1);
+        assert_eq!(history.append("s", at(second + 1), 2.0), Appended::Kept);
+        assert_eq!(history.record(&mut handle, at(second + 2), 3.0), Appended::Kept);
+        assert_eq!(history.points("s", 9).len(), 3);
+    }
 }
 
 #[test]
