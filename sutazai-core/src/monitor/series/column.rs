@@ -115,6 +115,25 @@ mod tests {
         }
 
         #[test]
+        fn changed_bytes_are_something_else_or_none(
+            hundredths in prop::collection::vec(-10_000..10_000_i32, 50..300),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+            count in 0..400_usize,
+        ) {
+            let values: Vec<f64> = hundredths.iter().map(|h| f64::from(*h) / 100.0).collect();
+            let mut bytes = write_values(&values);
+            for (place, value) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = value;
+            }
+            // The checksum keeps them from coming here; if they did, nothing would break.
+            for count in [count, values.len()] {
+                prop_assert!(read_values(&bytes, count).is_none_or(|read| read.len() == count));
+                prop_assert!(read_times(&bytes, count).is_none_or(|read| read.len() == count));
+            }
+        }
+
+        #[test]
         fn decimals_come_back(hundredths in prop::collection::vec(-10_000..10_000_i32, 1..400)) {
             let values: Vec<f64> = hundredths.iter().map(|h| f64::from(*h) / 100.0).collect();
             let bytes = write_values(&values);

@@ -26,7 +26,7 @@ const ENTRY_BYTES: usize = 96;
 /// Losses that are remembered.
 const LOSSES_MAX: usize = 16;
 /// Keys that are remembered to be deleted.
-const GONE_MAX: usize = 65_536;
+const GONE_MAX: usize = 8_192;
 
 const _: () = assert!(
     size_of::<Series>() + NAME_MAX + ENTRY_BYTES <= SERIES_BYTES
