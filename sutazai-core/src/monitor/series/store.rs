@@ -30,12 +30,15 @@ impl StoreShelf {
 impl Shelf for StoreShelf {
     fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
         let (key, bytes) = (key.to_owned(), bytes.to_vec());
-        let write = self.0.write("monitor", DURABILITY, move |tx| {
-            tx.prepare_cached("INSERT OR REPLACE INTO monitor_series (key, bytes) VALUES (?, ?)")?
+        self.0
+            .write("monitor", DURABILITY, move |tx| {
+                tx.prepare_cached(
+                    "INSERT OR REPLACE INTO monitor_series (key, bytes) VALUES (?, ?)",
+                )?
                 .execute((key, bytes))?;
-            Ok(())
-        });
-        write.wait()
+                Ok(())
+            })
+            .wait()
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -63,11 +66,12 @@ impl Shelf for StoreShelf {
 
     fn delete(&self, key: &str) -> Result<()> {
         let key = key.to_owned();
-        let write = self.0.write("monitor", DURABILITY, move |tx| {
-            tx.prepare_cached("DELETE FROM monitor_series WHERE key = ?")?.execute([key])?;
-            Ok(())
-        });
-        write.wait()
+        self.0
+            .write("monitor", DURABILITY, move |tx| {
+                tx.prepare_cached("DELETE FROM monitor_series WHERE key = ?")?.execute([key])?;
+                Ok(())
+            })
+            .wait()
     }
 }
 
