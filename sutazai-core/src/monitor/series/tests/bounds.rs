@@ -181,3 +181,55 @@ fn series_that_are_measured_together_share_their_times() {
     let (together, alone) = (bytes(true), bytes(false));
     assert!(together * 2 < alone, "{together} {alone}");
 }
+
+#[test]
+fn sealed_measurements_of_a_system_are_small() {
+    let history = History::new(HistoryPolicy::default()).unwrap();
+    let mut random = Random(12);
+    let mut wave = |spread: u64| random.below(spread) as f64 - (spread / 2) as f64;
+    let (mut busy, mut memory, mut load) = (80.0_f64, 1.6e10, 1.0);
+    let (mut requests, mut received, mut free) = (0.0, 0.0, 4e10);
+    let mut nanos = 1_795_735_800 * SECOND;
+    for second in 0..7_200 {
+        nanos += SECOND;
+        // As a sampler wakes up: some milliseconds late, told in nanoseconds.
+        let now = Timestamp::from_nanos(nanos + (wave(4_000_000) + 2e6) as i64);
+        // Two processors' hundredths of seconds; pages; what /proc/loadavg has.
+        busy = (busy + wave(21)).clamp(2.0, 200.0);
+        memory += wave(400) * 4_096.0;
+        if second % 5 == 0 {
+            load = (0.92 * load + 0.08 * busy / 50.0) * 100.0;
+            load = load.round() / 100.0;
+        }
+        requests += wave(11) + 5.0;
+        received += (wave(100) + 50.0) * 60.0;
+        free -= (wave(40) + 20.0) * 4_096.0;
+        let measured = [
+            ("cpu_percent", (busy * 50.0).round() / 100.0),
+            ("memory_bytes", memory),
+            ("memory_percent", (memory / 2.5e8).round() / 100.0),
+            ("load1", load),
+            ("requests_total", requests),
+            ("received_bytes_total", received),
+            ("disk_free_bytes", free),
+            ("open_files", 400.0 + (second / 60 % 7) as f64),
+        ];
+        for (name, value) in measured {
+            assert_eq!(history.append(name, now, value), Appended::Kept);
+        }
+    }
+    history.flush(Timestamp::from_nanos(nanos + 1_900 * SECOND)).unwrap();
+    let views = history.series("", 99);
+    let own: usize = views.iter().map(|view| view.bytes).sum();
+    let times = history.status().bytes as usize - own;
+    let rows: usize = views.iter().map(|view| view.levels[0].rows).sum();
+    assert_eq!(views.iter().map(|view| view.levels[0].blocks).sum::<usize>(), 8 * 4);
+    for view in &views {
+        let level = &view.levels[0];
+        println!("{}: {:.2} bytes a value", view.name, level.bytes as f64 / level.rows as f64);
+    }
+    let points: usize = views.iter().map(|view| view.levels[0].bytes).sum();
+    let bytes = (points + times) as f64 / rows as f64;
+    println!("{bytes:.2} bytes a sample, of which times {:.2}", times as f64 / rows as f64);
+    assert!(bytes <= 1.6, "{bytes}");
+}
