@@ -1,0 +1,226 @@
+//! The ensemble: figures that are each unusual in another kind of anomaly, and how unusual they are.
+
+use super::calendar::Calendar;
+use super::centre::{Centre, Recent, Window};
+use super::context::{LENGTH, Pairs, Shapes};
+use super::regress::Regression;
+use super::tail::Tails;
+use super::tuning::{EXPONENT, SPAN, TOGETHER, USUAL};
+use crate::base::time::Timestamp;
+
+/// Parts of the ensemble.
+pub(super) const PARTS: usize = 15;
+
+/// One part of the ensemble: which figure it watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The value against the usual level.
+    Level = 0,
+    /// The value against the one before.
+    Step,
+    /// The value against what a linear regression expects.
+    Expected,
+    /// The value against the level of about the last 40.
+    Near,
+    /// The mean of the last 8, 32 and 128 values against the usual level.
+    Mean8,
+    Mean32,
+    Mean128,
+    /// How much the last 16 and 64 values move, against how much they usually do.
+    Motion16,
+    Motion64,
+    /// The value against what is usual at this time of day, and of the week.
+    Day,
+    Week,
+    /// How rare the value is after the one before.
+    Pair,
+    /// The distance of the last eight values from any eight of the past.
+    Shape,
+    /// Whether expectations have been wrong for a while.
+    ExpectedLasting,
+    /// Whether pairs have been rare for a while.
+    PairLasting,
+}
+
+/// All of them, in order.
+pub(super) const ALL: [Part; PARTS] = [
+    Part::Level,
+    Part::Step,
+    Part::Expected,
+    Part::Near,
+    Part::Mean8,
+    Part::Mean32,
+    Part::Mean128,
+    Part::Motion16,
+    Part::Motion64,
+    Part::Day,
+    Part::Week,
+    Part::Pair,
+    Part::Shape,
+    Part::ExpectedLasting,
+    Part::PairLasting,
+];
+
+/// Points that something must last for the parts that look whether it does.
+const LASTING: usize = 10;
+
+/// What the parts say of a point: −log₁₀ of how unlikely it is, each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said([f64; PARTS]);
+
+impl Said {
+    /// What a part says, as a share of what is rare in noise.
+    pub(super) fn of(&self, part: Part) -> f64 {
+        let at = part as usize;
+        self.0.get(at).zip(USUAL.get(at)).map_or(0.0, |(said, usual)| said / usual)
+    }
+
+    /// What they say together: 1 and more is an alarm. The power mean lets what one part is sure of stand, and
+    /// what several see count for more.
+    pub(super) fn together(&self) -> f64 {
+        let sum: f64 = ALL.iter().map(|part| self.of(*part).powi(EXPONENT)).sum();
+        sum.powf(1.0 / f64::from(EXPONENT)) / TOGETHER
+    }
+
+    /// The part that says most, and how much.
+    pub(super) fn loudest(&self) -> (Part, f64) {
+        let louder = |best: (Part, f64), part: &Part| {
+            let said = self.of(*part);
+            if said > best.1 { (*part, said) } else { best }
+        };
+        ALL.iter().fold((Part::Level, 0.0), louder)
+    }
+
+    fn set(&mut self, part: Part, said: f64) {
+        if let Some(place) = self.0.get_mut(part as usize) {
+            *place = said;
+        }
+    }
+}
+
+/// The state of all parts.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    seen: usize,
+    last: f64,
+    level: Centre,
+    near: Centre,
+    motion: Centre,
+    values: Recent,
+    motions: Recent,
+    means: [Window; 3],
+    moved: [Window; 2],
+    regression: Regression,
+    calendars: [Calendar; 2],
+    pairs: Pairs,
+    shapes: Shapes,
+    lasting: [Recent; 2],
+    tails: Vec<Tails>,
+}
+
+impl Parts {
+    pub(super) fn new() -> Self {
+        Self {
+            seen: 0,
+            last: 0.0,
+            level: Centre::new(SPAN),
+            near: Centre::new(40.0),
+            motion: Centre::new(SPAN),
+            values: Recent::new(129),
+            motions: Recent::new(65),
+            means: [Window::new(8), Window::new(32), Window::new(128)],
+            moved: [Window::new(16), Window::new(64)],
+            regression: Regression::new(),
+            calendars: [Calendar::day(), Calendar::week()],
+            pairs: Pairs::new(),
+            shapes: Shapes::new(),
+            lasting: [Recent::new(LASTING), Recent::new(LASTING)],
+            tails: vec![Tails::new(); PARTS],
+        }
+    }
+
+    /// The usual level.
+    pub(super) fn level(&self) -> &Centre {
+        &self.level
+    }
+
+    /// The level of the last few values.
+    pub(super) fn near(&self) -> &Centre {
+        &self.near
+    }
+
+    /// The last 129 values.
+    pub(super) fn values(&self) -> &Recent {
+        &self.values
+    }
+
+    /// What the parts say of the next value, which is finite and of moderate size; then it is part of the past.
+    pub(super) fn feed(&mut self, at: Timestamp, value: f64) -> Said {
+        let mut said = Said::default();
+        let before = if self.seen == 0 { value } else { self.last };
+        let (mean, deviation) = (self.level.mean(), self.level.deviation());
+        let scale = deviation.max(1e-12 * mean.abs()).max(1e-300);
+        let scaled = |value: f64| ((value - mean) / scale).clamp(-50.0, 50.0);
+        self.say(&mut said, Part::Level, Some(value - mean));
+        self.say(&mut said, Part::Step, Some(value - before));
+        self.say(&mut said, Part::Near, Some(value - self.near.mean()));
+
+        let lags = std::array::from_fn(|age| match self.seen > 8 {
+            true => scaled(self.values.back(age)).clamp(-8.0, 8.0),
+            false => 0.0,
+        });
+        let error = if deviation > 0.0 { self.regression.feed(lags, scaled(value)) } else { 0.0 };
+        let unexpected = self.say(&mut said, Part::Expected, Some(error * scale));
+        self.say_lasting(&mut said, Part::ExpectedLasting, unexpected);
+        for (i, part) in [Part::Day, Part::Week].into_iter().enumerate() {
+            let far = self.calendars.get_mut(i).and_then(|c| c.feed(at, value));
+            self.say(&mut said, part, far);
+        }
+        let rare = self.pairs.feed(scaled(value), (before - mean) / scale);
+        self.say(&mut said, Part::Pair, Some(rare));
+        self.say_lasting(&mut said, Part::PairLasting, rare);
+
+        self.seen += 1;
+        self.values.push(value);
+        let moved = (value - before).abs();
+        self.motions.push(moved);
+        for (i, part) in [Part::Mean8, Part::Mean32, Part::Mean128].into_iter().enumerate() {
+            let now = self.means.get_mut(i).and_then(|w| w.slide(&self.values, self.seen));
+            self.say(&mut said, part, now.map(|now| now - mean));
+        }
+        for (i, part) in [Part::Motion16, Part::Motion64].into_iter().enumerate() {
+            let now = self.moved.get_mut(i).and_then(|w| w.slide(&self.motions, self.seen));
+            let usual = self.motion.mean();
+            let now = now.filter(|_| usual > 0.0);
+            self.say(&mut said, part, now.map(|now| (now.max(0.0) / usual + 1e-3).ln()));
+        }
+        if self.seen > 20 && deviation > 0.0 {
+            let shape: [f32; LENGTH] =
+                std::array::from_fn(|age| scaled(self.values.back(age)) as f32);
+            let distance = self.shapes.feed(shape);
+            self.say(&mut said, Part::Shape, distance);
+        }
+        self.level.add(value);
+        self.near.add(value);
+        self.motion.add(moved);
+        self.last = value;
+        said
+    }
+
+    /// Lets a part say how unusual a figure is; hands back what it says.
+    fn say(&mut self, said: &mut Said, part: Part, figure: Option<f64>) -> f64 {
+        let tails = figure.zip(self.tails.get_mut(part as usize));
+        let unlikely = tails.map_or(0.0, |(figure, tails)| tails.feed(figure));
+        said.set(part, unlikely);
+        unlikely
+    }
+
+    fn say_lasting(&mut self, said: &mut Said, part: Part, now: f64) {
+        let recent = self.lasting.get_mut(usize::from(part == Part::PairLasting));
+        let sum = recent.map(|recent| {
+            recent.push(now);
+            recent.sum(LASTING)
+        });
+        self.say(said, part, sum);
+    }
+}

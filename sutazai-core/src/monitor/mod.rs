@@ -1,0 +1,5 @@
+//! Monitoring that predicts.
+
+mod anomaly;
+
+pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};
