@@ -70,20 +70,52 @@ impl Recent {
             Some(place) => std::mem::replace(place, value),
             None => 0.0,
         };
-        self.next = (self.next + 1) % self.values.len();
+        self.next = if self.next + 1 >= self.values.len() { 0 } else { self.next + 1 };
         oldest
     }
 
-    /// The value so many pushes ago: 0 is the last one.
+    /// The value so many pushes ago: 0 is the last one; there must be room for as many.
     pub(super) fn back(&self, age: usize) -> f64 {
         let count = self.values.len();
-        let place = (self.next + count - 1 - age % count) % count;
+        let place = (self.next + count).saturating_sub(1 + age);
+        let place = if place >= count { place - count } else { place };
         self.values.get(place).copied().unwrap_or(0.0)
     }
 
     /// The sum of the last `count` values.
     pub(super) fn sum(&self, count: usize) -> f64 {
         (0..count.min(self.values.len())).map(|age| self.back(age)).sum()
+    }
+}
+
+/// Hands figures on after a while.
+#[derive(Clone, Debug)]
+pub(super) struct Late {
+    figures: Recent,
+    count: usize,
+    taken: usize,
+}
+
+impl Late {
+    pub(super) fn new(count: usize) -> Self {
+        Self { figures: Recent::new(count), count, taken: 0 }
+    }
+
+    /// Takes a figure, and hands on the one that came so many before it.
+    pub(super) fn push(&mut self, figure: f64) -> Option<f64> {
+        let oldest = self.figures.push(figure);
+        self.taken = self.taken.saturating_add(1);
+        (self.taken > self.count).then_some(oldest)
+    }
+
+    /// How long figures wait.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Figures that were handed on.
+    pub(super) fn handed(&self) -> usize {
+        self.taken.saturating_sub(self.count)
     }
 }
 
@@ -123,6 +155,13 @@ mod tests {
         centre.add(1e12);
         assert!((centre.mean() - 0.5).abs() < 0.1, "{}", centre.mean());
         assert!((centre.deviation() - 0.5).abs() < 0.1, "{}", centre.deviation());
+    }
+
+    #[test]
+    fn figures_are_handed_on_later() {
+        let mut late = Late::new(3);
+        let handed: Vec<Option<f64>> = (1..6).map(|i| late.push(f64::from(i))).collect();
+        assert_eq!(handed, [None, None, None, Some(1.0), Some(2.0)]);
     }
 
     #[test]

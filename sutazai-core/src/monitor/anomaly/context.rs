@@ -68,34 +68,48 @@ const REMEMBERED: usize = 512;
 /// anomaly detection in time-series data", 2016).
 #[derive(Clone, Debug)]
 pub(super) struct Shapes {
-    shapes: Vec<[f32; LENGTH]>,
+    /// The first values of all shapes, the second ones, and so on, so that many distances are taken at once.
+    columns: Box<[[f32; REMEMBERED]; LENGTH]>,
+    count: usize,
     next: usize,
 }
 
 impl Shapes {
     pub(super) fn new() -> Self {
-        Self { shapes: Vec::new(), next: 0 }
+        // Where there is no shape yet, all distances are beyond any that there may be.
+        Self { columns: Box::new([[FAR; REMEMBERED]; LENGTH]), count: 0, next: 0 }
     }
 
     /// The distance to the third nearest of the shapes before; nothing while they are few.
     pub(super) fn feed(&mut self, shape: [f32; LENGTH]) -> Option<f64> {
+        let mut distances = [0.0_f32; REMEMBERED];
+        for (column, value) in self.columns.iter().zip(shape) {
+            for (distance, other) in distances.iter_mut().zip(column) {
+                let difference = other - value;
+                *distance += difference * difference;
+            }
+        }
         let mut nearest = [f32::MAX; 3];
-        for other in &self.shapes {
-            let distance: f32 = other.iter().zip(&shape).map(|(a, b)| (a - b) * (a - b)).sum();
+        for distance in distances {
             if distance < nearest[2] {
                 nearest[2] = distance;
                 nearest.sort_by(f32::total_cmp);
             }
         }
-        let known = self.shapes.len() > 20;
-        match self.shapes.get_mut(self.next) {
-            Some(oldest) => *oldest = shape,
-            None => self.shapes.push(shape),
+        for (column, value) in self.columns.iter_mut().zip(shape) {
+            if let Some(oldest) = column.get_mut(self.next) {
+                *oldest = value;
+            }
         }
+        let known = self.count > 20;
+        self.count = (self.count + 1).min(REMEMBERED);
         self.next = (self.next + 1) % REMEMBERED;
         known.then(|| f64::from(nearest[2]).sqrt())
     }
 }
+
+/// Farther than any value of a shape.
+const FAR: f32 = 1e9;
 
 #[cfg(test)]
 mod tests {
@@ -118,7 +132,7 @@ mod tests {
         for i in 0..1_200_u16 {
             shapes.feed([f32::from(i % 5); LENGTH]);
         }
-        assert_eq!(shapes.shapes.len(), REMEMBERED);
+        assert_eq!(shapes.count, REMEMBERED);
         assert_eq!(shapes.feed([3.0; LENGTH]), Some(0.0));
         assert!(shapes.feed([30.0; LENGTH]).is_some_and(|d| d > 70.0));
     }

@@ -187,8 +187,7 @@ impl AnomalyDetector {
         }
         if alarm {
             self.alarms += 1;
-            let near = self.parts.near();
-            self.follow = kind.map(|kind| Follow::new(kind, near.mean(), near.deviation()));
+            self.follow = kind.map(|kind| Follow::new(kind, &self.parts));
         }
         Verdict { score, unrested, alarm, kind: if alarm { kind } else { followed } }
     }

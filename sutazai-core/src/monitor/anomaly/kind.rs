@@ -31,6 +31,9 @@ pub enum AnomalyKind {
 /// Equal values in a row that make a flat line, at least.
 const FLAT: u32 = 8;
 
+/// How far from the usual level values may be, in mean deviations, to be within the usual range.
+const WITHIN: f64 = 3.0;
+
 /// Points after an alarm in which its kind may become clearer.
 const FOLLOWED: u32 = 16;
 
@@ -43,12 +46,17 @@ pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> Anomal
         return AnomalyKind::FlatLine;
     }
     let (part, most) = said.loudest();
+    // Usual at some time, but not at this one.
+    let timely = said.of(Part::Day).max(said.of(Part::Week)) < 0.7 * most;
     match part {
+        Part::Day | Part::Week if parts.distance() < WITHIN => AnomalyKind::SeasonalBreak,
+        Part::Day | Part::Week => AnomalyKind::Spike,
+        Part::Step | Part::Expected | Part::Near if !timely && parts.distance() < WITHIN => {
+            AnomalyKind::SeasonalBreak
+        }
         Part::Level | Part::Step | Part::Expected | Part::Near => AnomalyKind::Spike,
         Part::Mean8 | Part::Mean32 | Part::Mean128 => shift_or_drift(parts),
         Part::Motion16 | Part::Motion64 => AnomalyKind::VarianceChange,
-        Part::Day | Part::Week if said.of(Part::Level) > 0.5 * most => AnomalyKind::Spike,
-        Part::Day | Part::Week => AnomalyKind::SeasonalBreak,
         Part::Pair | Part::Shape | Part::ExpectedLasting | Part::PairLasting => {
             AnomalyKind::Pattern
         }
@@ -75,15 +83,18 @@ fn mean(values: &Recent, from: usize, count: usize) -> f64 {
 pub(super) struct Follow {
     kind: AnomalyKind,
     points: u32,
-    /// The level before, and the deviation there.
+    /// The level before, the deviation there, and how much values moved.
     before: f64,
     deviation: f64,
+    motion: f64,
 }
 
 impl Follow {
-    /// Follows one that begins now, after values of this level and deviation.
-    pub(super) fn new(kind: AnomalyKind, before: f64, deviation: f64) -> Self {
-        Self { kind, points: 0, before, deviation }
+    /// Follows one that begins now.
+    pub(super) fn new(kind: AnomalyKind, parts: &Parts) -> Self {
+        let near = parts.near();
+        let (before, deviation) = (near.mean(), near.deviation());
+        Self { kind, points: 0, before, deviation, motion: parts.motion() }
     }
 
     /// What it is now, another point having come; nothing when it is over.
@@ -92,8 +103,13 @@ impl Follow {
         if self.points > FOLLOWED {
             return None;
         }
-        if self.kind == AnomalyKind::Spike && self.points >= HELD && self.has_held(values) {
+        let single = matches!(self.kind, AnomalyKind::Spike | AnomalyKind::Pattern);
+        if single && self.points >= HELD && self.has_held(values) {
             self.kind = AnomalyKind::LevelShift;
+        }
+        let unclear = single || self.kind == AnomalyKind::SeasonalBreak;
+        if unclear && self.points == FOLLOWED && self.moves_otherwise(values) {
+            self.kind = AnomalyKind::VarianceChange;
         }
         Some(self.kind)
     }
@@ -104,5 +120,16 @@ impl Follow {
         let far = |age: u32| values.back(age as usize) - self.before;
         let side = far(0).signum();
         (0..HELD).all(|age| far(age) * side > least)
+    }
+
+    /// Whether values have mostly moved twice as much as before since the alarm, or half as much; the first two, in which a
+    /// spike comes and goes, do not count.
+    fn moves_otherwise(&self, values: &Recent) -> bool {
+        let moved = |age: usize| (values.back(age) - values.back(age + 1)).abs();
+        let mut moved: [f64; FOLLOWED as usize - 2] = std::array::from_fn(moved);
+        moved.sort_by(f64::total_cmp);
+        // The median of what moves normally is 0.85 of its mean.
+        let median = moved.get(moved.len() / 2).copied().unwrap_or(0.0) / 0.85;
+        self.motion > 0.0 && !(0.5..2.0).contains(&(median / self.motion))
     }
 }

@@ -1,7 +1,7 @@
 //! The ensemble: figures that are each unusual in another kind of anomaly, and how unusual they are.
 
 use super::calendar::Calendar;
-use super::centre::{Centre, Recent, Window};
+use super::centre::{Centre, Late, Recent, Window};
 use super::context::{LENGTH, Pairs, Shapes};
 use super::regress::Regression;
 use super::tail::Tails;
@@ -64,6 +64,9 @@ pub(super) const ALL: [Part; PARTS] = [
 /// Points that something must last for the parts that look whether it does.
 const LASTING: usize = 10;
 
+/// Windows that must be past before a mean over one is judged by them.
+const WINDOWS: usize = 16;
+
 /// What the parts say of a point: −log₁₀ of how unlikely it is, each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Said([f64; PARTS]);
@@ -109,6 +112,7 @@ pub(super) struct Parts {
     values: Recent,
     motions: Recent,
     means: [Window; 3],
+    late: Late,
     moved: [Window; 2],
     regression: Regression,
     calendars: [Calendar; 2],
@@ -129,6 +133,7 @@ impl Parts {
             values: Recent::new(129),
             motions: Recent::new(65),
             means: [Window::new(8), Window::new(32), Window::new(128)],
+            late: Late::new(128),
             moved: [Window::new(16), Window::new(64)],
             regression: Regression::new(),
             calendars: [Calendar::day(), Calendar::week()],
@@ -149,6 +154,17 @@ impl Parts {
         &self.near
     }
 
+    /// How much a value mostly differs from the one before.
+    pub(super) fn motion(&self) -> f64 {
+        self.motion.mean()
+    }
+
+    /// How far the last value is from the usual level, in deviations.
+    pub(super) fn distance(&self) -> f64 {
+        let deviation = self.level.deviation();
+        if deviation > 0.0 { (self.last - self.level.mean()).abs() / deviation } else { 0.0 }
+    }
+
     /// The last 129 values.
     pub(super) fn values(&self) -> &Recent {
         &self.values
@@ -157,7 +173,12 @@ impl Parts {
     /// What the parts say of the next value, which is finite and of moderate size; then it is part of the past.
     pub(super) fn feed(&mut self, at: Timestamp, value: f64) -> Said {
         let mut said = Said::default();
-        let before = if self.seen == 0 { value } else { self.last };
+        let first = self.seen == 0;
+        let before = if first { value } else { self.last };
+        if first {
+            self.level.add(value);
+            self.near.add(value);
+        }
         let (mean, deviation) = (self.level.mean(), self.level.deviation());
         let scale = deviation.max(1e-12 * mean.abs()).max(1e-300);
         let scaled = |value: f64| ((value - mean) / scale).clamp(-50.0, 50.0);
@@ -176,7 +197,8 @@ impl Parts {
             let far = self.calendars.get_mut(i).and_then(|c| c.feed(at, value));
             self.say(&mut said, part, far);
         }
-        let rare = self.pairs.feed(scaled(value), (before - mean) / scale);
+        let pair = (deviation > 0.0).then(|| (scaled(value), scaled(before)));
+        let rare = pair.map_or(0.0, |(value, before)| self.pairs.feed(value, before));
         self.say(&mut said, Part::Pair, Some(rare));
         self.say_lasting(&mut said, Part::PairLasting, rare);
 
@@ -186,7 +208,10 @@ impl Parts {
         self.motions.push(moved);
         for (i, part) in [Part::Mean8, Part::Mean32, Part::Mean128].into_iter().enumerate() {
             let now = self.means.get_mut(i).and_then(|w| w.slide(&self.values, self.seen));
-            self.say(&mut said, part, now.map(|now| now - mean));
+            match i {
+                0 | 1 => _ = self.say(&mut said, part, now.map(|now| now - mean)),
+                _ => self.say_late(&mut said, part, now.map(|now| now - mean)),
+            }
         }
         for (i, part) in [Part::Motion16, Part::Motion64].into_iter().enumerate() {
             let now = self.moved.get_mut(i).and_then(|w| w.slide(&self.motions, self.seen));
@@ -200,9 +225,11 @@ impl Parts {
             let distance = self.shapes.feed(shape);
             self.say(&mut said, Part::Shape, distance);
         }
-        self.level.add(value);
-        self.near.add(value);
-        self.motion.add(moved);
+        if !first {
+            self.level.add(value);
+            self.near.add(value);
+            self.motion.add(moved);
+        }
         self.last = value;
         said
     }
@@ -213,6 +240,20 @@ impl Parts {
         let unlikely = tails.map_or(0.0, |(figure, tails)| tails.feed(figure));
         said.set(part, unlikely);
         unlikely
+    }
+
+    /// As [`say`](Self::say) of a figure over a window: it is part of the past when the window is, so that a slow
+    /// change is not taken for usual by its own beginning.
+    fn say_late(&mut self, said: &mut Said, part: Part, figure: Option<f64>) {
+        let Some(figure) = figure else { return };
+        let late = &mut self.late;
+        let Some(tails) = self.tails.get_mut(part as usize) else { return };
+        if late.handed() >= WINDOWS * late.count() {
+            said.set(part, tails.surprise(figure));
+        }
+        if let Some(due) = late.push(figure) {
+            tails.add(due);
+        }
     }
 
     fn say_lasting(&mut self, said: &mut Said, part: Part, now: f64) {

@@ -61,14 +61,7 @@ impl Tail {
         }
     }
 
-    /// −log₁₀ of how likely a figure of at least this size is, corrected for its size beside the usual one; then
-    /// the figure is part of the past.
-    pub(super) fn feed(&mut self, figure: f64) -> f64 {
-        let unlikely = self.surprise(figure);
-        self.add(figure);
-        unlikely
-    }
-
+    /// −log₁₀ of how likely a figure of at least this size is, corrected for its size beside the usual one.
     fn surprise(&self, figure: f64) -> f64 {
         let unlikely = self.improbability(figure);
         if unlikely < 1.0 || self.mean <= 0.0 {
@@ -92,8 +85,7 @@ impl Tail {
         let position = self.position(figure);
         let bin = position as usize;
         let own = self.bins.get(bin).map_or(0.0, |b| f64::from(*b));
-        let higher: f64 = self.bins.iter().skip(bin + 1).map(|b| f64::from(*b)).sum();
-        let above = (higher + own * (1.0 - position.fract())) / self.weight;
+        let above = (self.from(bin + 1) + own * (1.0 - position.fract())) / self.weight;
         let wanted = (TAIL_SHARE * count).max(FITTED);
         if above >= wanted {
             return -((above + 0.5) / (count + 1.0)).log10().min(0.0);
@@ -173,6 +165,19 @@ impl Tail {
         }
     }
 
+    /// The weights of this bin and all after it, in eight sums at once, which is quicker.
+    fn from(&self, bin: usize) -> f64 {
+        let bins = self.bins.get(bin..).unwrap_or_default();
+        let (eights, rest) = bins.as_chunks::<8>();
+        let mut sums = [0.0_f32; 8];
+        for eight in eights {
+            for (sum, weight) in sums.iter_mut().zip(eight) {
+                *sum += weight;
+            }
+        }
+        sums.iter().chain(rest).map(|weight| f64::from(*weight)).sum()
+    }
+
     fn put(&mut self, figure: f64, weight: f64) {
         let bin = self.position(figure) as usize;
         if let Some(bin) = self.bins.get_mut(bin) {
@@ -209,11 +214,24 @@ impl Tails {
         Self { up: Tail::new(), down: Tail::new() }
     }
 
-    /// As [`Tail::feed`], of the side that the figure is on.
+    /// How unlikely a figure is on the side that it is on; then it is part of the past.
     pub(super) fn feed(&mut self, figure: f64) -> f64 {
-        let up = self.up.feed(figure.max(0.0));
-        let down = self.down.feed((-figure).max(0.0));
+        let unlikely = self.surprise(figure);
+        self.add(figure);
+        unlikely
+    }
+
+    /// What is said of a figure that does not become part of the past yet.
+    pub(super) fn surprise(&self, figure: f64) -> f64 {
+        let up = self.up.surprise(figure.max(0.0));
+        let down = self.down.surprise((-figure).max(0.0));
         (up.max(down) - std::f64::consts::LOG10_2).max(0.0)
+    }
+
+    /// Makes a figure part of the past.
+    pub(super) fn add(&mut self, figure: f64) {
+        self.up.add(figure.max(0.0));
+        self.down.add((-figure).max(0.0));
     }
 }
 
@@ -251,7 +269,9 @@ mod tests {
         let (mut one, mut other) = (Tail::new(), Tail::new());
         for i in 0..500_u32 {
             let figure = f64::from(i * 37 % 101);
-            let (a, b) = (one.feed(figure), other.feed(figure * 1e-9));
+            let (a, b) = (one.surprise(figure), other.surprise(figure * 1e-9));
+            one.add(figure);
+            other.add(figure * 1e-9);
             assert!((a - b).abs() < 1e-6, "{a} {b}");
         }
     }
@@ -260,9 +280,10 @@ mod tests {
     fn nothing_is_said_of_zeros_and_a_first_figure_is_as_rare_as_it_is() {
         let mut tail = Tail::new();
         for _ in 0..999 {
-            assert_eq!(tail.feed(0.0), 0.0);
+            assert_eq!(tail.surprise(0.0), 0.0);
+            tail.add(0.0);
         }
-        assert!((tail.feed(7.0) - 3.0).abs() < 1e-9);
-        assert!(tail.feed(f64::MAX).is_finite());
+        assert!((tail.improbability(7.0) - 3.0).abs() < 1e-9);
+        assert!(tail.surprise(f64::MAX).is_finite());
     }
 }
