@@ -63,15 +63,18 @@ pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> Anomal
     }
 }
 
-/// A level that has changed within a few points, or over many. Compared are the means of the last eight blocks of 16.
+/// A level that has changed within a few points, or over many. Compared are the means of the last eight blocks of 16,
+/// of which the change takes up some.
 fn shift_or_drift(parts: &Parts) -> AnomalyKind {
     let values = parts.values();
     let means: [f64; 8] = std::array::from_fn(|block| mean(values, block * 16, 16));
-    let far = mean(values, 0, 8) - parts.level().mean();
+    let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(low, high), mean| {
+        (low.min(*mean), high.max(*mean))
+    });
     // A change within a block is seen whole from the one before to the one after it.
     let jump = means.iter().zip(means.iter().skip(2)).map(|(a, b)| (a - b).abs());
     let jump = jump.fold(0.0, f64::max);
-    if jump > 0.6 * far.abs() { AnomalyKind::LevelShift } else { AnomalyKind::Drift }
+    if jump > 0.75 * (high - low) { AnomalyKind::LevelShift } else { AnomalyKind::Drift }
 }
 
 fn mean(values: &Recent, from: usize, count: usize) -> f64 {

@@ -112,7 +112,7 @@ pub(super) struct Parts {
     values: Recent,
     motions: Recent,
     means: [Window; 3],
-    late: Late,
+    late: [Late; 3],
     moved: [Window; 2],
     regression: Regression,
     calendars: [Calendar; 2],
@@ -133,7 +133,7 @@ impl Parts {
             values: Recent::new(129),
             motions: Recent::new(65),
             means: [Window::new(8), Window::new(32), Window::new(128)],
-            late: Late::new(128),
+            late: [Late::new(128), Late::new(16), Late::new(64)],
             moved: [Window::new(16), Window::new(64)],
             regression: Regression::new(),
             calendars: [Calendar::day(), Calendar::week()],
@@ -208,16 +208,18 @@ impl Parts {
         self.motions.push(moved);
         for (i, part) in [Part::Mean8, Part::Mean32, Part::Mean128].into_iter().enumerate() {
             let now = self.means.get_mut(i).and_then(|w| w.slide(&self.values, self.seen));
-            match i {
-                0 | 1 => _ = self.say(&mut said, part, now.map(|now| now - mean)),
-                _ => self.say_late(&mut said, part, now.map(|now| now - mean)),
+            let far = now.map(|now| now - mean);
+            match part {
+                Part::Mean128 => self.say_late(&mut said, part, far, 0),
+                _ => _ = self.say(&mut said, part, far),
             }
         }
         for (i, part) in [Part::Motion16, Part::Motion64].into_iter().enumerate() {
             let now = self.moved.get_mut(i).and_then(|w| w.slide(&self.motions, self.seen));
             let usual = self.motion.mean();
             let now = now.filter(|_| usual > 0.0);
-            self.say(&mut said, part, now.map(|now| (now.max(0.0) / usual + 1e-3).ln()));
+            let ratio = now.map(|now| (now.max(0.0) / usual + 1e-3).ln());
+            self.say_late(&mut said, part, ratio, i + 1);
         }
         if self.seen > 20 && deviation > 0.0 {
             let shape: [f32; LENGTH] =
@@ -244,9 +246,9 @@ impl Parts {
 
     /// As [`say`](Self::say) of a figure over a window: it is part of the past when the window is, so that a slow
     /// change is not taken for usual by its own beginning.
-    fn say_late(&mut self, said: &mut Said, part: Part, figure: Option<f64>) {
+    fn say_late(&mut self, said: &mut Said, part: Part, figure: Option<f64>, late: usize) {
         let Some(figure) = figure else { return };
-        let late = &mut self.late;
+        let Some(late) = self.late.get_mut(late) else { return };
         let Some(tails) = self.tails.get_mut(part as usize) else { return };
         if late.handed() >= WINDOWS * late.count() {
             said.set(part, tails.surprise(figure));

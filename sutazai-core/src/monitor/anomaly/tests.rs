@@ -253,7 +253,7 @@ fn what_is_usual_in_noise_is_what_was_measured() {
                 .take(10_000)
                 .enumerate()
                 .map(|(i, value)| parts.feed(at(i), value))
-                .skip(750)
+                .skip(AnomalyPolicy::default().warm_up as usize)
                 .collect();
             for (part, each) in ALL.iter().zip(&mut each) {
                 let usual = USUAL[*part as usize];
@@ -266,8 +266,8 @@ fn what_is_usual_in_noise_is_what_was_measured() {
             *usual = usual.max(each[3]);
         }
         all.sort_by(|a, b| b.total_cmp(a));
-        println!("{kind:?} together {:.3}", all[12]);
-        together = together.max(all[12]);
+        println!("{kind:?} together {:.3}", all[15]);
+        together = together.max(all[15]);
     }
     println!("usual {usual:.2?} together {together:.3}");
     for (part, (measured, said)) in ALL.iter().zip(usual.iter().zip(&USUAL)) {
