@@ -20,6 +20,8 @@ pub mod base;
 pub mod config;
 pub mod event;
 pub mod kernel;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 pub mod observe;
 pub mod port;
 #[cfg(feature = "recovery")]

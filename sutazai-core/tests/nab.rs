@@ -36,7 +36,8 @@ impl Run {
     fn sheets(&self, files: &[Series], wanted: impl Fn(usize, &Series) -> bool) -> Vec<Sheet> {
         let files = || {
             let all = files.iter().zip(&self.scores).enumerate();
-            all.filter(|(i, (series, _))| wanted(*i, series)).map(|(_, (s, scores))| (s, &scores[..]))
+            all.filter(|(i, (series, _))| wanted(*i, series))
+                .map(|(_, (s, scores))| (s, &scores[..]))
         };
         PROFILES.iter().map(|profile| Sheet::new(*profile, files())).collect()
     }
@@ -111,7 +112,10 @@ fn the_detector_on_the_benchmark() {
 
     let all = run.sheets(&files, |_, _| true);
     line("all", &all);
-    line("even half, on which figures were chosen", &run.sheets(&files, |_, f| half::is_even(&f.name)));
+    line(
+        "even half, on which figures were chosen",
+        &run.sheets(&files, |_, f| half::is_even(&f.name)),
+    );
     line("odd half", &run.sheets(&files, |_, f| !half::is_even(&f.name)));
     println!("threshold learned on other files: {:.2}", held_out(&run, &files));
 
@@ -132,7 +136,9 @@ fn held_out(run: &Run, files: &[Series]) -> f64 {
         let mut order: Vec<usize> = (0..files.len()).collect();
         let mut state = split + 1;
         for i in (1..order.len()).rev() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             order.swap(i, (state >> 33) as usize % (i + 1));
         }
         let learning = &order[..files.len() / 2];

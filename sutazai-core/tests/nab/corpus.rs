@@ -17,10 +17,12 @@ pub fn folder() -> Option<PathBuf> {
 /// All files, by name.
 pub fn read(folder: &Path) -> Vec<Series> {
     let labels = std::fs::read(folder.join("labels/combined_windows.json")).expect("the labels");
-    let labels: BTreeMap<String, Vec<(String, String)>> = serde_json::from_slice(&labels).expect("JSON");
+    let labels: BTreeMap<String, Vec<(String, String)>> =
+        serde_json::from_slice(&labels).expect("JSON");
     let one = |(name, windows): (String, Vec<(String, String)>)| {
         let text = std::fs::read_to_string(folder.join("data").join(&name)).expect("a series");
-        let rows: Vec<(i64, f64)> = rows(&text).map(|(time, rest)| (time, rest.parse().expect("a number"))).collect();
+        let rows: Vec<(i64, f64)> =
+            rows(&text).map(|(time, rest)| (time, rest.parse().expect("a number"))).collect();
         Series {
             name,
             times: rows.iter().map(|row| row.0).collect(),
@@ -33,7 +35,10 @@ pub fn read(folder: &Path) -> Vec<Series> {
 
 /// The lines of a CSV file with a heading: the time, and what follows it.
 pub fn rows(text: &str) -> impl Iterator<Item = (i64, &str)> {
-    text.lines().skip(1).filter_map(|line| line.split_once(',')).map(|(time, rest)| (nanos(time), rest))
+    text.lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(','))
+        .map(|(time, rest)| (nanos(time), rest))
 }
 
 /// Nanoseconds since 1970 of a time as the benchmark writes it, taken for UTC.

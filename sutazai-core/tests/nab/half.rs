@@ -9,7 +9,8 @@ pub fn is_even(path: &str) -> bool {
 fn sha1(message: &[u8]) -> [u32; 5] {
     let mut padded = message.to_vec();
     padded.push(0x80);
-    padded.resize(padded.len().next_multiple_of(64) + if padded.len() % 64 > 56 { 64 } else { 0 }, 0);
+    padded
+        .resize(padded.len().next_multiple_of(64) + if padded.len() % 64 > 56 { 64 } else { 0 }, 0);
     let bits = (message.len() as u64 * 8).to_be_bytes();
     let end = padded.len();
     padded[end - 8..].copy_from_slice(&bits);

@@ -29,8 +29,18 @@ pub struct Profile {
 /// The three profiles.
 pub const PROFILES: [Profile; 3] = [
     Profile { name: "standard", true_positive: 1.0, false_positive: 0.11, false_negative: 1.0 },
-    Profile { name: "reward_low_FP", true_positive: 1.0, false_positive: 0.22, false_negative: 1.0 },
-    Profile { name: "reward_low_FN", true_positive: 1.0, false_positive: 0.11, false_negative: 2.0 },
+    Profile {
+        name: "reward_low_FP",
+        true_positive: 1.0,
+        false_positive: 0.22,
+        false_negative: 1.0,
+    },
+    Profile {
+        name: "reward_low_FN",
+        true_positive: 1.0,
+        false_positive: 0.11,
+        false_negative: 2.0,
+    },
 ];
 
 /// A point after probation.
@@ -56,7 +66,10 @@ pub struct Sheet {
 
 impl Sheet {
     /// The scores that a detector gave to each point of each file.
-    pub fn new<'a>(profile: Profile, files: impl IntoIterator<Item = (&'a Series, &'a [f64])>) -> Self {
+    pub fn new<'a>(
+        profile: Profile,
+        files: impl IntoIterator<Item = (&'a Series, &'a [f64])>,
+    ) -> Self {
         let mut sheet = Self { profile, points: Vec::new(), scored: Vec::new(), windows: 0 };
         for (series, scores) in files {
             assert_eq!(series.times.len(), scores.len(), "{}", series.name);
@@ -70,8 +83,11 @@ impl Sheet {
         let first = self.windows;
         self.windows += series.windows.len();
         self.scored.resize(self.windows, false);
-        let index = |time: i64| series.times.iter().position(|t| *t == time).expect("a window's end is a point");
-        let ends: Vec<(usize, usize)> = series.windows.iter().map(|w| (index(w.0), index(w.1))).collect();
+        let index = |time: i64| {
+            series.times.iter().position(|t| *t == time).expect("a window's end is a point")
+        };
+        let ends: Vec<(usize, usize)> =
+            series.windows.iter().map(|w| (index(w.0), index(w.1))).collect();
         let probation = probation(scores.len());
         let mut next = 0;
         for (i, score) in scores.iter().copied().enumerate() {
@@ -135,7 +151,8 @@ impl Sheet {
     pub fn counts(&self, threshold: f64) -> (usize, usize, usize) {
         let detected = || self.points.iter().take_while(|p| p.score >= threshold);
         let wrong = detected().filter(|p| p.window.is_none()).count();
-        let found: std::collections::BTreeSet<usize> = detected().filter_map(|p| p.window).collect();
+        let found: std::collections::BTreeSet<usize> =
+            detected().filter_map(|p| p.window).collect();
         (wrong, found.len(), self.windows)
     }
 }

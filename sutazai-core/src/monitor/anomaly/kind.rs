@@ -68,9 +68,9 @@ pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> Anomal
 fn shift_or_drift(parts: &Parts) -> AnomalyKind {
     let values = parts.values();
     let means: [f64; 8] = std::array::from_fn(|block| mean(values, block * 16, 16));
-    let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(low, high), mean| {
-        (low.min(*mean), high.max(*mean))
-    });
+    let (low, high) = means
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), mean| (low.min(*mean), high.max(*mean)));
     // A change within a block is seen whole from the one before to the one after it.
     let jump = means.iter().zip(means.iter().skip(2)).map(|(a, b)| (a - b).abs());
     let jump = jump.fold(0.0, f64::max);

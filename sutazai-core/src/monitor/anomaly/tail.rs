@@ -128,7 +128,8 @@ impl Tail {
 
     fn add(&mut self, figure: f64) {
         self.seen += 1.0;
-        let usual = figure.min(if self.seen > 30.0 && self.mean > 0.0 { 20.0 * self.mean } else { figure });
+        let usual =
+            figure.min(if self.seen > 30.0 && self.mean > 0.0 { 20.0 * self.mean } else { figure });
         self.mean += (usual - self.mean) / self.seen.min(MEMORY);
         if self.anchor == 0.0 {
             self.total += 1.0;

@@ -14,13 +14,13 @@ pub(super) const SPAN: f64 = 2_000.0;
 pub(super) const MEMORY: f64 = 8_000.0;
 
 /// The share of a histogram that its tail is fitted to.
-pub(super) const TAIL_SHARE: f64 = 0.03;
+pub(super) const TAIL_SHARE: f64 = 0.05;
 
 /// The lightest tail: an exponential one.
 pub(super) const SHAPE_LEAST: f64 = 0.0;
 
 /// How much a figure's size counts, beside its rarity.
-pub(super) const EFFECT: f64 = 1.5;
+pub(super) const EFFECT: f64 = 2.0;
 
 /// Times its mean that a figure is in rare cases of noise.
 pub(super) const EFFECT_USUAL: f64 = 6.0;
@@ -30,12 +30,10 @@ pub(super) const EFFECT_MOST: f64 = 0.5;
 
 /// What each part says once in about 50,000 points of noise.
 pub(super) const USUAL: [f64; PARTS] =
-    [
-    4.27, 4.34, 4.09, 4.37, 4.35, 4.11, 5.01, 5.32, 6.26, 4.56, 4.80, 3.95, 2.91, 3.30, 3.28,
-];
+    [4.28, 4.28, 4.02, 4.30, 4.08, 4.01, 4.82, 5.10, 5.75, 4.41, 4.63, 3.66, 2.84, 3.06, 3.16];
 
 /// What all of them together say as often as there may be an alarm.
-pub(super) const TOGETHER: f64 = 1.15;
+pub(super) const TOGETHER: f64 = 1.17;
 
 /// The exponent of the mean that they are taken together by: near the greatest, with what others say beside it.
 pub(super) const EXPONENT: i32 = 8;
