@@ -35,16 +35,18 @@ impl Calendar {
         Self { round, parts, least, own, all: Centre::new(SPAN) }
     }
 
-    /// How far the value is from the usual one of its time, in deviations; nothing while that is not known.
-    pub(super) fn feed(&mut self, at: Timestamp, value: f64) -> Option<f64> {
+    /// How far the value is from the usual one of its time, in deviations; nothing while that is not known. What
+    /// is not above `grain` is rounding.
+    pub(super) fn feed(&mut self, at: Timestamp, value: f64, grain: f64) -> Option<f64> {
         let count = self.parts.len() as i64;
         let part = (at.as_nanos().rem_euclid(self.round) / (self.round / count)).min(count - 1);
         let part = self.parts.get_mut(usize::try_from(part).unwrap_or(0))?;
         let mut far = None;
         if part.count() >= self.least {
             let rest = value - part.mean();
+            let rest = if rest.abs() > grain { rest } else { 0.0 };
             let scale = self.own * part.deviation() + (1.0 - self.own) * self.all.deviation();
-            far = (scale > 0.0).then(|| rest / scale);
+            far = (scale > grain).then(|| rest / scale);
             self.all.add(rest);
         }
         part.add(value);

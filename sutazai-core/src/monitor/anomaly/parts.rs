@@ -64,6 +64,9 @@ pub(super) const ALL: [Part; PARTS] = [
 /// Points that something must last for the parts that look whether it does.
 const LASTING: usize = 10;
 
+/// The least difference that is taken for one, as a share of the values.
+const GRAIN: f64 = 1e-11;
+
 /// Windows that must be past before a mean over one is judged by them.
 const WINDOWS: usize = 16;
 
@@ -180,24 +183,28 @@ impl Parts {
             self.near.add(value);
         }
         let (mean, deviation) = (self.level.mean(), self.level.deviation());
-        let scale = deviation.max(1e-12 * mean.abs()).max(1e-300);
+        // Less than this is an error of rounding, which would differ from unit to unit.
+        let grain = GRAIN * (value.abs() + mean.abs());
+        let varies = deviation > grain;
+        let scale = deviation.max(grain).max(1e-300);
+        let grained = |figure: f64| if figure.abs() > grain { figure } else { 0.0 };
         let scaled = |value: f64| ((value - mean) / scale).clamp(-50.0, 50.0);
-        self.say(&mut said, Part::Level, Some(value - mean));
+        self.say(&mut said, Part::Level, Some(grained(value - mean)));
         self.say(&mut said, Part::Step, Some(value - before));
-        self.say(&mut said, Part::Near, Some(value - self.near.mean()));
+        self.say(&mut said, Part::Near, Some(grained(value - self.near.mean())));
 
         let lags = std::array::from_fn(|age| match self.seen > 8 {
             true => scaled(self.values.back(age)).clamp(-8.0, 8.0),
             false => 0.0,
         });
-        let error = if deviation > 0.0 { self.regression.feed(lags, scaled(value)) } else { 0.0 };
-        let unexpected = self.say(&mut said, Part::Expected, Some(error * scale));
+        let error = if varies { self.regression.feed(lags, scaled(value)) } else { 0.0 };
+        let unexpected = self.say(&mut said, Part::Expected, Some(grained(error * scale)));
         self.say_lasting(&mut said, Part::ExpectedLasting, unexpected);
         for (i, part) in [Part::Day, Part::Week].into_iter().enumerate() {
-            let far = self.calendars.get_mut(i).and_then(|c| c.feed(at, value));
+            let far = self.calendars.get_mut(i).and_then(|c| c.feed(at, value, grain));
             self.say(&mut said, part, far);
         }
-        let pair = (deviation > 0.0).then(|| (scaled(value), scaled(before)));
+        let pair = varies.then(|| (scaled(value), scaled(before)));
         let rare = pair.map_or(0.0, |(value, before)| self.pairs.feed(value, before));
         self.say(&mut said, Part::Pair, Some(rare));
         self.say_lasting(&mut said, Part::PairLasting, rare);
@@ -208,7 +215,7 @@ impl Parts {
         self.motions.push(moved);
         for (i, part) in [Part::Mean8, Part::Mean32, Part::Mean128].into_iter().enumerate() {
             let now = self.means.get_mut(i).and_then(|w| w.slide(&self.values, self.seen));
-            let far = now.map(|now| now - mean);
+            let far = now.map(|now| grained(now - mean));
             match part {
                 Part::Mean128 => self.say_late(&mut said, part, far, 0),
                 _ => _ = self.say(&mut said, part, far),
@@ -221,7 +228,7 @@ impl Parts {
             let ratio = now.map(|now| (now.max(0.0) / usual + 1e-3).ln());
             self.say_late(&mut said, part, ratio, i + 1);
         }
-        if self.seen > 20 && deviation > 0.0 {
+        if self.seen > 20 && varies {
             let shape: [f32; LENGTH] =
                 std::array::from_fn(|age| scaled(self.values.back(age)) as f32);
             let distance = self.shapes.feed(shape);
