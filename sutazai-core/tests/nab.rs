@@ -1,5 +1,6 @@
 //! The anomaly detector on the Numenta Anomaly Benchmark, scored by its rules. Needs the corpora (`SUTAZAI_CORPUS`).
 #![cfg(feature = "monitor")]
+#![allow(clippy::expect_used, reason = "a test may panic, its helper functions too")]
 
 #[path = "nab/corpus.rs"]
 mod corpus;

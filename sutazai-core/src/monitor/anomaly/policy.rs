@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn figures_that_make_no_sense_are_named() {
         assert!(AnomalyPolicy::default().check().is_ok());
-        let wrong: [(&str, fn(&mut AnomalyPolicy)); 7] = [
+        type Change = fn(&mut AnomalyPolicy);
+        let wrong: [(&str, Change); 7] = [
             ("alarm", |p| p.alarm = 1.0),
             ("alarm", |p| p.alarm = f64::NAN),
             ("warm_up", |p| p.warm_up = 0),
