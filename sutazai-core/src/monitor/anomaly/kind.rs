@@ -57,6 +57,12 @@ pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> Anomal
         Part::Level | Part::Step | Part::Expected | Part::Near => AnomalyKind::Spike,
         Part::Mean8 | Part::Mean32 | Part::Mean128 => shift_or_drift(parts),
         Part::Motion16 | Part::Motion64 => AnomalyKind::VarianceChange,
+        // A value far outside is also a pair and a shape that have not been.
+        Part::Pair | Part::Shape | Part::ExpectedLasting | Part::PairLasting
+            if parts.distance() > 2.0 * WITHIN =>
+        {
+            AnomalyKind::Spike
+        }
         Part::Pair | Part::Shape | Part::ExpectedLasting | Part::PairLasting => {
             AnomalyKind::Pattern
         }
