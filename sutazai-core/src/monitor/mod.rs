@@ -3,6 +3,10 @@
 //! - [`sample`]: measures the machine, its container and processes. Whatever else measures something is a
 //!   [`Monitor`](crate::port::Monitor) as well.
 //! - [`series`]: the history of measurements, compressed, in several resolutions, kept across restarts.
+//! - [`AnomalyDetector`]: says of each point of a series how odd it is after all that came before, and of what kind.
 
+mod anomaly;
 pub mod sample;
 pub mod series;
+
+pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};

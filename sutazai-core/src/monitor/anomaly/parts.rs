@@ -1,0 +1,276 @@
+//! The ensemble: figures that are each unusual in another kind of anomaly, and how unusual they are.
+
+use super::calendar::Calendar;
+use super::centre::{Centre, Late, Recent, Window};
+use super::context::{LENGTH, Pairs, Shapes};
+use super::regress::Regression;
+use super::tail::Tails;
+use super::tuning::{EXPONENT, SPAN, TOGETHER, USUAL};
+use crate::base::time::Timestamp;
+
+/// Parts of the ensemble.
+pub(super) const PARTS: usize = 15;
+
+/// One part of the ensemble: which figure it watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The value against the usual level.
+    Level = 0,
+    /// The value against the one before.
+    Step,
+    /// The value against what a linear regression expects.
+    Expected,
+    /// The value against the level of about the last 40.
+    Near,
+    /// The mean of the last 8, 32 and 128 values against the usual level.
+    Mean8,
+    Mean32,
+    Mean128,
+    /// How much the last 16 and 64 values move, against how much they usually do.
+    Motion16,
+    Motion64,
+    /// The value against what is usual at this time of day, and of the week.
+    Day,
+    Week,
+    /// How rare the value is after the one before.
+    Pair,
+    /// The distance of the last eight values from any eight of the past.
+    Shape,
+    /// Whether expectations have been wrong for a while.
+    ExpectedLasting,
+    /// Whether pairs have been rare for a while.
+    PairLasting,
+}
+
+/// All of them, in order.
+pub(super) const ALL: [Part; PARTS] = [
+    Part::Level,
+    Part::Step,
+    Part::Expected,
+    Part::Near,
+    Part::Mean8,
+    Part::Mean32,
+    Part::Mean128,
+    Part::Motion16,
+    Part::Motion64,
+    Part::Day,
+    Part::Week,
+    Part::Pair,
+    Part::Shape,
+    Part::ExpectedLasting,
+    Part::PairLasting,
+];
+
+/// Points that something must last for the parts that look whether it does.
+const LASTING: usize = 10;
+
+/// The least difference that is taken for one, as a share of the values.
+const GRAIN: f64 = 1e-11;
+
+/// Windows that must be past before a mean over one is judged by them.
+const WINDOWS: usize = 16;
+
+/// What the parts say of a point: −log₁₀ of how unlikely it is, each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said([f64; PARTS]);
+
+impl Said {
+    /// What a part says, as a share of what is rare in noise.
+    pub(super) fn of(&self, part: Part) -> f64 {
+        let at = part as usize;
+        self.0.get(at).zip(USUAL.get(at)).map_or(0.0, |(said, usual)| said / usual)
+    }
+
+    /// What they say together: 1 and more is an alarm. The power mean lets what one part is sure of stand, and
+    /// what several see count for more.
+    pub(super) fn together(&self) -> f64 {
+        let sum: f64 = ALL.iter().map(|part| self.of(*part).powi(EXPONENT)).sum();
+        sum.powf(1.0 / f64::from(EXPONENT)) / TOGETHER
+    }
+
+    /// The part that says most, and how much.
+    pub(super) fn loudest(&self) -> (Part, f64) {
+        let louder = |best: (Part, f64), part: &Part| {
+            let said = self.of(*part);
+            if said > best.1 { (*part, said) } else { best }
+        };
+        ALL.iter().fold((Part::Level, 0.0), louder)
+    }
+
+    fn set(&mut self, part: Part, said: f64) {
+        if let Some(place) = self.0.get_mut(part as usize) {
+            *place = said;
+        }
+    }
+}
+
+/// The state of all parts.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    seen: usize,
+    last: f64,
+    level: Centre,
+    near: Centre,
+    motion: Centre,
+    values: Recent,
+    motions: Recent,
+    means: [Window; 3],
+    late: [Late; 3],
+    moved: [Window; 2],
+    regression: Regression,
+    calendars: [Calendar; 2],
+    pairs: Pairs,
+    shapes: Shapes,
+    lasting: [Recent; 2],
+    tails: Vec<Tails>,
+}
+
+impl Parts {
+    pub(super) fn new() -> Self {
+        Self {
+            seen: 0,
+            last: 0.0,
+            level: Centre::new(SPAN),
+            near: Centre::new(40.0),
+            motion: Centre::new(SPAN),
+            values: Recent::new(129),
+            motions: Recent::new(65),
+            means: [Window::new(8), Window::new(32), Window::new(128)],
+            late: [Late::new(128), Late::new(16), Late::new(64)],
+            moved: [Window::new(16), Window::new(64)],
+            regression: Regression::new(),
+            calendars: [Calendar::day(), Calendar::week()],
+            pairs: Pairs::new(),
+            shapes: Shapes::new(),
+            lasting: [Recent::new(LASTING), Recent::new(LASTING)],
+            tails: vec![Tails::new(); PARTS],
+        }
+    }
+
+    /// The usual level.
+    pub(super) fn level(&self) -> &Centre {
+        &self.level
+    }
+
+    /// The level of the last few values.
+    pub(super) fn near(&self) -> &Centre {
+        &self.near
+    }
+
+    /// How much a value mostly differs from the one before.
+    pub(super) fn motion(&self) -> f64 {
+        self.motion.mean()
+    }
+
+    /// How far the last value is from the usual level, in deviations.
+    pub(super) fn distance(&self) -> f64 {
+        let deviation = self.level.deviation();
+        if deviation > 0.0 { (self.last - self.level.mean()).abs() / deviation } else { 0.0 }
+    }
+
+    /// The last 129 values.
+    pub(super) fn values(&self) -> &Recent {
+        &self.values
+    }
+
+    /// What the parts say of the next value, which is finite and of moderate size; then it is part of the past.
+    pub(super) fn feed(&mut self, at: Timestamp, value: f64) -> Said {
+        let mut said = Said::default();
+        let first = self.seen == 0;
+        let before = if first { value } else { self.last };
+        if first {
+            self.level.add(value);
+            self.near.add(value);
+        }
+        let (mean, deviation) = (self.level.mean(), self.level.deviation());
+        // Less than this is an error of rounding, which would differ from unit to unit.
+        let grain = GRAIN * (value.abs() + mean.abs());
+        let varies = deviation > grain;
+        let scale = deviation.max(grain).max(1e-300);
+        let grained = |figure: f64| if figure.abs() > grain { figure } else { 0.0 };
+        let scaled = |value: f64| ((value - mean) / scale).clamp(-50.0, 50.0);
+        self.say(&mut said, Part::Level, Some(grained(value - mean)));
+        self.say(&mut said, Part::Step, Some(value - before));
+        self.say(&mut said, Part::Near, Some(grained(value - self.near.mean())));
+
+        let lags = std::array::from_fn(|age| match self.seen > 8 {
+            true => scaled(self.values.back(age)).clamp(-8.0, 8.0),
+            false => 0.0,
+        });
+        let error = if varies { self.regression.feed(lags, scaled(value)) } else { 0.0 };
+        let unexpected = self.say(&mut said, Part::Expected, Some(grained(error * scale)));
+        self.say_lasting(&mut said, Part::ExpectedLasting, unexpected);
+        for (i, part) in [Part::Day, Part::Week].into_iter().enumerate() {
+            let far = self.calendars.get_mut(i).and_then(|c| c.feed(at, value, grain));
+            self.say(&mut said, part, far);
+        }
+        let pair = varies.then(|| (scaled(value), scaled(before)));
+        let rare = pair.map_or(0.0, |(value, before)| self.pairs.feed(value, before));
+        self.say(&mut said, Part::Pair, Some(rare));
+        self.say_lasting(&mut said, Part::PairLasting, rare);
+
+        self.seen += 1;
+        self.values.push(value);
+        let moved = (value - before).abs();
+        self.motions.push(moved);
+        for (i, part) in [Part::Mean8, Part::Mean32, Part::Mean128].into_iter().enumerate() {
+            let now = self.means.get_mut(i).and_then(|w| w.slide(&self.values, self.seen));
+            let far = now.map(|now| grained(now - mean));
+            match part {
+                Part::Mean128 => self.say_late(&mut said, part, far, 0),
+                _ => _ = self.say(&mut said, part, far),
+            }
+        }
+        for (i, part) in [Part::Motion16, Part::Motion64].into_iter().enumerate() {
+            let now = self.moved.get_mut(i).and_then(|w| w.slide(&self.motions, self.seen));
+            let usual = self.motion.mean();
+            let now = now.filter(|_| usual > 0.0);
+            let ratio = now.map(|now| (now.max(0.0) / usual + 1e-3).ln());
+            self.say_late(&mut said, part, ratio, i + 1);
+        }
+        if self.seen > 20 && varies {
+            let shape: [f32; LENGTH] =
+                std::array::from_fn(|age| scaled(self.values.back(age)) as f32);
+            let distance = self.shapes.feed(shape);
+            self.say(&mut said, Part::Shape, distance);
+        }
+        if !first {
+            self.level.add(value);
+            self.near.add(value);
+            self.motion.add(moved);
+        }
+        self.last = value;
+        said
+    }
+
+    /// Lets a part say how unusual a figure is; hands back what it says.
+    fn say(&mut self, said: &mut Said, part: Part, figure: Option<f64>) -> f64 {
+        let tails = figure.zip(self.tails.get_mut(part as usize));
+        let unlikely = tails.map_or(0.0, |(figure, tails)| tails.feed(figure));
+        said.set(part, unlikely);
+        unlikely
+    }
+
+    /// As [`say`](Self::say) of a figure over a window: it is part of the past when the window is, so that a slow
+    /// change is not taken for usual by its own beginning.
+    fn say_late(&mut self, said: &mut Said, part: Part, figure: Option<f64>, late: usize) {
+        let Some(figure) = figure else { return };
+        let Some(late) = self.late.get_mut(late) else { return };
+        let Some(tails) = self.tails.get_mut(part as usize) else { return };
+        if late.handed() >= WINDOWS * late.count() {
+            said.set(part, tails.surprise(figure));
+        }
+        if let Some(due) = late.push(figure) {
+            tails.add(due);
+        }
+    }
+
+    fn say_lasting(&mut self, said: &mut Said, part: Part, now: f64) {
+        let recent = self.lasting.get_mut(usize::from(part == Part::PairLasting));
+        let sum = recent.map(|recent| {
+            recent.push(now);
+            recent.sum(LASTING)
+        });
+        self.say(said, part, sum);
+    }
+}
