@@ -4,6 +4,8 @@ use super::levels::Point;
 
 /// Calls that what is expected of their spread counts for.
 const PRIOR: f64 = 8.0;
+/// Calls without which a level does not tell what was tried.
+const SOME: f64 = 4.0;
 /// Concurrencies that are weighed up.
 const CANDIDATES: u16 = 64;
 
@@ -52,7 +54,10 @@ impl Knee {
             .iter()
             .map(|p| p.answered / shrunk(p.spread * p.answered, p.answered, spread))
             .collect();
-        let concurrencies = || points.iter().map(|point| point.concurrency);
+        let some = |point: &&Point| point.answered >= SOME;
+        let any = points.iter().any(|point| some(&point));
+        let counted = points.iter().filter(|point| !any || some(point));
+        let concurrencies = || counted.clone().map(|point| point.concurrency);
         let lowest = concurrencies().fold(f64::INFINITY, f64::min).max(1.0);
         let highest = concurrencies().fold(1.0, f64::max);
         let all: f64 = weights.iter().sum();
@@ -98,7 +103,8 @@ fn stretch(concurrency: f64, useful: f64) -> f64 {
 
 /// The squared coefficient of variation over all levels.
 fn pooled(points: &[Point]) -> f64 {
-    let answered: f64 = points.iter().map(|point| point.answered).sum();
+    // One degree of freedom is spent on each level's mean.
+    let answered: f64 = points.iter().map(|point| (point.answered - 1.0).max(0.0)).sum();
     let spreads: f64 = points.iter().map(|point| point.answered * point.spread).sum();
     shrunk(spreads, answered, 1.0)
 }

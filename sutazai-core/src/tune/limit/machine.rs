@@ -11,6 +11,8 @@ use crate::base::time::Moment;
 const MOST_OF_EXPECTED: f64 = 4.0;
 /// With more doubt about the logarithm of the useful concurrency nothing is concluded from it.
 const DOUBTFUL: f64 = 0.35;
+/// With so much of it exploring takes the share of the throughput that the policy says.
+const USUAL_DOUBT: f64 = 0.15;
 /// Standard errors by which a batch of calls must differ from what was expected.
 const SIGNIFICANT: f64 = 4.0;
 /// The logarithm of the factor by which it must, besides.
@@ -29,8 +31,12 @@ pub struct AdaptiveLimit {
     generation: u32,
     knee: Option<Knee>,
     pub spread: f64,
+    /// Answers since the limit was set.
+    heard: f64,
     dip: Option<Dip>,
-    may_dip: f64,
+    /// When the last dip ended, and what it cost, in seconds of the whole throughput.
+    dipped: f64,
+    dip_cost: f64,
     ceiling: f64,
     check: Check,
     batch: Batch,
@@ -94,8 +100,10 @@ impl AdaptiveLimit {
             generation: 0,
             knee: None,
             spread: 1.0,
+            heard: 0.0,
             dip: None,
-            may_dip: 0.0,
+            dipped: 0.0,
+            dip_cost: 0.0,
             ceiling: f64::from(policy.max),
             check: Check::default(),
             batch: Batch::default(),
@@ -244,6 +252,7 @@ impl AdaptiveLimit {
         let concurrency = f64::from(call.concurrency);
         let counted = took.min(self.most(concurrency));
         let answered = outcome == CallOutcome::Answered;
+        self.heard += f64::from(u8::from(answered));
         let says = answered || outcome == CallOutcome::TimedOut;
         let met = if took > 0.0 { (self.area - call.area) / took } else { concurrency };
         self.levels.end(call.concurrency, call.start, says.then_some((counted, met)), answered);
@@ -311,7 +320,7 @@ impl AdaptiveLimit {
         if let Some(knee) = &mut self.knee {
             knee.doubt = 1.0;
         }
-        self.may_dip = self.clock;
+        self.dip_cost = 0.0;
         self.dip = None;
         self.forgotten = self.forgotten.saturating_add(1);
     }
@@ -340,12 +349,12 @@ impl AdaptiveLimit {
             }
         }
         let answered: f64 = points.iter().map(|point| point.answered).sum();
-        let enough = answered >= self.limit.max(8.0);
+        let enough = answered >= self.limit.max(8.0) && self.heard >= self.limit.max(4.0);
         if enough || self.limit < 3.0 {
             self.follow(knee);
         }
         let doubtful = knee.doubt > (self.limit / knee.useful).max(1.1).ln() / 2.0;
-        if self.binding && enough && doubtful && self.clock >= self.may_dip && self.limit >= 2.0 {
+        if self.binding && enough && doubtful && self.may_dip(knee) && self.limit >= 2.0 {
             self.submerge(knee, usual);
         }
     }
@@ -354,10 +363,12 @@ impl AdaptiveLimit {
         let target = |doubt: f64| {
             self.policy.with_headroom(knee.useful * doubt.exp()).min(self.ceiling)
         };
-        let least = if self.limit < 3.0 { target(0.0) } else { target(-knee.doubt / 2.0) };
+        // What is not known may be found out below, at a cost, or above.
+        let unsure = knee.doubt >= DOUBTFUL;
+        let upwards = unsure && (self.limit < 3.0 || !self.may_dip(knee));
+        let least = if upwards { target(0.0) } else { target(-knee.doubt / 2.0) };
         let most = target(knee.doubt / 2.0);
-        let sure = knee.doubt < DOUBTFUL;
-        if self.limit < least && self.binding && (sure || self.limit < 3.0) {
+        if self.limit < least && self.binding && (upwards || !unsure) {
             self.set(least.min(2.0 * self.limit), LimitCause::Room);
         } else if self.limit > most {
             self.set(most, LimitCause::Queueing);
@@ -385,11 +396,15 @@ impl AdaptiveLimit {
         self.dip = None;
         self.changes = self.changes.saturating_add(1);
         let useful = self.knee.map_or(self.limit, |knee| knee.useful);
-        let cost = (1.0 - dip.limit / useful).max(0.02) * (self.clock - dip.since);
-        self.may_dip = self.clock + cost / self.policy.explore;
-        if self.sure().is_none() {
-            self.may_dip = self.clock + 2.0 * cost;
-        }
+        self.dip_cost = (1.0 - dip.limit / useful).max(0.02) * (self.clock - dip.since);
+        self.dipped = self.clock;
+    }
+
+    /// Whether what a dip costs, and the last one did cost, is worth what it may tell: the more the greater the doubt,
+    /// by its square, as the variance of an estimate goes with the number of samples.
+    fn may_dip(&self, knee: Knee) -> bool {
+        let share = self.policy.explore * (knee.doubt / USUAL_DOUBT).powi(2);
+        (self.clock - self.dipped) * share.min(0.2) >= self.dip_cost
     }
 
     fn has_changed(&mut self) -> bool {
@@ -426,6 +441,7 @@ impl AdaptiveLimit {
         self.limit = to;
         let to = whole(self.limit);
         if from != to {
+            self.heard = 0.0;
             self.changes = self.changes.saturating_add(1);
             let at = self.origin.as_nanos().saturating_add((self.clock * 1e9) as u64);
             self.last = LimitChange { from, to, cause, at_nanos: at };
