@@ -48,7 +48,8 @@ pub struct Figures {
     pub largest: f64,
     /// The smallest one.
     pub smallest: f64,
-    /// Service times until the limit stays between 0.8 and 2 times the capacity, after the worst of the steps.
+    /// Service times until the limit is between 0.75 and 2 times the capacity for 19/20 of what remains, after the
+    /// worst of the steps.
     pub settling: f64,
     /// The smallest limit while nothing came back.
     pub floor: f64,
@@ -260,7 +261,6 @@ fn figures(
         samples.iter().filter(|(t, _)| !scenario.settling(*t) && !scenario.is_black(*t)).map(|s| s.1).collect();
     let tail: Vec<f64> =
         samples.iter().filter(|(t, _)| *t >= 0.9 * scenario.length).map(|s| s.1).collect();
-    // The time of the last sample outside, before the next step.
     let settling = scenario
         .steps
         .iter()
@@ -268,10 +268,9 @@ fn figures(
         .filter(|(_, step)| !scenario.is_black(**step))
         .map(|(i, step)| {
             let until = scenario.steps.get(i + 1).copied().unwrap_or(scenario.length);
-            let outside = samples.iter().filter(|(t, ratio)| {
-                (*step..until.min(step + 3.0 * scenario.settle())).contains(t) && !(0.8..=2.0).contains(ratio)
-            });
-            outside.last().map_or(0.0, |(t, _)| t - step + 0.25)
+            let phase: Vec<(f64, f64)> =
+                samples.iter().filter(|(t, _)| (*step..until).contains(t)).copied().collect();
+            settled(&phase) - step
         })
         .fold(0.0, f64::max);
     Figures {
@@ -285,4 +284,19 @@ fn figures(
         floor,
         good: counts.iter().map(|phase| phase[0].good).sum(),
     }
+}
+
+/// From when on 19 of 20 samples of the limit are between 0.75 and 2 times the capacity.
+fn settled(phase: &[(f64, f64)]) -> f64 {
+    let (mut inside, mut all) = (0_usize, 0_usize);
+    let mut since = phase.last().map_or(0.0, |sample| sample.0);
+    for (time, ratio) in phase.iter().rev() {
+        all += 1;
+        let is_inside = (0.75..=2.0).contains(ratio);
+        inside += usize::from(is_inside);
+        if is_inside && inside * 20 >= all * 19 {
+            since = *time;
+        }
+    }
+    since
 }

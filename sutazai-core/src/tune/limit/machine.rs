@@ -376,8 +376,8 @@ impl AdaptiveLimit {
     }
 
     fn submerge(&mut self, knee: Knee, usual: f64) {
-        let low = (knee.useful * (-knee.doubt / 2.0).exp()).min(self.limit * 0.75);
-        let limit = self.policy.bounded(low.max(self.limit / 4.0).round().max(1.0));
+        let low = (knee.useful * (-knee.doubt / 4.0).exp()).min(self.limit * 0.75);
+        let limit = self.policy.bounded(low.max(self.limit / 4.0).ceil().max(1.0));
         if limit >= self.limit {
             return;
         }
@@ -396,7 +396,7 @@ impl AdaptiveLimit {
         self.dip = None;
         self.changes = self.changes.saturating_add(1);
         let useful = self.knee.map_or(self.limit, |knee| knee.useful);
-        self.dip_cost = (1.0 - dip.limit / useful).max(0.02) * (self.clock - dip.since);
+        self.dip_cost = (1.0 - dip.limit / useful).max(0.1) * (self.clock - dip.since);
         self.dipped = self.clock;
     }
 
@@ -404,7 +404,7 @@ impl AdaptiveLimit {
     /// by its square, as the variance of an estimate goes with the number of samples.
     fn may_dip(&self, knee: Knee) -> bool {
         let share = self.policy.explore * (knee.doubt / USUAL_DOUBT).powi(2);
-        (self.clock - self.dipped) * share.min(0.2) >= self.dip_cost
+        (self.clock - self.dipped) * share.min(0.1) >= self.dip_cost
     }
 
     fn has_changed(&mut self) -> bool {
@@ -417,7 +417,6 @@ impl AdaptiveLimit {
         if expected < size && answered < size {
             return false;
         }
-        self.batch = Batch::default();
         let differs = |log: f64, count: f64| {
             log.abs() > SUBSTANTIAL
                 && log.abs() * (count / self.spread.max(0.1)).sqrt() > SIGNIFICANT
@@ -426,12 +425,16 @@ impl AdaptiveLimit {
         if missing < 0.0 && differs(missing, expected.min(answered.max(4.0))) {
             return true;
         }
-        if answered < 4.0 {
-            return false;
-        }
-        let mean = ratios / answered;
-        if differs(mean.max(1e-9).ln(), answered) {
+        if answered >= 4.0 && differs((ratios / answered).max(1e-9).ln(), answered) {
             return true;
+        }
+        // Small changes are seen in many, large ones soon.
+        if expected.max(answered) >= 8.0 * size {
+            self.batch = Batch {
+                expected: expected / 2.0,
+                answered: answered / 2.0,
+                ratios: ratios / 2.0,
+            };
         }
         false
     }
