@@ -52,7 +52,7 @@ impl Knee {
         let spread = pooled(points);
         let weights: Vec<f64> = points
             .iter()
-            .map(|p| p.answered / shrunk(p.spread * p.answered, p.answered, spread))
+            .map(|p| p.answered / shrunk(p.spread * p.answered, p.answered, spread).max(spread))
             .collect();
         let some = |point: &&Point| point.answered >= SOME;
         let any = points.iter().any(|point| some(&point));
@@ -111,5 +111,5 @@ fn pooled(points: &[Point]) -> f64 {
 
 /// A mean of few, drawn towards what is expected as though that had been seen `PRIOR` times.
 fn shrunk(sum: f64, count: f64, expected: f64) -> f64 {
-    ((sum + PRIOR * expected) / (count + PRIOR)).clamp(0.1, 16.0)
+    ((sum + PRIOR * expected) / (count + PRIOR)).clamp(0.25, 16.0)
 }

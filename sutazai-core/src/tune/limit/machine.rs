@@ -353,7 +353,9 @@ impl AdaptiveLimit {
         if enough || self.limit < 3.0 {
             self.follow(knee);
         }
-        let doubtful = knee.doubt > (self.limit / knee.useful).max(1.1).ln() / 2.0;
+        let doubtful = knee.doubt > (self.limit / knee.useful).max(1.1).ln() / 2.0
+            // Calls wait wherever it has looked.
+            || knee.useful < knee.seen.0;
         if self.binding && enough && doubtful && self.may_dip(knee) && self.limit >= 2.0 {
             self.submerge(knee, usual);
         }
