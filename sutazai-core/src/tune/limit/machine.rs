@@ -13,6 +13,10 @@ const MOST_OF_EXPECTED: f64 = 4.0;
 const DOUBTFUL: f64 = 0.35;
 /// With so much of it exploring takes the share of the throughput that the policy says.
 const USUAL_DOUBT: f64 = 0.15;
+/// What is thought to be known is verified each so many times that a call takes,
+const VERIFY_EVERY: f64 = 100.0;
+/// with so much of the useful concurrency, where certainly no call waits if it is right.
+const VERIFY_AT: f64 = 0.7;
 /// Standard errors by which a batch of calls must differ from what was expected.
 const SIGNIFICANT: f64 = 4.0;
 /// The logarithm of the factor by which it must, besides.
@@ -356,8 +360,9 @@ impl AdaptiveLimit {
         let doubtful = knee.doubt > (self.limit / knee.useful).max(1.1).ln() / 2.0
             // Calls wait wherever it has looked.
             || knee.useful < knee.seen.0;
-        if self.binding && enough && doubtful && self.may_dip(knee) && self.limit >= 2.0 {
-            self.submerge(knee, usual);
+        let verifies = !doubtful && self.clock - self.dipped >= VERIFY_EVERY * usual;
+        if self.binding && enough && (verifies || doubtful && self.may_dip(knee)) {
+            self.submerge(knee, usual, verifies);
         }
     }
 
@@ -377,8 +382,11 @@ impl AdaptiveLimit {
         }
     }
 
-    fn submerge(&mut self, knee: Knee, usual: f64) {
-        let low = (knee.useful * (-knee.doubt / 4.0).exp()).min(self.limit * 0.75);
+    fn submerge(&mut self, knee: Knee, usual: f64, verifies: bool) {
+        // The less is known, the greater the difference that will be seen.
+        let share = if knee.doubt < DOUBTFUL { 0.75 } else { 0.5 };
+        let depth = if verifies { VERIFY_AT } else { (-knee.doubt / 4.0).exp() };
+        let low = (knee.useful * depth).min(self.limit * share);
         let limit = self.policy.bounded(low.max(self.limit / 4.0).ceil().max(1.0));
         if limit >= self.limit {
             return;
