@@ -12,9 +12,9 @@ const MOST_OF_EXPECTED: f64 = 4.0;
 /// With more doubt about the logarithm of the useful concurrency nothing is concluded from it.
 const DOUBTFUL: f64 = 0.35;
 /// With so much of it exploring takes the share of the throughput that the policy says.
-const USUAL_DOUBT: f64 = 0.15;
+const USUAL_DOUBT: f64 = 0.2;
 /// What is thought to be known is verified each so many times that a call takes,
-const VERIFY_EVERY: f64 = 100.0;
+const VERIFY_EVERY: f64 = 250.0;
 /// with so much of the useful concurrency, where certainly no call waits if it is right.
 const VERIFY_AT: f64 = 0.7;
 /// Standard errors by which a batch of calls must differ from what was expected.
@@ -391,7 +391,7 @@ impl AdaptiveLimit {
         if limit >= self.limit {
             return;
         }
-        let need = (3.0 * limit).max(8.0);
+        let need = (2.0 * limit).max(8.0);
         self.dip = Some(Dip {
             limit,
             since: self.clock,

@@ -25,13 +25,13 @@ pub struct LimitPolicy {
     /// The share of the throughput that may be spent on finding out, by lowering the limit for a moment, how long
     /// calls take where none waits: 0.001 to 0.1. Default 0.01.
     pub explore: f64,
-    /// How long something is remembered, as a multiple of what a call takes: 16 to 10,000. Default 256.
+    /// How long something is remembered, as a multiple of what a call takes: 16 to 10,000. Default 512.
     pub memory: f64,
 }
 
 impl Default for LimitPolicy {
     fn default() -> Self {
-        Self { initial: 20, min: 1, max: 1_000, headroom: 1.25, explore: 0.01, memory: 256.0 }
+        Self { initial: 20, min: 1, max: 1_000, headroom: 1.25, explore: 0.01, memory: 512.0 }
     }
 }
 
