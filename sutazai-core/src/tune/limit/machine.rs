@@ -21,6 +21,9 @@ const VERIFY_AT: f64 = 0.7;
 const SIGNIFICANT: f64 = 4.0;
 /// The logarithm of the factor by which it must, besides.
 const SUBSTANTIAL: f64 = 0.26;
+/// The same for answers that are missing. That is seen before they come, but of a heavy tail fewer come in a time than
+/// the capped mean says.
+const MISSING: f64 = std::f64::consts::LN_2;
 
 #[derive(Debug)]
 pub struct AdaptiveLimit {
@@ -427,15 +430,15 @@ impl AdaptiveLimit {
         if expected < size && answered < size {
             return false;
         }
-        let differs = |log: f64, count: f64| {
-            log.abs() > SUBSTANTIAL
+        let differs = |log: f64, substantial: f64, count: f64| {
+            log.abs() > substantial
                 && log.abs() * (count / self.spread.max(0.1)).sqrt() > SIGNIFICANT
         };
         let missing = ((answered + 1.0) / (expected + 1.0)).ln();
-        if missing < 0.0 && differs(missing, expected.min(answered.max(4.0))) {
+        if missing < 0.0 && differs(missing, MISSING, expected.min(answered.max(4.0))) {
             return true;
         }
-        if answered >= 4.0 && differs((ratios / answered).max(1e-9).ln(), answered) {
+        if answered >= 4.0 && differs((ratios / answered).max(1e-9).ln(), SUBSTANTIAL, answered) {
             return true;
         }
         // Small changes are seen in many, large ones soon.
