@@ -139,7 +139,8 @@ pub fn run(scenario: &Scenario, limit: &mut dyn Limit, seed: u64, trace: bool) -
                 Event::Arrival => {
                     // The load is of what the servers could do before they were slow.
                     let rate = at(&scenario.load, now) * at(&scenario.capacity, now);
-                    events.push(Reverse((At(now + random.exponential(1.0 / rate)), Event::Arrival)));
+                    events
+                        .push(Reverse((At(now + random.exponential(1.0 / rate)), Event::Arrival)));
                     let work = scenario.service.draw(&mut random);
                     if !scenario.is_black(now) {
                         for count in counted(&mut counts, scenario, now) {
@@ -176,7 +177,12 @@ pub fn run(scenario: &Scenario, limit: &mut dyn Limit, seed: u64, trace: bool) -
                         }
                     }
                     if trace && (now * 4.0) as u64 % 4 == 0 {
-                        println!("{now:7.2} c={capacity} n={} line={} {}", flight.len(), line.len(), limit.say());
+                        println!(
+                            "{now:7.2} c={capacity} n={} line={} {}",
+                            flight.len(),
+                            line.len(),
+                            limit.say()
+                        );
                     }
                     events.push(Reverse((At(now + SAMPLE), Event::Sample)));
                 }
@@ -257,8 +263,11 @@ fn figures(
     floor: f64,
 ) -> Figures {
     stretches.sort_by(f64::total_cmp);
-    let calm: Vec<f64> =
-        samples.iter().filter(|(t, _)| !scenario.settling(*t) && !scenario.is_black(*t)).map(|s| s.1).collect();
+    let calm: Vec<f64> = samples
+        .iter()
+        .filter(|(t, _)| !scenario.settling(*t) && !scenario.is_black(*t))
+        .map(|s| s.1)
+        .collect();
     let tail: Vec<f64> =
         samples.iter().filter(|(t, _)| *t >= 0.9 * scenario.length).map(|s| s.1).collect();
     let settling = scenario
