@@ -21,8 +21,8 @@ const SUBSTANTIAL: f64 = 0.26;
 const MISSING: f64 = std::f64::consts::LN_2;
 
 impl AdaptiveLimit {
-    /// Counts how calls end, and gives way to time-outs and refusals: by what share of the calls was refused, as TCP's
-    /// rate-halving and DAGOR do, or by half; once for the calls that were begun under one limit.
+    /// Counts how calls end, and gives way to time-outs and refusals: by the share of the calls that was refused, or by
+    /// half; once for the calls that were begun under one limit.
     pub(super) fn judge(&mut self, call: &Call, outcome: CallOutcome) {
         if call.start < self.fate.since {
             return;
