@@ -17,9 +17,6 @@ pub trait Limit {
     fn begin(&mut self, id: u64, now: f64);
     fn end(&mut self, id: u64, now: f64, took: f64, in_flight: usize, outcome: CallOutcome);
     fn tick(&mut self, _now: f64) {}
-    fn say(&self) -> String {
-        String::new()
-    }
 }
 
 pub struct Ours {
@@ -57,22 +54,6 @@ impl Limit for Ours {
     }
     fn tick(&mut self, now: f64) {
         self.limit.tick(moment(now));
-    }
-    fn say(&self) -> String {
-        let v = self.limit.view();
-        format!(
-            "{}/{} n={} {:?} u={:.1} d={:.2} s={:.1}ms b={} f={} {:?}",
-            v.limit,
-            v.target,
-            v.in_flight,
-            v.phase,
-            v.useful.unwrap_or(0.),
-            v.doubt.unwrap_or(0.).ln(),
-            v.service_ms.unwrap_or(0.),
-            v.binding,
-            v.forgotten,
-            v.last.cause
-        )
     }
 }
 

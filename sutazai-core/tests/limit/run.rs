@@ -67,6 +67,13 @@ impl Scenario {
         (10.0_f64 / self.second).max(20.0 * self.slow.iter().map(|s| s.1).fold(1.0_f64, f64::max))
     }
 
+    /// When its phases begin.
+    fn phases(&self) -> impl Iterator<Item = f64> {
+        let wanders = self.load.len() > self.steps.len();
+        let loads = self.load.iter().map(|load| load.0).filter(move |_| wanders);
+        loads.chain(self.steps.iter().copied().filter(move |_| !wanders))
+    }
+
     fn settling(&self, time: f64) -> bool {
         self.steps.iter().any(|step| (*step..*step + self.settle()).contains(&time))
     }
@@ -92,7 +99,7 @@ enum Event {
     Sample,
 }
 
-pub fn run(scenario: &Scenario, limit: &mut dyn Limit, seed: u64, trace: bool) -> Figures {
+pub fn run(scenario: &Scenario, limit: &mut dyn Limit, seed: u64) -> Figures {
     let mut random = Random::new(seed);
     let unit = scenario.second;
     let mut server = Server::new(scenario.discipline, at(&scenario.capacity, 0.0));
@@ -105,7 +112,7 @@ pub fn run(scenario: &Scenario, limit: &mut dyn Limit, seed: u64, trace: bool) -
     let mut flight: HashMap<u64, InFlight> = HashMap::new();
     let mut line: VecDeque<(f64, f64)> = VecDeque::new();
     let mut next_id = 0_u64;
-    let mut counts = vec![[Count::default(); 2]; scenario.steps.len()];
+    let mut counts = vec![[Count::default(); 2]; scenario.phases().count()];
     let mut stretches: Vec<f64> = Vec::new();
     let mut samples: Vec<(f64, f64)> = Vec::new();
     let mut floor = f64::INFINITY;
@@ -176,14 +183,6 @@ pub fn run(scenario: &Scenario, limit: &mut dyn Limit, seed: u64, trace: bool) -
                             count.can += can;
                         }
                     }
-                    if trace && (now * 4.0) as u64 % 4 == 0 {
-                        println!(
-                            "{now:7.2} c={capacity} n={} line={} {}",
-                            flight.len(),
-                            line.len(),
-                            limit.say()
-                        );
-                    }
                     events.push(Reverse((At(now + SAMPLE), Event::Sample)));
                 }
             }
@@ -238,13 +237,13 @@ impl Count {
     }
 }
 
-/// Those of the phase between two steps.
+/// Those of the phase between two changes: what could be done is the lesser of arrivals and capacity in each.
 fn counted<'a>(
     counts: &'a mut [[Count; 2]],
     scenario: &Scenario,
     now: f64,
 ) -> impl Iterator<Item = &'a mut Count> {
-    let phase = scenario.steps.iter().filter(|step| **step <= now).count().max(1) - 1;
+    let phase = scenario.phases().filter(|from| *from <= now).count().max(1) - 1;
     counts[phase].iter_mut().take(if scenario.settling(now) { 1 } else { 2 })
 }
 
@@ -308,4 +307,31 @@ fn settled(phase: &[(f64, f64)]) -> f64 {
         }
     }
     since
+}
+
+impl Figures {
+    /// The means of several runs; the largest and the smallest of what is so called.
+    pub fn mean(runs: &[Self]) -> Self {
+        let mean = |of: fn(&Self) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
+        let most = |of: fn(&Self) -> f64| runs.iter().map(of).fold(0.0, f64::max);
+        Self {
+            goodput: mean(|f| f.goodput),
+            whole: mean(|f| f.whole),
+            p50: mean(|f| f.p50),
+            last: mean(|f| f.last),
+            largest: most(|f| f.largest),
+            smallest: runs.iter().map(|f| f.smallest).fold(f64::INFINITY, f64::min),
+            settling: mean(|f| f.settling),
+            floor: most(|f| f.floor),
+            good: mean(|f| f.good),
+        }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { goodput, whole, p50, last, largest, smallest, settling, floor, .. } = self;
+        write!(f, "goodput {goodput:.3} (whole {whole:.3}) p50 {p50:.2} final {last:.2}")?;
+        write!(f, " from {smallest:.2} to {largest:.2} floor {floor:.0} settled {settling:.0}")
+    }
 }

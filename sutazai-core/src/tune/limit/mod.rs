@@ -42,7 +42,7 @@
 //!         calls.push_back(call);
 //!     }
 //! }
-//! assert!((4..=8).contains(&limit.view().target), "{:?}", limit.view());
+//! assert!((4..=12).contains(&limit.view().target), "{:?}", limit.view());
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 //!
