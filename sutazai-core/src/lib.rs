@@ -30,5 +30,7 @@ pub mod recovery;
 pub mod security;
 pub mod store;
 pub mod surface;
+#[cfg(feature = "tune")]
+pub mod tune;
 
 pub use base::error::{Class, Code, Error, Result};

@@ -1,0 +1,220 @@
+//! What an adaptive limit makes of what it sees.
+
+use super::super::knee::Knee;
+use super::super::levels::Point;
+use super::super::view::LimitCause;
+use super::super::{Call, CallOutcome};
+use super::{AdaptiveLimit, Batch, Check, DOUBTFUL, Dip, Fate};
+
+/// With so much of it exploring takes the share of the throughput that the policy says.
+const USUAL_DOUBT: f64 = 0.2;
+/// What is thought to be known is verified each so many times that a call takes,
+const VERIFY_EVERY: f64 = 250.0;
+/// with so much of the useful concurrency, where certainly no call waits if it is right.
+const VERIFY_AT: f64 = 0.7;
+/// Standard errors by which a batch of calls must differ from what was expected.
+const SIGNIFICANT: f64 = 4.0;
+/// The logarithm of the factor by which it must, besides.
+const SUBSTANTIAL: f64 = 0.26;
+/// The same for answers that are missing. That is seen before they come, but of a heavy tail fewer come in a time than
+/// the capped mean says.
+const MISSING: f64 = std::f64::consts::LN_2;
+
+impl AdaptiveLimit {
+    /// Counts how calls end, and gives way to time-outs and refusals: by the share of the calls that was refused, or by
+    /// half; once for the calls that were begun under one limit.
+    pub(super) fn judge(&mut self, call: &Call, outcome: CallOutcome) {
+        if call.start < self.fate.since {
+            return;
+        }
+        match outcome {
+            CallOutcome::Ignored => return,
+            CallOutcome::TimedOut => self.fate.timed_out += 1.0,
+            CallOutcome::Refused => self.fate.refused += 1.0,
+            CallOutcome::Answered | CallOutcome::Failed => {}
+        }
+        self.fate.ended += 1.0;
+        if self.fate.ended < (self.limit / 2.0).max(4.0) {
+            return;
+        }
+        let Fate { ended, timed_out, refused, .. } = self.fate;
+        (self.fate.ended, self.fate.timed_out, self.fate.refused) = (0.0, 0.0, 0.0);
+        if timed_out > ended / 2.0 {
+            self.forget();
+            self.give_way(0.5, LimitCause::TimedOut);
+        } else if refused > ended / 10.0 {
+            self.give_way((1.0 - refused / ended).max(0.5), LimitCause::Refused);
+            self.ceiling = self.limit;
+        } else {
+            self.backing = false;
+            self.ceiling = (self.ceiling + 0.5).min(f64::from(self.policy.max));
+        }
+    }
+
+    /// Lowers the limit at once.
+    fn give_way(&mut self, factor: f64, cause: LimitCause) {
+        self.dip = None;
+        self.backing = true;
+        self.fate.since = self.clock;
+        let to = self.policy.bounded(self.limit * factor);
+        self.set(to, cause);
+    }
+
+    /// Looks for what happens while no call ends.
+    pub(super) fn watch(&mut self) {
+        self.look_for_stall();
+        if let Some(dip) = self.dip
+            && self.clock >= dip.until
+        {
+            self.surface(dip);
+        }
+    }
+
+    /// Gives way where nothing has come back for far too long, however many calls are still under way.
+    fn look_for_stall(&mut self) {
+        let Some(knee) = self.knee else { return };
+        let usual = knee.service * knee.stretch(f64::from(self.in_flight));
+        let quiet = self.clock - self.fate.quiet_since;
+        if self.fate.quiet_expected >= 16.0 * knee.spread.max(1.0) && quiet >= 4.0 * usual {
+            (self.fate.quiet_since, self.fate.quiet_expected) = (self.clock, 0.0);
+            self.forget();
+            self.give_way(0.5, LimitCause::Stalled);
+        }
+    }
+
+    /// Forgets what was learnt: the target has become another one.
+    fn forget(&mut self) {
+        self.levels.clear();
+        self.generation = self.generation.wrapping_add(1);
+        self.batch = Batch::default();
+        if let Some(knee) = &mut self.knee {
+            knee.doubt = 1.0;
+        }
+        self.dip_cost = 0.0;
+        self.dip = None;
+        self.forgotten = self.forgotten.saturating_add(1);
+    }
+
+    /// Makes up its mind anew.
+    pub(super) fn decide(&mut self) {
+        self.look_for_stall();
+        let check =
+            std::mem::replace(&mut self.check, Check { at: self.clock, ..Check::default() });
+        let passed = self.clock - check.at;
+        self.binding = check.full * 4.0 >= passed
+            || u64::from(check.kept_out) * 50 >= u64::from(check.begun.max(1));
+        if self.has_changed() {
+            self.forget();
+            return;
+        }
+        // Where calls take about the same time none of a level ends before all have been under way for long.
+        let rounds = 2.0 - self.knee.map_or(1.0, |knee| knee.spread.min(1.0));
+        let most = self.most(self.limit);
+        let points: Vec<Point> = self.levels.points(self.clock, most, rounds).collect();
+        let Some(knee) = Knee::find(&points) else { return };
+        self.knee = Some(knee);
+        let usual = knee.service * knee.stretch(self.limit);
+        self.levels.fade((-passed / (usual * self.policy.memory)).exp());
+        if let Some(dip) = self.dip {
+            if dip.ended >= dip.need || self.clock >= dip.until {
+                self.surface(dip);
+            } else {
+                return;
+            }
+        }
+        let answered: f64 = points.iter().map(|point| point.answered).sum();
+        let enough = answered >= self.limit.max(8.0) && self.heard >= self.limit.max(4.0);
+        if enough || self.limit < 3.0 {
+            self.follow(knee);
+        }
+        let doubtful = knee.doubt > (self.limit / knee.useful).max(1.1).ln() / 2.0
+            // Calls wait wherever it has looked.
+            || knee.useful < knee.seen.0;
+        let verifies = !doubtful && self.clock - self.dipped >= VERIFY_EVERY * usual;
+        if self.binding && enough && (verifies || doubtful && self.may_dip(knee)) {
+            self.submerge(knee, usual, verifies);
+        }
+    }
+
+    /// Moves the limit as far as what is known asks for: where that is doubtful it may stay.
+    fn follow(&mut self, knee: Knee) {
+        let target =
+            |doubt: f64| self.policy.with_headroom(knee.useful * doubt.exp()).min(self.ceiling);
+        // What is not known may be found out below, at a cost, or above.
+        let unsure = knee.doubt >= DOUBTFUL;
+        let upwards = unsure && (self.limit < 3.0 || !self.may_dip(knee));
+        let least = if upwards { target(0.0) } else { target(-knee.doubt / 2.0) };
+        let most = target(knee.doubt / 2.0);
+        if self.limit < least && self.binding && (upwards || !unsure) {
+            self.set(least.min(2.0 * self.limit), LimitCause::Room);
+        } else if self.limit > most {
+            self.set(most, LimitCause::Queueing);
+        }
+    }
+
+    /// Begins a dip.
+    fn submerge(&mut self, knee: Knee, usual: f64, verifies: bool) {
+        // The less is known, the greater the difference that will be seen.
+        let share = if knee.doubt < DOUBTFUL { 0.75 } else { 0.5 };
+        let depth = if verifies { VERIFY_AT } else { (-knee.doubt / 4.0).exp() };
+        let low = (knee.useful * depth).min(self.limit * share);
+        let limit = self.policy.bounded(low.max(self.limit / 4.0).ceil().max(1.0));
+        if limit >= self.limit {
+            return;
+        }
+        let need = (2.0 * limit).max(8.0);
+        self.dip = Some(Dip {
+            limit,
+            since: self.clock,
+            ended: 0.0,
+            need,
+            until: self.clock + 8.0 * usual,
+        });
+        self.changes = self.changes.saturating_add(1);
+    }
+
+    /// Ends a dip.
+    fn surface(&mut self, dip: Dip) {
+        self.dip = None;
+        self.changes = self.changes.saturating_add(1);
+        let useful = self.knee.map_or(self.limit, |knee| knee.useful);
+        self.dip_cost = (1.0 - dip.limit / useful).max(0.1) * (self.clock - dip.since);
+        self.dipped = self.clock;
+    }
+
+    /// Whether what a dip costs, and the last one did cost, is worth what it may tell: the more the greater the doubt,
+    /// by its square, as the variance of an estimate goes with the number of samples.
+    fn may_dip(&self, knee: Knee) -> bool {
+        let share = self.policy.explore * (knee.doubt / USUAL_DOUBT).powi(2);
+        (self.clock - self.dipped) * share.min(0.1) >= self.dip_cost
+    }
+
+    /// Whether calls take other times than they did at the same concurrency: significantly, and by a good deal.
+    fn has_changed(&mut self) -> bool {
+        let Some(knee) = self.sure() else {
+            self.batch = Batch::default();
+            return false;
+        };
+        let Batch { expected, answered, ratios } = self.batch;
+        let size = self.limit.max(16.0);
+        if expected < size && answered < size {
+            return false;
+        }
+        let differs = |log: f64, substantial: f64, count: f64| {
+            log.abs() > substantial && log.abs() * (count / knee.spread).sqrt() > SIGNIFICANT
+        };
+        let missing = ((answered + 1.0) / (expected + 1.0)).ln();
+        if missing < 0.0 && differs(missing, MISSING, expected.min(answered.max(4.0))) {
+            return true;
+        }
+        if answered >= 4.0 && differs((ratios / answered).max(1e-9).ln(), SUBSTANTIAL, answered) {
+            return true;
+        }
+        // Small changes are seen in many, large ones soon.
+        if expected.max(answered) >= 8.0 * size {
+            self.batch =
+                Batch { expected: expected / 2.0, answered: answered / 2.0, ratios: ratios / 2.0 };
+        }
+        false
+    }
+}
