@@ -257,6 +257,33 @@ fn one_that_hangs_keeps_nobody_but_its_own_login() {
     assert!(matches!(hangs.join().unwrap(), LoginAnswer::Done { .. }));
 }
 
+/// Nor do many that hang keep the pool: others have their turn.
+#[test]
+fn many_that_hang_leave_the_rest_alone() {
+    let kernel = kernel(SecurityOptions::default());
+    let (go, gate) = crossbeam_channel::bounded::<()>(0);
+    struct Hangs(crossbeam_channel::Receiver<()>);
+    impl AuthProvider for Hangs {
+        fn scheme(&self) -> &str {
+            "hangs"
+        }
+        fn authenticate(&self, _: &Credential, _: Timestamp) -> Result<AuthStep> {
+            let _ = self.0.recv();
+            Ok(AuthStep::Refused("late".to_owned()))
+        }
+    }
+    kernel.add_auth_provider(Hangs(gate)).unwrap();
+    let surface = sutazai_core::surface::Surface::new(&kernel);
+    let login = r#"{"scheme": "hangs", "secret": "x"}"#;
+    let waiting: Vec<_> = (0..64).map(|_| surface.invoke("security.login", login)).collect();
+    surface.invoke("security.status", "").wait().unwrap();
+    drop(go);
+    let refused = waiting.into_iter().map(|mut ticket| ticket.wait());
+    let overloaded =
+        refused.filter(|answer| answer.as_ref().is_err_and(|e| e.code() == Code::OVERLOADED));
+    assert!(overloaded.count() >= 64 - 16);
+}
+
 #[test]
 fn what_is_written_down_is_in_force_from_the_start() {
     let kernel = kernel(spec(json!({

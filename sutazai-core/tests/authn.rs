@@ -306,6 +306,55 @@ fn who_guesses_waits_and_the_owner_does_not() {
     assert_eq!(logins.status().throttled, 1);
 }
 
+/// Whoever has the password does not guess codes on from one place after the other.
+#[test]
+fn a_second_factor_is_not_guessed_from_everywhere() {
+    let parts = parts(Store::memory(&[]).unwrap());
+    let authenticator = parts.enrol();
+    let throttle = ThrottlePolicy { second: 7, ..ThrottlePolicy::default() };
+    let logins = parts.logins(LoginPolicy { throttle, tries: 5, ..LoginPolicy::default() });
+    let code = |now| Credential::new("totp", None, authenticator.code(now).into_bytes());
+    let first = Attempt::new(password("ann", PASSWORD)).origin("home");
+    let (login, _) = next(logins.begin(first, at(60_000)).unwrap());
+    let own = done(logins.answer(&login, code(at(60_000)), at(60_000)).unwrap());
+    let mut waits = Vec::new();
+    for n in 0..4 {
+        let attempt = Attempt::new(password("ann", PASSWORD));
+        let attempt = if n < 2 { attempt.origin(format!("10.0.0.{n}")) } else { attempt };
+        let (login, _) = next(logins.begin(attempt, at(100_000)).unwrap());
+        for _ in 0..3 {
+            let wrong = Credential::new("totp", None, b"000000".to_vec());
+            waits.push(retry_after(logins.answer(&login, wrong, at(100_000)).unwrap()));
+        }
+    }
+    assert_eq!(waits.iter().filter(|wait| wait.is_none()).count(), 7, "{waits:?}");
+    assert_eq!(waits.last().copied().flatten(), Some(Duration::from_secs(1)));
+    // The right code waits as well, but from a device that they have logged in from.
+    let stranger = Attempt::new(password("ann", PASSWORD)).origin("new");
+    let (login, _) = next(logins.begin(stranger, at(100_100)).unwrap());
+    assert!(retry_after(logins.answer(&login, code(at(100_100)), at(100_100)).unwrap()).is_some());
+    let known = Attempt::new(password("ann", PASSWORD)).device(own.device);
+    let (login, _) = next(logins.begin(known, at(100_200)).unwrap());
+    done(logins.answer(&login, code(at(100_200)), at(100_200)).unwrap());
+}
+
+/// Logins that somebody else begins with the same password push out each other.
+#[test]
+fn whose_login_goes() {
+    let parts = parts(Store::memory(&[]).unwrap());
+    let authenticator = parts.enrol();
+    let logins = parts.logins(LoginPolicy { of_one: 3, ..LoginPolicy::default() });
+    let begin = |from: &str, now| {
+        next(logins.begin(Attempt::new(password("ann", PASSWORD)).origin(from), now).unwrap()).0
+    };
+    let own = begin("home", at(60_000));
+    let others: Vec<_> = (1..=5).map(|n| begin("there", at(60_000 + n))).collect();
+    let code = |now| Credential::new("totp", None, authenticator.code(now).into_bytes());
+    let gone = logins.answer(&others[0], code(at(61_000)), at(61_000)).unwrap_err();
+    assert_eq!(gone.code(), Code::LOGIN_UNKNOWN);
+    done(logins.answer(&own, code(at(61_000)), at(61_000)).unwrap());
+}
+
 #[test]
 fn a_login_ends() {
     let parts = parts(Store::memory(&[]).unwrap());

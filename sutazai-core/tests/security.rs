@@ -321,6 +321,29 @@ fn annotations_that_cannot_be_refuse() {
     assert_eq!(code(call(&kernel, &ann, "read", json!(1))), Code::RATE_LIMITED);
 }
 
+/// What was meant to ask for something and does not is refused where it is set; other annotations are the host's own.
+#[test]
+fn annotations_that_nearly_ask_are_refused() {
+    let kernel = kernel(options(), None);
+    let security = kernel.security().unwrap();
+    let set = |text: &str| {
+        let set = PolicySet::from_cedar("test", text).unwrap();
+        security.set_policies(set, "test", Timestamp::now()).map(drop)
+    };
+    for bad in [
+        r#"@aproval("ops") permit (principal, action, resource);"#,
+        r#"@readonly permit (principal, action, resource);"#,
+        r#"@redcat("a") permit (principal, action, resource);"#,
+        r#"@step_up_within_s("5") permit (principal, action, resource);"#,
+        r#"@rate_limit_of("x") permit (principal, action, resource);"#,
+        r#"@approval("ops") forbid (principal, action, resource);"#,
+    ] {
+        assert_eq!(set(bad).unwrap_err().code(), Code::POLICY_INVALID, "{bad}");
+    }
+    set(r#"@id("p") @description("x") @owner("team") permit (principal, action, resource);"#)
+        .unwrap();
+}
+
 #[cfg(feature = "biscuit")]
 #[test]
 fn an_agent_is_handed_less() {

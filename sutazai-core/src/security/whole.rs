@@ -205,4 +205,24 @@ mod tests {
         let refused = into(dir.path(), true, |_| Ok(0)).unwrap_err();
         assert_eq!(refused.code(), Code::ALREADY_EXISTS);
     }
+
+    #[test]
+    #[cfg(unix)]
+    fn another_name_of_a_file_in_the_directory_is_inside() {
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir_all(own.path().join("audit/tile")).unwrap();
+        let (key, tile) = (own.path().join("master.key"), own.path().join("audit/tile/000"));
+        for file in [&key, &tile] {
+            fs::write(file, "secret").unwrap();
+            assert!(outside(own.path(), file).is_err());
+            let linked = other.path().join(file.file_name().unwrap());
+            fs::hard_link(file, &linked).unwrap();
+            assert_eq!(outside(own.path(), &linked).unwrap_err().code(), Code::DENIED);
+        }
+        let (free, twice) = (other.path().join("free"), other.path().join("twice"));
+        fs::write(&free, "mine").unwrap();
+        fs::hard_link(&free, &twice).unwrap();
+        outside(own.path(), &free).unwrap();
+        outside(own.path(), &other.path().join("to come")).unwrap();
+    }
 }

@@ -185,6 +185,25 @@ fn roles_are_inherited_scoped_and_taken_away() {
     assert!(!engine.entities().contains(&uid("Role::\"owner\"")));
 }
 
+/// A role is data: nothing of it is read as a policy.
+#[test]
+fn the_type_that_a_role_is_for_is_a_type() {
+    let of = |ty: &str| {
+        let text = serde_json::json!({"roles": [{"name": "r", "permits": [
+            {"actions": ["Action::\"call\""], "on": {"type": ty}}]}]});
+        let roles = Roles::from_json(&text.to_string())?;
+        roles.policies(PolicySet::builder())?.build()
+    };
+    assert_eq!(of("Shop::Page").unwrap().len(), 1);
+    for bad in
+        ["Skill); permit(principal, action, resource", "", "Page // ", "Page\n", "a b", "Page,"]
+    {
+        if let Ok(set) = of(bad) {
+            panic!("{bad:?}: {} policies", set.len());
+        }
+    }
+}
+
 #[test]
 fn roles_in_a_circle_are_refused() {
     let error = Roles::from_json(
