@@ -35,7 +35,8 @@ class Accepted:
     principal: str
     """Who. Somebody else than the credential says is refused."""
     attributes: Mapping[str, str] = field(default_factory=dict)
-    """What else is known of them, for policies: `context.attributes`."""
+    """What else is known of them, for policies: `context.attributes`. `type` is the type of the principal in policies
+    (`User` without it), `scopes` what the session may be used for: give them only what you vouch for."""
 
 
 @dataclass(frozen=True, slots=True)
