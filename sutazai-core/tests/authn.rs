@@ -1,4 +1,6 @@
 //! Logins: factors, guessing, and what is told to whom.
+//!
+//! Long because: logins have many ways to end, and all share the same parts.
 #![cfg(feature = "security")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helper functions too")]
 

@@ -1,4 +1,6 @@
 //! The room `security` in a kernel: logins, tokens, policies, delegation, and the record of it all.
+//!
+//! Long because: each way through a kernel is a test of its own, and all share one setting.
 #![cfg(all(feature = "security", feature = "agent", feature = "recovery"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, its helper functions too")]
 

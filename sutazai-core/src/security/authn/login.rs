@@ -1,6 +1,7 @@
 //! One login on its way: a state machine. No I/O, no clock.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use super::policy::{LoginPolicy, SecondFactor};
 use crate::base::time::Timestamp;
@@ -68,6 +69,17 @@ impl Login {
         // A clock set back does not make it longer.
         passed < 0 || u64::try_from(passed).is_ok_and(|ns| ns / 1_000_000 >= policy.lasts_ms)
     }
+}
+
+/// Which login of somebody's goes for another of theirs: none from a device that they have logged in from, if there is
+/// another; of those the oldest from where the most come.
+pub(super) fn goes_of<'a>(
+    logins: &'a HashMap<String, Login>,
+    principal: &str,
+) -> Option<(&'a String, &'a Login)> {
+    let theirs = || logins.iter().filter(|(_, one)| one.principal == principal);
+    let from = |origin: &Option<String>| theirs().filter(|(_, one)| one.origin == *origin).count();
+    theirs().min_by_key(|(_, one)| (one.device_known, Reverse(from(&one.origin)), one.began))
 }
 
 #[cfg(test)]

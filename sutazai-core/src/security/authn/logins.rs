@@ -1,6 +1,5 @@
 //! Logins: attempts, factors, sessions.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::api_key::hex;
 use super::device::Devices;
-use super::login::{Login, Next};
+use super::login::{Login, Next, goes_of};
 use super::names::is_principal;
 use super::policy::LoginPolicy;
 use super::providers::Providers;
@@ -473,17 +472,6 @@ impl std::fmt::Debug for Logins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Logins").field("policy", &self.policy).finish_non_exhaustive()
     }
-}
-
-/// Which login of somebody's goes for another of theirs: none from a device that they have logged in from, if there is
-/// another; of those the oldest from where the most come.
-fn goes_of<'a>(
-    logins: &'a HashMap<String, Login>,
-    principal: &str,
-) -> Option<(&'a String, &'a Login)> {
-    let theirs = || logins.iter().filter(|(_, one)| one.principal == principal);
-    let from = |origin: &Option<String>| theirs().filter(|(_, one)| one.origin == *origin).count();
-    theirs().min_by_key(|(_, one)| (one.device_known, Reverse(from(&one.origin)), one.began))
 }
 
 fn session(login: Login, now: Timestamp) -> Session {
