@@ -8,6 +8,7 @@ use crate::{Error, Result};
 
 /// A change, as the record names it.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "security"), allow(dead_code, reason = "nothing is recorded"))]
 pub(crate) struct Change<'a> {
     class: AuditClass,
     action: &'a str,
