@@ -66,7 +66,7 @@ pub struct AnomalyView {
     pub policy: AnomalyPolicy,
 }
 
-/// Watches one series; by an ensemble of streaming detectors. Needs about 60 KB, whatever the length.
+/// Watches one series by an ensemble of streaming detectors. Needs about 60 KB, whatever the length.
 #[derive(Clone, Debug)]
 pub struct AnomalyDetector {
     policy: AnomalyPolicy,
