@@ -94,7 +94,15 @@ impl Shared {
     /// Puts on the record what has happened by itself. That cannot be refused any more: where it cannot be recorded, the
     /// log says so.
     pub(super) fn changed(&self, change: Change<'_>) {
-        if let Err(error) = self.file_change(&change, None) {
+        if let Err(error) = self.file_change(&change, None, self.runtime.may_block()) {
+            untold(&change, &error);
+        }
+    }
+
+    /// As [`changed`](Self::changed), of what does not wait for a disk, whatever becomes of the record.
+    #[cfg(feature = "recovery")]
+    pub(super) fn changed_at_once(&self, change: Change<'_>) {
+        if let Err(error) = self.file_change(&change, None, false) {
             untold(&change, &error);
         }
     }
@@ -129,7 +137,8 @@ mod recorded {
     impl Shared {
         /// Puts it on the record, and waits for it where this thread may wait.
         pub(super) fn on_record(&self, change: &Change<'_>, failed: Option<&str>) -> Result<()> {
-            let filed = match self.file_change(change, failed) {
+            let waits = self.runtime.may_block();
+            let filed = match self.file_change(change, failed, waits) {
                 // The log is closed; what a kernel refuses that has stopped, it says itself.
                 Err(error)
                     if error.code() == Code::NOT_RUNNING && self.phase() == Phase::Stopped =>
@@ -139,18 +148,19 @@ mod recorded {
                 filed => filed?,
             };
             let Some(mut ticket) = filed else { return Ok(()) };
-            if self.runtime.may_block() {
+            if waits {
                 return ticket.wait().map(drop);
             }
             ticket.detach();
             Ok(())
         }
 
-        /// Gives it its place in the log.
+        /// Gives it its place in the log; behind too many that wait for the disk only where this one may wait as well.
         pub(super) fn file_change(
             &self,
             change: &Change<'_>,
             failed: Option<&str>,
+            waits: bool,
         ) -> Result<Option<Ticket<u64>>> {
             let Some(security) = self.secured.get() else { return Ok(None) };
             // What cannot be named is refused by what is changed itself.
@@ -170,10 +180,7 @@ mod recorded {
             let mut ticket = security.audit().submit(&event);
             match ticket.try_take() {
                 None => Ok(Some(ticket)),
-                // Too many wait for the disk: this one waits with them.
-                Some(Err(error))
-                    if error.code() == Code::OVERLOADED && self.runtime.may_block() =>
-                {
+                Some(Err(error)) if error.code() == Code::OVERLOADED && waits => {
                     security.audit().record(&event).map(|_| None)
                 }
                 Some(answer) => answer.map(|_| None),
@@ -198,6 +205,7 @@ mod recorded {
             &self,
             _change: &Change<'_>,
             _failed: Option<&str>,
+            _waits: bool,
         ) -> Result<()> {
             Ok(())
         }

@@ -229,8 +229,9 @@ impl Recovery {
     /// Takes the safe state; returns at once, and says whether it was this call that did it.
     pub fn take_safe_state(&self, reason: &str) -> bool {
         // It is taken whatever becomes of the record.
-        self.shared
-            .changed(Change::forced("recovery.failsafe_trigger", "kernel").with("why", reason));
+        self.shared.changed_at_once(
+            Change::forced("recovery.failsafe_trigger", "kernel").with("why", reason),
+        );
         self.shared.heal.failsafe.trigger(Trigger::host(reason))
     }
 

@@ -72,8 +72,11 @@ impl Kernel {
             return Err(operation(shared.no_agent_named(agent)));
         };
         let change = Change::configuration("agent.liveness_set", agent);
-        shared.changes(change, || Ok(())).map_err(operation)?;
-        shared.liveness.0.lock().own.insert(Arc::clone(entry.name()), policy);
+        let set = || {
+            shared.liveness.0.lock().own.insert(Arc::clone(entry.name()), policy);
+            Ok(())
+        };
+        shared.changes(change, set).map_err(operation)?;
         for entry in versions.iter().filter(|entry| entry.state().is_up()) {
             shared.watch(entry);
         }

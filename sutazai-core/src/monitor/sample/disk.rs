@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::number::{lines, number, words};
+use super::number::{lines, numbers, words};
 use crate::port::Samples;
 
 /// What the kernel calls a sector here, whatever the device has.
@@ -37,15 +37,11 @@ impl Disks {
             if !is_whole(name) {
                 continue;
             }
-            let mut fields = [0; 10];
-            let read = fields.iter_mut().zip(words).filter_map(|(field, word)| {
-                *field = number(word)?;
-                Some(())
-            });
-            if read.count() < 10 {
+            let Some([reads, _, read_sectors, _, writes, _, written_sectors, _, _, busy]) =
+                numbers(words)
+            else {
                 continue;
-            }
-            let [reads, _, read_sectors, _, writes, _, written_sectors, _, _, busy] = fields;
+            };
             any = true;
             for (sum, field) in
                 sums.iter_mut().zip([read_sectors, written_sectors, reads, writes, busy])

@@ -1,7 +1,7 @@
 //! Measuring the machine, its container and processes.
 //!
-//! [`System`] reads Linux's own files by descriptors that it keeps open and takes apart the bytes itself: a sample
-//! of everything costs tens of microseconds. [`Portable`] has fewer figures, from the crate `sysinfo`, for every
+//! [`System`] reads Linux's own files by descriptors that it keeps open and takes apart the bytes itself;
+//! `monitor_sample_seconds` says what that costs. [`Portable`] has fewer figures, from the crate `sysinfo`, for every
 //! system that it knows. [`Processes`] follows single processes, such as those of agents. All are
 //! [`Monitor`](crate::port::Monitor)s, and fill the same [`Samples`](crate::port::Samples).
 //!
@@ -14,12 +14,13 @@
 //! | `cpu_{user,system,iowait,steal,idle}_seconds_total` | time of all processors together | `/proc/stat` |
 //! | `cpu_used_ratio`, `cpu_steal_ratio`, `cpu0_used_ratio`… | busy share since the sample before | `/proc/stat` |
 //! | `memory_{total,available,used}_bytes`, `memory_used_ratio`, `swap_{total,used}_bytes` | memory, as the kernel estimates what is available | `/proc/meminfo` |
+//! | `memory_limit_bytes`, `memory_limit_used_ratio`, `cpu_limit_cores` | what holds for this process: the machine's, or its container's where that is less | the two above and cgroup v2 |
 //! | `load1`, `load5`, `load15` | load averages | `/proc/loadavg` |
 //! | `pressure_{cpu,memory,io}_{some,full}_ratio`, `…_seconds_total` | pressure stall information, over ten seconds | `/proc/pressure/*` |
 //! | `disk_{read,written}_bytes_total`, `disk_{reads,writes}_total`, `disk_busy_seconds_total` | whole devices together | `/proc/diskstats` |
 //! | `disk_{size,free}_bytes`, `disk_free_ratio` | the file system of [`SystemOptions::disk`] | `statvfs` |
 //! | `network_{received,sent}_bytes_total`, `…_packets_total`, `…_errors_total`, `…_dropped_total` | all interfaces but the loopback | `/proc/net/dev` |
-//! | `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_threads`, `process_{open,max}_fds`, `process_{read,written}_bytes_total` | this process | `/proc/self/*` |
+//! | `process_cpu_seconds_total`, `process_children_cpu_seconds_total` (those that have ended), `process_{resident,virtual}_memory_bytes`, `process_threads`, `process_{open,max}_fds`, `process_{read,written}_bytes_total` | this process | `/proc/self/*` |
 //! | `container_memory_{used,limit}_bytes`, `container_memory_used_ratio`, `container_cpu_limit_cores`, `container_throttled_seconds_total`, `container_pids`, `container_pids_limit` | the limits that hold here, and what is used of them | cgroup v2 |
 //! | `monitor_sample_seconds` | what the sample before cost, in processor time of its thread | |
 //!

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::number::{lines, number, words};
+use super::number::{lines, numbers, words};
 use crate::port::Samples;
 
 /// What is told of the interfaces, all together but the loopback.
@@ -35,16 +35,8 @@ impl Networks {
             if words(name).next().is_none_or(|name| name == b"lo") {
                 continue;
             }
-            let mut fields = [0; 12];
-            let read = fields.iter_mut().zip(words(rest.get(1..).unwrap_or_default()));
-            let read = read.filter_map(|(field, word)| {
-                *field = number(word)?;
-                Some(())
-            });
-            if read.count() < 12 {
-                continue;
-            }
-            let [rb, rp, re, rd, _, _, _, _, sb, sp, se, sd] = fields;
+            let fields = numbers(words(rest.get(1..).unwrap_or_default()));
+            let Some([rb, rp, re, rd, _, _, _, _, sb, sp, se, sd]) = fields else { continue };
             any = true;
             for (sum, field) in sums.iter_mut().zip([rb, rp, re, rd, sb, sp, se, sd]) {
                 *sum = sum.saturating_add(field);

@@ -21,6 +21,17 @@ pub(super) fn number(word: &[u8]) -> Option<u64> {
     value
 }
 
+/// As many numbers as there are to be, the first of these words; none where one of them is no number.
+pub(super) fn numbers<'a, const N: usize>(
+    mut words: impl Iterator<Item = &'a [u8]>,
+) -> Option<[u64; N]> {
+    let mut all = [0; N];
+    for field in &mut all {
+        *field = number(words.next()?)?;
+    }
+    Some(all)
+}
+
 /// A number with a fraction, as `1.23`.
 pub(super) fn fraction(word: &[u8]) -> Option<f64> {
     std::str::from_utf8(word).ok()?.trim().parse().ok().filter(|value: &f64| value.is_finite())
@@ -42,6 +53,8 @@ mod tests {
         assert_eq!(number(b"18446744073709551615"), Some(u64::MAX));
         assert_eq!(number(b"18446744073709551616"), None);
         assert_eq!((number(b""), number(b"-1"), number(b"max")), (None, None, None));
+        assert_eq!(numbers(words(b"1 2 3")), Some([1, 2]));
+        assert_eq!((numbers::<2>(words(b"1")), numbers::<2>(words(b"1 x"))), (None, None));
         assert_eq!(fraction(b"0.25\n"), Some(0.25));
         assert_eq!((fraction(b"inf"), fraction(b"x"), fraction(b"\xff")), (None, None, None));
     }
