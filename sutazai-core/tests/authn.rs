@@ -256,6 +256,19 @@ fn a_password_is_hashed_anew_when_the_policy_is_stronger() {
 }
 
 #[test]
+fn a_policy_of_passwords_has_bounds() {
+    let refused = |policy: PasswordPolicy| {
+        let made = Passwords::new(Store::memory(&[]).unwrap(), policy).map(drop);
+        assert_eq!(made.unwrap_err().code(), Code::INVALID);
+    };
+    refused(PasswordPolicy { passes: u32::MAX, ..cheap() });
+    refused(PasswordPolicy { memory_kib: u32::MAX, ..cheap() });
+    refused(PasswordPolicy { lanes: 0, ..cheap() });
+    refused(PasswordPolicy { shortest: 0, ..cheap() });
+    refused(PasswordPolicy { shortest: 1025, ..cheap() });
+}
+
+#[test]
 fn a_password_has_one_form_and_is_good_enough() {
     let passwords = Passwords::new(Store::memory(&[]).unwrap(), cheap())
         .unwrap()
@@ -516,6 +529,12 @@ fn every_step_is_on_the_record_before_it_counts() {
     assert_eq!(lines[1], "login.factor ann success scheme=Text(\"password\")");
     assert_eq!(lines[2], "login.done ann success scheme=Text(\"password,totp\")");
     assert!(!lines.concat().contains(PASSWORD) && !lines.concat().contains("guess"));
+    // What somebody says of where they are is no way to leave no trace.
+    let far = Attempt::new(password("ann", "guess")).origin("x".repeat(100_000));
+    retry_after(logins.begin(far, at(60_000)).unwrap());
+    let lines = std::mem::take(&mut *kept.lines.lock());
+    let told = "login.begin ann denied scheme=Text(\"password\") why=Text(\"not an origin\")";
+    assert_eq!(lines, [told]);
     *kept.fails.lock() = true;
     let failed = logins.begin(Attempt::new(password("ann", PASSWORD)), at(60_000));
     assert_eq!(failed.unwrap_err().code(), Code::IO);

@@ -399,6 +399,17 @@ fn a_security_by_itself_knows_its_threads() {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(dir.path().join("master.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    drop(security);
+
+    // Without its file the keys are not opened, and no other file takes its place.
+    std::fs::remove_file(dir.path().join("master.key")).unwrap();
+    let store = sutazai_core::store::Store::open(&data, &[]).unwrap();
+    store.start().unwrap();
+    let error = Security::open(store.clone(), Some(&data), options(), now).map(drop).unwrap_err();
+    assert_eq!(error.code(), Code::MASTER_KEY);
+    assert!(error.remedy().unwrap().contains("backup"), "{error}");
+    assert!(!dir.path().join("master.key").exists());
+    store.close(Duration::from_secs(5)).unwrap();
 }
 
 #[test]

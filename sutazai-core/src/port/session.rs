@@ -7,6 +7,18 @@ use super::obligation::Obligation;
 use super::task::Task;
 use crate::base::time::Timestamp;
 
+/// The longest name of a principal, in bytes.
+pub const PRINCIPAL_MAX: usize = 256;
+
+/// Whether somebody can be called so.
+#[cfg_attr(
+    not(any(feature = "security", feature = "recovery")),
+    allow(dead_code, reason = "only these rooms ask who does something")
+)]
+pub(crate) fn is_principal(name: &str) -> bool {
+    (1..=PRINCIPAL_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
 /// An authenticated caller. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session(Arc<Inner>);

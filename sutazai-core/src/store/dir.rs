@@ -96,7 +96,7 @@ fn held(path: &Path, owner: Owner) -> Error {
     let who = match (owner.this_process, owner.pid) {
         (true, _) => "another kernel in this process".to_owned(),
         (false, Some(pid)) => format!("a kernel in process {pid}"),
-        (false, None) => "a kernel in another process".to_owned(),
+        (false, None) => "another kernel".to_owned(),
     };
     let mut error =
         Error::new(Code::STORE_LOCKED, format!("the data directory is in use by {who}"))

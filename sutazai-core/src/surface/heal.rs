@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use super::who::By;
 use crate::kernel::Change;
 use crate::kernel::RecoveryPolicies;
 use crate::recovery::{
@@ -181,10 +182,6 @@ fn signal(surface: &Surface, request: Signal) -> Result<Heard> {
     Ok(Heard { heard })
 }
 
-fn host() -> String {
-    "host".into()
-}
-
 fn level(surface: &Surface, _: Nothing) -> Result<DegradeStatus> {
     Ok(surface.kernel().recovery().level())
 }
@@ -195,8 +192,8 @@ struct Force {
     /// The level; null gives it back to the rules.
     level: Option<String>,
     /// Who says so; `host` without it.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 fn force(surface: &Surface, request: Force) -> Result<DegradeStatus> {
@@ -266,8 +263,8 @@ struct Quarantine {
     /// For so many milliseconds; until it is released without it.
     for_ms: Option<u64>,
     /// Who says so; `host` without it.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 fn quarantine(surface: &Surface, request: Quarantine) -> Result<TargetStatus> {
@@ -282,8 +279,8 @@ struct Release {
     /// The target.
     target: String,
     /// Who says so; `host` without it.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 fn release(surface: &Surface, request: Release) -> Result<TargetStatus> {
@@ -347,8 +344,8 @@ struct Decide {
     /// The number of the entry in the record.
     entry: u64,
     /// Who says so; `host` without it.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]

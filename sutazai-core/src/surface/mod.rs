@@ -84,6 +84,8 @@ mod security_token;
 mod store;
 #[cfg(feature = "recovery")]
 mod tree;
+#[cfg(any(feature = "security", feature = "recovery"))]
+mod who;
 
 pub use dispatch::Surface;
 pub use operation::{COMMON, Operation, OperationView};

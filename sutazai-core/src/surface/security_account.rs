@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::Surface;
 use super::operation::Operation;
 use super::security_shape::{DONE, Done, Removed, a_page};
+use super::who::By;
 use crate::security::authn::{OidcChallenge, OidcIssuer, OidcLink, PrincipalView};
 use crate::{Code, Result};
 
@@ -68,11 +69,6 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
     ]);
 }
 
-/// Who changes something, where the request does not say.
-pub(super) fn host() -> String {
-    "host".to_owned()
-}
-
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Page {
@@ -104,8 +100,8 @@ struct Disable {
     /// Why: up to 512 bytes. It goes on the record as a personal detail, and is listed.
     reason: String,
     /// Who does it. Default: `host`.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -127,8 +123,8 @@ struct Enable {
     /// Who.
     principal: String,
     /// Who does it. Default: `host`.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 fn principal_enable(surface: &Surface, request: Enable) -> Result<Changed> {
@@ -144,8 +140,8 @@ struct Issuers {
     /// The issuers.
     issuers: Vec<OidcIssuer>,
     /// Who does it. Default: `host`.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -168,8 +164,8 @@ struct Keys {
     /// Its keys: what its `jwks_uri` answers, as it is.
     jwks: String,
     /// Who does it. Default: `host`.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use super::who::By;
 use crate::base::time::Timestamp;
 use crate::port::{AuditClass, AuditEvent, AuditOutcome, AuditValue};
 use crate::security::audit::{self, Checkpoint, Evidence, Page, Query, Report};
@@ -239,7 +240,7 @@ struct Erased {
     /// Whose personal details.
     subject: String,
     /// Who erases them.
-    by: String,
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]

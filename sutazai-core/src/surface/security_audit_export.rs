@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use super::security_shape::{DONE, Done};
+use super::who::By;
 use crate::port::AuditClass;
 use crate::security::audit::{Format, PAGE_MAX};
 use crate::store::Durability;
@@ -194,7 +195,7 @@ struct DurabilitySetting {
     /// What its records are to survive.
     durability: Durability,
     /// Who changes it.
-    by: String,
+    by: By,
 }
 
 fn durability_set(surface: &Surface, request: DurabilitySetting) -> Result<Done> {
@@ -211,7 +212,7 @@ struct Of {
     /// The record's number in the log.
     index: u64,
     /// Who looks at them; that is on the record.
-    by: String,
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::dispatch::Surface;
 use super::operation::Operation;
+use super::who::By;
 use crate::base::time::Timestamp;
 use crate::security::token::Grant;
 use crate::security::token::delegate::Attenuation;
@@ -127,7 +128,7 @@ struct Wanted {
     #[serde(default)]
     scopes: Vec<String>,
     /// Who vouches.
-    by: Option<String>,
+    by: Option<By>,
     /// How long it lives, in milliseconds; at most a day.
     lasts_ms: u64,
     /// What the agent gets of it; all of it, for nobody in particular, without it.
@@ -239,7 +240,7 @@ struct Revoke {
     #[serde(default)]
     root: bool,
     /// Who revokes.
-    by: String,
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]

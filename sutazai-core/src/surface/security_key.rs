@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use super::who::By;
 use crate::base::time::Timestamp;
 use crate::security::keys::{
     Algorithm, Cost, Export, ExportTo, ImportWith, KeyEvent, KeyId, KeyState, KeysetInfo, Purpose,
@@ -71,7 +72,8 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         ),
         Operation::blocking(
             "security.key_rotate",
-            "A fresh key takes over in a keyset at once; the one before still decrypts and verifies.",
+            "A fresh key takes over in a keyset at once; the one before still decrypts and verifies. A keyset has 64 keys that \
+             are not destroyed, at most.",
             &[
                 Code::KEY_UNKNOWN,
                 Code::INVALID,
@@ -141,7 +143,7 @@ struct Create {
     #[serde(default)]
     schedule: Schedule,
     /// Who makes it.
-    by: String,
+    by: By,
 }
 
 fn create(surface: &Surface, request: Create) -> Result<KeyEvent> {
@@ -179,7 +181,7 @@ struct Changed {
     /// The keyset.
     keyset: String,
     /// Who changes it.
-    by: String,
+    by: By,
 }
 
 fn remove(surface: &Surface, request: Changed) -> Result<KeyEvent> {
@@ -207,7 +209,7 @@ struct Stage {
     /// When it takes over by itself; without it only `security.key_promote` lets it, or a century.
     starts: Option<Timestamp>,
     /// Who makes it.
-    by: String,
+    by: By,
 }
 
 /// A hundred years.
@@ -229,7 +231,7 @@ struct Destroy {
     /// The key's number.
     key: KeyId,
     /// Who destroys it.
-    by: String,
+    by: By,
 }
 
 fn destroy(surface: &Surface, request: Destroy) -> Result<KeyEvent> {
@@ -250,7 +252,7 @@ struct Exported {
     /// Who has the keyset of this public key can import it: base64, as `security.key_public` gives it.
     recipient: Option<Secret>,
     /// Who exports it.
-    by: String,
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -284,7 +286,7 @@ struct Imported {
     /// The keyset of ours whose public key it is wrapped to.
     recipient: Option<String>,
     /// Who imports it.
-    by: String,
+    by: By,
 }
 
 fn import(surface: &Surface, request: Imported) -> Result<KeyEvent> {

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::dispatch::Surface;
 use super::operation::Operation;
-use super::security_account::host;
 use super::security_shape::{DONE, Done, Of, Removed};
+use super::who::By;
 use crate::security::Registered;
 use crate::security::authn::{
     PasskeyChallenge, PasskeyOrder, PasskeyRequest, PasskeyView, WebauthnPolicy,
@@ -73,8 +73,8 @@ struct Policy {
     /// The policy; without one, nobody can register or log in.
     policy: Option<WebauthnPolicy>,
     /// Who does it. Default: `host`.
-    #[serde(default = "host")]
-    by: String,
+    #[serde(default)]
+    by: By,
 }
 
 fn webauthn_set(surface: &Surface, request: Policy) -> Result<Done> {

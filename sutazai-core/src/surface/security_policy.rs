@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use super::security_shape::Of;
+use super::who::By;
 use crate::security::authz::{
     AnswerView, CasesReport, Context, EntityUid, Explanation, PolicyCases, PolicySet, PolicyView,
     Request, Schema,
@@ -105,7 +106,7 @@ struct PolicySetting {
     /// Whether policies decide about calls from now on; as before without it.
     authorise: Option<bool>,
     /// Who sets them.
-    by: String,
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -177,7 +178,7 @@ struct SchemaSetting {
     /// The schema, in Cedar's syntax; none without it.
     schema: Option<String>,
     /// Who sets it.
-    by: String,
+    by: By,
 }
 
 fn schema_set(surface: &Surface, request: SchemaSetting) -> Result<Changed> {
@@ -193,7 +194,7 @@ struct EntitySetting {
     /// The entities, in Cedar's JSON form.
     entities: Vec<Value>,
     /// Who sets them.
-    by: String,
+    by: By,
 }
 
 fn entities_set(surface: &Surface, request: EntitySetting) -> Result<Changed> {

@@ -8,6 +8,7 @@ use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use super::security_policy::{Changed, SETTING};
 use super::security_shape::a_page;
+use super::who::By;
 use crate::security::PolicyChange;
 use crate::security::authz::{Assignment, Context, EntityUid, Reverse, Role, Roles};
 use crate::{Code, Error, Result};
@@ -52,7 +53,7 @@ struct RoleSetting {
     /// The type of the roles' entities: `Role` without it.
     entity_type: Option<String>,
     /// Who sets them.
-    by: String,
+    by: By,
 }
 
 fn entity_type() -> String {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
 use super::security_policy::{Changed, SETTING};
+use super::who::By;
 use crate::security::authz::ShadowReport;
 use crate::{Code, Result};
 
@@ -50,7 +51,7 @@ struct Candidate {
     /// The policies, in Cedar's syntax; schema and roles are those that there are.
     cedar: String,
     /// Who sets it.
-    by: String,
+    by: By,
 }
 
 fn shadow_set(surface: &Surface, request: Candidate) -> Result<Changed> {
@@ -65,12 +66,12 @@ fn shadow(surface: &Surface, _: Nothing) -> Result<ShadowReport> {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct By {
+struct Asked {
     /// Who.
-    by: String,
+    by: By,
 }
 
-fn shadow_promote(surface: &Surface, request: By) -> Result<Changed> {
+fn shadow_promote(surface: &Surface, request: Asked) -> Result<Changed> {
     let kernel = surface.kernel();
     let now = kernel.runtime().timestamp();
     Ok(kernel.security()?.promote_shadow(&request.by, now)?.into())
@@ -82,7 +83,7 @@ struct Dropped {
     dropped: bool,
 }
 
-fn shadow_drop(surface: &Surface, request: By) -> Result<Dropped> {
+fn shadow_drop(surface: &Surface, request: Asked) -> Result<Dropped> {
     let kernel = surface.kernel();
     let now = kernel.runtime().timestamp();
     Ok(Dropped { dropped: kernel.security()?.drop_shadow(&request.by, now)? })

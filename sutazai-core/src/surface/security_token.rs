@@ -9,6 +9,7 @@ use super::dispatch::Surface;
 #[cfg(feature = "agent")]
 use super::operation::Nothing;
 use super::operation::Operation;
+use super::who::By;
 #[cfg(feature = "agent")]
 use crate::base::id::CallId;
 use crate::base::time::Timestamp;
@@ -122,7 +123,7 @@ struct Wanted {
     #[serde(default)]
     attributes: BTreeMap<String, String>,
     /// Who vouches.
-    by: String,
+    by: By,
 }
 
 fn issue(surface: &Surface, request: Wanted) -> Result<TokensView> {
@@ -180,9 +181,9 @@ fn verify(surface: &Surface, request: Token) -> Result<VerifiedView> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Revoke {
-    /// This access token.
+    /// This access token, or the session that a refresh token keeps alive.
     token: Option<String>,
-    /// With the token, the session that it came of: its refresh token, and every access token of that.
+    /// With an access token, the session that it came of: its refresh token, and every access token of that.
     #[serde(default)]
     family: bool,
     /// All of this principal's that were issued until now.
@@ -193,7 +194,7 @@ struct Revoke {
     /// Of the principal, or everything, what was issued until then instead; not in the future.
     before: Option<Timestamp>,
     /// Who revokes.
-    by: String,
+    by: By,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -251,7 +252,7 @@ struct Approve {
     /// The call.
     call: CallId,
     /// Who.
-    by: String,
+    by: By,
     /// Why not, where it is refused.
     #[serde(default)]
     why: String,

@@ -4,7 +4,8 @@
 //! its holder whatever way the holder ends: a crash leaves a file behind, never a lock. The text in
 //! the file is for the message only and decides nothing. The lock belongs to the open file, not to
 //! the process, so a second taker in the same process is refused as well; a forked child shares it
-//! until the child closes its copy or starts another program.
+//! until the child closes its copy or starts another program. The folder of the file is locked with it, where the system
+//! has that: so a folder has one such file, and whoever deletes the file takes nothing from its holder.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,6 +19,8 @@ use crate::base::time::Timestamp;
 #[derive(Debug)]
 pub struct LockFile {
     file: File,
+    /// The folder that the file stands in, where that could be locked.
+    folder: Option<File>,
     path: PathBuf,
     pid: u32,
     released: AtomicBool,
@@ -32,6 +35,11 @@ pub struct Owner {
     pub since: Option<Timestamp>,
     /// Whether it is the process that asks.
     pub this_process: bool,
+}
+
+impl Owner {
+    /// Somebody, of whom nothing is told.
+    const UNKNOWN: Self = Self { pid: None, since: None, this_process: false };
 }
 
 /// Why a lock was not taken.
@@ -64,9 +72,11 @@ impl LockFile {
             }
             Err(std::fs::TryLockError::Error(error)) => return Err(Refused::Io(error)),
         }
+        // Whoever deletes the file makes room for another one, but not for another folder.
+        let folder = lock_folder(path)?;
         let pid = std::process::id();
         write_owner(&mut file, pid, now).map_err(Refused::Io)?;
-        Ok(Self { file, path: path.to_owned(), pid, released: AtomicBool::new(false) })
+        Ok(Self { file, folder, path: path.to_owned(), pid, released: AtomicBool::new(false) })
     }
 
     /// The file.
@@ -83,6 +93,9 @@ impl LockFile {
             // Best effort: what the file says decides nothing, and closing it unlocks as well.
             let _ = self.file.set_len(0);
             let _ = self.file.unlock();
+            if let Some(folder) = &self.folder {
+                let _ = folder.unlock();
+            }
         }
     }
 
@@ -96,6 +109,23 @@ impl Drop for LockFile {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Locks the folder of a file; nothing, where folders have no locks (some network file systems).
+#[cfg(unix)]
+fn lock_folder(path: &Path) -> Result<Option<File>, Refused> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(Refused::Io)?;
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Refused::Held(Owner::UNKNOWN)),
+        Err(std::fs::TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+#[cfg(not(unix))]
+fn lock_folder(_path: &Path) -> Result<Option<File>, Refused> {
+    Ok(None)
 }
 
 /// Tells this process from another one with the same number (in another container, say).
@@ -179,6 +209,18 @@ mod tests {
         let owner = held(LockFile::acquire(&path, Timestamp::EPOCH));
         assert_eq!(owner, Owner { pid: None, since: None, this_process: false });
         drop(first);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_deleted_file_is_no_way_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = LockFile::acquire(&path, Timestamp::EPOCH).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(held(LockFile::acquire(&path, Timestamp::EPOCH)), Owner::UNKNOWN);
+        first.release();
+        LockFile::acquire(&path, Timestamp::EPOCH).unwrap();
     }
 
     #[test]

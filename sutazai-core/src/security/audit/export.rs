@@ -90,12 +90,24 @@ fn extension(text: &str) -> String {
     })
 }
 
+/// What else is a control character, which a terminal or a collector may obey, stands there as its picture (`\u{1b}` as
+/// `␛`) or, where it has none, as `\u{fffd}`.
 fn escaped(text: &str, escape: impl Fn(char) -> Option<&'static str>) -> String {
+    /// The pictures of the control characters from NUL on, and of DEL.
+    const PICTURES: u32 = 0x2400;
+    const DEL: char = '\u{2421}';
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match escape(c) {
-            Some(escaped) => out.push_str(escaped),
-            None => out.push(c),
+        match (escape(c), c) {
+            (Some(escaped), _) => out.push_str(escaped),
+            (None, '\0'..='\u{1f}') => {
+                out.push(
+                    char::from_u32(PICTURES + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER),
+                );
+            }
+            (None, '\u{7f}') => out.push(DEL),
+            (None, c) if c.is_control() => out.push(char::REPLACEMENT_CHARACTER),
+            (None, c) => out.push(c),
         }
     }
     out
@@ -105,6 +117,13 @@ fn escaped(text: &str, escape: impl Fn(char) -> Option<&'static str>) -> String 
 mod tests {
     use super::super::record::Record;
     use super::*;
+
+    #[test]
+    fn nothing_in_cef_is_obeyed_by_a_terminal() {
+        let text = extension("a\u{1b}[2Jb\0\u{7f}\u{9b}c\td");
+        assert_eq!(text, "a\u{241b}[2Jb\u{2400}\u{2421}\u{fffd}c\u{2409}d");
+        assert!(!header("x\u{1b}]0;y\u{7}").chars().any(char::is_control));
+    }
 
     #[test]
     fn both_formats_escape_what_they_must() {

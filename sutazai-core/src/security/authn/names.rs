@@ -1,12 +1,10 @@
 //! What a principal may be called.
 
+pub(super) use crate::port::is_principal;
 use crate::{Code, Error, Result};
 
-/// The longest name of a principal, in bytes.
-pub const PRINCIPAL_MAX: usize = 256;
-
 /// The longest that is said of where somebody is, in bytes.
-const ORIGIN_MAX: usize = 256;
+pub(super) const ORIGIN_MAX: usize = 256;
 
 /// Refuses what cannot be a principal: nothing, too much, and what has control characters.
 pub(in crate::security) fn check_principal(name: &str, operation: &'static str) -> Result<()> {
@@ -19,10 +17,6 @@ pub(in crate::security) fn check_principal(name: &str, operation: &'static str) 
     )
     .operation(operation)
     .with("bytes", name.len()))
-}
-
-pub(super) fn is_principal(name: &str) -> bool {
-    (1..=PRINCIPAL_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 /// The longest name of a scheme, in bytes.

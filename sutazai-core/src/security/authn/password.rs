@@ -23,6 +23,10 @@ use crate::{Code, Error, Result};
 /// The longest password, in bytes before normalisation.
 pub const PASSWORD_MAX: usize = 1024;
 const SALT: usize = 16;
+/// What one hash may cost at most: 4 GiB, gone over a hundred times.
+const MEMORY_MAX: u32 = 4 << 20;
+const PASSES_MAX: u32 = 100;
+const LANES_MAX: u32 = 256;
 
 /// What passwords have to be, and what hashing one costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +60,22 @@ impl PasswordPolicy {
     }
 
     fn params(&self) -> Result<Params> {
+        let bounds = [
+            ("memory_kib", self.memory_kib, 8, MEMORY_MAX),
+            ("passes", self.passes, 1, PASSES_MAX),
+            ("lanes", self.lanes, 1, LANES_MAX),
+            ("shortest", self.shortest, 1, PASSWORD_MAX as u32),
+        ];
+        for (name, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                return Err(Error::new(Code::INVALID, "the password policy is out of bounds")
+                    .operation("security.password")
+                    .with("field", name)
+                    .with("value", value)
+                    .with("least", least)
+                    .with("most", most));
+            }
+        }
         let shown = |error: argon2::Error| {
             Error::new(Code::INVALID, format!("the password policy is not valid: {error}"))
                 .operation("security.password")

@@ -84,6 +84,14 @@ impl Keys {
         Ok(Self(Arc::new(Inner { shelf, audit, state, slots: ArcSwap::from_pointee(slots) })))
     }
 
+    /// Whether keys are kept in the store, which only their master key opens.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn are_in(store: &Store) -> Result<bool> {
+        Ok(Shelf::new(store.clone()).generation()?.is_some())
+    }
+
     /// Puts what changes on this record from here on: for an audit trail that is signed with a key of
     /// ours, and so cannot be there first. It is to hold the [`SigningKeyset`] and not the keys, or
     /// neither is ever dropped.

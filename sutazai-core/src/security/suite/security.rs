@@ -149,7 +149,7 @@ impl Security {
         let SecurityOptions { name, master, passwords, totp, logins, tokens, risk, .. } = options;
         let master = match master {
             Some(master) => master,
-            None => own_master(dir)?,
+            None => own_master(dir, &store)?,
         };
         let keys = Keys::open(store.clone(), &master, None, now)?;
         keys::ensure(&keys, now)?;

@@ -187,11 +187,17 @@ impl Tokens {
         }
     }
 
-    /// Revokes one token by its text, as a logout does; one that has expired needs no more.
+    /// Revokes one token by its text, as a logout does; one that has expired needs no more. With a refresh token goes
+    /// the session that it keeps alive, as RFC 7009 (section 2.1) has it.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify) for what is no token that is good here, and as [`revoke`](Self::revoke).
+    /// As [`verify`](Self::verify) for what is no token that is good here,
+    /// [`Code::REFRESH_INVALID`](crate::Code::REFRESH_INVALID) for a refresh token that is not, and as
+    /// [`revoke`](Self::revoke).
     pub fn revoke_token(&self, token: &str, by: &str, now: Timestamp) -> Result<()> {
+        if let Some(family) = self.family_of_refresh(token)? {
+            return self.revoke(&family, by, now);
+        }
         let claims = match self.verify(token, now) {
             Ok(verified) => verified.claims.clone(),
             Err(error) if error.code() == crate::Code::TOKEN_EXPIRED => return Ok(()),
@@ -201,13 +207,16 @@ impl Tokens {
         self.revoke(&Revocation::Token { id, subject, expires }, by, now)
     }
 
-    /// Revokes the session that an access token came of, as a logout does: its refresh token, and every access token of that.
+    /// Revokes the session that a token is of, as a logout does: its refresh token, and every access token of that.
     /// A token that came of none is revoked by itself.
     ///
     /// # Errors
     /// As [`revoke_token`](Self::revoke_token), but [`Code::TOKEN_EXPIRED`](crate::Code::TOKEN_EXPIRED) as well: what it
     /// came of may be good still, and an expired token does not show that it may end that.
     pub fn revoke_family_of(&self, token: &str, by: &str, now: Timestamp) -> Result<()> {
+        if let Some(family) = self.family_of_refresh(token)? {
+            return self.revoke(&family, by, now);
+        }
         let claims = self.verify(token, now)?.claims.clone();
         let subject = Some(claims.sub);
         let revocation = match claims.fam {
@@ -215,6 +224,12 @@ impl Tokens {
             None => Revocation::Token { id: claims.jti, subject, expires: claims.exp },
         };
         self.revoke(&revocation, by, now)
+    }
+
+    /// What ends the family of a refresh token; nothing where it is none.
+    fn family_of_refresh(&self, token: &str) -> Result<Option<Revocation>> {
+        let family = self.families.of(token)?;
+        Ok(family.map(|(id, subject)| Revocation::Family { id, subject: Some(subject) }))
     }
 
     fn end_families(&self, now: Timestamp) -> Result<usize> {

@@ -137,7 +137,18 @@ fn check(view: &View<'_>) -> Result<()> {
             return Err(too_long(what, bytes, most));
         }
     }
+    if view.action.is_empty() || view.principal.is_empty() {
+        return Err(nobody(view));
+    }
     Ok(())
+}
+
+#[cold]
+fn nobody(view: &View<'_>) -> Error {
+    Error::new(Code::INVALID, "an audit record says who did it, and what was done")
+        .operation("audit.record")
+        .with("action", view.action)
+        .with("principal", view.principal)
 }
 
 fn is_long((_, value): &(&str, AuditValue<'_>)) -> bool {
@@ -284,6 +295,10 @@ mod tests {
             error.to_string()
         };
         assert!(refused(&event.object(&name)).contains("what=object"));
+        for (action, principal) in [("", "p"), ("a.b", "")] {
+            let event = AuditEvent::new(AuditClass::Action, action, principal, Timestamp::EPOCH);
+            assert!(refused(&event).contains("says who did it"));
+        }
         let twice = [("a", AuditValue::Int(1)), ("a", AuditValue::Int(2))];
         assert!(refused(&event.details(&twice)).contains("detail=a"));
         let huge = "\u{1}".repeat(4000);

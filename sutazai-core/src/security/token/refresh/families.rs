@@ -178,6 +178,19 @@ impl Families {
         Ok(())
     }
 
+    /// Whose family a token is of, and which; nothing where it is no refresh token.
+    pub(in super::super) fn of(&self, token: &str) -> Result<Option<(String, String)>> {
+        let Some(presented) = Presented::read(token) else { return Ok(None) };
+        let entry = self.store.get(NAMESPACE, &presented.family)?.ok_or_else(fault::refresh)?;
+        let record = read(&entry.value)?;
+        match record.standing(&presented) {
+            Standing::Current | Standing::Earlier => {
+                Ok(Some((record.family, record.grant.subject)))
+            }
+            Standing::Stranger => Err(fault::refresh()),
+        }
+    }
+
     /// Ends a family; its tokens are unknown from here on.
     pub(in super::super) fn end(&self, family: &str) -> Result<()> {
         let _alone = self.alone(family);
