@@ -1,0 +1,188 @@
+//! What is to come of a series that is kept: its forecast, and when it is exhausted.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Watch;
+use crate::base::time::Timestamp;
+use crate::monitor::forecast::{AutoForecaster, Forecast, Forecaster as _};
+use crate::monitor::series::{Aggregate, Query, Reading};
+use crate::monitor::{Exhaustion, ExhaustionPolicy, ExhaustionView};
+use crate::{Code, Error, Result};
+
+/// Steps of the past that a forecast goes by, at most.
+const STEPS_MAX: u64 = 5_000;
+/// Windows that exhaustion is judged by, at most: thirty days of minutes.
+const WINDOWS: u64 = 30 * 24 * 60;
+/// Their length.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Asks how a series goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForecastQuery {
+    /// The series.
+    pub series: String,
+    /// Milliseconds of a step, 1 or more: the forecast is of means over steps (of counters, of their growth in a second). Of the
+    /// past it goes by the last 5,000 of them, or as many as are kept; eight at least.
+    pub step_ms: u64,
+    /// Steps ahead, 1 to 10,000.
+    pub steps: usize,
+    /// The probabilities of intervals, above 0 and below 1. Default: 0.95.
+    #[serde(default = "usual")]
+    pub levels: Vec<f64>,
+}
+
+fn usual() -> Vec<f64> {
+    vec![0.95]
+}
+
+/// How a series is expected to go on.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct SeriesForecast {
+    /// When the first step begins.
+    pub from: Timestamp,
+    /// Milliseconds of a step.
+    pub step_ms: u64,
+    /// Steps of the past that it goes by.
+    pub past: usize,
+    /// What is expected.
+    #[serde(flatten)]
+    pub forecast: Forecast,
+}
+
+impl Watch {
+    /// How a series goes on after the last step that has ended by now. Takes some milliseconds up to a second, by the length of the
+    /// past.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] where there is no such series, [`Code::INVALID`] for a query that makes no sense, and where too
+    /// little is kept.
+    pub fn forecast(&self, wanted: &ForecastQuery, now: Timestamp) -> Result<SeriesForecast> {
+        let step = i64::try_from(wanted.step_ms).ok().and_then(|ms| ms.checked_mul(1_000_000));
+        let Some(step) = step.filter(|step| (1..=i64::MAX / 16_384).contains(step)) else {
+            return Err(Error::new(Code::INVALID, "a step has 1 millisecond at least, and not years")
+                .operation("monitor.forecast")
+                .with("step_ms", wanted.step_ms));
+        };
+        let end = now.as_nanos() - now.as_nanos().rem_euclid(step);
+        let windows = self.windows(&wanted.series, end, step, STEPS_MAX)?;
+        let values = spread(&windows, end, step);
+        let forecaster = AutoForecaster::default();
+        let forecast = forecaster.forecast(&values, wanted.steps, &wanted.levels)?;
+        let from = Timestamp::from_nanos(end);
+        Ok(SeriesForecast { from, step_ms: wanted.step_ms, past: values.len(), forecast })
+    }
+
+    /// When the resource that a series tells of is used up, if it goes on as it does: by its means over minutes, of what is kept,
+    /// thirty days at most. Takes up to half a second.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] where there is no such series, [`Code::INVALID`] for a policy that makes no sense.
+    pub fn exhaustion(
+        &self,
+        series: &str,
+        policy: ExhaustionPolicy,
+        now: Timestamp,
+    ) -> Result<ExhaustionView> {
+        let mut exhaustion = Exhaustion::new(policy)?;
+        let step = i64::try_from(MINUTE.as_nanos()).unwrap_or(i64::MAX);
+        let end = now.as_nanos() - now.as_nanos().rem_euclid(step);
+        for window in self.windows(series, end, step, WINDOWS)? {
+            // A window's mean is known at its end.
+            exhaustion.feed(window.at + MINUTE, window.value);
+        }
+        Ok(exhaustion.view())
+    }
+
+    /// The last windows that have ended, as far as they have points.
+    fn windows(&self, series: &str, end: i64, step: i64, most: u64) -> Result<Vec<Reading>> {
+        let begin = end.saturating_sub(step.saturating_mul(i64::try_from(most).unwrap_or(i64::MAX)));
+        let counter = self.history().series(series, 1).iter().any(|one| one.name == series && one.counter);
+        let aggregate = if counter { Aggregate::Rate } else { Aggregate::Mean };
+        let (from, to) = (Timestamp::from_nanos(begin), Timestamp::from_nanos(end));
+        let query = Query::new(series, from, to, aggregate);
+        let step_ms = u64::try_from(step / 1_000_000).unwrap_or(u64::MAX);
+        Ok(self.history().query(&query.step_ms(step_ms))?.windows)
+    }
+}
+
+/// A value for each step from the first window on, not a number where there is none.
+fn spread(windows: &[Reading], end: i64, step: i64) -> Vec<f64> {
+    let Some(first) = windows.first() else { return Vec::new() };
+    let place = |at: i64| usize::try_from((at - first.at.as_nanos()) / step).unwrap_or(usize::MAX);
+    let mut values = vec![f64::NAN; place(end)];
+    for window in windows {
+        if let Some(value) = values.get_mut(place(window.at.as_nanos())) {
+            *value = window.value;
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::{Outlook, WatchPolicy};
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::EPOCH + Duration::from_secs(60 * minutes)
+    }
+
+    fn watch() -> Watch {
+        let mut policy = WatchPolicy::default();
+        policy.watched.clear();
+        Watch::new(policy, None).unwrap()
+    }
+
+    #[test]
+    fn a_forecast_is_of_what_is_kept_and_begins_now() {
+        let watch = watch();
+        let value = |minute: u64| 50.0 + 40.0 * f64::from(u8::from(minute % 60 < 30));
+        for minute in 0..900 {
+            // An hour is missing.
+            if !(300..360).contains(&minute) {
+                watch.record("load", at(minute), value(minute)).unwrap();
+            }
+        }
+        let mut wanted =
+            ForecastQuery { series: "load".into(), step_ms: 60_000, steps: 60, levels: usual() };
+        let told = watch.forecast(&wanted, at(900) + Duration::from_secs(7)).unwrap();
+        assert_eq!((told.from, told.past, told.forecast.point.len()), (at(900), 900, 60));
+        assert_eq!(told.forecast.seasons, [60]);
+        for (minute, point) in (900..).zip(&told.forecast.point) {
+            assert!((point - value(minute)).abs() < 15.0, "{minute}: {point}");
+        }
+        wanted.series = "none".into();
+        assert_eq!(watch.forecast(&wanted, at(900)).unwrap_err().code(), Code::NOT_FOUND);
+        wanted.series = "load".into();
+        wanted.step_ms = 0;
+        assert_eq!(watch.forecast(&wanted, at(900)).unwrap_err().code(), Code::INVALID);
+        (wanted.step_ms, wanted.steps) = (60_000, 0);
+        assert_eq!(watch.forecast(&wanted, at(900)).unwrap_err().code(), Code::INVALID);
+        wanted.steps = 5;
+        assert_eq!(watch.forecast(&wanted, at(3)).unwrap_err().code(), Code::INVALID, "too short");
+    }
+
+    #[test]
+    fn a_leak_has_an_end() {
+        let watch = watch();
+        for minute in 0..800_u64 {
+            let jitter = (minute * 7 % 13) as f64;
+            watch.record("leak_bytes", at(minute), 2e3 + 10.0 * minute as f64 + jitter).unwrap();
+            watch.record("idle_bytes", at(minute), 2e3 + jitter).unwrap();
+        }
+        let policy = ExhaustionPolicy { limit: 16e3, ..ExhaustionPolicy::default() };
+        let told = watch.exhaustion("leak_bytes", policy.clone(), at(800)).unwrap();
+        let Outlook::Growing { at: end, .. } = told.outlook else { panic!("{told:?}") };
+        let minutes = (end.as_nanos() - at(800).as_nanos()) as f64 / 60e9;
+        assert!((540.0..660.0).contains(&minutes), "{minutes}");
+        let idle = watch.exhaustion("idle_bytes", policy.clone(), at(800)).unwrap();
+        assert!(matches!(idle.outlook, Outlook::Stable), "{idle:?}");
+        let none = watch.exhaustion("none", policy, at(800)).unwrap_err();
+        assert_eq!(none.code(), Code::NOT_FOUND);
+    }
+}
