@@ -36,6 +36,12 @@ pub struct Builder {
     pub(super) security: Option<crate::security::SecurityOptions>,
     #[cfg(feature = "security")]
     pub(super) auth_providers: Vec<Arc<dyn crate::port::AuthProvider>>,
+    #[cfg(feature = "monitor")]
+    pub(super) watch: Option<crate::monitor::WatchPolicy>,
+    #[cfg(feature = "monitor")]
+    pub(super) sample_every: Option<std::time::Duration>,
+    #[cfg(feature = "monitor")]
+    pub(super) monitors: Vec<Arc<dyn crate::port::Monitor>>,
     pub(super) recorders: Vec<Arc<dyn Recorder>>,
     pub(super) components: Vec<Arc<dyn Component>>,
     pub(super) migrations: Vec<Migrations>,
@@ -173,6 +179,29 @@ impl Builder {
     #[cfg(feature = "security")]
     pub fn auth_provider(mut self, provider: impl crate::port::AuthProvider) -> Self {
         self.auth_providers.push(Arc::new(provider));
+        self
+    }
+
+    /// How long measurements are kept, and where anomalies are looked for.
+    #[cfg(feature = "monitor")]
+    pub fn watch(mut self, policy: crate::monitor::WatchPolicy) -> Self {
+        self.watch = Some(policy);
+        self
+    }
+
+    /// Takes a sample of what the machine, this process and the kernel use every so often while it runs, 10 milliseconds to 24
+    /// hours; a second is usual, and costs about a ten-thousandth of a processor. Without it: only when asked
+    /// ([`Kernel::sample`], [`Kernel::sample_every`]).
+    #[cfg(feature = "monitor")]
+    pub fn sample_every(mut self, every: std::time::Duration) -> Self {
+        self.sample_every = Some(every);
+        self
+    }
+
+    /// Adds something that takes measurements; they are part of each sample.
+    #[cfg(feature = "monitor")]
+    pub fn monitor(mut self, monitor: impl crate::port::Monitor) -> Self {
+        self.monitors.push(Arc::new(monitor));
         self
     }
 

@@ -87,6 +87,12 @@ impl Kernel {
         let (own_authenticator, own_policy) = (secured.authenticator(), secured.policy());
         #[cfg(not(feature = "security"))]
         let (own_authenticator, own_policy) = (Local::new(), AllowAll);
+        #[cfg(feature = "monitor")]
+        let monitoring = super::monitoring::Monitoring::new(
+            builder.watch,
+            builder.sample_every,
+            builder.monitors,
+        )?;
         let steps = Steps {
             authenticator: builder.authenticator.unwrap_or_else(|| Arc::new(own_authenticator)),
             policy: builder.policy.unwrap_or_else(|| Arc::new(own_policy)),
@@ -119,6 +125,8 @@ impl Kernel {
             steps,
             #[cfg(feature = "security")]
             secured,
+            #[cfg(feature = "monitor")]
+            monitoring,
             #[cfg(feature = "recovery")]
             rollback,
             limits,
@@ -239,6 +247,8 @@ impl Kernel {
         shared.clock.measure(&*shared.runtime);
         #[cfg(feature = "security")]
         shared.secured.start(&shared.store, shared.data_dir.as_ref(), &shared.runtime)?;
+        #[cfg(feature = "monitor")]
+        shared.start_monitoring()?;
         #[cfg(feature = "recovery")]
         shared.heal.start()?;
         shared.lifecycle.start()?;

@@ -66,6 +66,8 @@ mod clock;
 mod creation;
 #[cfg(feature = "agent")]
 mod discovery;
+#[cfg(feature = "monitor")]
+mod figures;
 #[cfg(feature = "agent")]
 mod fitting;
 #[cfg(feature = "recovery")]
@@ -97,6 +99,8 @@ mod manifest_discovery;
 mod manifest_recovery;
 #[cfg(all(feature = "config", feature = "security"))]
 mod manifest_security;
+#[cfg(feature = "monitor")]
+mod monitoring;
 #[cfg(feature = "agent")]
 mod nobody;
 #[cfg(feature = "agent")]
@@ -174,5 +178,7 @@ fn migrations() -> Vec<crate::store::Migrations> {
     vec![
         #[cfg(feature = "recovery")]
         crate::recovery::MIGRATIONS,
+        #[cfg(feature = "monitor")]
+        crate::monitor::series::MIGRATIONS,
     ]
 }

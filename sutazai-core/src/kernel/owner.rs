@@ -92,6 +92,8 @@ impl Owner {
         shared.publish("kernel.stopped", serde_json::Value::Null);
         #[cfg(feature = "recovery")]
         shared.heal.stop(&*shared.runtime);
+        #[cfg(feature = "monitor")]
+        shared.stop_monitoring();
         shared.kept.stop();
         shared.stopped();
         let left = || deadline.since(shared.runtime.now());

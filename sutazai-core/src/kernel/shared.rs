@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(super) steps: Steps,
     #[cfg(feature = "security")]
     pub(super) secured: super::security::Secured,
+    #[cfg(feature = "monitor")]
+    pub(super) monitoring: super::monitoring::Monitoring,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,
     #[cfg(feature = "recovery")]

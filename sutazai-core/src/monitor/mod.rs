@@ -3,10 +3,15 @@
 //! - [`sample`]: measures the machine, its container and processes. Whatever else measures something is a
 //!   [`Monitor`](crate::port::Monitor) as well.
 //! - [`series`]: the history of measurements, compressed, in several resolutions, kept across restarts.
+//! - [`Watch`]: takes measurements, keeps them and looks for anomalies in them. A kernel has one.
 //! - [`AnomalyDetector`]: says of each point of a series how odd it is after all that came before, and of what kind.
 
 mod anomaly;
 pub mod sample;
 pub mod series;
+mod watch;
 
 pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};
+pub use watch::{
+    Anomaly, MONITORS_MAX, Measured, Sampled, WATCHED_MAX, Watch, WatchPolicy, WatchStatus,
+};

@@ -35,7 +35,10 @@ mod span;
 
 pub use bridge::{TracingLayer, install_global, tracing_layer};
 pub use log::{Fields, JsonLines, Level, Log, LogQuery, LogRecord, LogSink, LogStatus, Terminal};
-pub use metric::{Counter, Family, Gauge, MetricHistogram, MetricSnapshot, Registry, Unit};
+pub use metric::{
+    Counter, Family, Gauge, Kind, MetricHistogram, MetricSnapshot, Registry, SeriesSnapshot, Summary,
+    Unit, ValueSnapshot,
+};
 pub use span::{SpanRecord, SpanRecorder, SpanStatus};
 
 use std::sync::Arc;

@@ -43,6 +43,8 @@ mod kernel;
 mod life;
 #[cfg(all(unix, feature = "mcp"))]
 mod mcp;
+#[cfg(feature = "monitor")]
+mod monitor;
 mod observe;
 mod operation;
 #[cfg(feature = "agent")]
@@ -110,6 +112,8 @@ pub fn operations() -> &'static [Operation] {
         mcp::rows(&mut table);
         #[cfg(feature = "config")]
         config::rows(&mut table);
+        #[cfg(feature = "monitor")]
+        monitor::rows(&mut table);
         #[cfg(any(feature = "openai", feature = "a2a"))]
         connect_http::rows(&mut table);
         event::rows(&mut table);

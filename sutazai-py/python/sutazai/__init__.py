@@ -157,6 +157,17 @@ from sutazai._ledger import (
 )
 from sutazai._life import AgentSupervision, Liveness, LivenessPolicy
 from sutazai._logging import LogHandler
+from sutazai._monitor import (
+    Anomaly,
+    HistoryStatus,
+    Monitoring,
+    MonitorSample,
+    MonitorStatus,
+    SeriesAnswer,
+    SeriesLevel,
+    SeriesReading,
+    SeriesView,
+)
 from sutazai._playbook import (
     ActionContext,
     ActionView,
@@ -373,6 +384,7 @@ __all__ = [
     "AgentSupervision",
     "AgentView",
     "AlreadyExists",
+    "Anomaly",
     "ApiKey",
     "Approval",
     "ArgumentRange",
@@ -470,6 +482,7 @@ __all__ = [
     "Guards",
     "HedgePolicy",
     "HistoryPolicy",
+    "HistoryStatus",
     "HostError",
     "Invalid",
     "IsolatePolicy",
@@ -514,6 +527,9 @@ __all__ = [
     "McpOverStdio",
     "McpSpec",
     "MemoryRule",
+    "MonitorSample",
+    "MonitorStatus",
+    "Monitoring",
     "NearMiss",
     "NoSkill",
     "NotApproved",
@@ -614,6 +630,10 @@ __all__ = [
     "SecurityError",
     "SecurityOptions",
     "SecurityStatus",
+    "SeriesAnswer",
+    "SeriesLevel",
+    "SeriesReading",
+    "SeriesView",
     "ShadowDifference",
     "ShadowReport",
     "Share",

@@ -32,6 +32,7 @@ from sutazai._heal import kind_of, now
 from sutazai._isolate import Isolation
 from sutazai._kernel_agents import KernelOfAgents
 from sutazai._logging import relay
+from sutazai._monitor import Monitoring
 from sutazai._loop import LoopThread
 from sutazai._playbook import Playbooks
 from sutazai._plugins import plugins as _installed
@@ -490,6 +491,13 @@ class Kernel(KernelOfAgents):
         """Feeds a signal (load, health, a share of errors) to the rules of degradation and the playbooks;
         says whether any listens."""
         return bool(now(self, "recovery.signal", name=name, value=value)["heard"])
+
+    # ---- monitoring ----
+
+    @property
+    def monitor(self) -> Monitoring:
+        """What is used, since when, and what is odd in it."""
+        return Monitoring(self)
 
     # ---- security ----
 

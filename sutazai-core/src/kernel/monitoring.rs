@@ -1,0 +1,254 @@
+//! The room `monitor` in the kernel: a watch, and the samples that it takes by itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use super::figures::Figures;
+use super::handle::Kernel;
+use super::shared::{Phase, Shared};
+use crate::base::time::Timestamp;
+#[cfg(not(target_os = "linux"))]
+use crate::monitor::sample::Portable;
+#[cfg(target_os = "linux")]
+use crate::monitor::sample::{System, SystemOptions};
+use crate::monitor::series::{Shelf, StoreShelf};
+use crate::monitor::{Anomaly, Sampled, Watch, WatchPolicy};
+use crate::observe::Level;
+use crate::port::Monitor;
+use crate::{Code, Error, Result};
+
+/// How often what was measured is written down, where there is a data directory.
+const FLUSH: Duration = Duration::from_secs(60);
+
+/// Milliseconds between samples, at least and at most.
+const EVERY_LEAST: Duration = Duration::from_millis(10);
+const EVERY_MOST: Duration = Duration::from_secs(24 * 3600);
+
+/// The room, once the kernel has started.
+pub(super) struct Monitoring {
+    policy: WatchPolicy,
+    every: AtomicU64,
+    /// Counts how often that has been said anew: what was planned before is not done any more.
+    round: AtomicU64,
+    monitors: Vec<Arc<dyn Monitor>>,
+    watch: OnceLock<Watch>,
+}
+
+impl Monitoring {
+    pub(super) fn new(
+        policy: Option<WatchPolicy>,
+        every: Option<Duration>,
+        monitors: Vec<Arc<dyn Monitor>>,
+    ) -> Result<Self> {
+        let policy = policy.unwrap_or_default();
+        policy.check()?;
+        Ok(Self {
+            policy,
+            every: AtomicU64::new(millis(every)?),
+            round: AtomicU64::new(0),
+            monitors,
+            watch: OnceLock::new(),
+        })
+    }
+
+    fn open(&self) -> Result<&Watch> {
+        self.watch.get().ok_or_else(|| {
+            Error::new(Code::NOT_RUNNING, "the kernel has not started").operation("kernel.watch")
+        })
+    }
+}
+
+/// 0 is never.
+fn millis(every: Option<Duration>) -> Result<u64> {
+    let Some(every) = every else { return Ok(0) };
+    if !(EVERY_LEAST..=EVERY_MOST).contains(&every) {
+        return Err(Error::new(Code::INVALID, "samples are taken every 10 milliseconds to 24 hours")
+            .operation("monitor.configure")
+            .with("every_ms", every.as_millis()));
+    }
+    Ok(u64::try_from(every.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What measures this machine.
+fn system() -> Option<Arc<dyn Monitor>> {
+    #[cfg(target_os = "linux")]
+    return Some(Arc::new(System::new(SystemOptions::default())));
+    #[cfg(not(target_os = "linux"))]
+    return Portable::new().ok().map(|portable| Arc::new(portable) as _);
+}
+
+impl Shared {
+    /// Opens the room: reads what was kept.
+    pub(super) fn start_monitoring(self: &Arc<Self>) -> Result<()> {
+        let room = &self.monitoring;
+        let shelf = self.data_dir.is_some().then(|| {
+            let shelf: Box<dyn Shelf> = Box::new(StoreShelf::new(self.store.clone()));
+            shelf
+        });
+        let watch = Watch::new(room.policy.clone(), shelf)?;
+        system().into_iter().try_for_each(|one| watch.add(one))?;
+        watch.add(Arc::new(Figures::new(self.kept.metrics().clone())))?;
+        room.monitors.iter().try_for_each(|one| watch.add(Arc::clone(one)))?;
+        // It is started once.
+        let _ = room.watch.set(watch);
+        self.sample_later();
+        self.flush_later();
+        Ok(())
+    }
+
+    /// Writes what was measured since the last time.
+    pub(super) fn stop_monitoring(&self) {
+        self.monitoring.round.fetch_add(1, Ordering::AcqRel);
+        self.write_measurements();
+    }
+
+    fn write_measurements(&self) {
+        let Some(watch) = self.monitoring.watch.get() else { return };
+        if self.data_dir.is_none() {
+            return;
+        }
+        if let Err(error) = watch.flush(self.runtime.timestamp()) {
+            self.say("what was measured could not be written", &error);
+        }
+    }
+
+    /// Plans the next sample, where they are taken.
+    fn sample_later(self: &Arc<Self>) {
+        let every = self.monitoring.every.load(Ordering::Acquire);
+        let round = self.monitoring.round.load(Ordering::Acquire);
+        if every == 0 {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        let at = self.runtime.now() + Duration::from_millis(every);
+        self.runtime.spawn_at(at, Box::new(move || take_aside(&weak, round)));
+    }
+
+    fn flush_later(self: &Arc<Self>) {
+        if self.data_dir.is_none() {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        let job = Box::new(move || {
+            let Some(shared) = weak.upgrade().filter(|shared| shared.lives()) else { return };
+            let writes = Arc::clone(&shared);
+            // Where the pool is full it is done the next time.
+            let _ = shared.runtime.spawn_blocking(Box::new(move || writes.write_measurements()));
+            shared.flush_later();
+        });
+        self.runtime.spawn_at(self.runtime.now() + FLUSH, job);
+    }
+
+    fn lives(&self) -> bool {
+        matches!(self.phase(), Phase::Starting | Phase::Running | Phase::Draining)
+    }
+
+    /// Takes a sample, and tells of what is odd in it and of what failed.
+    fn take_sample(&self, now: Timestamp) -> Result<Sampled> {
+        let sampled = self.monitoring.open()?.sample(now);
+        for (monitor, error) in &sampled.failures {
+            self.say("a monitor failed", &error.clone().with("monitor", monitor));
+        }
+        sampled.anomalies.iter().for_each(|anomaly| self.tell_of_anomaly(anomaly));
+        Ok(sampled)
+    }
+
+    fn tell_of_anomaly(&self, anomaly: &Anomaly) {
+        let kind = anomaly.kind.and_then(|kind| serde_json::to_value(kind).ok());
+        let kind = kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("unknown");
+        let fields = [
+            ("series", anomaly.series.clone()),
+            ("kind", kind.to_owned()),
+            ("value", anomaly.value.to_string()),
+            ("usual", anomaly.usual.to_string()),
+        ];
+        self.kept.log().record(Level::Warn, "sutazai.monitor", "something is unusual", fields);
+        if let Ok(event) = serde_json::to_value(anomaly) {
+            self.publish("monitor.anomaly", event);
+        }
+    }
+
+    fn say(&self, what: &'static str, error: &Error) {
+        let fields = [("error", error.to_string())];
+        self.kept.log().record(Level::Warn, "sutazai.monitor", what, fields);
+    }
+}
+
+/// A sample on the pool, and the next one when it is done: they do not pile up behind a slow monitor.
+fn take_aside(weak: &Weak<Shared>, round: u64) {
+    let current = |shared: &Arc<Shared>| {
+        shared.lives() && shared.monitoring.round.load(Ordering::Acquire) == round
+    };
+    let Some(shared) = weak.upgrade().filter(current) else { return };
+    let takes = Arc::clone(&shared);
+    let aside = shared.runtime.spawn_blocking(Box::new(move || {
+        // It is open, and what failed was told.
+        let _ = takes.take_sample(takes.runtime.timestamp());
+        if current(&takes) {
+            takes.sample_later();
+        }
+    }));
+    if aside.is_err() {
+        shared.sample_later();
+    }
+}
+
+impl Kernel {
+    /// What is measured, kept and found to be odd: the machine, this process, the kernel's own metrics, and what the host
+    /// measures. Samples are taken where [`Builder::sample_every`](super::Builder::sample_every) or
+    /// [`sample_every`](Self::sample_every) says so, or [one by one](Self::sample).
+    ///
+    /// # Errors
+    /// [`Code::NOT_RUNNING`] before the start.
+    pub fn watch(&self) -> Result<&Watch> {
+        self.shared.monitoring.open()
+    }
+
+    /// Takes a sample now. May block as long as a monitor does. What is odd is an event of the bus, `monitor.anomaly`, and a line
+    /// of the log.
+    ///
+    /// # Errors
+    /// [`Code::NOT_RUNNING`] before the start.
+    pub fn sample(&self) -> Result<Sampled> {
+        self.shared.take_sample(self.shared.runtime.timestamp())
+    }
+
+    /// Keeps a measurement of the host's, and looks whether it is odd, where its series is watched. Its time is now, if it says none.
+    ///
+    /// # Errors
+    /// What [`Watch::record`] says; [`Code::NOT_RUNNING`] before the start.
+    pub fn measured(
+        &self,
+        series: &str,
+        value: f64,
+        at: Option<Timestamp>,
+    ) -> Result<Option<Anomaly>> {
+        let at = at.unwrap_or_else(|| self.shared.runtime.timestamp());
+        let found = self.watch()?.record(series, at, value)?;
+        found.iter().for_each(|anomaly| self.shared.tell_of_anomaly(anomaly));
+        Ok(found)
+    }
+
+    /// Takes a sample every so often from here on, 10 milliseconds to 24 hours; never again, without. The first comes after that
+    /// time.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for another length of time, [`Code::NOT_RUNNING`] before the start.
+    pub fn sample_every(&self, every: Option<Duration>) -> Result<()> {
+        let room = &self.shared.monitoring;
+        room.open()?;
+        room.every.store(millis(every)?, Ordering::Release);
+        room.round.fetch_add(1, Ordering::AcqRel);
+        self.shared.sample_later();
+        Ok(())
+    }
+
+    /// How often samples are taken, where they are.
+    pub fn sampled_every(&self) -> Option<Duration> {
+        match self.shared.monitoring.every.load(Ordering::Acquire) {
+            0 => None,
+            every => Some(Duration::from_millis(every)),
+        }
+    }
+}

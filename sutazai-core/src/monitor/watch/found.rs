@@ -1,0 +1,30 @@
+//! [`Anomaly`]: what was found.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::base::time::Timestamp;
+use crate::monitor::AnomalyKind;
+
+/// Something unusual in a series.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Anomaly {
+    /// Its number, by which what is newer can be asked for.
+    pub number: u64,
+    /// The series.
+    pub series: String,
+    /// When.
+    pub at: Timestamp,
+    /// What was seen: of a counter, by how much it grew in a second.
+    pub value: f64,
+    /// What is usual there.
+    pub usual: f64,
+    /// The mean absolute deviation from that.
+    pub deviation: f64,
+    /// How unusual it is, from 0 up to 1.
+    pub score: f64,
+    /// What kind it is, as far as that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AnomalyKind>,
+}

@@ -1,0 +1,71 @@
+//! A series with a detector.
+
+use super::found::Anomaly;
+use crate::Result;
+use crate::base::time::Timestamp;
+use crate::monitor::{AnomalyDetector, AnomalyPolicy, Detector as _};
+
+pub(super) struct Watched {
+    detector: AnomalyDetector,
+    counter: bool,
+    last: Option<(Timestamp, f64)>,
+}
+
+impl Watched {
+    pub(super) fn new(policy: AnomalyPolicy, series: &str) -> Result<Self> {
+        Ok(Self { detector: AnomalyDetector::new(policy)?, counter: is_counter(series), last: None })
+    }
+
+    /// What is odd in the next value.
+    pub(super) fn look(&mut self, series: &str, at: Timestamp, value: f64) -> Option<Anomaly> {
+        let value = match self.counter {
+            false => value,
+            true => self.rate(at, value)?,
+        };
+        let verdict = self.detector.look(at, value);
+        if !verdict.alarm {
+            return None;
+        }
+        let view = self.detector.view();
+        Some(Anomaly {
+            number: 0,
+            series: series.to_owned(),
+            at,
+            value,
+            usual: view.level,
+            deviation: view.deviation,
+            score: verdict.score,
+            kind: verdict.kind,
+        })
+    }
+
+    /// By how much a counter grows in a second; nothing of one that was reset, or has no time between.
+    fn rate(&mut self, at: Timestamp, value: f64) -> Option<f64> {
+        let (then, before) = self.last.replace((at, value))?;
+        let seconds = at.since(then).as_secs_f64();
+        (seconds > 0.0 && value >= before).then(|| (value - before) / seconds)
+    }
+}
+
+/// Whether the name, without its labels, is a counter's.
+fn is_counter(series: &str) -> bool {
+    let name = series.split_once('{').map_or(series, |(name, _)| name);
+    name.ends_with("_total")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn of_a_counter_its_growth_is_seen() {
+        let mut watched = Watched::new(AnomalyPolicy::default(), "bytes_total{of=\"x\"}").unwrap();
+        let at = |s: u64| Timestamp::EPOCH + Duration::from_secs(s);
+        assert_eq!(watched.rate(at(0), 5.0), None);
+        assert_eq!(watched.rate(at(2), 15.0), Some(5.0));
+        assert_eq!(watched.rate(at(3), 1.0), None);
+        assert_eq!(watched.rate(at(3), 2.0), None);
+        assert_eq!(watched.rate(at(4), 4.0), Some(2.0));
+    }
+}

@@ -1,0 +1,250 @@
+//! Rows of the room `monitor`: measurements, their history, and what is odd in them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::dispatch::Surface;
+use super::operation::{Nothing, Operation};
+use crate::base::time::Timestamp;
+use crate::kernel::Change;
+use crate::monitor::series::{Answer, Query, SeriesView};
+use crate::monitor::{Anomaly, WatchStatus};
+use crate::{Code, Error, Result};
+
+/// Entries of a page, at most.
+const PAGE_MAX: usize = 10_000;
+
+pub(super) fn rows(table: &mut Vec<Operation>) {
+    table.extend([
+        Operation::now(
+            "monitor.status",
+            "What is measured how often, what that costs, where anomalies are looked for, and how much is kept.",
+            &[],
+            status,
+        ),
+        Operation::blocking(
+            "monitor.configure",
+            "Says how often samples are taken while the kernel runs.",
+            &[Code::INVALID, Code::AUDIT_FAILED, Code::AUDIT_FULL],
+            configure,
+        ),
+        Operation::blocking(
+            "monitor.sample",
+            "Takes a sample now: of the machine, its container, this process, the kernel's metrics and the host's monitors.",
+            &[],
+            sample,
+        ),
+        Operation::now(
+            "monitor.record",
+            "Keeps a measurement of the host's, and says whether it is odd, where its series is watched.",
+            &[Code::INVALID],
+            record,
+        ),
+        Operation::now(
+            "monitor.series",
+            "The series that there are, by name, with what is kept of them.",
+            &[Code::INVALID],
+            series,
+        ),
+        Operation::blocking(
+            "monitor.query",
+            "Asks for a series in windows of time, from the finest resolution that has all of it.",
+            &[Code::INVALID, Code::NOT_FOUND],
+            query,
+        ),
+        Operation::now(
+            "monitor.anomalies",
+            "What was found to be odd and is remembered, the oldest first; also an event of the bus, `monitor.anomaly`.",
+            &[Code::INVALID],
+            anomalies,
+        ),
+        Operation::blocking(
+            "monitor.watch",
+            "Also looks for anomalies in a series, or in those whose names begin so.",
+            &[Code::INVALID, Code::AUDIT_FAILED, Code::AUDIT_FULL],
+            watch,
+        ),
+        Operation::blocking(
+            "monitor.unwatch",
+            "Looks for no anomalies there any more.",
+            &[Code::AUDIT_FAILED, Code::AUDIT_FULL],
+            unwatch,
+        ),
+    ]);
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Status {
+    /// Milliseconds between samples; nothing where none are taken by themselves.
+    every_ms: Option<u64>,
+    #[serde(flatten)]
+    watch: WatchStatus,
+}
+
+fn status(surface: &Surface, _: Nothing) -> Result<Status> {
+    let kernel = surface.kernel();
+    Ok(Status { every_ms: every(surface), watch: kernel.watch()?.status() })
+}
+
+fn every(surface: &Surface) -> Option<u64> {
+    let every = surface.kernel().sampled_every()?;
+    Some(u64::try_from(every.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Configure {
+    /// Milliseconds between samples, 10 to 86,400,000; none are taken by themselves without it.
+    every_ms: Option<u64>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Configured {
+    /// Milliseconds between samples from here on.
+    every_ms: Option<u64>,
+}
+
+fn configure(surface: &Surface, request: Configure) -> Result<Configured> {
+    let kernel = surface.kernel();
+    let word = request.every_ms.map_or("never".to_owned(), |every| format!("{every} ms"));
+    let change = Change::configuration("monitor.configure", "monitor").with("every", &word);
+    kernel.changes(change, || kernel.sample_every(request.every_ms.map(Duration::from_millis)))?;
+    Ok(Configured { every_ms: every(surface) })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Sample {
+    /// What was measured, by series; units are in the names.
+    values: BTreeMap<Arc<str>, f64>,
+    /// What is odd in it.
+    anomalies: Vec<Anomaly>,
+    /// Monitors that failed, and how.
+    failures: BTreeMap<String, String>,
+}
+
+fn sample(surface: &Surface, _: Nothing) -> Result<Sample> {
+    let sampled = surface.kernel().sample()?;
+    Ok(Sample {
+        values: sampled.values.into_iter().map(|one| (one.series, one.value)).collect(),
+        anomalies: sampled.anomalies,
+        failures: (sampled.failures.into_iter())
+            .map(|(monitor, error)| (monitor, error.to_string()))
+            .collect(),
+    })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    /// The series: 1 to 200 bytes, its unit in the name; one in `_total` is a counter. Labels stand in braces behind it, as
+    /// Prometheus writes them.
+    series: String,
+    /// The value.
+    value: f64,
+    /// When it was measured; now, without it.
+    at: Option<Timestamp>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Recorded {
+    /// What is odd in it.
+    anomaly: Option<Anomaly>,
+}
+
+fn record(surface: &Surface, request: Record) -> Result<Recorded> {
+    let Record { series, value, at } = request;
+    Ok(Recorded { anomaly: surface.kernel().measured(&series, value, at)? })
+}
+
+fn a_page() -> usize {
+    100
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    /// How names begin.
+    #[serde(default)]
+    prefix: String,
+    /// At most so many, 1 to 10,000.
+    #[serde(default = "a_page")]
+    limit: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Series {
+    /// In order of name.
+    series: Vec<SeriesView>,
+}
+
+fn series(surface: &Surface, request: Page) -> Result<Series> {
+    bounded(request.limit, "monitor.series")?;
+    let history = surface.kernel().watch()?.history();
+    Ok(Series { series: history.series(&request.prefix, request.limit) })
+}
+
+fn bounded(limit: usize, operation: &'static str) -> Result<()> {
+    if (1..=PAGE_MAX).contains(&limit) {
+        return Ok(());
+    }
+    Err(Error::new(Code::INVALID, "a page has 1 to 10,000 entries")
+        .operation(operation)
+        .with("limit", limit))
+}
+
+fn query(surface: &Surface, request: Query) -> Result<Answer> {
+    surface.kernel().watch()?.history().query(&request)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct After {
+    /// Only those with numbers above this one.
+    #[serde(default)]
+    after: u64,
+    /// At most so many, 1 to 10,000.
+    #[serde(default = "a_page")]
+    limit: usize,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Anomalies {
+    /// The oldest first.
+    anomalies: Vec<Anomaly>,
+}
+
+fn anomalies(surface: &Surface, request: After) -> Result<Anomalies> {
+    bounded(request.limit, "monitor.anomalies")?;
+    Ok(Anomalies { anomalies: surface.kernel().watch()?.anomalies(request.after, request.limit) })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Pattern {
+    /// The series, or how names begin with `*` behind it.
+    series: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Changed {
+    /// Whether it was otherwise before.
+    changed: bool,
+}
+
+fn watch(surface: &Surface, request: Pattern) -> Result<Changed> {
+    let kernel = surface.kernel();
+    let change = Change::configuration("monitor.watch", &request.series);
+    let changed = kernel.changes(change, || kernel.watch()?.watch(&request.series))?;
+    Ok(Changed { changed })
+}
+
+fn unwatch(surface: &Surface, request: Pattern) -> Result<Changed> {
+    let kernel = surface.kernel();
+    let change = Change::configuration("monitor.unwatch", &request.series);
+    let changed = kernel.changes(change, || Ok(kernel.watch()?.unwatch(&request.series)))?;
+    Ok(Changed { changed })
+}

@@ -1,0 +1,137 @@
+//! The kernel takes samples by itself, keeps them over restarts, and tells of what is odd.
+#![cfg(all(feature = "monitor", feature = "agent"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sutazai_core::agent::from_fn;
+use sutazai_core::base::time::Timestamp;
+use sutazai_core::kernel::Kernel;
+use sutazai_core::monitor::WatchPolicy;
+use sutazai_core::monitor::series::{Aggregate, Query};
+use sutazai_core::port::{AgentCard, Monitor, Samples, Task};
+use sutazai_core::{Code, Error, Result};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Counts how often it was asked.
+struct Counting(Arc<AtomicU64>);
+
+impl Monitor for Counting {
+    fn name(&self) -> &str {
+        "counting"
+    }
+    fn sample(&self, _: Timestamp, out: &mut Samples) -> Result<()> {
+        let n = self.0.fetch_add(1, Ordering::SeqCst);
+        out.add("asked_total", n as f64);
+        match n % 2 {
+            0 => Ok(()),
+            _ => Err(Error::new(Code::IO, "every second time")),
+        }
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn kernel(dir: Option<&Path>, asked: &Arc<AtomicU64>) -> Kernel {
+    let agent = from_fn(AgentCard::new("echo", ["echo"]), |task: &Task| Ok(task.input().clone()));
+    let mut builder = Kernel::builder()
+        .agent(agent)
+        .sample_every(Duration::from_millis(10))
+        .monitor(Counting(Arc::clone(asked)));
+    if let Some(dir) = dir {
+        builder = builder.data_dir(dir);
+    }
+    let kernel = builder.build().unwrap();
+    assert_eq!(kernel.watch().map(drop).unwrap_err().code(), Code::NOT_RUNNING);
+    kernel.start().unwrap();
+    kernel
+}
+
+#[test]
+fn samples_are_taken_until_it_is_told_otherwise() {
+    let asked = Arc::default();
+    let kernel = kernel(None, &asked);
+    kernel.call(Task::new("echo", 1)).wait().unwrap();
+    until("samples are taken", || asked.load(Ordering::SeqCst) > 5);
+    let status = kernel.watch().unwrap().status();
+    assert!(status.samples > 3 && status.failures > 0, "{status:?}");
+    assert!(status.monitors.iter().any(|one| one == "counting"));
+    // The kernel's own figures have a history too.
+    let calls = kernel.watch().unwrap().history().series("sutazai_", 1_000);
+    assert!(calls.iter().any(|one| one.name.contains("agent=\"echo\"")), "{calls:#?}");
+
+    kernel.sample_every(None).unwrap();
+    assert_eq!(kernel.sampled_every(), None);
+    // One may be under way.
+    std::thread::sleep(Duration::from_millis(100));
+    let before = asked.load(Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(asked.load(Ordering::SeqCst), before);
+    assert_eq!(kernel.sample_every(Some(Duration::ZERO)).unwrap_err().code(), Code::INVALID);
+    kernel.sample_every(Some(Duration::from_millis(20))).unwrap();
+    until("they are taken again", || asked.load(Ordering::SeqCst) > before + 2);
+    kernel.stop(GRACE).unwrap();
+    let at_the_end = asked.load(Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(asked.load(Ordering::SeqCst), at_the_end);
+}
+
+#[test]
+fn what_was_measured_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = Arc::default();
+    let first = kernel(Some(dir.path()), &asked);
+    until("samples are taken", || asked.load(Ordering::SeqCst) > 5);
+    let begun = Timestamp::now();
+    first.measured("queue_length", 17.0, Some(begun)).unwrap();
+    first.stop(GRACE).unwrap();
+    drop(first);
+
+    let second = kernel(Some(dir.path()), &asked);
+    let history = second.watch().unwrap().history();
+    assert_eq!(history.points("queue_length", 9).len(), 1);
+    let until = begun + Duration::from_secs(1);
+    let answer = history.query(&Query::new("queue_length", begun, until, Aggregate::Last)).unwrap();
+    assert_eq!(answer.windows[0].value, 17.0);
+    assert!(history.points("process_resident_memory_bytes", 99).len() > 3);
+    second.stop(GRACE).unwrap();
+}
+
+#[test]
+fn what_is_odd_is_an_event_and_a_line_of_the_log() {
+    let mut policy = WatchPolicy::default();
+    policy.watched = vec!["queue_length".to_owned()];
+    let kernel = Kernel::builder().watch(policy).build().unwrap();
+    kernel.start().unwrap();
+    let mut events = kernel.bus().subscribe("monitor.>").pull().unwrap();
+    let at = |i: u64| Some(Timestamp::EPOCH + Duration::from_secs(i));
+    for i in 1..600 {
+        kernel.measured("queue_length", (i * 37 % 101) as f64, at(i)).unwrap();
+    }
+    let found = kernel.measured("queue_length", 5_000.0, at(600)).unwrap().unwrap();
+    let event = events.wait(GRACE).unwrap().unwrap().event;
+    assert_eq!(event.subject.as_str(), "monitor.anomaly");
+    assert_eq!(event.payload.value().unwrap()["number"], found.number);
+    assert!(events.try_next().unwrap().is_none());
+    kernel.stop(GRACE).unwrap();
+}
+
+#[test]
+fn a_kernel_that_is_told_nonsense_is_not_built() {
+    let every = Kernel::builder().sample_every(Duration::from_millis(1)).build();
+    assert_eq!(every.map(drop).unwrap_err().code(), Code::INVALID);
+    let mut policy = WatchPolicy::default();
+    policy.watched = vec!["a*b".to_owned()];
+    let built = Kernel::builder().watch(policy).build();
+    assert_eq!(built.map(drop).unwrap_err().code(), Code::INVALID);
+}

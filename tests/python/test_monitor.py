@@ -1,0 +1,68 @@
+"""Measurements, their history, and what is odd in them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sutazai
+from sutazai import Kernel
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def test_a_sample_has_units_in_its_names() -> None:
+    with Kernel() as kernel:
+        sample = kernel.monitor.sample()
+        assert sample["values"]["memory_total_bytes"] > 1e6
+        assert sample["failures"] == {}
+        assert kernel.monitor.status()["samples"] == 1
+        names = [one["name"] for one in kernel.monitor.series("process_")]
+        assert "process_resident_memory_bytes" in names
+
+
+def test_windows_of_a_counter() -> None:
+    with Kernel() as kernel:
+        for seconds in range(120):
+            kernel.monitor.record("jobs_total", 2 * seconds, START + timedelta(seconds=seconds))
+        answer = kernel.monitor.query(
+            "jobs_total", START + timedelta(seconds=1), START + timedelta(seconds=121), step=60, aggregate="rate"
+        )
+        assert [one["value"] for one in answer["windows"]] == pytest.approx([2.0, 2.0])
+        middle = kernel.monitor.query("jobs_total", START, START + timedelta(minutes=2), quantile=0.5)
+        assert middle["windows"][0]["value"] == 119.0
+        with pytest.raises(sutazai.NotFound):
+            kernel.monitor.query("none", START, START + timedelta(minutes=2))
+        with pytest.raises(ValueError, match="nan"):
+            kernel.monitor.record("jobs_total", float("nan"))
+
+
+def test_what_is_odd_is_told_once() -> None:
+    with Kernel() as kernel:
+        assert kernel.monitor.watch("queue_*")
+        assert not kernel.monitor.watch("queue_*")
+        for seconds in range(600):
+            value = seconds * 37 % 101
+            assert kernel.monitor.record("queue_length", value, START + timedelta(seconds=seconds)) is None
+        found = kernel.monitor.record("queue_length", 5_000, START + timedelta(seconds=600))
+        assert found is not None
+        assert found["value"] == 5_000 and 20 < found["usual"] < 80
+        assert kernel.monitor.anomalies() == [found]
+        assert kernel.monitor.anomalies(found["number"]) == []
+        assert kernel.monitor.unwatch("queue_*")
+
+
+def test_samples_are_taken_by_itself_and_kept(tmp_path: Path) -> None:
+    with Kernel(tmp_path / "data") as kernel:
+        with kernel.subscribe("nothing"):
+            kernel.monitor.sample_every(0.02)
+            while kernel.monitor.status()["samples"] < 3:
+                pass
+        kernel.monitor.sample_every(None)
+        assert kernel.monitor.status()["every_ms"] is None
+    with Kernel(tmp_path / "data") as kernel:
+        names = [one["name"] for one in kernel.monitor.series("process_")]
+        assert "process_resident_memory_bytes" in names
+        with pytest.raises(sutazai.SutazaiError, match="10 milliseconds"):
+            kernel.monitor.sample_every(0.001)
