@@ -63,9 +63,12 @@ impl Monitoring {
 fn millis(every: Option<Duration>) -> Result<u64> {
     let Some(every) = every else { return Ok(0) };
     if !(EVERY_LEAST..=EVERY_MOST).contains(&every) {
-        return Err(Error::new(Code::INVALID, "samples are taken every 10 milliseconds to 24 hours")
-            .operation("monitor.configure")
-            .with("every_ms", every.as_millis()));
+        return Err(Error::new(
+            Code::INVALID,
+            "samples are taken every 10 milliseconds to 24 hours",
+        )
+        .operation("monitor.configure")
+        .with("every_ms", every.as_millis()));
     }
     Ok(u64::try_from(every.as_millis()).unwrap_or(u64::MAX))
 }
@@ -177,7 +180,7 @@ impl Shared {
 
 /// A sample on the pool, and the next one when it is done: they do not pile up behind a slow monitor.
 fn take_aside(weak: &Weak<Shared>, round: u64) {
-    let current = |shared: &Arc<Shared>| {
+    let current = move |shared: &Arc<Shared>| {
         shared.lives() && shared.monitoring.round.load(Ordering::Acquire) == round
     };
     let Some(shared) = weak.upgrade().filter(current) else { return };

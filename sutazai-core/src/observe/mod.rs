@@ -36,8 +36,8 @@ mod span;
 pub use bridge::{TracingLayer, install_global, tracing_layer};
 pub use log::{Fields, JsonLines, Level, Log, LogQuery, LogRecord, LogSink, LogStatus, Terminal};
 pub use metric::{
-    Counter, Family, Gauge, Kind, MetricHistogram, MetricSnapshot, Registry, SeriesSnapshot, Summary,
-    Unit, ValueSnapshot,
+    Counter, Family, Gauge, Kind, MetricHistogram, MetricSnapshot, Registry, SeriesSnapshot,
+    Summary, Unit, ValueSnapshot,
 };
 pub use span::{SpanRecord, SpanRecorder, SpanStatus};
 

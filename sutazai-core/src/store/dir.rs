@@ -171,5 +171,9 @@ mod tests {
         let data = DataDir::open(dir.path().join("d")).unwrap();
         let mode = std::fs::metadata(data.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+        // Git leaves it out, and backups do not.
+        assert!(data.path().join(".gitignore").exists());
+        assert!(!data.path().join("CACHEDIR.TAG").exists());
+        assert!(data.path().is_absolute());
     }
 }

@@ -537,8 +537,8 @@ class Security(Part):
         before: datetime | str | None = None,
         by: str,
     ) -> None:
-        """Revokes tokens, at once, and after a restart: one; with `family` the session that it came of, with its refresh
-        token, as a logout does; all of somebody's; or all. Of the latter two those that were issued until now, or until
+        """Revokes tokens, at once, and after a restart: one; with `family`, or by its refresh token, the session that it is
+        of, as a logout does; all of somebody's; or all. Of the latter two those that were issued until now, or until
         `before`. API keys and certificates are no tokens: they have operations of their own."""
         self._do(
             "token_revoke",

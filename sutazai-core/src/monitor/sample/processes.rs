@@ -157,8 +157,11 @@ mod tests {
         let processes = Processes::new();
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         processes.follow("it", child.id()).unwrap();
-        let resident = value(&sample(&processes), "process_resident_memory_bytes{name=\"it\"}");
-        assert!(resident.unwrap() > 0.0);
+        let series = "process_resident_memory_bytes{name=\"it\"}";
+        // Linux counts pages in batches: a process that has just begun may have none yet.
+        while value(&sample(&processes), series).unwrap() == 0.0 {
+            std::thread::yield_now();
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(sample(&processes).iter().count(), 0);

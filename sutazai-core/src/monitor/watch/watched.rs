@@ -13,7 +13,11 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(policy: AnomalyPolicy, series: &str) -> Result<Self> {
-        Ok(Self { detector: AnomalyDetector::new(policy)?, counter: is_counter(series), last: None })
+        Ok(Self {
+            detector: AnomalyDetector::new(policy)?,
+            counter: is_counter(series),
+            last: None,
+        })
     }
 
     /// What is odd in the next value.
@@ -42,7 +46,9 @@ impl Watched {
     /// By how much a counter grows in a second; nothing of one that was reset, or has no time between.
     fn rate(&mut self, at: Timestamp, value: f64) -> Option<f64> {
         let (then, before) = self.last.replace((at, value))?;
-        let seconds = at.since(then).as_secs_f64();
+        let nanos = at.as_nanos().saturating_sub(then.as_nanos());
+        #[allow(clippy::cast_precision_loss, reason = "years in nanoseconds are near enough")]
+        let seconds = nanos as f64 / 1e9;
         (seconds > 0.0 && value >= before).then(|| (value - before) / seconds)
     }
 }

@@ -164,10 +164,12 @@ impl Watch {
             if let Err(error) = sampled.flatten() {
                 failures.push((monitor.name().to_owned(), error));
             }
-            values.extend(buffer.iter().filter(|one| one.value.is_finite()).map(|one| Measured {
-                series: Arc::clone(&one.series),
-                value: one.value,
-            }));
+            values.extend(
+                buffer
+                    .iter()
+                    .filter(|one| one.value.is_finite())
+                    .map(|one| Measured { series: Arc::clone(&one.series), value: one.value }),
+            );
         }
         drop(buffer);
         let mut anomalies = Vec::new();
@@ -196,11 +198,14 @@ impl Watch {
         };
         match self.history.append(series, now, value) {
             Appended::Kept | Appended::SetBack => Ok(self.judge(series, now, value)),
-            Appended::Late => refused(Code::INVALID, "the series has this time already, or a later one"),
-            Appended::NotFinite => refused(Code::INVALID, "a measurement is a finite number"),
-            Appended::BadName => {
-                refused(Code::INVALID, "a series' name has 1 to 200 bytes and no control characters")
+            Appended::Late => {
+                refused(Code::INVALID, "the series has this time already, or a later one")
             }
+            Appended::NotFinite => refused(Code::INVALID, "a measurement is a finite number"),
+            Appended::BadName => refused(
+                Code::INVALID,
+                "a series' name has 1 to 200 bytes and no control characters",
+            ),
             Appended::NoRoom => {
                 refused(Code::OVERLOADED, "there are as many series as there may be")
             }
@@ -423,8 +428,7 @@ mod tests {
 
     #[test]
     fn detectors_and_memories_have_bounds() {
-        let bounded =
-            WatchPolicy { watched_most: 2, remembered: 1, ..policy(&["*"]) };
+        let bounded = WatchPolicy { watched_most: 2, remembered: 1, ..policy(&["*"]) };
         let watch = Watch::new(bounded, None).unwrap();
         for series in ["a", "b", "c", "c"] {
             watch.record(series, at(watch.history().status().points + 1), 1.0).unwrap();

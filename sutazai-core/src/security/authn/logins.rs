@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use super::api_key::hex;
 use super::device::Devices;
 use super::login::{Login, Next, goes_of};
-use super::names::{ORIGIN_MAX, is_principal};
+use super::names::{is_principal, wrong_attempt};
 use super::policy::LoginPolicy;
 use super::providers::Providers;
 use super::step::{Attempt, LoggedIn, LoginStatus, LoginStep, Offer};
@@ -175,15 +175,12 @@ impl Logins {
         let Attempt { mut credential, origin, device } = attempt;
         credential.login = None;
         let claimed = credential.principal.clone().unwrap_or_default();
-        let far = origin.as_deref().is_some_and(|origin| origin.len() > ORIGIN_MAX);
-        let shown = origin.as_deref().filter(|_| !far);
+        let wrong = wrong_attempt(&claimed, origin.as_deref());
+        let shown = origin.as_deref().filter(|_| wrong.is_none());
         let told = Told { action: "login.begin", origin: shown, seen: None, now };
-        if far {
+        if let Some(why) = wrong {
             let claimed = if is_principal(&claimed) { &*claimed } else { "-" };
-            return self.refuse(&told, claimed, &credential.scheme, "not an origin", None);
-        }
-        if !claimed.is_empty() && !is_principal(&claimed) {
-            return self.refuse(&told, "-", &credential.scheme, "not a name", None);
+            return self.refuse(&told, claimed, &credential.scheme, why, None);
         }
         let device_known = match &device {
             Some(token) => self.devices.knows(&claimed, token)?,

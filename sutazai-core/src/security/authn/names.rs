@@ -4,7 +4,7 @@ pub(super) use crate::port::is_principal;
 use crate::{Code, Error, Result};
 
 /// The longest that is said of where somebody is, in bytes.
-pub(super) const ORIGIN_MAX: usize = 256;
+const ORIGIN_MAX: usize = 256;
 
 /// Refuses what cannot be a principal: nothing, too much, and what has control characters.
 pub(in crate::security) fn check_principal(name: &str, operation: &'static str) -> Result<()> {
@@ -48,6 +48,14 @@ pub(super) fn check_origin<'a>(
     Err(Error::new(Code::INVALID, "an origin has 256 bytes at most")
         .operation(operation)
         .with("bytes", origin.len()))
+}
+
+/// What is wrong with whom somebody says they are, where they do, and with where they say they are.
+pub(super) fn wrong_attempt(claimed: &str, origin: Option<&str>) -> Option<&'static str> {
+    if origin.is_some_and(|origin| origin.len() > ORIGIN_MAX) {
+        return Some("not an origin");
+    }
+    (!claimed.is_empty() && !is_principal(claimed)).then_some("not a name")
 }
 
 #[cfg(test)]
