@@ -13,5 +13,6 @@ mod watch;
 
 pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};
 pub use watch::{
-    Anomaly, MONITORS_MAX, Measured, Sampled, WATCHED_MAX, Watch, WatchPolicy, WatchStatus,
+    Anomaly, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesForecast, WATCHED_MAX, Watch,
+    WatchPolicy, WatchStatus,
 };

@@ -12,7 +12,9 @@ use super::operation::{Nothing, Operation};
 use crate::base::time::Timestamp;
 use crate::kernel::Change;
 use crate::monitor::series::{Answer, Query, SeriesView};
-use crate::monitor::{Anomaly, WatchStatus};
+use crate::monitor::{
+    Anomaly, ExhaustionPolicy, ExhaustionView, ForecastQuery, SeriesForecast, WatchStatus,
+};
 use crate::{Code, Error, Result};
 
 /// Entries of a page, at most.
@@ -61,6 +63,18 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             "What was found to be odd and is remembered, the oldest first; also an event of the bus, `monitor.anomaly`.",
             &[Code::INVALID],
             anomalies,
+        ),
+        Operation::blocking(
+            "monitor.forecast",
+            "How a series goes on, with intervals; its seasons are found by themselves.",
+            &[Code::INVALID, Code::NOT_FOUND],
+            forecast,
+        ),
+        Operation::blocking(
+            "monitor.exhaustion",
+            "When what a series tells of is used up, if it goes on as it does.",
+            &[Code::INVALID, Code::NOT_FOUND],
+            exhaustion,
         ),
         Operation::blocking(
             "monitor.watch",
@@ -220,6 +234,26 @@ struct Anomalies {
 fn anomalies(surface: &Surface, request: After) -> Result<Anomalies> {
     bounded(request.limit, "monitor.anomalies")?;
     Ok(Anomalies { anomalies: surface.kernel().watch()?.anomalies(request.after, request.limit) })
+}
+
+fn forecast(surface: &Surface, request: ForecastQuery) -> Result<SeriesForecast> {
+    let kernel = surface.kernel();
+    kernel.watch()?.forecast(&request, kernel.runtime().timestamp())
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Resource {
+    /// The series: what is used of it, or what is left.
+    series: String,
+    /// Its limit, which way it is used up, and when something is said about that.
+    policy: ExhaustionPolicy,
+}
+
+fn exhaustion(surface: &Surface, request: Resource) -> Result<ExhaustionView> {
+    let kernel = surface.kernel();
+    let now = kernel.runtime().timestamp();
+    kernel.watch()?.exhaustion(&request.series, request.policy, now)
 }
 
 #[derive(Deserialize, JsonSchema)]

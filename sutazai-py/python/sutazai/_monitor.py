@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from sutazai import _sutazai
+from sutazai._heal import mapping
 from sutazai._security_calls import at as rfc3339
 from sutazai._security_calls import millis, said
 
 __all__ = [
     "Anomaly",
+    "Exhaustion",
+    "ExhaustionPolicy",
+    "ForecastInterval",
+    "ForecastShare",
     "HistoryStatus",
     "Monitoring",
     "MonitorSample",
     "MonitorStatus",
+    "Outlook",
     "SeriesAnswer",
+    "SeriesForecast",
     "SeriesLevel",
     "SeriesReading",
     "SeriesView",
@@ -144,6 +152,77 @@ class SeriesAnswer(TypedDict):
     damaged: int
 
 
+class ForecastInterval(TypedDict):
+    """Where values are expected to be, step by step."""
+
+    level: float
+    """The probability that a value is inside."""
+    lower: list[float]
+    upper: list[float]
+
+
+class ForecastShare(TypedDict):
+    """A method's part of a forecast."""
+
+    method: str
+    weight: float
+
+
+# `from` is a word of the language.
+SeriesForecast = TypedDict(
+    "SeriesForecast",
+    {
+        "from": str,
+        "step_ms": int,
+        "past": int,
+        "point": list[float],
+        "intervals": list[ForecastInterval],
+        "seasons": list[int],
+        "methods": list[ForecastShare],
+    },
+)
+"""How a series is expected to go on: values, from when on, and the seasons and methods that they come of."""
+
+
+class ExhaustionPolicy(TypedDict, total=False):
+    """The limit of a resource, and when something is said about reaching it."""
+
+    limit: float
+    """Default 1: a share of all."""
+    direction: Literal["fills", "runs_down"]
+    """Default `fills`."""
+    warm_up: int
+    """Points before anything is said. Default 200."""
+    season_s: float
+    """The length of the season that use may have; 0 for none. Default a day."""
+
+
+class Outlook(TypedDict):
+    """What is expected of a resource."""
+
+    outlook: Literal["unknown", "stable", "growing", "exhausted"]
+    at: NotRequired[str]
+    """When it is used up, most likely; of what is growing."""
+    earliest: NotRequired[str]
+    latest: NotRequired[str | None]
+    """Hardly after; missing where that cannot be said."""
+
+
+class Exhaustion(TypedDict):
+    """What is expected of a resource, and what by."""
+
+    outlook: Outlook
+    points: int
+    missing: int
+    disordered: int
+    restarts: int
+    slope: float
+    """How fast it is being used up, in its unit a second."""
+    certainty: float
+    """How many standard errors that is away from nothing."""
+    policy: ExhaustionPolicy
+
+
 _Series = list[SeriesView]
 _Anomalies = list[Anomaly]
 
@@ -215,6 +294,33 @@ class Monitoring:
     def anomalies(self, after: int = 0, *, limit: int = 100) -> _Anomalies:
         """What was found and is remembered, with numbers above `after`, the oldest first."""
         return cast(_Anomalies, self._do("anomalies", after=after, limit=limit)["anomalies"])
+
+    def forecast(
+        self,
+        series: str,
+        *,
+        step: float | timedelta,
+        steps: int,
+        levels: Sequence[float] = (0.95,),
+    ) -> SeriesForecast:
+        """How a series goes on: its means over `steps` steps of so many seconds (of counters, of their growth
+        in a second), with an interval for each of `levels`. Its seasons are found by themselves."""
+        answer = self._do(
+            "forecast", series=series, step_ms=millis("step", step), steps=steps, levels=list(levels)
+        )
+        return cast(SeriesForecast, answer)
+
+    def exhaustion(self, series: str, policy: ExhaustionPolicy) -> Exhaustion:
+        """When what a series tells of is used up, if it goes on as it does.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     kernel.monitor.record("budget_dollars", 70)
+        ...     kernel.monitor.exhaustion("budget_dollars", {"limit": 0, "direction": "runs_down"})["outlook"]
+        {'outlook': 'unknown'}
+        """
+        answer = self._do("exhaustion", series=series, policy=mapping("policy", policy))
+        return cast(Exhaustion, answer)
 
     def watch(self, series: str) -> bool:
         """Also looks for anomalies in a series, or in those whose names begin with what stands before a
