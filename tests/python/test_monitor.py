@@ -66,3 +66,21 @@ def test_samples_are_taken_by_itself_and_kept(tmp_path: Path) -> None:
         assert "process_resident_memory_bytes" in names
         with pytest.raises(sutazai.SutazaiError, match="10 milliseconds"):
             kernel.monitor.sample_every(0.001)
+
+
+def test_what_is_to_come() -> None:
+    with Kernel() as kernel:
+        for minute in range(900):
+            at = START + timedelta(minutes=minute)
+            kernel.monitor.record("load", 90 if minute % 60 < 30 else 10, at)
+            kernel.monitor.record("leak_bytes", 2_000 + 10 * minute + minute * 7 % 13, at)
+        end = START + timedelta(minutes=900)
+        forecast = kernel.monitor.forecast("load", step=60, steps=60, until=end)
+        assert forecast["seasons"] == [60]
+        assert forecast["point"][10] == pytest.approx(90, abs=15)
+        assert forecast["point"][40] == pytest.approx(10, abs=15)
+        leak = kernel.monitor.exhaustion("leak_bytes", {"limit": 16_000}, until=end)
+        assert leak["outlook"]["outlook"] == "growing"
+        assert leak["outlook"]["at"].startswith("2026-01-01T23:")
+        with pytest.raises(sutazai.NotFound):
+            kernel.monitor.exhaustion("none", {})

@@ -248,12 +248,14 @@ struct Resource {
     series: String,
     /// Its limit, which way it is used up, and when something is said about that.
     policy: ExhaustionPolicy,
+    /// Where the past ends that it goes by; now, without it.
+    until: Option<Timestamp>,
 }
 
 fn exhaustion(surface: &Surface, request: Resource) -> Result<ExhaustionView> {
     let kernel = surface.kernel();
-    let now = kernel.runtime().timestamp();
-    kernel.watch()?.exhaustion(&request.series, request.policy, now)
+    let until = request.until.unwrap_or_else(|| kernel.runtime().timestamp());
+    kernel.watch()?.exhaustion(&request.series, request.policy, until)
 }
 
 #[derive(Deserialize, JsonSchema)]

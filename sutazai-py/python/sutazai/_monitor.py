@@ -302,16 +302,25 @@ class Monitoring:
         step: float | timedelta,
         steps: int,
         levels: Sequence[float] = (0.95,),
+        until: datetime | str | None = None,
     ) -> SeriesForecast:
         """How a series goes on: its means over `steps` steps of so many seconds (of counters, of their growth
-        in a second), with an interval for each of `levels`. Its seasons are found by themselves."""
+        in a second), with an interval for each of `levels`. Its seasons are found by themselves, from the past
+        before `until`, or now."""
         answer = self._do(
-            "forecast", series=series, step_ms=millis("step", step), steps=steps, levels=list(levels)
+            "forecast",
+            series=series,
+            step_ms=millis("step", step),
+            steps=steps,
+            levels=list(levels),
+            until=rfc3339(until),
         )
         return cast(SeriesForecast, answer)
 
-    def exhaustion(self, series: str, policy: ExhaustionPolicy) -> Exhaustion:
-        """When what a series tells of is used up, if it goes on as it does.
+    def exhaustion(
+        self, series: str, policy: ExhaustionPolicy, *, until: datetime | str | None = None
+    ) -> Exhaustion:
+        """When what a series tells of is used up, if it goes on as it did before `until`, or now.
 
         >>> import sutazai
         >>> with sutazai.Kernel() as kernel:
@@ -319,7 +328,7 @@ class Monitoring:
         ...     kernel.monitor.exhaustion("budget_dollars", {"limit": 0, "direction": "runs_down"})["outlook"]
         {'outlook': 'unknown'}
         """
-        answer = self._do("exhaustion", series=series, policy=mapping("policy", policy))
+        answer = self._do("exhaustion", series=series, policy=mapping("policy", policy), until=rfc3339(until))
         return cast(Exhaustion, answer)
 
     def watch(self, series: str) -> bool:

@@ -33,6 +33,9 @@ pub struct ForecastQuery {
     /// The probabilities of intervals, above 0 and below 1. Default: 0.95.
     #[serde(default = "usual")]
     pub levels: Vec<f64>,
+    /// Where the past ends that it goes by. Default: now.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
 }
 
 fn usual() -> Vec<f64> {
@@ -68,7 +71,8 @@ impl Watch {
                 .operation("monitor.forecast")
                 .with("step_ms", wanted.step_ms));
         };
-        let end = now.as_nanos() - now.as_nanos().rem_euclid(step);
+        let until = wanted.until.unwrap_or(now).as_nanos();
+        let end = until.saturating_sub(until.rem_euclid(step));
         let windows = self.windows(&wanted.series, end, step, STEPS_MAX)?;
         let values = spread(&windows, end, step);
         let forecaster = AutoForecaster::default();
@@ -77,8 +81,8 @@ impl Watch {
         Ok(SeriesForecast { from, step_ms: wanted.step_ms, past: values.len(), forecast })
     }
 
-    /// When the resource that a series tells of is used up, if it goes on as it does: by its means over minutes, of what is kept,
-    /// thirty days at most. Takes up to half a second.
+    /// When the resource that a series tells of is used up, if it goes on as it does: by its means over minutes, of what is kept
+    /// of the thirty days before `until`. Takes up to half a second.
     ///
     /// # Errors
     /// [`Code::NOT_FOUND`] where there is no such series, [`Code::INVALID`] for a policy that makes no sense.
@@ -86,11 +90,12 @@ impl Watch {
         &self,
         series: &str,
         policy: ExhaustionPolicy,
-        now: Timestamp,
+        until: Timestamp,
     ) -> Result<ExhaustionView> {
         let mut exhaustion = Exhaustion::new(policy)?;
         let step = i64::try_from(MINUTE.as_nanos()).unwrap_or(i64::MAX);
-        let end = now.as_nanos() - now.as_nanos().rem_euclid(step);
+        let until = until.as_nanos();
+        let end = until.saturating_sub(until.rem_euclid(step));
         for window in self.windows(series, end, step, WINDOWS)? {
             // A window's mean is known at its end.
             exhaustion.feed(window.at + MINUTE, window.value);
@@ -149,7 +154,7 @@ mod tests {
             }
         }
         let mut wanted =
-            ForecastQuery { series: "load".into(), step_ms: 60_000, steps: 60, levels: usual() };
+            ForecastQuery { series: "load".into(), step_ms: 60_000, steps: 60, levels: usual(), until: None };
         let told = watch.forecast(&wanted, at(900) + Duration::from_secs(7)).unwrap();
         assert_eq!((told.from, told.past, told.forecast.point.len()), (at(900), 900, 60));
         assert_eq!(told.forecast.seasons, [60]);
