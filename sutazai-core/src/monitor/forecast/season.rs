@@ -8,6 +8,7 @@
 //! profile is taken away, and the search goes on.
 
 use super::number::{autocorrelation, mean, median, quantile_of};
+use super::regress::solve;
 
 /// Rounds of its season that a series must hold.
 const ROUNDS: usize = 3;
@@ -16,11 +17,19 @@ const ROUNDS: usize = 3;
 /// some thousands of periods.
 const CERTAIN: f64 = 5.5;
 
+/// As [`CERTAIN`], of the multiples of a season: there are few of them.
+const CERTAIN_WITHIN: f64 = 4.0;
+
 /// The least share of the variance that a season explains.
 const LEAST: f64 = 0.02;
 
-/// The share of a period's explained variance that a part of it must explain to take its place. One peak a round explains half in half
-/// a round.
+/// The least share of a period's explained variance that a part of it must explain to take its place, …
+const PART_LEAST: f64 = 0.25;
+
+/// … and so many times what half, a third … of a round explains of one peak a round.
+const CHANCE: f64 = 1.2;
+
+/// The share of what the best part explains that a shorter one must explain to take its place.
 const PART: f64 = 0.6;
 
 /// Deviations from the median after which a value counts no further.
@@ -60,8 +69,7 @@ pub(super) fn profile(values: &[f64], period: usize) -> Vec<f64> {
 /// The innovations of a first-order autoregression, outliers drawn in, with mean 0 and variance 1; empty
 /// when there are none.
 fn whitened(values: &[f64]) -> Vec<f64> {
-    let centre = mean(values);
-    let centred: Vec<f64> = values.iter().map(|v| v - centre).collect();
+    let centred = without_trend(values);
     let share = autocorrelation(&centred, 1);
     let mut new: Vec<f64> =
         centred.iter().zip(centred.iter().skip(1)).map(|(a, b)| b - share * a).collect();
@@ -86,6 +94,34 @@ fn whitened(values: &[f64]) -> Vec<f64> {
     new.iter().map(|v| (v - centre) / variance.sqrt()).collect()
 }
 
+/// What remains of the values without the polynomial of degree three nearest to them. By a trend the
+/// autoregression would take all values for a random walk.
+fn without_trend(values: &[f64]) -> Vec<f64> {
+    let centre = mean(values);
+    let far = values.iter().fold(0.0, |most: f64, v| most.max((v - centre).abs()));
+    if far <= 0.0 {
+        return vec![0.0; values.len()];
+    }
+    let powers = |i: usize| {
+        let x = 2.0 * i as f64 / values.len() as f64 - 1.0;
+        [1.0, x, x * x, x * x * x]
+    };
+    let mut sums = vec![vec![0.0; 5]; 4];
+    for (i, value) in values.iter().enumerate() {
+        let powers = powers(i);
+        for (row, a) in sums.iter_mut().zip(powers) {
+            let others = powers.into_iter().chain([(value - centre) / far]);
+            row.iter_mut().zip(others).for_each(|(sum, b)| *sum += a * b);
+        }
+    }
+    let factors = solve(sums).unwrap_or_else(|| vec![0.0; 4]);
+    let rest = |(i, value): (usize, &f64)| {
+        let trend: f64 = powers(i).iter().zip(&factors).map(|(p, f)| p * f).sum();
+        value - centre - trend * far
+    };
+    values.iter().enumerate().map(rest).collect()
+}
+
 /// What a fold says.
 #[derive(Clone, Copy)]
 struct Fold {
@@ -98,8 +134,8 @@ struct Fold {
 impl Fold {
     const NOTHING: Self = Self { rarity: 0.0, explains: 0.0 };
 
-    fn is_season(self) -> bool {
-        self.rarity >= CERTAIN && self.explains >= LEAST
+    fn is_season(self, certain: f64) -> bool {
+        self.rarity >= certain && self.explains >= LEAST
     }
 }
 
@@ -107,6 +143,7 @@ impl Fold {
 /// multiples count: seasons are nested, as days are in weeks.
 fn strongest(values: &[f64], within: Option<usize>) -> Option<usize> {
     let step = within.unwrap_or(1);
+    let certain = if within.is_some() { CERTAIN_WITHIN } else { CERTAIN };
     let longest = values.len() / ROUNDS;
     let total: f64 = values.iter().map(|v| v * v).sum();
     if longest < 2 || total <= 0.0 {
@@ -119,18 +156,20 @@ fn strongest(values: &[f64], within: Option<usize>) -> Option<usize> {
             false => Fold::NOTHING,
         })
         .collect();
-    let seasons = folds.iter().enumerate().filter(|(_, fold)| fold.is_season());
+    let seasons = folds.iter().enumerate().filter(|(_, fold)| fold.is_season(certain));
     let (best, most) = seasons.max_by(|a, b| a.1.explains.total_cmp(&b.1.explains))?;
-    let says_much = |period: &usize| {
-        folds.get(*period).is_some_and(|f| f.is_season() && f.explains >= PART * most.explains)
-    };
     // Three rounds of 60 may look like one of 179.
     let explains = |period: &usize| folds.get(*period).map_or(0.0, |f| f.explains);
     let part = |rounds: usize| {
-        let near = [best / rounds, best.div_ceil(rounds)].into_iter().filter(says_much);
-        near.max_by(|a, b| explains(a).total_cmp(&explains(b)))
+        let near = [best / rounds, best.div_ceil(rounds)].into_iter();
+        let least = (CHANCE / rounds as f64).max(PART_LEAST) * most.explains;
+        let seasons = near.filter(|p| folds.get(*p).is_some_and(|f| f.is_season(certain)));
+        let part = seasons.max_by(|a, b| explains(a).total_cmp(&explains(b)))?;
+        (explains(&part) >= least).then_some(part)
     };
-    (2..=best / 2).rev().find_map(part).or(Some(best))
+    let parts: Vec<usize> = (2..=best / 2).rev().filter_map(part).collect();
+    let most = parts.iter().map(explains).fold(0.0, f64::max);
+    parts.into_iter().find(|part| explains(part) >= PART * most).or(Some(best))
 }
 
 /// By how much correlation that is left spreads the test, as a factor of its variance.
