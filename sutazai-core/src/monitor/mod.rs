@@ -4,11 +4,17 @@
 //!   [`Monitor`](crate::port::Monitor) as well.
 //! - [`series`]: the history of measurements, compressed, in several resolutions, kept across restarts.
 //! - [`AnomalyDetector`]: says of each point of a series how odd it is after all that came before, and of what kind.
+//! - [`ChangeDetector`]: says where the level of a series has changed for good.
 //! - [`forecast`]: how a series goes on, with intervals; its seasons are found by themselves.
+//! - [`Exhaustion`]: when a resource will be used up, if it goes on as it does.
 
 mod anomaly;
+mod change;
+mod exhaustion;
 pub mod forecast;
 pub mod sample;
 pub mod series;
 
 pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};
+pub use change::{Change, ChangeDetector, ChangePolicy, ChangeView};
+pub use exhaustion::{Direction, Exhaustion, ExhaustionPolicy, ExhaustionView, Outlook};

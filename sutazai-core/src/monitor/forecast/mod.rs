@@ -43,6 +43,7 @@ mod smooth;
 mod tests;
 
 pub use auto::{AutoForecaster, ForecastPolicy};
+pub(super) use regress::solve;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -114,7 +114,7 @@ fn fit(values: &[f64], lags: &[usize]) -> Option<Vec<f64>> {
 }
 
 /// Solves a positive definite system, its right side in the last column (Gauss).
-pub(super) fn solve(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
+pub(in crate::monitor) fn solve(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
     let size = rows.len();
     for i in 0..size {
         let pivot = rows.get(i)?.clone();

@@ -42,9 +42,9 @@ fn seasons_are_found() {
     for seed in 0..5 {
         for period in [7, 24, 60, 144] {
             let sine = series(seed, 900, |i, _, new| 1.5 * round(i, period) + new);
-            // A slow sine says little of one step more or less: an eighth of a round at the end is what is heard.
+            // A slow sine says little of one step more or less: a quarter of a round at the end is what is heard.
             let found = seasons(&sine);
-            let near = found.iter().all(|p| p.abs_diff(period) <= period * period / 7_200);
+            let near = found.iter().all(|p| p.abs_diff(period) <= period * period / 3_600);
             assert!(found.len() == 1 && near, "sine of {period}, seed {seed}: {found:?}");
             let sharp = |i: usize| if i % period == 3 { 6.0 } else { 0.0 };
             let peaks = series(seed, 900, |i, _, new| sharp(i) + new);
