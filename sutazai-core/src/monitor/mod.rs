@@ -7,14 +7,19 @@
 //! - [`ChangeDetector`]: says where the level of a series has changed for good.
 //! - [`forecast`]: how a series goes on, with intervals; its seasons are found by themselves.
 //! - [`Exhaustion`]: when a resource will be used up, if it goes on as it does.
+//! - [`health()`](fn@health): how well the components and the system are, and why not better.
 
 mod anomaly;
 mod change;
 mod exhaustion;
 pub mod forecast;
+mod health;
 pub mod sample;
 pub mod series;
 
 pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};
 pub use change::{Change, ChangeDetector, ChangePolicy, ChangeView};
 pub use exhaustion::{Direction, Exhaustion, ExhaustionPolicy, ExhaustionView, Outlook};
+pub use health::{
+    Aspect, Cause, ComponentHealth, ComponentState, Health, HealthPolicy, Ramp, health,
+};

@@ -1,10 +1,19 @@
 //! What is usual: [`Usual`], and the [`Season`] that is taken out before.
 
+use std::collections::VecDeque;
+
+use super::OUTLYING;
 use crate::base::time::Timestamp;
 
 /// Standard errors by which values are thought to follow more closely from one another than it seems: what is left of that
 /// would look like a change.
 const CAREFUL: f64 = 2.0;
+
+/// Deviations of values to which they are drawn in.
+const FAR: f64 = 6.0;
+
+/// Points after which a value is learned from.
+const LATE: usize = 256;
 
 /// The closest that they follow.
 const CLOSEST: f64 = 0.99;
@@ -21,7 +30,10 @@ pub(super) struct Usual {
     centre: f64,
     /// The scale of the values, for drawing in what is far out.
     scale: f64,
+    /// The value before, and the last one that was learned from.
     last: f64,
+    learned: f64,
+    late: VecDeque<f64>,
     count: f64,
     own: f64,
     both: f64,
@@ -37,6 +49,8 @@ impl Usual {
             centre: 0.0,
             scale: 0.0,
             last: 0.0,
+            learned: 0.0,
+            late: VecDeque::new(),
             count: 0.0,
             own: 0.0,
             both: 0.0,
@@ -70,8 +84,13 @@ impl Usual {
         for (_, value) in &first {
             self.learn_from(*value);
         }
-        self.last = 0.0;
-        first.into_iter().map(|(at, value)| (at, value, self.news(value))).collect()
+        let mut news = Vec::with_capacity(first.len());
+        for (at, value) in first {
+            let new = self.scaled(value) - self.follows() * self.last;
+            self.last = self.scaled(value).clamp(-FAR, FAR);
+            news.push((at, value, new / self.square.sqrt().max(1e-3)));
+        }
+        news
     }
 
     fn scaled(&self, value: f64) -> f64 {
@@ -79,15 +98,15 @@ impl Usual {
     }
 
     fn learn_from(&mut self, value: f64) {
-        let x = self.scaled(value).clamp(-6.0, 6.0);
+        let x = self.scaled(value).clamp(-FAR, FAR);
         if self.count > 0.0 {
-            self.own += self.last * self.last;
-            self.both += self.last * x;
-            let new = (x - self.follows() * self.last).clamp(-3.0, 3.0);
+            self.own += self.learned * self.learned;
+            self.both += self.learned * x;
+            let new = (x - self.follows() * self.learned).clamp(-OUTLYING, OUTLYING);
             self.square += (new * new - self.square) / self.count;
         }
         self.count += 1.0;
-        self.last = x;
+        self.learned = x;
     }
 
     /// How much of a value follows from the one before.
@@ -103,10 +122,14 @@ impl Usual {
     fn news(&mut self, value: f64) -> f64 {
         let x = self.scaled(value);
         let new = x - self.follows() * self.last;
-        let news = new / self.square.sqrt().max(1e-3);
-        self.learn_from(value);
-        self.last = x.clamp(-6.0, 6.0);
-        news
+        self.last = x.clamp(-FAR, FAR);
+        // Late, so that a change is not taken for usual before it is found.
+        self.late.push_back(value);
+        if self.late.len() > LATE {
+            let due = self.late.pop_front();
+            due.into_iter().for_each(|value| self.learn_from(value));
+        }
+        new / self.square.sqrt().max(1e-3)
     }
 }
 

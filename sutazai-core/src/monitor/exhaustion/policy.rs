@@ -51,7 +51,7 @@ impl ExhaustionPolicy {
             let error = error.operation("monitor.exhaustion").with("field", field);
             Err(error.with("value", value).with("rule", rule))
         };
-        if !(self.limit.abs() <= super::LARGEST) {
+        if !(-super::LARGEST..=super::LARGEST).contains(&self.limit) {
             return invalid("limit", "must be a number, no larger than 1e100", self.limit);
         }
         if self.warm_up < 60 {

@@ -10,7 +10,8 @@
 //!
 //! // Three weeks of hours: a busy and a quiet half of each day, and a little jitter.
 //! let load = |hour: usize| {
-//!     if hour % 24 < 12 { 80.0 } else { 20.0 } + (hour * 37 % 11) as f64 * 0.4
+//!     let busy = if hour % 24 < 12 { 80.0 } else { 20.0 };
+//!     busy + (hour * 37 % 11) as f64 * 0.4
 //! };
 //! let past: Vec<f64> = (0..504).map(load).collect();
 //! let forecast = AutoForecaster::default().forecast(&past, 24, &[0.95])?;

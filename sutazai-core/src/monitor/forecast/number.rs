@@ -41,7 +41,7 @@ pub(super) fn normal_quantile(share: f64) -> f64 {
         -3.969683028665376e1,
         2.209460984245205e2,
         -2.759285104469687e2,
-        1.383577518672690e2,
+        1.38357751867269e2,
         -3.066479806614716e1,
         2.506628277459239,
     ];
@@ -65,7 +65,7 @@ pub(super) fn normal_quantile(share: f64) -> f64 {
         [7.784695709041462e-3, 3.224671290700398e-1, 2.445134137142996, 3.754408661907416, 1.0];
     let horner = |factors: &[f64], x: f64| factors.iter().fold(0.0, |sum, f| sum * x + f);
     let share = share.clamp(1e-15, 1.0 - 1e-15);
-    if share < 0.02425 || share > 1.0 - 0.02425 {
+    if !(0.02425..=1.0 - 0.02425).contains(&share) {
         let root = (-2.0 * share.min(1.0 - share).ln()).sqrt();
         let below = horner(&TAIL, root) / horner(&TAIL_BELOW, root);
         return if share < 0.5 { below } else { -below };
