@@ -29,8 +29,8 @@
 //! ```
 //!
 //! **Bad input**: what is not a number, and what comes with a time that repeats or goes back, is counted and left out.
-//! **Cost**: well below a microsecond a point, and a judgement (about a millisecond) each time the history has grown by a
-//! fiftieth; 15 KB a resource.
+//! **Cost**: some microseconds a point in the mean: a judgement takes about a millisecond, and comes each time the history
+//! has grown by a fiftieth. 15 KB a resource.
 //!
 //! Slopes with a season: R. M. Hirsch, J. R. Slack and R. A. Smith, "Techniques of trend analysis for monthly water
 //! quality data", Water Resources Research 18, 1982, is the model; here the season is a part of a robust regression.

@@ -158,10 +158,13 @@ fn strongest(values: &[f64], within: Option<usize>) -> Option<usize> {
         .collect();
     let seasons = folds.iter().enumerate().filter(|(_, fold)| fold.is_season(certain));
     let (best, most) = seasons.max_by(|a, b| a.1.explains.total_cmp(&b.1.explains))?;
-    // Three rounds of 60 may look like one of 179.
+    // Three rounds of 60 may look like one of 179, so near parts count as well.
     let explains = |period: &usize| folds.get(*period).map_or(0.0, |f| f.explains);
     let part = |rounds: usize| {
-        let near = [best / rounds, best.div_ceil(rounds)].into_iter();
+        let (middle, count) = (best / rounds, values.len());
+        // What one more or less changes at the end of the series is less than a quarter of a round.
+        let around = middle * middle / (4 * count) + 1;
+        let near = (middle.saturating_sub(around).max(2)..=middle + around).filter(|p| *p < best);
         let least = (CHANCE / rounds as f64).max(PART_LEAST) * most.explains;
         let seasons = near.filter(|p| folds.get(*p).is_some_and(|f| f.is_season(certain)));
         let part = seasons.max_by(|a, b| explains(a).total_cmp(&explains(b)))?;
