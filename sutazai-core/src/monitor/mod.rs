@@ -5,13 +5,26 @@
 //! - [`series`]: the history of measurements, compressed, in several resolutions, kept across restarts.
 //! - [`Watch`]: takes measurements, keeps them and looks for anomalies in them. A kernel has one.
 //! - [`AnomalyDetector`]: says of each point of a series how odd it is after all that came before, and of what kind.
+//! - [`ChangeDetector`]: says where the level of a series has changed for good.
+//! - [`forecast`]: how a series goes on, with intervals; its seasons are found by themselves.
+//! - [`Exhaustion`]: when a resource will be used up, if it goes on as it does.
+//! - [`health()`](fn@health): how well the components and the system are, and why not better.
 
 mod anomaly;
+mod change;
+mod exhaustion;
+pub mod forecast;
+mod health;
 pub mod sample;
 pub mod series;
 mod watch;
 
 pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};
+pub use change::{Change, ChangeDetector, ChangePolicy, ChangeView};
+pub use exhaustion::{Direction, Exhaustion, ExhaustionPolicy, ExhaustionView, Outlook};
+pub use health::{
+    Aspect, Cause, ComponentHealth, ComponentState, Health, HealthPolicy, Ramp, health,
+};
 pub use watch::{
     Anomaly, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesForecast, WATCHED_MAX, Watch,
     WatchPolicy, WatchStatus,

@@ -36,7 +36,7 @@ mod context;
 mod detector;
 mod kind;
 #[cfg(test)]
-mod noise;
+pub(super) mod noise;
 mod parts;
 mod policy;
 mod regress;

@@ -2,33 +2,33 @@
 
 /// SplitMix64 (G. L. Steele et al., "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Rng(u64);
+pub(in crate::monitor) struct Rng(u64);
 
 impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::monitor) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(1))
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(in crate::monitor) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
 
-    fn unit(&mut self) -> f64 {
+    pub(in crate::monitor) fn unit(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
     /// Normally distributed, by Box and Muller.
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(in crate::monitor) fn normal(&mut self) -> f64 {
         (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 }
 
 /// A kind of noise without any anomaly.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Noise {
+pub(in crate::monitor) enum Noise {
     /// Independent, normal.
     Independent,
     /// Autoregressive: nine tenths of the value before, and a normal innovation.
@@ -37,10 +37,11 @@ pub(super) enum Noise {
     Daily,
 }
 
-pub(super) const NOISE: [Noise; 3] = [Noise::Independent, Noise::Autoregressive, Noise::Daily];
+pub(in crate::monitor) const NOISE: [Noise; 3] =
+    [Noise::Independent, Noise::Autoregressive, Noise::Daily];
 
 impl Noise {
-    pub(super) fn series(self, seed: u64) -> impl Iterator<Item = f64> {
+    pub(in crate::monitor) fn series(self, seed: u64) -> impl Iterator<Item = f64> {
         let (mut rng, mut last) = (Rng::new(seed), 0.0);
         (0_u32..).map(move |i| {
             let new = rng.normal();

@@ -1,0 +1,65 @@
+//! What the watch over a resource is told: [`ExhaustionPolicy`].
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Code, Error, Result};
+
+/// Which way a resource is used up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Values rise to the limit: memory or disk in use, open file descriptors.
+    #[default]
+    Fills,
+    /// Values fall to the limit: what is left of a budget, free space.
+    RunsDown,
+}
+
+/// The limit of a resource, and when something is said about reaching it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ExhaustionPolicy {
+    /// The value at which the resource is exhausted, in its unit. Default 1: a share of all.
+    pub limit: f64,
+    /// Which way it is used up. Default `fills`.
+    pub direction: Direction,
+    /// Points before anything is said, 60 or more. Default 200.
+    pub warm_up: u32,
+    /// The length of the season that use may have, in seconds; 0 for none. Default 86,400, a day. A rise that has
+    /// lasted two of them is spoken of when it ends within 4 times its own length. Before, it may be the
+    /// season's: only what is very clear and ends within 1.3 times its length is spoken of (1.5 times it where the season is
+    /// known from before the rise). Without a season 4 times counts from the beginning.
+    pub season_s: f64,
+}
+
+impl Default for ExhaustionPolicy {
+    fn default() -> Self {
+        Self { limit: 1.0, direction: Direction::Fills, warm_up: 200, season_s: 86_400.0 }
+    }
+}
+
+impl ExhaustionPolicy {
+    /// Whether the figures make sense.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`], naming the field.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |field: &'static str, rule: &'static str, value: f64| {
+            let error = Error::new(Code::INVALID, "the policy of exhaustion is not valid");
+            let error = error.operation("monitor.exhaustion").with("field", field);
+            Err(error.with("value", value).with("rule", rule))
+        };
+        if !(-super::LARGEST..=super::LARGEST).contains(&self.limit) {
+            return invalid("limit", "must be a number, no larger than 1e100", self.limit);
+        }
+        if self.warm_up < 60 {
+            return invalid("warm_up", "must be at least 60", f64::from(self.warm_up));
+        }
+        if !(0.0..=1e9).contains(&self.season_s) {
+            return invalid("season_s", "must be between 0 and 1e9", self.season_s);
+        }
+        Ok(())
+    }
+}
