@@ -67,9 +67,12 @@ impl Watch {
     pub fn forecast(&self, wanted: &ForecastQuery, now: Timestamp) -> Result<SeriesForecast> {
         let step = i64::try_from(wanted.step_ms).ok().and_then(|ms| ms.checked_mul(1_000_000));
         let Some(step) = step.filter(|step| (1..=i64::MAX / 16_384).contains(step)) else {
-            return Err(Error::new(Code::INVALID, "a step has 1 millisecond at least, and not years")
-                .operation("monitor.forecast")
-                .with("step_ms", wanted.step_ms));
+            return Err(Error::new(
+                Code::INVALID,
+                "a step has 1 millisecond at least, and not years",
+            )
+            .operation("monitor.forecast")
+            .with("step_ms", wanted.step_ms));
         };
         let until = wanted.until.unwrap_or(now).as_nanos();
         let end = until.saturating_sub(until.rem_euclid(step));
@@ -105,8 +108,10 @@ impl Watch {
 
     /// The last windows that have ended, as far as they have points.
     fn windows(&self, series: &str, end: i64, step: i64, most: u64) -> Result<Vec<Reading>> {
-        let begin = end.saturating_sub(step.saturating_mul(i64::try_from(most).unwrap_or(i64::MAX)));
-        let counter = self.history().series(series, 1).iter().any(|one| one.name == series && one.counter);
+        let begin =
+            end.saturating_sub(step.saturating_mul(i64::try_from(most).unwrap_or(i64::MAX)));
+        let counter =
+            self.history().series(series, 1).iter().any(|one| one.name == series && one.counter);
         let aggregate = if counter { Aggregate::Rate } else { Aggregate::Mean };
         let (from, to) = (Timestamp::from_nanos(begin), Timestamp::from_nanos(end));
         let query = Query::new(series, from, to, aggregate);
@@ -153,8 +158,13 @@ mod tests {
                 watch.record("load", at(minute), value(minute)).unwrap();
             }
         }
-        let mut wanted =
-            ForecastQuery { series: "load".into(), step_ms: 60_000, steps: 60, levels: usual(), until: None };
+        let mut wanted = ForecastQuery {
+            series: "load".into(),
+            step_ms: 60_000,
+            steps: 60,
+            levels: usual(),
+            until: None,
+        };
         let told = watch.forecast(&wanted, at(900) + Duration::from_secs(7)).unwrap();
         assert_eq!((told.from, told.past, told.forecast.point.len()), (at(900), 900, 60));
         assert_eq!(told.forecast.seasons, [60]);
