@@ -36,7 +36,7 @@ fn log_h(z: f64) -> (f64, f64) {
 
 /// The standard normal distribution function, to a relative error of 10⁻⁷ above −4 (W. J. Cody's rational form would do
 /// no better here; this is Numerical Recipes' Chebyshev fit of erfc, 3rd edition, 6.2.2).
-fn normal_cdf(z: f64) -> f64 {
+pub(in crate::tune) fn normal_cdf(z: f64) -> f64 {
     let x = z.abs() * std::f64::consts::FRAC_1_SQRT_2;
     let t = 2.0 / (2.0 + x);
     let series = [

@@ -32,6 +32,7 @@
 
 mod acquire;
 mod engine;
+mod envelope;
 mod improve;
 mod knob;
 mod model;
@@ -42,6 +43,9 @@ mod space;
 #[cfg(test)]
 mod tests;
 
+pub(super) use envelope::Envelope;
+pub(super) use improve::normal_cdf;
+pub(super) use random::Random;
 pub use knob::{Knob, KnobKind, KnobScale, KnobValue, Setting};
 pub use optimiser::{Direction, Optimiser, Suggestion, SuggestionCause, TrialResult};
 pub use space::Space;

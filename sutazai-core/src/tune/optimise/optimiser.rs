@@ -119,7 +119,10 @@ impl Optimiser {
             (x, cause)
         };
         self.asked += 1;
-        let setting = self.space.decode(&x);
+        let setting = match cause {
+            SuggestionCause::Current => self.space.current(),
+            _ => self.space.decode(&x),
+        };
         self.pending.push_back((self.asked, x));
         if self.pending.len() > PENDING {
             self.pending.pop_front();

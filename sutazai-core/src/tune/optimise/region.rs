@@ -64,13 +64,13 @@ impl Region {
 
 /// A box, `low` to `high` in each dimension.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
-    pub(super) low: Vec<f64>,
-    pub(super) high: Vec<f64>,
+pub(in crate::tune) struct Bounds {
+    pub(in crate::tune) low: Vec<f64>,
+    pub(in crate::tune) high: Vec<f64>,
 }
 
 impl Bounds {
-    pub(super) fn clamp(&self, i: usize, v: f64) -> f64 {
+    pub(in crate::tune) fn clamp(&self, i: usize, v: f64) -> f64 {
         match (self.low.get(i), self.high.get(i)) {
             (Some(l), Some(h)) => v.max(*l).min(*h),
             _ => v,

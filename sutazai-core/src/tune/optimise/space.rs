@@ -80,12 +80,12 @@ impl Space {
         }
     }
 
-    pub(super) fn coordinates(&self) -> usize {
+    pub(in crate::tune) fn coordinates(&self) -> usize {
         self.coordinates
     }
 
     /// The point of a setting; a knob that it lacks stands in the middle.
-    pub(super) fn encode(&self, setting: &Setting) -> Vec<f64> {
+    pub(in crate::tune) fn encode(&self, setting: &Setting) -> Vec<f64> {
         let mut x = vec![0.0; self.coordinates];
         for (knob, at) in self.knobs.iter().zip(&self.offsets) {
             let Some(x) = x.get_mut(*at..) else { continue };
@@ -102,13 +102,14 @@ impl Space {
     }
 
     /// The setting of a point.
-    pub(super) fn decode(&self, x: &[f64]) -> Setting {
+    pub(in crate::tune) fn decode(&self, x: &[f64]) -> Setting {
         let value = |(knob, at): (&Knob, &usize)| {
             let x = x.get(*at..).unwrap_or_default();
             let u = x.first().copied().unwrap_or(0.5);
             let value = match &knob.kind {
                 KnobKind::Float { low, high, scale } => {
-                    KnobValue::Number(between(*low, *high, *scale, u))
+                    let v = readable(between(*low, *high, *scale, u));
+                    KnobValue::Number(v.max(*low).min(*high))
                 }
                 KnobKind::Integer { low, high, scale } => {
                     let v = between(*low as f64, *high as f64, *scale, u).round() as i64;
@@ -131,7 +132,7 @@ impl Space {
     }
 
     /// Moves a point to the nearest one that is a setting.
-    pub(super) fn snap(&self, x: &mut [f64]) {
+    pub(in crate::tune) fn snap(&self, x: &mut [f64]) {
         for (knob, at) in self.knobs.iter().zip(&self.offsets) {
             let Some(x) = x.get_mut(*at..) else { continue };
             match (&knob.kind, x) {
@@ -156,7 +157,7 @@ impl Space {
     }
 
     /// The part of the box that one trial from `from` may reach.
-    pub(super) fn reach(&self, from: &[f64]) -> Bounds {
+    pub(in crate::tune) fn reach(&self, from: &[f64]) -> Bounds {
         let mut bounds =
             Bounds { low: vec![0.0; self.coordinates], high: vec![1.0; self.coordinates] };
         for (knob, at) in self.knobs.iter().zip(&self.offsets) {
@@ -208,6 +209,11 @@ fn between(low: f64, high: f64, scale: KnobScale, share: f64) -> f64 {
     };
     // Exactly the bound at the bound, and never beyond for rounding.
     if share <= 0.0 { low } else if share >= 1.0 { high } else { value.max(low).min(high) }
+}
+
+/// Rounded to 12 significant digits, which hides what encoding and decoding lose.
+fn readable(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
 }
 
 /// The share of the way, of a value of a knob other than a choice.

@@ -1,0 +1,553 @@
+//! The state machine: [`Tuner`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::evidence::Evidence;
+use super::policy::{Autonomy, TunerPolicy};
+use super::trial::{Trial, Window, broken};
+use super::view::{
+    ApplyCause, BrokenGuard, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerPhase,
+    TunerSample, TunerView,
+};
+use crate::base::time::Moment;
+use crate::tune::optimise::Envelope;
+use crate::tune::{Direction, Optimiser, Setting, Space, SuggestionCause, TrialResult};
+use crate::{Code, Error, Result};
+
+/// Settings that were in use before and may be tried again.
+const FORMER: usize = 8;
+
+/// Tunes knobs by trials, within a safety envelope. See the [module](crate::tune) for how.
+#[derive(Clone, Debug)]
+pub struct Tuner {
+    policy: TunerPolicy,
+    space: Space,
+    optimiser: Optimiser,
+    envelope: Envelope,
+    original: Setting,
+    incumbent: Setting,
+    applied: Setting,
+    former: VecDeque<Setting>,
+    phase: Phase,
+    /// Margins of the guard-rails when they were first measured: the unit in which the envelope sees them.
+    units: Option<Vec<f64>>,
+    /// Loss of the setting in use over the one that the optimiser began with.
+    offset: f64,
+    /// Loss of the setting in use when it came into use, and as measured last.
+    reference: Option<f64>,
+    level: Option<f64>,
+    /// Means of windows of the setting in use since it came into use, and how many in a row are far from `reference`.
+    usual: Evidence,
+    strange: u32,
+    until_recheck: u32,
+    trials: u64,
+    adopted: u64,
+    broken: u64,
+    drifts: u64,
+    history: VecDeque<TrialRecord>,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Learning(Window),
+    Resting(Moment, Window),
+    Waiting(Box<Trial>, Moment),
+    Trying(Box<Trial>, Window),
+}
+
+impl Tuner {
+    /// A tuner of knobs that are set as the space says.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] when the policy is not valid.
+    pub fn new(space: Space, policy: TunerPolicy, now: Moment) -> Result<Self> {
+        policy.check()?;
+        let current = space.current();
+        Ok(Self {
+            optimiser: Optimiser::new(space.clone(), Direction::Minimise, policy.seed),
+            envelope: Envelope::new(space.clone(), policy.guards.len()),
+            original: current.clone(),
+            incumbent: current.clone(),
+            applied: current,
+            former: VecDeque::new(),
+            phase: Phase::Learning(window(&policy, now, false)),
+            units: None,
+            offset: 0.0,
+            reference: None,
+            level: None,
+            usual: Evidence::default(),
+            strange: 0,
+            until_recheck: policy.recheck,
+            trials: 0,
+            adopted: 0,
+            broken: 0,
+            drifts: 0,
+            history: VecDeque::new(),
+            policy,
+            space,
+        })
+    }
+
+    /// Takes what was measured, and says what is to be done, in this order. A guard-rail that it breaks ends the trial at once.
+    pub fn report(&mut self, sample: &TunerSample, now: Moment) -> Vec<TunerAction> {
+        let mut actions = self.poll(now);
+        let guard = broken(sample, &self.policy.guards);
+        let loss = sample.objective.map(|v| self.policy.direction.loss(v));
+        let foreign = self.applied != self.incumbent;
+        if let Some(window) = self.phase.window() {
+            // What is measured just after the knobs went back may still be the trial's doing.
+            let counts = guard.is_some() && (foreign || window.warm(now));
+            if window.warm(now) {
+                window.add(sample, loss, &self.policy.guards);
+            }
+            if let (true, Some(guard)) = (counts, guard) {
+                self.guard_broken(guard, foreign, now, &mut actions);
+            }
+        }
+        actions
+    }
+
+    /// Says what is to be done now that nothing was measured: ask at least as often as windows and deadlines end.
+    pub fn poll(&mut self, now: Moment) -> Vec<TunerAction> {
+        let mut actions = Vec::new();
+        match std::mem::replace(&mut self.phase, Phase::Learning(window(&self.policy, now, false))) {
+            Phase::Learning(window) if window.over(now) => self.learned(&window, now),
+            Phase::Resting(until, window) => self.rested(until, window, now, &mut actions),
+            Phase::Waiting(trial, until) if now >= until => {
+                self.end(*trial, TrialVerdict::TimedOut, None, now, &mut actions);
+            }
+            Phase::Trying(trial, window) if window.over(now) => {
+                self.tried(trial, &window, now, &mut actions);
+            }
+            phase => self.phase = phase,
+        }
+        actions
+    }
+
+    /// The answer to [`TunerAction::Ask`].
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] when that trial does not wait for one (any more).
+    pub fn answer(&mut self, trial: u64, approved: bool, now: Moment) -> Result<Vec<TunerAction>> {
+        let mut actions = self.poll(now);
+        match &self.phase {
+            Phase::Waiting(waiting, _) if waiting.id == trial => {
+                let waiting = (**waiting).clone();
+                if approved {
+                    self.begin(waiting, now);
+                } else {
+                    self.end(waiting, TrialVerdict::Denied, None, now, &mut actions);
+                }
+                Ok(actions)
+            }
+            _ => Err(Error::new(Code::INVALID, "the trial does not wait for an approval")
+                .operation("tune.answer")
+                .with("trial", trial)),
+        }
+    }
+
+    /// The last setting could not be applied. The trial ends, and the setting in use is to be applied again.
+    pub fn not_applied(&mut self, now: Moment) -> Vec<TunerAction> {
+        let mut actions = Vec::new();
+        if let Phase::Trying(trial, _) = &self.phase {
+            let trial = (**trial).clone();
+            self.end(trial, TrialVerdict::NotApplied, None, now, &mut actions);
+        }
+        actions
+    }
+
+    /// Somebody else has set the knobs: a trial ends, and this is the setting in use from now on, which is learned anew.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] when the setting is not one of the space's; nothing changes then.
+    pub fn set(&mut self, setting: &Setting, now: Moment) -> Result<()> {
+        self.space.check(setting)?;
+        // What it would do to roll back is not to be done.
+        self.cancel(now);
+        self.original = setting.clone();
+        self.incumbent = setting.clone();
+        self.applied = setting.clone();
+        self.former.clear();
+        self.restart(now);
+        Ok(())
+    }
+
+    /// Sets how far it may go by itself. A trial under way ends.
+    pub fn set_autonomy(&mut self, autonomy: Autonomy, now: Moment) -> Vec<TunerAction> {
+        self.policy.autonomy = autonomy;
+        self.cancel(now)
+    }
+
+    /// The tuner's figures.
+    pub fn view(&self) -> TunerView {
+        TunerView {
+            phase: match self.phase {
+                Phase::Learning(_) => TunerPhase::Learning,
+                Phase::Resting(..) => TunerPhase::Resting,
+                Phase::Waiting(..) => TunerPhase::Waiting,
+                Phase::Trying(..) => TunerPhase::Trying,
+            },
+            incumbent: self.incumbent.clone(),
+            applied: self.applied.clone(),
+            original: self.original.clone(),
+            level: self.level.map(|l| self.policy.direction.loss(l)),
+            trials: self.trials,
+            adopted: self.adopted,
+            broken: self.broken,
+            drifts: self.drifts,
+            history: self.history.iter().cloned().collect(),
+            policy: self.policy.clone(),
+        }
+    }
+
+    /// What the knobs are to be set to now.
+    pub fn applied(&self) -> &Setting {
+        &self.applied
+    }
+
+    fn learned(&mut self, seen: &Window, now: Moment) {
+        // Nothing is tried before all was measured, nor while the setting in use breaks a guard-rail.
+        let Some((loss, margins)) = seen.measured() else { return };
+        if margins.iter().any(|m| *m <= 0.0) {
+            return;
+        }
+        self.refer(loss);
+        self.units.get_or_insert_with(|| margins.to_vec());
+        self.remember_margins(&self.incumbent.clone(), &margins.to_vec());
+        // The setting is one of the space's: `set` checked it, or it was decoded.
+        let known = self.optimiser.observe(&self.incumbent, TrialResult::Measured(self.offset));
+        debug_assert!(known.is_ok());
+        self.phase = Phase::Resting(now, window(&self.policy, now, false));
+    }
+
+    fn rested(&mut self, until: Moment, mut seen: Window, now: Moment, actions: &mut Vec<TunerAction>) {
+        if seen.over(now) {
+            if let Some((loss, margins)) = seen.measured() {
+                let margins = margins.to_vec();
+                self.follow(loss);
+                self.remember_margins(&self.incumbent.clone(), &margins);
+            }
+            seen = window(&self.policy, now, false);
+        }
+        if self.drifted(now) {
+            return;
+        }
+        if now < until {
+            self.phase = Phase::Resting(until, seen);
+        } else {
+            self.propose(now, actions);
+        }
+    }
+
+    fn propose(&mut self, now: Moment, actions: &mut Vec<TunerAction>) {
+        let Some((suggestion, setting, cause)) = self.candidate() else {
+            self.rest(now, 1, false);
+            return;
+        };
+        self.trials += 1;
+        let trial = Trial::new(self.trials, suggestion, setting.clone(), cause, now);
+        match self.policy.autonomy {
+            Autonomy::Observe => self.end(trial, TrialVerdict::NotTried, None, now, actions),
+            Autonomy::Suggest => {
+                actions.push(TunerAction::Suggest { trial: trial.id, setting });
+                self.end(trial, TrialVerdict::NotTried, None, now, actions);
+            }
+            Autonomy::Approve => {
+                let until = now + Duration::from_millis(self.policy.approval_ms);
+                let until_nanos = until.as_nanos();
+                actions.push(TunerAction::Ask { trial: trial.id, setting, until_nanos });
+                self.phase = Phase::Waiting(Box::new(trial), until);
+            }
+            Autonomy::Act => self.begin(trial, now),
+        }
+    }
+
+    /// What to try next; none when nothing is safe and new.
+    fn candidate(&mut self) -> Option<(Option<u64>, Setting, TrialCause)> {
+        let bounds = self.envelope.reach(&self.incumbent);
+        self.until_recheck = self.until_recheck.saturating_sub(1);
+        if self.until_recheck == 0 {
+            self.until_recheck = self.policy.recheck;
+            if let Some(former) = self.former.pop_back() {
+                // As far towards it as one step goes.
+                let mut x = self.space.encode(&former);
+                x.iter_mut().enumerate().for_each(|(i, v)| *v = bounds.clamp(i, *v));
+                self.space.snap(&mut x);
+                let setting = self.space.decode(&x);
+                self.former.push_front(former);
+                if setting != self.incumbent && self.envelope.admits(&self.incumbent, &setting) {
+                    return Some((None, setting, TrialCause::Recheck));
+                }
+            }
+        }
+        let envelope = &self.envelope;
+        let found = self.optimiser.ask_within(&bounds, &|x| envelope.safe(x));
+        let cause = match found.cause {
+            SuggestionCause::Spread => TrialCause::Spread,
+            SuggestionCause::Improvement => TrialCause::Improvement,
+            SuggestionCause::Best | SuggestionCause::Current => {
+                self.optimiser.abandon(found.id);
+                return None;
+            }
+        };
+        if found.setting == self.incumbent || !envelope.admits(&self.incumbent, &found.setting) {
+            self.optimiser.abandon(found.id);
+            return None;
+        }
+        Some((Some(found.id), found.setting, cause))
+    }
+
+    fn begin(&mut self, trial: Trial, now: Moment) {
+        // The setting in use is measured first.
+        self.phase = Phase::Trying(Box::new(trial), window(&self.policy, now, false));
+    }
+
+    fn tried(&mut self, mut trial: Box<Trial>, seen: &Window, now: Moment, actions: &mut Vec<TunerAction>) {
+        let was = trial.tried_next();
+        let Some((loss, margins)) = seen.measured() else {
+            self.end(*trial, TrialVerdict::Unmeasured, None, now, actions);
+            return;
+        };
+        if !was {
+            self.follow(loss);
+        }
+        if trial.close(loss, margins)
+            && let Some(verdict) = self.verdict(&trial)
+        {
+            self.end(*trial, verdict, None, now, actions);
+            return;
+        }
+        let next = trial.tried_next();
+        if next != was {
+            let (setting, cause) = if next {
+                (trial.setting.clone(), ApplyCause::Trial)
+            } else {
+                (self.incumbent.clone(), ApplyCause::Baseline)
+            };
+            self.apply(trial.id, setting, cause, actions);
+        }
+        self.phase = Phase::Trying(trial, window(&self.policy, now, next != was));
+    }
+
+    fn verdict(&self, trial: &Trial) -> Option<TrialVerdict> {
+        let gain = -trial.evidence.mean();
+        let least = self.policy.min_gain * trial.baseline.mean().abs();
+        if trial.evidence.against_none() >= 1.0 / self.policy.error {
+            // The difference is there; is it one that is worth a change?
+            return Some(if gain > 0.0 && gain >= least {
+                TrialVerdict::Adopted
+            } else {
+                TrialVerdict::NoGain
+            });
+        }
+        let pairs = trial.evidence.pairs();
+        // There is little hope left: even the upper end of what the gain may be is too small.
+        let hope = gain + 2.0 * trial.evidence.error();
+        if pairs >= 3 && (hope < least || hope <= 0.0) {
+            return Some(TrialVerdict::NoGain);
+        }
+        (pairs >= self.policy.max_pairs).then_some(TrialVerdict::Undecided)
+    }
+
+    /// Ends a trial: the optimiser learns of it, it goes on record, and the knobs go where they belong.
+    fn end(
+        &mut self,
+        trial: Trial,
+        verdict: TrialVerdict,
+        guard: Option<BrokenGuard>,
+        now: Moment,
+        actions: &mut Vec<TunerAction>,
+    ) {
+        let result = match verdict {
+            TrialVerdict::Adopted | TrialVerdict::NoGain | TrialVerdict::Undecided => {
+                let worst = trial.worst.clone();
+                self.remember_margins(&trial.setting, &worst);
+                Some(TrialResult::Measured(self.offset + trial.evidence.mean()))
+            }
+            TrialVerdict::GuardBroken | TrialVerdict::NotApplied => Some(TrialResult::Failed),
+            _ => None,
+        };
+        match (result, trial.suggestion) {
+            // It fails only when 64 later suggestions wait, which there are never.
+            (Some(result), Some(id)) => drop(self.optimiser.tell(id, result)),
+            (Some(result), None) => drop(self.optimiser.observe(&trial.setting, result)),
+            (None, Some(id)) => self.optimiser.abandon(id),
+            (None, None) => {}
+        }
+        self.record(&trial, verdict, guard, now);
+        let moved = if verdict == TrialVerdict::Adopted {
+            self.adopted += 1;
+            self.offset += trial.evidence.mean();
+            let level = trial.baseline.mean() + trial.evidence.mean();
+            self.refer(level);
+            self.former.retain(|f| *f != trial.setting && *f != self.incumbent);
+            let former = std::mem::replace(&mut self.incumbent, trial.setting);
+            self.former.push_back(former);
+            if self.former.len() > FORMER {
+                self.former.pop_front();
+            }
+            self.apply(trial.id, self.incumbent.clone(), ApplyCause::Adopt, actions)
+        } else {
+            self.apply(trial.id, self.incumbent.clone(), ApplyCause::RollBack, actions)
+        };
+        let broken = matches!(verdict, TrialVerdict::GuardBroken | TrialVerdict::BaselineBroken);
+        self.rest(now, if broken { 10 } else { 1 }, moved);
+    }
+
+    fn guard_broken(
+        &mut self,
+        guard: BrokenGuard,
+        foreign: bool,
+        now: Moment,
+        actions: &mut Vec<TunerAction>,
+    ) {
+        if let Phase::Trying(trial, window) = &self.phase {
+            let trial = (**trial).clone();
+            if foreign {
+                // A break is known to be at least so far beyond the bound as to be kept away from.
+                let worst = window.worst().iter().map(|w| if *w < 0.0 { -1.0 } else { 1.0 });
+                let mut margins: Vec<f64> = worst.collect();
+                for (margin, rail) in margins.iter_mut().zip(&self.policy.guards) {
+                    if rail.metric == guard.metric {
+                        *margin = -1.0;
+                    }
+                }
+                self.envelope.observe(&trial.setting, margins);
+                self.broken += 1;
+                self.end(trial, TrialVerdict::GuardBroken, Some(guard), now, actions);
+                return;
+            }
+            self.end(trial, TrialVerdict::BaselineBroken, Some(guard), now, actions);
+        }
+        if self.incumbent != self.original {
+            // The setting in use was safe when it was adopted; the world is another one.
+            self.incumbent = self.original.clone();
+            self.apply(self.trials, self.original.clone(), ApplyCause::Restore, actions);
+            self.restart(now);
+        } else if matches!(self.phase, Phase::Resting(..)) {
+            // Nothing is tried until the setting in use is within its guard-rails again.
+            self.phase = Phase::Learning(window(&self.policy, now, false));
+        }
+    }
+
+    fn apply(
+        &mut self,
+        trial: u64,
+        setting: Setting,
+        cause: ApplyCause,
+        actions: &mut Vec<TunerAction>,
+    ) -> bool {
+        if self.applied == setting {
+            return false;
+        }
+        self.applied = setting.clone();
+        actions.push(TunerAction::Apply { trial, setting, cause });
+        true
+    }
+
+    fn cancel(&mut self, now: Moment) -> Vec<TunerAction> {
+        let mut actions = Vec::new();
+        if let Phase::Trying(trial, _) | Phase::Waiting(trial, _) = &self.phase {
+            let trial = (**trial).clone();
+            self.end(trial, TrialVerdict::Cancelled, None, now, &mut actions);
+        }
+        actions
+    }
+
+    /// How the setting in use does now.
+    fn follow(&mut self, loss: f64) {
+        self.level = Some(loss);
+        let Some(reference) = self.reference else { return };
+        let away = (loss - reference).abs();
+        // Windows differ by chance, too: four of their standard deviations, once that is known.
+        let chance = 4.0 * self.usual.deviation();
+        if away > self.policy.drift * reference.abs() && away > chance {
+            self.strange += 1;
+        } else {
+            self.strange = 0;
+            self.usual.add(loss);
+        }
+    }
+
+    /// The setting in use has this loss, now that it comes into use.
+    fn refer(&mut self, loss: f64) {
+        (self.reference, self.level) = (Some(loss), Some(loss));
+        (self.usual, self.strange) = (Evidence::default(), 0);
+    }
+
+    /// Forgets what was learned when the world is another one: two windows in a row were far from what they should be.
+    fn drifted(&mut self, now: Moment) -> bool {
+        if self.strange < 2 {
+            return false;
+        }
+        self.drifts += 1;
+        self.restart_search();
+        self.phase = Phase::Learning(window(&self.policy, now, false));
+        // What was better once may be so again.
+        self.until_recheck = 1;
+        true
+    }
+
+    fn restart(&mut self, now: Moment) {
+        self.envelope.clear();
+        self.units = None;
+        self.restart_search();
+        self.phase = Phase::Learning(window(&self.policy, now, true));
+    }
+
+    fn restart_search(&mut self) {
+        let seed = self.policy.seed.wrapping_add(self.trials).wrapping_add(1);
+        self.optimiser = Optimiser::new(self.space.clone(), Direction::Minimise, seed);
+        (self.offset, self.reference, self.strange) = (0.0, None, 0);
+    }
+
+    fn rest(&mut self, now: Moment, times: u32, moved: bool) {
+        let pause = Duration::from_millis(self.policy.cool_down_ms).saturating_mul(times);
+        self.phase = Phase::Resting(now + pause, window(&self.policy, now, moved));
+    }
+
+    fn remember_margins(&mut self, setting: &Setting, margins: &[f64]) {
+        let Some(units) = &self.units else { return };
+        let relative = margins.iter().zip(units).map(|(m, u)| m / u).collect();
+        self.envelope.observe(setting, relative);
+    }
+
+    fn record(&mut self, trial: &Trial, verdict: TrialVerdict, broken: Option<BrokenGuard>, now: Moment) {
+        let pairs = trial.evidence.pairs();
+        let some = |v: f64| (pairs > 0 && v.is_finite()).then_some(v);
+        self.history.push_back(TrialRecord {
+            id: trial.id,
+            setting: trial.setting.clone(),
+            against: self.incumbent.clone(),
+            cause: trial.cause,
+            began_nanos: trial.began.as_nanos(),
+            ended_nanos: now.as_nanos(),
+            pairs,
+            baseline: some(self.policy.direction.loss(trial.baseline.mean())),
+            gain: some(-trial.evidence.mean()),
+            gain_error: some(trial.evidence.error()),
+            evidence: trial.evidence.against_none(),
+            verdict,
+            broken,
+        });
+        while self.history.len() > self.policy.history as usize {
+            self.history.pop_front();
+        }
+    }
+}
+
+impl Phase {
+    fn window(&mut self) -> Option<&mut Window> {
+        match self {
+            Self::Learning(w) | Self::Resting(_, w) | Self::Trying(_, w) => Some(w),
+            Self::Waiting(..) => None,
+        }
+    }
+}
+
+fn window(policy: &TunerPolicy, now: Moment, moved: bool) -> Window {
+    let warm_up = if moved { policy.warm_up_ms } else { 0 };
+    let length = Duration::from_millis(policy.window_ms);
+    Window::new(now, Duration::from_millis(warm_up), length, policy.guards.len())
+}
