@@ -209,8 +209,9 @@ impl Engine {
         all.extend(pending.iter().map(|x| (x.as_slice(), mean)));
         let x: Vec<f64> = all.iter().flat_map(|p| p.0.iter().copied()).collect();
         let values: Vec<f64> = all.iter().map(|p| p.1).collect();
-        let rounds = (BUDGET / (values.len() as f64).powi(3)).clamp(1.0, 12.0) as usize;
-        let model = self.portfolio.model(&x, &values, rounds)?;
+        let b = std::env::var("BUDGET").ok().and_then(|v| v.parse().ok()).unwrap_or(BUDGET);
+        let effort = b / (values.len() as f64).powi(3);
+        let model = self.portfolio.model(&x, &values, effort)?;
         Some((model, x))
     }
 

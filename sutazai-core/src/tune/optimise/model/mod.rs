@@ -8,6 +8,9 @@ mod warp;
 use gp::{Gp, Hyper};
 use warp::{Warp, Warped};
 
+/// Steps up the density of hyperparameters that one proposal may take.
+const MOST_ROUNDS: f64 = 12.0;
+
 /// One way to see the objective, and what was learned about it so far.
 #[derive(Clone, Debug)]
 struct Member {
@@ -15,7 +18,7 @@ struct Member {
     hyper: Hyper,
     /// Step of each parameter, and the sign of its last slope (Rprop: M. Riedmiller, H. Braun, ICNN 1993).
     steps: Vec<(f64, f64)>,
-    /// Posterior density of the hyperparameters, comparable between members.
+    /// Logarithm of the hyperparameters' posterior density a point, comparable between members.
     evidence: f64,
 }
 
@@ -26,10 +29,10 @@ impl Member {
         Self { warp, hyper, steps, evidence: f64::NEG_INFINITY }
     }
 
-    /// Some steps towards the likeliest hyperparameters.
-    fn learn(&mut self, x: &[f64], warped: &Warped, rounds: usize) {
+    /// Some steps towards the likeliest hyperparameters; gives the likeliest process that it met.
+    fn learn(&mut self, x: &[f64], warped: &Warped, rounds: usize) -> Option<Gp> {
         let mut gradient = vec![0.0; self.hyper.theta.len()];
-        let mut best: Option<(f64, Hyper)> = None;
+        let mut best: Option<(f64, Gp)> = None;
         for round in 0..=rounds {
             let Some(gp) = Gp::fit(&self.hyper, x, &warped.y) else {
                 // Ill-conditioned: more noise.
@@ -38,35 +41,39 @@ impl Member {
                 }
                 continue;
             };
-            if round == rounds {
-                // The last one needs no slope.
-                let value = gp.likelihood(&warped.y) + self.hyper.prior(&mut gradient);
-                if best.as_ref().is_none_or(|(b, _)| value > *b) {
-                    best = Some((value, self.hyper.clone()));
-                }
-                break;
-            }
-            let value = gp.evidence(&warped.y, &mut gradient);
+            // The last one needs no slope.
+            let last = round == rounds;
+            let value = if last {
+                gp.likelihood(&warped.y) + self.hyper.prior(&mut gradient)
+            } else {
+                gp.evidence(&warped.y, &mut gradient)
+            };
             if best.as_ref().is_none_or(|(b, _)| value > *b) {
-                best = Some((value, self.hyper.clone()));
+                best = Some((value, gp));
             }
-            for (i, ((step, sign), g)) in self.steps.iter_mut().zip(&gradient).enumerate() {
-                let product = *sign * g;
-                if product > 0.0 {
-                    *step = (*step * 1.3).min(1.0);
-                } else if product < 0.0 {
-                    *step = (*step * 0.4).max(0.01);
-                }
-                let (low, high) = self.hyper.bounds(i);
-                if let Some(t) = self.hyper.theta.get_mut(i) {
-                    *t = (*t + step.copysign(*g)).max(low).min(high);
-                }
-                *sign = *g;
+            if !last {
+                self.step(&gradient);
             }
         }
-        if let Some((value, hyper)) = best {
-            self.evidence = value + warped.jacobian;
-            self.hyper = hyper;
+        let (value, gp) = best?;
+        self.evidence = (value + warped.jacobian) / warped.y.len() as f64;
+        self.hyper = gp.hyper.clone();
+        Some(gp)
+    }
+
+    fn step(&mut self, gradient: &[f64]) {
+        for (i, ((step, sign), g)) in self.steps.iter_mut().zip(gradient).enumerate() {
+            let product = *sign * g;
+            if product > 0.0 {
+                *step = (*step * 1.3).min(1.0);
+            } else if product < 0.0 {
+                *step = (*step * 0.4).max(0.01);
+            }
+            let (low, high) = self.hyper.bounds(i);
+            if let Some(t) = self.hyper.theta.get_mut(i) {
+                *t = (*t + step.copysign(*g)).max(low).min(high);
+            }
+            *sign = *g;
         }
     }
 }
@@ -77,34 +84,45 @@ pub(super) struct Portfolio {
     members: Vec<Member>,
     used: usize,
     turn: usize,
+    /// Steps that may be taken.
+    credit: f64,
 }
 
 impl Portfolio {
     pub(super) fn new(d: usize) -> Self {
         let members = [Warp::Plain, Warp::Log(1.0), Warp::Log(0.1)];
-        Self { members: members.into_iter().map(|w| Member::new(w, d)).collect(), used: 0, turn: 0 }
+        Self { members: members.into_iter().map(|w| Member::new(w, d)).collect(), used: 0, turn: 0, credit: 0.0 }
     }
 
-    /// Learns from values at points (`n` rows of `d`), and gives the model. `rounds` is the number of steps that may be
-    /// spent on hyperparameters.
-    pub(super) fn model(&mut self, x: &[f64], values: &[f64], rounds: usize) -> Option<Model> {
-        let others = self.members.len().max(2) - 1;
-        self.turn = (self.turn + 1) % others;
-        let mut other = 0;
-        for (i, member) in self.members.iter_mut().enumerate() {
-            let mine = i == self.used;
-            if !mine {
-                other += 1;
-            }
-            if mine || other - 1 == self.turn {
-                member.learn(x, &member.warp.apply(values), rounds);
+    /// Learns from values at points (`n` rows of `d`), and gives the model. Of `effort`, each proposal adds to what may be spent
+    /// on hyperparameters: steps of all that are learned.
+    pub(super) fn model(&mut self, x: &[f64], values: &[f64], effort: f64) -> Option<Model> {
+        self.credit = (self.credit + effort).min(MOST_ROUNDS);
+        let rounds = self.credit.floor();
+        self.credit -= rounds;
+        if rounds >= 1.0 {
+            // Those that are not used take turns.
+            let others = self.members.len().max(2) - 1;
+            self.turn = (self.turn + 1) % others;
+            let skipped = (self.used + 1 + self.turn) % self.members.len();
+            if let Some(member) = self.members.get_mut(skipped) {
+                drop(member.learn(x, &member.warp.apply(values), rounds as usize));
             }
         }
-        let likeliest = self.members.iter().enumerate().max_by(|a, b| a.1.evidence.total_cmp(&b.1.evidence));
-        self.used = likeliest.map_or(0, |(i, _)| i);
-        let member = self.members.get(self.used)?;
+        let member = self.members.get_mut(self.used)?;
         let warped = member.warp.apply(values);
-        let gp = Gp::fit(&member.hyper, x, &warped.y)?;
+        let mut seen = (member.learn(x, &warped, rounds as usize), warped);
+        let likeliest = self.members.iter().enumerate();
+        let likeliest = likeliest.max_by(|a, b| a.1.evidence.total_cmp(&b.1.evidence));
+        let likeliest = likeliest.map_or(self.used, |(i, _)| i);
+        if likeliest != self.used {
+            self.used = likeliest;
+            let member = self.members.get(likeliest)?;
+            let warped = member.warp.apply(values);
+            seen = (Gp::fit(&member.hyper, x, &warped.y), warped);
+        }
+        let (gp, warped) = seen;
+        let gp = gp?;
         let smoothed = gp.smoothed(&warped.y);
         Some(Model { gp, smoothed })
     }
