@@ -47,8 +47,11 @@ fn many(trials: u64) {
     times.sort_unstable();
     let p99 = f64::from(times[times.len() * 99 / 100]) / 1e6;
     // The times themselves take four bytes a trial.
-    let grown = resident().saturating_sub(early).saturating_sub(4 * trials.next_power_of_two() / 1024);
-    println!("{trials} trials: {mean:.3} ms a suggestion, p99 {p99:.3} ms, {early} KiB resident after 1,000, {grown} KiB more at the end");
+    let grown =
+        resident().saturating_sub(early).saturating_sub(4 * trials.next_power_of_two() / 1024);
+    println!(
+        "{trials} trials: {mean:.3} ms a suggestion, p99 {p99:.3} ms, {early} KiB resident after 1,000, {grown} KiB more at the end"
+    );
 }
 
 /// Resident memory in KiB, where /proc says.
@@ -61,7 +64,8 @@ fn resident() -> u64 {
 fn search(first: &[f64], seed: u64) -> Optimiser {
     let kind = KnobKind::Float { low: 0.0, high: 1.0, scale: KnobScale::Linear };
     let knobs = first.iter().enumerate();
-    let knobs = knobs.map(|(i, v)| Knob::new(format!("x{i:02}"), kind.clone(), KnobValue::Number(*v)));
+    let knobs =
+        knobs.map(|(i, v)| Knob::new(format!("x{i:02}"), kind.clone(), KnobValue::Number(*v)));
     Optimiser::new(Space::new(knobs.collect()).unwrap(), Direction::Minimise, seed)
 }
 
@@ -79,7 +83,8 @@ fn converse() {
             let start = Instant::now();
             if let Some(tell) = request.get("tell") {
                 let id = tell["id"].as_u64().unwrap();
-                let result = tell["value"].as_f64().map_or(TrialResult::Failed, TrialResult::Measured);
+                let result =
+                    tell["value"].as_f64().map_or(TrialResult::Failed, TrialResult::Measured);
                 search.tell(id, result).unwrap();
                 json!({ "nanos": start.elapsed().as_nanos() as u64 })
             } else {

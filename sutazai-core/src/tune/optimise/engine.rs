@@ -138,7 +138,11 @@ impl Engine {
     }
 
     /// The first that is allowed, was not tried yet and is not being tried.
-    fn allowed(&self, points: impl Iterator<Item = Vec<f64>>, limits: &Limits<'_>) -> Option<Vec<f64>> {
+    fn allowed(
+        &self,
+        points: impl Iterator<Item = Vec<f64>>,
+        limits: &Limits<'_>,
+    ) -> Option<Vec<f64>> {
         let mut flat = Vec::new();
         for mut x in points {
             for (i, v) in x.iter_mut().enumerate() {
@@ -176,8 +180,11 @@ impl Engine {
         let (model, x) = self.model(limits.pending)?;
         let mut order: Vec<usize> = (0..model.smoothed.len()).collect();
         order.sort_by(|a, b| model.smoothed[*a].total_cmp(&model.smoothed[*b]));
-        let elites: Vec<Vec<f64>> =
-            order.iter().take(4).filter_map(|i| Some(x.chunks_exact(self.d).nth(*i)?.to_vec())).collect();
+        let elites: Vec<Vec<f64>> = order
+            .iter()
+            .take(4)
+            .filter_map(|i| Some(x.chunks_exact(self.d).nth(*i)?.to_vec()))
+            .collect();
         let centre = elites.first()?;
         let best = *model.smoothed.get(*order.first()?)?;
         let Bounds { low, high } = limits.bounds;
@@ -209,8 +216,7 @@ impl Engine {
         all.extend(pending.iter().map(|x| (x.as_slice(), mean)));
         let x: Vec<f64> = all.iter().flat_map(|p| p.0.iter().copied()).collect();
         let values: Vec<f64> = all.iter().map(|p| p.1).collect();
-        let b = std::env::var("BUDGET").ok().and_then(|v| v.parse().ok()).unwrap_or(BUDGET);
-        let effort = b / (values.len() as f64).powi(3);
+        let effort = BUDGET / (values.len() as f64).powi(3);
         let model = self.portfolio.model(&x, &values, effort)?;
         Some((model, x))
     }

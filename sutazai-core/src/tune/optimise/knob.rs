@@ -24,7 +24,9 @@ pub enum KnobValue {
 pub type Setting = BTreeMap<String, KnobValue>;
 
 /// Whether equal differences or equal ratios of a knob's values are the same step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum KnobScale {
     /// Equal differences.
@@ -92,7 +94,6 @@ fn whole() -> f64 {
     1.0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_whole(step: &f64) -> bool {
     *step == 1.0
 }
@@ -142,7 +143,10 @@ impl Knob {
             }
             KnobKind::Choice { names }
                 if !((2..=16).contains(&names.len())
-                    && names.iter().enumerate().all(|(i, n)| !names.iter().skip(i + 1).any(|m| m == n))) =>
+                    && names
+                        .iter()
+                        .enumerate()
+                        .all(|(i, n)| !names.iter().skip(i + 1).any(|m| m == n))) =>
             {
                 "2 to 16 names must differ"
             }

@@ -45,7 +45,7 @@ mod tests;
 
 pub(super) use envelope::Envelope;
 pub(super) use improve::normal_cdf;
-pub(super) use random::Random;
 pub use knob::{Knob, KnobKind, KnobScale, KnobValue, Setting};
 pub use optimiser::{Direction, Optimiser, Suggestion, SuggestionCause, TrialResult};
+pub(super) use random::Random;
 pub use space::Space;

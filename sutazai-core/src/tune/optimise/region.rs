@@ -48,10 +48,15 @@ impl Region {
     }
 
     /// Its bounds around a point, within `low` to `high`; `lengths` are relative ones of geometric mean 1.
-    pub(super) fn bounds(&self, centre: &[f64], lengths: &[f64], low: &[f64], high: &[f64]) -> Bounds {
+    pub(super) fn bounds(
+        &self,
+        centre: &[f64],
+        lengths: &[f64],
+        low: &[f64],
+        high: &[f64],
+    ) -> Bounds {
         let mut bounds = Bounds { low: low.to_vec(), high: high.to_vec() };
-        for (((l, h), c), w) in
-            bounds.low.iter_mut().zip(&mut bounds.high).zip(centre).zip(lengths)
+        for (((l, h), c), w) in bounds.low.iter_mut().zip(&mut bounds.high).zip(centre).zip(lengths)
         {
             let half = 0.5 * self.side * w;
             let (least, most) = (*l, *h);

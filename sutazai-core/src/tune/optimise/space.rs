@@ -208,7 +208,13 @@ fn between(low: f64, high: f64, scale: KnobScale, share: f64) -> f64 {
         KnobScale::Log => (low.ln() + (high.ln() - low.ln()) * share).exp(),
     };
     // Exactly the bound at the bound, and never beyond for rounding.
-    if share <= 0.0 { low } else if share >= 1.0 { high } else { value.max(low).min(high) }
+    if share <= 0.0 {
+        low
+    } else if share >= 1.0 {
+        high
+    } else {
+        value.max(low).min(high)
+    }
 }
 
 /// Rounded to 12 significant digits, which hides what encoding and decoding lose.

@@ -139,7 +139,8 @@ impl PoolScaler {
         }
         let (needed, reason) = self.needed(sample, service);
         let bounded = needed.max(least).min(most);
-        let held = remember(&mut self.lately, &mut self.part_began, self.policy.hold_ms, bounded, now);
+        let held =
+            remember(&mut self.lately, &mut self.part_began, self.policy.hold_ms, bounded, now);
         let (target, cause) = if bounded > present {
             (bounded, if needed == bounded { reason } else { ScaleCause::Bound })
         } else if present > most {
@@ -183,13 +184,14 @@ impl PoolScaler {
         let grown = sample.queue as f64 + (rate - ready / service) * start_up;
         let backlog = (grown - load.sqrt()).max(0.0);
         let extra = backlog * service / drain;
-        let reason = if extra > base - f64::from(sample.ready.saturating_add(sample.starting)).min(base) {
-            ScaleCause::Queue
-        } else if ahead > now {
-            ScaleCause::Forecast
-        } else {
-            ScaleCause::Arrivals
-        };
+        let reason =
+            if extra > base - f64::from(sample.ready.saturating_add(sample.starting)).min(base) {
+                ScaleCause::Queue
+            } else if ahead > now {
+                ScaleCause::Forecast
+            } else {
+                ScaleCause::Arrivals
+            };
         // A worker less than a hundredth of one short is none.
         ((base + extra - 0.01).ceil().max(0.0) as u32, reason)
     }
@@ -204,7 +206,8 @@ fn remember(
     now: Moment,
 ) -> u32 {
     let part = (Duration::from_millis(hold_ms) / PARTS as u32).max(Duration::from_millis(1));
-    let passed = (now.since(*began).as_nanos() / part.as_nanos().max(1)).min(PARTS as u128) as usize;
+    let passed =
+        (now.since(*began).as_nanos() / part.as_nanos().max(1)).min(PARTS as u128) as usize;
     if passed > 0 {
         lately.rotate_right(passed % PARTS);
         lately.iter_mut().take(passed).for_each(|l| *l = 0);

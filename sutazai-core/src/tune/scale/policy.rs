@@ -66,17 +66,20 @@ impl ScalePolicy {
             ("worker_per_hour", (0.0..=1e12).contains(&self.worker_per_hour), "must be 0 to 10¹²"),
             (
                 "cost_per_hour",
-                self.cost_per_hour
-                    .is_none_or(|c| c.is_finite() && c >= f64::from(self.min) * self.worker_per_hour),
+                self.cost_per_hour.is_none_or(|c| {
+                    c.is_finite() && c >= f64::from(self.min) * self.worker_per_hour
+                }),
                 "must be finite, and at least what min workers cost",
             ),
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {
             None => Ok(()),
-            Some((field, _, rule)) => Err(Error::new(Code::INVALID, "the pool's policy is not valid")
-                .operation("tune.scale")
-                .with("field", field)
-                .with("rule", rule)),
+            Some((field, _, rule)) => {
+                Err(Error::new(Code::INVALID, "the pool's policy is not valid")
+                    .operation("tune.scale")
+                    .with("field", field)
+                    .with("rule", rule))
+            }
         }
     }
 

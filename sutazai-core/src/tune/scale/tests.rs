@@ -144,7 +144,8 @@ fn a_queue_is_worked_off() {
 fn cost_has_a_ceiling() {
     let policy = ScalePolicy { worker_per_hour: 2.0, cost_per_hour: Some(13.0), ..policy() };
     let mut pool = PoolScaler::new(policy.clone()).unwrap();
-    let sample = PoolSample { ready: 3, arrivals_per_s: 50.0, service_ms: 1000.0, ..PoolSample::default() };
+    let sample =
+        PoolSample { ready: 3, arrivals_per_s: 50.0, service_ms: 1000.0, ..PoolSample::default() };
     let decision = pool.decide(&sample, Moment::ZERO);
     assert_eq!((decision.target, decision.cause), (6, ScaleCause::Bound));
     assert!(decision.needed > 50 && decision.cost_per_hour == 12.0);
@@ -156,7 +157,8 @@ fn cost_has_a_ceiling() {
 fn what_is_not_known_changes_nothing() {
     let mut pool = PoolScaler::new(ScalePolicy::default()).unwrap();
     for service_ms in [0.0, f64::NAN, f64::INFINITY, -3.0] {
-        let sample = PoolSample { ready: 7, arrivals_per_s: 50.0, service_ms, ..PoolSample::default() };
+        let sample =
+            PoolSample { ready: 7, arrivals_per_s: 50.0, service_ms, ..PoolSample::default() };
         let decision = pool.decide(&sample, Moment::ZERO);
         assert_eq!((decision.target, decision.cause), (7, ScaleCause::Unknown));
     }

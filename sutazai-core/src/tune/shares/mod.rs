@@ -16,7 +16,7 @@
 //! shares.join("writer", 0.05, 1.0)?;
 //! shares.join("critic", 0.05, 1.0)?;
 //! for _ in 0..300 {
-//!     let now = shares.next();
+//!     let now = shares.propose();
 //!     // The writer makes three times as much of the same share: nine tenths are best.
 //!     let made = |agent: &str, weight: f64| now.get(agent).map_or(0.0, |s| weight * s.sqrt());
 //!     let benefits = [("writer".to_owned(), made("writer", 3.0)), ("critic".to_owned(), made("critic", 1.0))];
@@ -172,7 +172,7 @@ impl Shares {
     }
 
     /// The shares of the next round: to be given to the agents before what comes of them is [reported](Self::report).
-    pub fn next(&mut self) -> BTreeMap<String, f64> {
+    pub fn propose(&mut self) -> BTreeMap<String, f64> {
         let explore = self.policy.explore;
         let wanted: Vec<f64> = (self.agents.values())
             .map(|a| a.share * (1.0 + if self.random.unit() < 0.5 { explore } else { -explore }))

@@ -20,12 +20,20 @@ fn best(agents: &[(f64, f64)], bounds: &[(f64, f64)]) -> f64 {
     shares.iter().enumerate().map(|(i, s)| made(agents, i, *s)).sum()
 }
 
-fn run(shares: &mut Shares, agents: &[(f64, f64)], rounds: usize, noise: f64, random: &mut Random) -> f64 {
+fn run(
+    shares: &mut Shares,
+    agents: &[(f64, f64)],
+    rounds: usize,
+    noise: f64,
+    random: &mut Random,
+) -> f64 {
     let (mut total, mut last) = (0.0, 0);
     for round in 0..rounds {
-        let given = shares.next();
+        let given = shares.propose();
         let benefits: BTreeMap<String, f64> = (given.iter().enumerate())
-            .map(|(i, (name, s))| (name.clone(), made(agents, i, *s) * (1.0 + noise * random.normal())))
+            .map(|(i, (name, s))| {
+                (name.clone(), made(agents, i, *s) * (1.0 + noise * random.normal()))
+            })
             .collect();
         shares.report(&benefits);
         if round >= rounds * 3 / 4 {
@@ -70,18 +78,18 @@ fn shares_follow_when_the_benefit_moves() {
 #[test]
 fn agents_come_and_go() {
     let mut shares = Shares::new(SharePolicy::default()).unwrap();
-    assert!(shares.next().is_empty() && shares.quotas(10).is_empty());
+    assert!(shares.propose().is_empty() && shares.quotas(10).is_empty());
     shares.join("a", 0.5, 0.7).unwrap();
     // Alone it gets no more than its ceiling.
-    assert_eq!(shares.next()["a"], 0.7);
+    assert_eq!(shares.propose()["a"], 0.7);
     shares.join("b", 0.3, 1.0).unwrap();
     assert!(shares.join("c", 0.3, 1.0).is_err() && shares.join("c", 0.2, 0.1).is_err());
     assert!(shares.join("c", f64::NAN, 1.0).is_err());
     shares.join("c", 0.0, 0.2).unwrap();
-    let sum: f64 = shares.next().values().sum();
+    let sum: f64 = shares.propose().values().sum();
     assert!((sum - 1.0).abs() < 1e-9);
     shares.leave("b");
-    assert!((shares.next()["c"] - 0.2).abs() < 1e-9);
+    assert!((shares.propose()["c"] - 0.2).abs() < 1e-9);
     assert!(Shares::new(SharePolicy { memory: 1.0, ..SharePolicy::default() }).is_err());
 }
 
@@ -98,7 +106,7 @@ proptest! {
         }
         let whole = bounds.iter().map(|b| b.1).sum::<f64>().min(1.0);
         for (round, benefit) in benefits.iter().enumerate() {
-            let given = shares.next();
+            let given = shares.propose();
             for (i, (floor, ceiling)) in bounds.iter().enumerate() {
                 let share = given[&format!("{i}")];
                 prop_assert!(*floor <= share && share <= *ceiling);

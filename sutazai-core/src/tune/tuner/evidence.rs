@@ -56,11 +56,8 @@ impl Evidence {
         let shrink = 1.0 + self.n * EFFECT;
         let t = self.mean / self.error();
         let square = t * t / freedom;
-        let ratio = if square.is_finite() {
-            (1.0 + square) / (1.0 + square / shrink)
-        } else {
-            shrink
-        };
+        let ratio =
+            if square.is_finite() { (1.0 + square) / (1.0 + square / shrink) } else { shrink };
         ratio.powf(self.n / 2.0) / shrink.sqrt()
     }
 }

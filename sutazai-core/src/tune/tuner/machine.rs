@@ -7,8 +7,8 @@ use super::evidence::Evidence;
 use super::policy::{Autonomy, TunerPolicy};
 use super::trial::{Trial, Window, broken};
 use super::view::{
-    ApplyCause, BrokenGuard, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerPhase,
-    TunerSample, TunerView,
+    ApplyCause, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerPhase, TunerSample,
+    TunerView,
 };
 use crate::base::time::Moment;
 use crate::tune::optimise::Envelope;
@@ -16,40 +16,40 @@ use crate::tune::{Direction, Optimiser, Setting, Space, SuggestionCause, TrialRe
 use crate::{Code, Error, Result};
 
 /// Settings that were in use before and may be tried again.
-const FORMER: usize = 8;
+pub(super) const FORMER: usize = 8;
 
 /// Tunes knobs by trials, within a safety envelope. See the [module](crate::tune) for how.
 #[derive(Clone, Debug)]
 pub struct Tuner {
-    policy: TunerPolicy,
-    space: Space,
-    optimiser: Optimiser,
-    envelope: Envelope,
-    original: Setting,
-    incumbent: Setting,
-    applied: Setting,
-    former: VecDeque<Setting>,
-    phase: Phase,
+    pub(super) policy: TunerPolicy,
+    pub(super) space: Space,
+    pub(super) optimiser: Optimiser,
+    pub(super) envelope: Envelope,
+    pub(super) original: Setting,
+    pub(super) incumbent: Setting,
+    pub(super) applied: Setting,
+    pub(super) former: VecDeque<Setting>,
+    pub(super) phase: Phase,
     /// Margins of the guard-rails when they were first measured: the unit in which the envelope sees them.
-    units: Option<Vec<f64>>,
+    pub(super) units: Option<Vec<f64>>,
     /// Loss of the setting in use over the one that the optimiser began with.
-    offset: f64,
+    pub(super) offset: f64,
     /// Loss of the setting in use when it came into use, and as measured last.
-    reference: Option<f64>,
-    level: Option<f64>,
+    pub(super) reference: Option<f64>,
+    pub(super) level: Option<f64>,
     /// Means of windows of the setting in use since it came into use, and how many in a row are far from `reference`.
-    usual: Evidence,
-    strange: u32,
-    until_recheck: u32,
-    trials: u64,
-    adopted: u64,
-    broken: u64,
-    drifts: u64,
-    history: VecDeque<TrialRecord>,
+    pub(super) usual: Evidence,
+    pub(super) strange: u32,
+    pub(super) until_recheck: u32,
+    pub(super) trials: u64,
+    pub(super) adopted: u64,
+    pub(super) broken: u64,
+    pub(super) drifts: u64,
+    pub(super) history: VecDeque<TrialRecord>,
 }
 
 #[derive(Clone, Debug)]
-enum Phase {
+pub(super) enum Phase {
     Learning(Window),
     Resting(Moment, Window),
     Waiting(Box<Trial>, Moment),
@@ -111,7 +111,8 @@ impl Tuner {
     /// Says what is to be done now that nothing was measured: ask at least as often as windows and deadlines end.
     pub fn poll(&mut self, now: Moment) -> Vec<TunerAction> {
         let mut actions = Vec::new();
-        match std::mem::replace(&mut self.phase, Phase::Learning(window(&self.policy, now, false))) {
+        match std::mem::replace(&mut self.phase, Phase::Learning(window(&self.policy, now, false)))
+        {
             Phase::Learning(window) if window.over(now) => self.learned(&window, now),
             Phase::Resting(until, window) => self.rested(until, window, now, &mut actions),
             Phase::Waiting(trial, until) if now >= until => {
@@ -214,14 +215,20 @@ impl Tuner {
         }
         self.refer(loss);
         self.units.get_or_insert_with(|| margins.to_vec());
-        self.remember_margins(&self.incumbent.clone(), &margins.to_vec());
+        self.remember_margins(&self.incumbent.clone(), margins);
         // The setting is one of the space's: `set` checked it, or it was decoded.
         let known = self.optimiser.observe(&self.incumbent, TrialResult::Measured(self.offset));
         debug_assert!(known.is_ok());
         self.phase = Phase::Resting(now, window(&self.policy, now, false));
     }
 
-    fn rested(&mut self, until: Moment, mut seen: Window, now: Moment, actions: &mut Vec<TunerAction>) {
+    fn rested(
+        &mut self,
+        until: Moment,
+        mut seen: Window,
+        now: Moment,
+        actions: &mut Vec<TunerAction>,
+    ) {
         if seen.over(now) {
             if let Some((loss, margins)) = seen.measured() {
                 let margins = margins.to_vec();
@@ -303,7 +310,13 @@ impl Tuner {
         self.phase = Phase::Trying(Box::new(trial), window(&self.policy, now, false));
     }
 
-    fn tried(&mut self, mut trial: Box<Trial>, seen: &Window, now: Moment, actions: &mut Vec<TunerAction>) {
+    fn tried(
+        &mut self,
+        mut trial: Box<Trial>,
+        seen: &Window,
+        now: Moment,
+        actions: &mut Vec<TunerAction>,
+    ) {
         let was = trial.tried_next();
         let Some((loss, margins)) = seen.measured() else {
             self.end(*trial, TrialVerdict::Unmeasured, None, now, actions);
@@ -330,108 +343,7 @@ impl Tuner {
         self.phase = Phase::Trying(trial, window(&self.policy, now, next != was));
     }
 
-    fn verdict(&self, trial: &Trial) -> Option<TrialVerdict> {
-        let gain = -trial.evidence.mean();
-        let least = self.policy.min_gain * trial.baseline.mean().abs();
-        if trial.evidence.against_none() >= 1.0 / self.policy.error {
-            // The difference is there; is it one that is worth a change?
-            return Some(if gain > 0.0 && gain >= least {
-                TrialVerdict::Adopted
-            } else {
-                TrialVerdict::NoGain
-            });
-        }
-        let pairs = trial.evidence.pairs();
-        // There is little hope left: even the upper end of what the gain may be is too small.
-        let hope = gain + 2.0 * trial.evidence.error();
-        if pairs >= 3 && (hope < least || hope <= 0.0) {
-            return Some(TrialVerdict::NoGain);
-        }
-        (pairs >= self.policy.max_pairs).then_some(TrialVerdict::Undecided)
-    }
-
-    /// Ends a trial: the optimiser learns of it, it goes on record, and the knobs go where they belong.
-    fn end(
-        &mut self,
-        trial: Trial,
-        verdict: TrialVerdict,
-        guard: Option<BrokenGuard>,
-        now: Moment,
-        actions: &mut Vec<TunerAction>,
-    ) {
-        let result = match verdict {
-            TrialVerdict::Adopted | TrialVerdict::NoGain | TrialVerdict::Undecided => {
-                let worst = trial.worst.clone();
-                self.remember_margins(&trial.setting, &worst);
-                Some(TrialResult::Measured(self.offset + trial.evidence.mean()))
-            }
-            TrialVerdict::GuardBroken | TrialVerdict::NotApplied => Some(TrialResult::Failed),
-            _ => None,
-        };
-        match (result, trial.suggestion) {
-            // It fails only when 64 later suggestions wait, which there are never.
-            (Some(result), Some(id)) => drop(self.optimiser.tell(id, result)),
-            (Some(result), None) => drop(self.optimiser.observe(&trial.setting, result)),
-            (None, Some(id)) => self.optimiser.abandon(id),
-            (None, None) => {}
-        }
-        self.record(&trial, verdict, guard, now);
-        let moved = if verdict == TrialVerdict::Adopted {
-            self.adopted += 1;
-            self.offset += trial.evidence.mean();
-            let level = trial.baseline.mean() + trial.evidence.mean();
-            self.refer(level);
-            self.former.retain(|f| *f != trial.setting && *f != self.incumbent);
-            let former = std::mem::replace(&mut self.incumbent, trial.setting);
-            self.former.push_back(former);
-            if self.former.len() > FORMER {
-                self.former.pop_front();
-            }
-            self.apply(trial.id, self.incumbent.clone(), ApplyCause::Adopt, actions)
-        } else {
-            self.apply(trial.id, self.incumbent.clone(), ApplyCause::RollBack, actions)
-        };
-        let broken = matches!(verdict, TrialVerdict::GuardBroken | TrialVerdict::BaselineBroken);
-        self.rest(now, if broken { 10 } else { 1 }, moved);
-    }
-
-    fn guard_broken(
-        &mut self,
-        guard: BrokenGuard,
-        foreign: bool,
-        now: Moment,
-        actions: &mut Vec<TunerAction>,
-    ) {
-        if let Phase::Trying(trial, window) = &self.phase {
-            let trial = (**trial).clone();
-            if foreign {
-                // A break is known to be at least so far beyond the bound as to be kept away from.
-                let worst = window.worst().iter().map(|w| if *w < 0.0 { -1.0 } else { 1.0 });
-                let mut margins: Vec<f64> = worst.collect();
-                for (margin, rail) in margins.iter_mut().zip(&self.policy.guards) {
-                    if rail.metric == guard.metric {
-                        *margin = -1.0;
-                    }
-                }
-                self.envelope.observe(&trial.setting, margins);
-                self.broken += 1;
-                self.end(trial, TrialVerdict::GuardBroken, Some(guard), now, actions);
-                return;
-            }
-            self.end(trial, TrialVerdict::BaselineBroken, Some(guard), now, actions);
-        }
-        if self.incumbent != self.original {
-            // The setting in use was safe when it was adopted; the world is another one.
-            self.incumbent = self.original.clone();
-            self.apply(self.trials, self.original.clone(), ApplyCause::Restore, actions);
-            self.restart(now);
-        } else if matches!(self.phase, Phase::Resting(..)) {
-            // Nothing is tried until the setting in use is within its guard-rails again.
-            self.phase = Phase::Learning(window(&self.policy, now, false));
-        }
-    }
-
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         trial: u64,
         setting: Setting,
@@ -445,96 +357,6 @@ impl Tuner {
         actions.push(TunerAction::Apply { trial, setting, cause });
         true
     }
-
-    fn cancel(&mut self, now: Moment) -> Vec<TunerAction> {
-        let mut actions = Vec::new();
-        if let Phase::Trying(trial, _) | Phase::Waiting(trial, _) = &self.phase {
-            let trial = (**trial).clone();
-            self.end(trial, TrialVerdict::Cancelled, None, now, &mut actions);
-        }
-        actions
-    }
-
-    /// How the setting in use does now.
-    fn follow(&mut self, loss: f64) {
-        self.level = Some(loss);
-        let Some(reference) = self.reference else { return };
-        let away = (loss - reference).abs();
-        // Windows differ by chance, too: four of their standard deviations, once that is known.
-        let chance = 4.0 * self.usual.deviation();
-        if away > self.policy.drift * reference.abs() && away > chance {
-            self.strange += 1;
-        } else {
-            self.strange = 0;
-            self.usual.add(loss);
-        }
-    }
-
-    /// The setting in use has this loss, now that it comes into use.
-    fn refer(&mut self, loss: f64) {
-        (self.reference, self.level) = (Some(loss), Some(loss));
-        (self.usual, self.strange) = (Evidence::default(), 0);
-    }
-
-    /// Forgets what was learned when the world is another one: two windows in a row were far from what they should be.
-    fn drifted(&mut self, now: Moment) -> bool {
-        if self.strange < 2 {
-            return false;
-        }
-        self.drifts += 1;
-        self.restart_search();
-        self.phase = Phase::Learning(window(&self.policy, now, false));
-        // What was better once may be so again.
-        self.until_recheck = 1;
-        true
-    }
-
-    fn restart(&mut self, now: Moment) {
-        self.envelope.clear();
-        self.units = None;
-        self.restart_search();
-        self.phase = Phase::Learning(window(&self.policy, now, true));
-    }
-
-    fn restart_search(&mut self) {
-        let seed = self.policy.seed.wrapping_add(self.trials).wrapping_add(1);
-        self.optimiser = Optimiser::new(self.space.clone(), Direction::Minimise, seed);
-        (self.offset, self.reference, self.strange) = (0.0, None, 0);
-    }
-
-    fn rest(&mut self, now: Moment, times: u32, moved: bool) {
-        let pause = Duration::from_millis(self.policy.cool_down_ms).saturating_mul(times);
-        self.phase = Phase::Resting(now + pause, window(&self.policy, now, moved));
-    }
-
-    fn remember_margins(&mut self, setting: &Setting, margins: &[f64]) {
-        let Some(units) = &self.units else { return };
-        let relative = margins.iter().zip(units).map(|(m, u)| m / u).collect();
-        self.envelope.observe(setting, relative);
-    }
-
-    fn record(&mut self, trial: &Trial, verdict: TrialVerdict, broken: Option<BrokenGuard>, now: Moment) {
-        let pairs = trial.evidence.pairs();
-        let some = |v: f64| (pairs > 0 && v.is_finite()).then_some(v);
-        self.history.push_back(TrialRecord {
-            id: trial.id,
-            setting: trial.setting.clone(),
-            against: self.incumbent.clone(),
-            cause: trial.cause,
-            began_nanos: trial.began.as_nanos(),
-            ended_nanos: now.as_nanos(),
-            pairs,
-            baseline: some(self.policy.direction.loss(trial.baseline.mean())),
-            gain: some(-trial.evidence.mean()),
-            gain_error: some(trial.evidence.error()),
-            evidence: trial.evidence.against_none(),
-            verdict,
-            broken,
-        });
-        while self.history.len() > self.policy.history as usize {
-            self.history.pop_front();
-        }
-    }
 }
 
 impl Phase {
@@ -546,7 +368,7 @@ impl Phase {
     }
 }
 
-fn window(policy: &TunerPolicy, now: Moment, moved: bool) -> Window {
+pub(super) fn window(policy: &TunerPolicy, now: Moment, moved: bool) -> Window {
     let warm_up = if moved { policy.warm_up_ms } else { 0 };
     let length = Duration::from_millis(policy.window_ms);
     Window::new(now, Duration::from_millis(warm_up), length, policy.guards.len())

@@ -15,6 +15,35 @@
 //! **When the world changes.** Settings that were in use before are tried again now and then, and at once when the objective has moved
 //! far by itself; then the search begins anew.
 //!
+//! ```
+//! use std::time::Duration;
+//! use sutazai_core::base::time::Moment;
+//! use sutazai_core::tune::{
+//!     Autonomy, Knob, KnobKind, KnobScale, KnobValue, Space, Tuner, TunerAction, TunerPolicy, TunerSample,
+//! };
+//!
+//! let batch = KnobKind::Integer { low: 1, high: 1024, scale: KnobScale::Log };
+//! let space = Space::new(vec![Knob::new("batch", batch, KnobValue::Integer(2)).max_step(0.3)])?;
+//! let mut policy = TunerPolicy::default();
+//! (policy.autonomy, policy.cool_down_ms) = (Autonomy::Act, 0);
+//! let mut tuner = Tuner::new(space, policy, Moment::ZERO)?;
+//! let (mut batch, mut now) = (2.0, Moment::ZERO);
+//! for _ in 0..20_000 {
+//!     now = now + Duration::from_secs(1);
+//!     let objective = Some(100.0 / batch + batch);
+//!     for action in tuner.report(&TunerSample { objective, ..TunerSample::default() }, now) {
+//!         let TunerAction::Apply { setting, .. } = action else { continue };
+//!         if let Some(KnobValue::Integer(value)) = setting.get("batch") {
+//!             batch = *value as f64;
+//!         }
+//!     }
+//! }
+//! // It began at 52; the least is 20, at a batch of 10.
+//! let Some(KnobValue::Integer(batch)) = tuner.view().incumbent.get("batch").cloned() else { panic!() };
+//! assert!((7..=14).contains(&batch), "{batch}");
+//! # Ok::<(), sutazai_core::Error>(())
+//! ```
+//!
 //! **Odd input.** Objectives that are not finite are left out; a guard-rail's metric that is not finite counts as broken. A window
 //! without an objective, or without one of the guard-rails, decides nothing: the trial ends. A clock that stands still or goes back
 //! makes no window end. Samples that come late count for the window that is open.
@@ -25,7 +54,9 @@ mod policy;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod verdict;
 mod view;
+mod world;
 
 pub use machine::Tuner;
 pub use policy::{Autonomy, GuardRail, GuardSide, TunerPolicy};

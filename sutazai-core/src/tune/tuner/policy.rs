@@ -7,7 +7,17 @@ use crate::{Code, Error, Result};
 
 /// How far a tuner may go by itself.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Autonomy {
@@ -128,7 +138,8 @@ impl TunerPolicy {
                 .with("field", field)
                 .with("rule", rule))
         };
-        let same = |i: usize, g: &GuardRail| self.guards.iter().take(i).any(|o| o.metric == g.metric);
+        let same =
+            |i: usize, g: &GuardRail| self.guards.iter().take(i).any(|o| o.metric == g.metric);
         if self.guards.len() > 16
             || self.guards.iter().enumerate().any(|(i, g)| !g.bound.is_finite() || same(i, g))
         {

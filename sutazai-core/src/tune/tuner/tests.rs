@@ -111,7 +111,8 @@ fn a_broken_guard_rail_rolls_back_at_once() {
     for _ in 0..20_000 {
         // Anything else than the first setting breaks it.
         let other = world.setting != home;
-        let actions = world.second(&mut tuner, |s| if *s == home { (10.0, 0.2) } else { (1.0, 2.0) });
+        let actions =
+            world.second(&mut tuner, |s| if *s == home { (10.0, 0.2) } else { (1.0, 2.0) });
         if other {
             seen += 1;
             let back = actions.iter().any(|a| {
@@ -139,7 +140,9 @@ fn the_levels_of_autonomy_differ() {
             }
         }
         let view = tuner.view();
-        assert!(view.trials > 5 && view.history.iter().all(|r| r.verdict == TrialVerdict::NotTried));
+        assert!(
+            view.trials > 5 && view.history.iter().all(|r| r.verdict == TrialVerdict::NotTried)
+        );
         assert_eq!(suggested, if level == Autonomy::Suggest { view.trials } else { 0 });
         assert_eq!(view.applied, view.original);
     }
@@ -183,7 +186,8 @@ fn a_trial_waits_for_its_approval() {
     while tuner.view().phase == TunerPhase::Trying {
         applied.extend(world.second(&mut tuner, bowl));
     }
-    let tried = applied.iter().any(|a| matches!(a, TunerAction::Apply { cause: ApplyCause::Trial, .. }));
+    let tried =
+        applied.iter().any(|a| matches!(a, TunerAction::Apply { cause: ApplyCause::Trial, .. }));
     assert!(tried && tuner.view().history.last().unwrap().pairs >= 3);
 }
 

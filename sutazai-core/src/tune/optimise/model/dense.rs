@@ -49,7 +49,8 @@ pub(super) fn solve_lower(u: &[f64], n: usize, b: &mut [f64], m: usize) {
         let row = &mut above[k * m..];
         let scale = 1.0 / u[k * n + k];
         row.iter_mut().for_each(|v| *v *= scale);
-        for (factor, target) in u[k * n + k + 1..(k + 1) * n].iter().zip(below.chunks_exact_mut(m)) {
+        for (factor, target) in u[k * n + k + 1..(k + 1) * n].iter().zip(below.chunks_exact_mut(m))
+        {
             axpy(-factor, row, target);
         }
     }

@@ -113,7 +113,8 @@ impl Gp {
             product += (2.0 * a - 1.0) * (2.0 * b - 1.0);
         }
         let r = SQRT5 * r2.sqrt();
-        self.variance[0] * (1.0 + r + r * r / 3.0) * (-r).exp() + self.variance[1] * product * product
+        self.variance[0] * (1.0 + r + r * r / 3.0) * (-r).exp()
+            + self.variance[1] * product * product
     }
 
     /// The logarithm of the posterior density of the hyperparameters, and its gradient.

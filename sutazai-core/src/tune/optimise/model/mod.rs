@@ -91,7 +91,12 @@ pub(super) struct Portfolio {
 impl Portfolio {
     pub(super) fn new(d: usize) -> Self {
         let members = [Warp::Plain, Warp::Log(1.0), Warp::Log(0.1)];
-        Self { members: members.into_iter().map(|w| Member::new(w, d)).collect(), used: 0, turn: 0, credit: 0.0 }
+        Self {
+            members: members.into_iter().map(|w| Member::new(w, d)).collect(),
+            used: 0,
+            turn: 0,
+            credit: 0.0,
+        }
     }
 
     /// Learns from values at points (`n` rows of `d`), and gives the model. Of `effort`, each proposal adds to what may be spent
@@ -150,7 +155,7 @@ impl Model {
         let d = self.gp.hyper.dims();
         let theta = self.gp.hyper.theta.get(..d).unwrap_or_default();
         let mean = theta.iter().sum::<f64>() / d as f64;
-        theta.iter().map(|t| (t - mean).exp().max(0.25).min(4.0)).collect()
+        theta.iter().map(|t| (t - mean).exp().clamp(0.25, 4.0)).collect()
     }
 }
 

@@ -72,7 +72,8 @@ fn the_same_seed_gives_the_same_search() {
         for i in 0..40 {
             let trial = search.ask();
             let value = -point(&trial.setting).iter().map(|v| (v - 0.5).powi(2)).sum::<f64>();
-            let result = if i % 9 == 5 { TrialResult::Failed } else { TrialResult::Measured(value) };
+            let result =
+                if i % 9 == 5 { TrialResult::Failed } else { TrialResult::Measured(value) };
             seen.push(trial.setting.clone());
             search.tell(trial.id, result).unwrap();
         }
@@ -87,7 +88,11 @@ fn the_same_seed_gives_the_same_search() {
 #[test]
 fn all_settings_of_a_small_space_are_tried_once() {
     let knobs = vec![
-        Knob::new("n", KnobKind::Integer { low: 1, high: 4, scale: KnobScale::Log }, KnobValue::Integer(2)),
+        Knob::new(
+            "n",
+            KnobKind::Integer { low: 1, high: 4, scale: KnobScale::Log },
+            KnobValue::Integer(2),
+        ),
         Knob::new("on", KnobKind::Switch, KnobValue::Switch(false)),
     ];
     let mut search = Optimiser::new(Space::new(knobs).unwrap(), Direction::Minimise, 1);
