@@ -48,6 +48,9 @@ pub struct Tuner {
     pub(super) history: VecDeque<TrialRecord>,
 }
 
+/// Windows in a row, far from what they should be, that show that the world is another one.
+pub(super) const STRANGE: u32 = 2;
+
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
     Learning(Window),
@@ -324,6 +327,11 @@ impl Tuner {
         };
         if !was {
             self.follow(loss);
+            if self.strange >= STRANGE {
+                // The world became another one in the middle of it.
+                self.end(*trial, TrialVerdict::Drifted, None, now, actions);
+                return;
+            }
         }
         if trial.close(loss, margins)
             && let Some(verdict) = self.verdict(&trial)

@@ -158,11 +158,10 @@ fn a_trial_waits_for_its_approval() {
     .unwrap();
     let mut world = World::new(&tuner, 4, 0.1);
     let ask = |world: &mut World, tuner: &mut Tuner| loop {
-        for action in world.second(tuner, bowl) {
-            match action {
-                TunerAction::Ask { trial, until_nanos, .. } => return (trial, until_nanos),
-                other => panic!("{other:?}"),
-            }
+        match world.second(tuner, bowl).first() {
+            Some(TunerAction::Ask { trial, until_nanos, .. }) => return (*trial, *until_nanos),
+            Some(other) => panic!("{other:?}"),
+            None => {}
         }
     };
     // Nobody answers.
@@ -195,7 +194,7 @@ fn a_trial_waits_for_its_approval() {
 fn noise_changes_nothing() {
     let mut adopted = 0;
     let mut trials = 0;
-    for seed in 0..20 {
+    for seed in 0..10 {
         let policy = TunerPolicy { seed, min_gain: 0.0, ..policy(Autonomy::Act) };
         let mut tuner = Tuner::new(space(0.3), policy, Moment::ZERO).unwrap();
         let mut world = World::new(&tuner, seed, 5.0);
@@ -206,7 +205,7 @@ fn noise_changes_nothing() {
         trials += tuner.view().trials;
     }
     // Half of the 5 %, as only gains are adopted; with room for chance.
-    assert!(trials > 500 && adopted * 20 <= trials, "{adopted} of {trials}");
+    assert!(trials > 250 && adopted * 20 <= trials, "{adopted} of {trials}");
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub enum TrialVerdict {
     GuardBroken,
     /// The setting in use broke a guard-rail while it was compared with: nothing can be said of the trial.
     BaselineBroken,
+    /// The objective of the setting in use moved so far meanwhile that the world must have changed.
+    Drifted,
     /// A window went by without a measurement.
     Unmeasured,
     /// Nobody approved it in time.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::evidence::Evidence;
-use super::machine::{Phase, Tuner, window};
+use super::machine::{Phase, STRANGE, Tuner, window};
 use crate::base::time::Moment;
 use crate::tune::{Direction, Optimiser, Setting};
 
@@ -31,7 +31,7 @@ impl Tuner {
 
     /// Forgets what was learned when the world is another one: two windows in a row were far from what they should be.
     pub(super) fn drifted(&mut self, now: Moment) -> bool {
-        if self.strange < 2 {
+        if self.strange < STRANGE {
             return false;
         }
         self.drifts += 1;

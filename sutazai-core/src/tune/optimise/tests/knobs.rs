@@ -78,8 +78,8 @@ proptest! {
         prop_assert!(again.iter().zip(&x).all(|(a, b)| (a - b).abs() < 1e-9), "{again:?} {x:?}");
         // One step leads no farther than it says.
         let bounds = space.reach(&x);
-        for i in 0..7 {
-            prop_assert!(bounds.low[i] <= x[i] + 1e-9 && x[i] <= bounds.high[i] + 1e-9);
+        for (x, (low, high)) in x.iter().zip(bounds.low.iter().zip(&bounds.high)) {
+            prop_assert!(*low <= x + 1e-9 && *x <= high + 1e-9);
         }
         prop_assert!(bounds.high[0] - x[0] <= 0.25 + 1e-9 && x[0] - bounds.low[0] <= 0.25 + 1e-9);
         prop_assert!((bounds.high[1] - x[1]) * 43.0 <= 4.3 + 1e-6);
