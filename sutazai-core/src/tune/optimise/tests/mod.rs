@@ -1,0 +1,2 @@
+mod knobs;
+mod search;

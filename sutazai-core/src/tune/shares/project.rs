@@ -1,0 +1,42 @@
+//! Shares that fit: scaled by one factor until their sum is the whole, each within its bounds.
+
+/// The multiple of `wanted`, each held within its bounds, whose sum is 1; the bounds where they do not allow that.
+pub(super) fn project(wanted: &[f64], bounds: &[(f64, f64)]) -> Vec<f64> {
+    let least = f64::MIN_POSITIVE.sqrt();
+    let at = |factor: f64| -> Vec<f64> {
+        let scaled = wanted.iter().zip(bounds);
+        scaled.map(|(w, (low, high))| (w.max(least) * factor).max(*low).min(*high)).collect()
+    };
+    let sum = |shares: &[f64]| shares.iter().sum::<f64>();
+    // The sum rises with the factor: bisection of its logarithm.
+    let (mut low, mut high) = (-700.0_f64, 700.0_f64);
+    for _ in 0..80 {
+        let middle = 0.5 * (low + high);
+        if sum(&at(middle.exp())) > 1.0 {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    at(low.exp())
+}
+
+/// Whole numbers near `exact`, of the same sum rounded, but never more than `units`.
+pub(super) fn whole(exact: &[f64], units: u64) -> Vec<u64> {
+    let mut parts: Vec<u64> = exact.iter().map(|e| e.max(0.0).floor() as u64).collect();
+    let total = (exact.iter().sum::<f64>().round().max(0.0) as u64).min(units);
+    let mut left = total.saturating_sub(parts.iter().sum());
+    let mut order: Vec<usize> = (0..exact.len()).collect();
+    let rest = |i: &usize| exact.get(*i).map_or(0.0, |e| e.fract());
+    order.sort_by(|a, b| rest(b).total_cmp(&rest(a)).then(a.cmp(b)));
+    for i in order {
+        if left == 0 {
+            break;
+        }
+        if let Some(part) = parts.get_mut(i) {
+            *part += 1;
+            left -= 1;
+        }
+    }
+    parts
+}
