@@ -117,6 +117,10 @@ fn hostile_input_is_reported_and_not_fatal() {
     assert_eq!(left_out("unreadable file"), u64::from(closed));
     let files = 10 - u64::from(closed);
     assert_eq!(report["met"]["files"], files);
+    let used = &report["resources"];
+    assert!(used["memory_bytes"].as_f64().unwrap() > 1e6, "{used}");
+    assert!(used["samples"].as_u64().unwrap() >= 1 && used["cpu_seconds"].as_f64().unwrap() >= 0.0);
+    assert!((0.0..=1.0).contains(&used["health"]["score"].as_f64().unwrap()));
     assert_eq!((&report["met"]["binary"], &report["met"]["huge"]), (&1.into(), &1.into()));
     for (name, calls) in [("secrets", files - 2), ("reviewer", files - 2), ("history", files)] {
         assert_eq!(agent(&report, name)["calls"], calls, "{name}");

@@ -6,8 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sutazai_core::kernel::Kernel;
 
 use super::fleet::Member;
+use super::resources;
 
 /// What is shown, as it stands.
 #[derive(Default)]
@@ -58,20 +60,20 @@ impl Board {
     }
 
     /// Shows it on stderr, from a thread of its own.
-    pub fn display(self: &Arc<Self>) -> Display {
-        let board = Arc::clone(self);
+    pub fn display(self: &Arc<Self>, kernel: &Kernel) -> Display {
+        let (board, kernel) = (Arc::clone(self), kernel.clone());
         let body = move || {
             if console::Term::stderr().is_term() {
-                board.draw_bars();
+                board.draw_bars(&kernel);
             } else {
-                board.print_lines();
+                board.print_lines(&kernel);
             }
         };
         let thread = std::thread::Builder::new().name("operate-display".to_owned()).spawn(body);
         Display { board: Arc::clone(self), thread: thread.ok() }
     }
 
-    fn draw_bars(&self) {
+    fn draw_bars(&self, kernel: &Kernel) {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let walk = all.add(ProgressBar::new_spinner());
         let bars: Vec<ProgressBar> =
@@ -98,7 +100,8 @@ impl Board {
             } else {
                 ""
             };
-            walk.set_message(format!("{walking} {} files{drain}", self.files.load(Relaxed)));
+            let used = resources::now(kernel);
+            walk.set_message(format!("{walking} {} files{used}{drain}", self.files.load(Relaxed)));
             walk.tick();
             for (bar, lane) in bars.iter().zip(&self.lanes) {
                 bar.set_length(lane.wanted.load(Relaxed));
@@ -117,7 +120,7 @@ impl Board {
         let _ = all.clear();
     }
 
-    fn print_lines(&self) {
+    fn print_lines(&self, kernel: &Kernel) {
         let mut last = Instant::now();
         while !self.done.load(Relaxed) {
             std::thread::park_timeout(REDRAW);
@@ -131,7 +134,9 @@ impl Board {
                 .filter(|lane| !lane.unavailable)
                 .map(|lane| format!("{} {}", lane.name, lane.done.load(Relaxed)))
                 .collect();
-            eprintln!("{} files; done: {}", self.files.load(Relaxed), lanes.join(", "));
+            let used = resources::now(kernel);
+            let files = self.files.load(Relaxed);
+            eprintln!("{files} files{used}; done: {}", lanes.join(", "));
         }
     }
 }

@@ -21,6 +21,7 @@ mod interrupt;
 mod measure;
 mod options;
 mod report;
+mod resources;
 mod row;
 mod secrets;
 mod servers;
@@ -77,8 +78,13 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let root = root(options)?;
     let mut limits = Limits::default();
     limits.timeout = Some(options.timeout);
-    let kernel = Kernel::builder().data_dir(&options.data_dir).limits(limits).build()?;
+    let kernel = Kernel::builder()
+        .data_dir(&options.data_dir)
+        .limits(limits)
+        .sample_every(resources::EVERY)
+        .build()?;
     kernel.start()?;
+    let started = kernel.runtime().timestamp();
     let watched = audit::Watched::begin(&kernel)?;
     let mut fleet = fleet::assemble(&kernel, options)?;
     let (discovered, server) = servers::discover(&kernel, options, &root)?;
@@ -92,7 +98,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
     let findings = Arc::new(Mutex::new(Findings::new(options.limit)));
     let watch = shares::Watch::begin(&kernel, &fleet);
     let met = {
-        let _display = (!options.quiet).then(|| board.display());
+        let _display = (!options.quiet).then(|| board.display(&kernel));
         let except = kernel.data_dir().map(absolute);
         let walk = Walk { root: root.clone(), all: options.all, most: options.most(), except };
         let drive = Drive {
@@ -118,6 +124,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
         seconds: began.elapsed().as_secs_f64(),
         agents: rows,
         allocation,
+        resources: resources::Resources::since(&kernel, started),
         discovered,
         met: &met,
         findings: &findings,

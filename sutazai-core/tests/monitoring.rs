@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use sutazai_core::agent::from_fn;
 use sutazai_core::base::time::Timestamp;
 use sutazai_core::kernel::Kernel;
-use sutazai_core::monitor::WatchPolicy;
 use sutazai_core::monitor::series::{Aggregate, Query};
+use sutazai_core::monitor::{Aspect, HealthPolicy, WatchPolicy};
 use sutazai_core::port::{AgentCard, Monitor, Samples, Task};
 use sutazai_core::{Code, Error, Result};
 
@@ -123,6 +123,29 @@ fn what_is_odd_is_an_event_and_a_line_of_the_log() {
     assert_eq!(event.subject.as_str(), "monitor.anomaly");
     assert_eq!(event.payload.value().unwrap()["number"], found.number);
     assert!(events.try_next().unwrap().is_none());
+    kernel.stop(GRACE).unwrap();
+}
+
+#[test]
+fn health_has_causes() {
+    let fails = from_fn(AgentCard::new("bad", ["fail"]), |_: &Task| -> Result<serde_json::Value> {
+        Err(Error::new(Code::AGENT_FAILED, "on purpose"))
+    });
+    let kernel = Kernel::builder().agent(fails).build().unwrap();
+    kernel.start().unwrap();
+    let policy = HealthPolicy::default();
+    let before = kernel.health(&policy).unwrap();
+    assert_eq!((before.score, before.causes.len()), (1.0, 0), "{before:?}");
+    for _ in 0..10 {
+        kernel.call(Task::new("fail", 1)).wait().unwrap_err();
+    }
+    let now = Timestamp::now();
+    kernel.measured("cpu_used_ratio", 1.0, Some(now)).unwrap();
+    let health = kernel.health(&policy).unwrap();
+    let [first, second] = &health.causes[..] else { panic!("{health:?}") };
+    assert_eq!((&*first.component, first.aspect), ("cpu", Aspect::Utilisation));
+    assert_eq!((&*second.component, second.aspect), ("agent bad", Aspect::Errors));
+    assert_eq!(health.score, 0.5);
     kernel.stop(GRACE).unwrap();
 }
 

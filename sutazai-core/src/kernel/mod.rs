@@ -75,6 +75,8 @@ mod guards;
 mod handle;
 #[cfg(feature = "recovery")]
 mod heal;
+#[cfg(feature = "monitor")]
+mod health;
 #[cfg(feature = "agent")]
 mod inflight;
 pub mod inject;

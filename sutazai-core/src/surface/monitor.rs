@@ -13,7 +13,8 @@ use crate::base::time::Timestamp;
 use crate::kernel::Change;
 use crate::monitor::series::{Answer, Query, SeriesView};
 use crate::monitor::{
-    Anomaly, ExhaustionPolicy, ExhaustionView, ForecastQuery, SeriesForecast, WatchStatus,
+    Anomaly, ExhaustionPolicy, ExhaustionView, ForecastQuery, Health, HealthPolicy, SeriesForecast,
+    WatchStatus,
 };
 use crate::{Code, Error, Result};
 
@@ -75,6 +76,12 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             "When what a series tells of is used up, if it goes on as it does.",
             &[Code::INVALID, Code::NOT_FOUND],
             exhaustion,
+        ),
+        Operation::blocking(
+            "monitor.health",
+            "How healthy the machine, this process and the agents are, and why not better.",
+            &[Code::INVALID],
+            health,
         ),
         Operation::blocking(
             "monitor.watch",
@@ -256,6 +263,18 @@ fn exhaustion(surface: &Surface, request: Resource) -> Result<ExhaustionView> {
     let kernel = surface.kernel();
     let until = request.until.unwrap_or_else(|| kernel.runtime().timestamp());
     kernel.watch()?.exhaustion(&request.series, request.policy, until)
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Judge {
+    /// What each aspect costs.
+    #[serde(default)]
+    policy: HealthPolicy,
+}
+
+fn health(surface: &Surface, request: Judge) -> Result<Health> {
+    surface.kernel().health(&request.policy)
 }
 
 #[derive(Deserialize, JsonSchema)]

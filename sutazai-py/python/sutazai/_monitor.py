@@ -13,10 +13,15 @@ from sutazai._security_calls import millis, said
 
 __all__ = [
     "Anomaly",
+    "ComponentHealth",
     "Exhaustion",
     "ExhaustionPolicy",
     "ForecastInterval",
     "ForecastShare",
+    "Health",
+    "HealthCause",
+    "HealthPolicy",
+    "HealthRamp",
     "HistoryStatus",
     "Monitoring",
     "MonitorSample",
@@ -223,6 +228,52 @@ class Exhaustion(TypedDict):
     policy: ExhaustionPolicy
 
 
+# `from` is a word of the language.
+HealthRamp = TypedDict("HealthRamp", {"from": float, "full": float, "most": float})
+"""From which value an aspect costs something, from which it costs all, and how much that is."""
+
+
+class HealthPolicy(TypedDict, total=False):
+    """What each aspect costs of a component's health."""
+
+    utilisation: HealthRamp
+    saturation: HealthRamp
+    errors: HealthRamp
+    anomaly: HealthRamp
+    exhaustion: HealthRamp
+    """In seconds, falling."""
+
+
+class HealthCause(TypedDict):
+    """What health suffers from."""
+
+    component: str
+    aspect: Literal["utilisation", "saturation", "errors", "anomaly", "exhaustion"]
+    value: float
+    """The figure that says so."""
+    costs: float
+    """The share of the component's health that it costs."""
+
+
+class ComponentHealth(TypedDict):
+    """The health of one component."""
+
+    component: str
+    score: float
+    """1 where nothing is wrong, 0 where nothing is left."""
+    causes: list[HealthCause]
+
+
+class Health(TypedDict):
+    """The health of all."""
+
+    score: float
+    """That of the worst component, by weight."""
+    components: list[ComponentHealth]
+    causes: list[HealthCause]
+    """The worst first."""
+
+
 _Series = list[SeriesView]
 _Anomalies = list[Anomaly]
 
@@ -330,6 +381,18 @@ class Monitoring:
         """
         answer = self._do("exhaustion", series=series, policy=mapping("policy", policy), until=rfc3339(until))
         return cast(Exhaustion, answer)
+
+    def health(self, policy: HealthPolicy | None = None) -> Health:
+        """How healthy the machine, this process and the agents are, from 1 to 0, and why not better. What was
+        not measured costs nothing: samples must have been taken.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     kernel.monitor.health()["score"]
+        1.0
+        """
+        given = None if policy is None else mapping("policy", policy)
+        return cast(Health, self._do("health", policy=given))
 
     def watch(self, series: str) -> bool:
         """Also looks for anomalies in a series, or in those whose names begin with what stands before a

@@ -1,0 +1,91 @@
+//! What the run used: processors, memory, disks, and how healthy it all was at the end.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sutazai_core::base::time::Timestamp;
+use sutazai_core::kernel::Kernel;
+use sutazai_core::monitor::series::{Aggregate, Query};
+use sutazai_core::monitor::{Anomaly, Health, HealthPolicy};
+
+/// How often it is looked at.
+pub const EVERY: Duration = Duration::from_millis(250);
+/// Columns of the chart.
+const COLUMNS: i64 = 32;
+const ANOMALIES: usize = 100;
+
+/// What was used.
+#[derive(Serialize)]
+pub struct Resources {
+    /// Processor time of this program, in seconds, without that of other programs.
+    pub cpu_seconds: f64,
+    /// The share of all processors that was busy, whoever used it, in equal parts of the run.
+    pub cpu_over_time: Vec<f64>,
+    /// The most memory that this program had, in bytes.
+    pub memory_bytes: f64,
+    /// The most files that it had open.
+    pub open_files: f64,
+    /// Bytes that it wrote to disks.
+    pub written_bytes: f64,
+    /// How often that was looked at.
+    pub samples: u64,
+    /// What was unusual.
+    pub anomalies: Vec<Anomaly>,
+    /// How healthy the machine, this program and the agents were at the end.
+    pub health: Health,
+}
+
+impl Resources {
+    /// What was used since then. `None` when it was not measured.
+    pub fn since(kernel: &Kernel, began: Timestamp) -> Option<Self> {
+        kernel.sample().ok()?;
+        let watch = kernel.watch().ok()?;
+        let end = kernel.runtime().timestamp() + Duration::from_nanos(1);
+        let ask = |series: &str, aggregate: Aggregate, step_ms: u64| {
+            let query = Query::new(series, began, end, aggregate).step_ms(step_ms);
+            let windows = watch.history().query(&query).map(|answer| answer.windows);
+            windows.unwrap_or_default().into_iter().map(|window| window.value).collect::<Vec<_>>()
+        };
+        let one = |series: &str, aggregate: Aggregate| ask(series, aggregate, 0).first().copied();
+        let grown = |series: &str| {
+            let least = one(series, Aggregate::Min).unwrap_or(0.0);
+            one(series, Aggregate::Max).unwrap_or(0.0) - least
+        };
+        let took = (end.as_nanos() - began.as_nanos()) / 1_000_000;
+        let step = u64::try_from(took / COLUMNS + 1).unwrap_or(1).max(EVERY.as_millis() as u64);
+        let status = watch.status();
+        let anomalies = watch.anomalies(0, ANOMALIES);
+        Some(Self {
+            cpu_seconds: grown("process_cpu_seconds_total"),
+            cpu_over_time: ask("cpu_used_ratio", Aggregate::Mean, step),
+            memory_bytes: one("process_resident_memory_bytes", Aggregate::Max).unwrap_or(0.0),
+            open_files: one("process_open_fds", Aggregate::Max).unwrap_or(0.0),
+            written_bytes: grown("process_written_bytes_total"),
+            samples: status.samples,
+            anomalies: anomalies.into_iter().filter(|one| one.at >= began).collect(),
+            health: kernel.health(&HealthPolicy::default()).ok()?,
+        })
+    }
+
+    /// A bar a part of the run, the full height for all processors.
+    pub fn chart(&self) -> String {
+        const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let bar = |share: &f64| {
+            let height = (share.clamp(0.0, 1.0) * 7.99) as usize;
+            BARS.get(height).copied().unwrap_or(' ')
+        };
+        self.cpu_over_time.iter().map(bar).collect()
+    }
+}
+
+/// What is used now, in a few words; nothing before the first sample.
+pub fn now(kernel: &Kernel) -> String {
+    let newest = |series: &str| {
+        let points = kernel.watch().ok()?.history().points(series, 1);
+        points.first().map(|reading| reading.value)
+    };
+    let cpu = newest("cpu_used_ratio").map(|share| format!(" · cpu {:.0} %", 100.0 * share));
+    let memory = newest("process_resident_memory_bytes");
+    let memory = memory.map(|bytes| format!(" · {:.0} MB", bytes / 1e6));
+    cpu.unwrap_or_default() + &memory.unwrap_or_default()
+}
