@@ -71,7 +71,9 @@ impl Report<'_> {
         page.line("");
         self.agents(&mut page);
         self.allocation(&mut page);
-        self.used(&mut page);
+        if let Some(resources) = &self.resources {
+            resources.write(&mut page);
+        }
         self.discovered(&mut page);
         self.undone(&mut page);
         self.failures(&mut page);
@@ -152,37 +154,6 @@ impl Report<'_> {
             }
         }
         page.table(&table);
-    }
-
-    /// What the run used, and how healthy it all was.
-    fn used(&self, page: &mut Page) {
-        let Some(used) = &self.resources else { return };
-        page.head("Resources", "of this program; the chart is of all processors");
-        let megabytes = |bytes: f64| format!("{:.0} MB", bytes / 1e6);
-        page.line(&format!(
-            "  cpu {:.1} s ▕{}▏  memory {}  open files {:.0}  written {}",
-            used.cpu_seconds,
-            used.chart(),
-            megabytes(used.memory_bytes),
-            used.open_files,
-            megabytes(used.written_bytes),
-        ));
-        for anomaly in &used.anomalies {
-            let what = format!("{:.4} where {:.4} is usual", anomaly.value, anomaly.usual);
-            page.wrapped(&format!("  {}: ", style(&anomaly.series).yellow()), &what);
-        }
-        let health = &used.health;
-        let score = format!("{:.0} %", 100.0 * health.score);
-        let colour = if health.score < 0.5 { Style::new().yellow() } else { Style::new().green() };
-        page.line(&format!("  health {}", colour.apply_to(score)));
-        for cause in health.causes.iter().take(3) {
-            let aspect = format!("{:?}", cause.aspect).to_lowercase();
-            let costs = 100.0 * cause.costs;
-            page.line(&format!(
-                "    {} {aspect} {:.2} costs it {costs:.0} %",
-                cause.component, cause.value
-            ));
-        }
     }
 
     /// The MCP servers that were found, and what they were asked for.

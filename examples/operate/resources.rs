@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use console::{Style, style};
 use serde::Serialize;
 use sutazai_core::base::time::Timestamp;
 use sutazai_core::kernel::Kernel;
 use sutazai_core::monitor::series::{Aggregate, Query};
 use sutazai_core::monitor::{Anomaly, Health, HealthPolicy};
+
+use super::report::Page;
 
 /// How often it is looked at.
 pub const EVERY: Duration = Duration::from_millis(250);
@@ -65,6 +68,36 @@ impl Resources {
             anomalies: anomalies.into_iter().filter(|one| one.at >= began).collect(),
             health: kernel.health(&HealthPolicy::default()).ok()?,
         })
+    }
+
+    /// As a person reads it.
+    pub fn write(&self, page: &mut Page) {
+        page.head("Resources", "of this program; the chart is of all processors");
+        let megabytes = |bytes: f64| format!("{:.0} MB", bytes / 1e6);
+        page.line(&format!(
+            "  cpu {:.1} s ▕{}▏  memory {}  open files {:.0}  written {}",
+            self.cpu_seconds,
+            self.chart(),
+            megabytes(self.memory_bytes),
+            self.open_files,
+            megabytes(self.written_bytes),
+        ));
+        for anomaly in &self.anomalies {
+            let what = format!("{:.4} where {:.4} is usual", anomaly.value, anomaly.usual);
+            page.wrapped(&format!("  {}: ", style(&anomaly.series).yellow()), &what);
+        }
+        let health = &self.health;
+        let score = format!("{:.0} %", 100.0 * health.score);
+        let colour = if health.score < 0.5 { Style::new().yellow() } else { Style::new().green() };
+        page.line(&format!("  health {}", colour.apply_to(score)));
+        for cause in health.causes.iter().take(3) {
+            let aspect = format!("{:?}", cause.aspect).to_lowercase();
+            let costs = 100.0 * cause.costs;
+            page.line(&format!(
+                "    {} {aspect} {:.2} costs it {costs:.0} %",
+                cause.component, cause.value
+            ));
+        }
     }
 
     /// A bar a part of the run, the full height for all processors.
