@@ -26,7 +26,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::now(
             "monitor.status",
             "What is measured how often, what that costs, where anomalies are looked for, and how much is kept.",
-            &[],
+            &[Code::REQUEST_INVALID],
             status,
         ),
         Operation::blocking(
@@ -38,7 +38,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "monitor.sample",
             "Takes a sample now: of the machine, its container, this process, the kernel's metrics and the host's monitors.",
-            &[],
+            &[Code::REQUEST_INVALID],
             sample,
         ),
         Operation::now(
