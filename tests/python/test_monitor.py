@@ -34,7 +34,7 @@ def test_windows_of_a_counter() -> None:
         assert middle["windows"][0]["value"] == 119.0
         with pytest.raises(sutazai.NotFound):
             kernel.monitor.query("none", START, START + timedelta(minutes=2))
-        with pytest.raises(ValueError, match="nan"):
+        with pytest.raises(ValueError, match="NaN"):
             kernel.monitor.record("jobs_total", float("nan"))
 
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, MetadataPathFinder, entry_points
 from typing import Any, Literal, NotRequired, Protocol, TypedDict, cast
 
 from sutazai import _sutazai
@@ -151,6 +151,9 @@ class EntryPoints:
     def find(self) -> list[FoundAgent]:
         """The entry points that are installed; nothing is imported yet."""
         importlib.invalidate_caches()
+        # Before Python 3.12 that left these out: what was installed within a tick of the file system's clock
+        # after the last look stayed unseen. There it takes an instance, too.
+        MetadataPathFinder().invalidate_caches()
         return [self._found(point) for point in entry_points(group=self.group)]
 
     def _found(self, point: EntryPoint) -> FoundAgent:

@@ -203,11 +203,12 @@ class Kernel(KernelOfAgents):
         trace: TracebackType | None,
     ) -> None:
         # asyncio makes a cancellation of the first Ctrl-C, and raises the second.
-        stopping: asyncio.Task[None] | None = None
+        stopping: asyncio.Future[None] | None = None
         try:
             if isinstance(error, asyncio.CancelledError):
                 self._say_what_is_left(self._drain)
-            stopping = asyncio.create_task(asyncio.to_thread(self.stop))
+            # No task: one that is left pending would be complained of after the second Ctrl-C.
+            stopping = asyncio.get_running_loop().run_in_executor(None, self.stop)
             # A signal that comes just before the loop goes to sleep is seen only when it wakes up.
             while not stopping.done():
                 await asyncio.wait((stopping,), timeout=_SIGNALS_SEEN)
