@@ -190,7 +190,7 @@ impl Builder {
     }
 
     /// Takes a sample of what the machine, this process and the kernel use every so often while it runs, 10 milliseconds to 24
-    /// hours; a second is usual, and costs about a ten-thousandth of a processor. Without it: only when asked
+    /// hours; a second is usual. Without it: only when asked
     /// ([`Kernel::sample`], [`Kernel::sample_every`]).
     #[cfg(feature = "monitor")]
     pub fn sample_every(mut self, every: std::time::Duration) -> Self {
