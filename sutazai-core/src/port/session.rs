@@ -11,10 +11,7 @@ use crate::base::time::Timestamp;
 pub const PRINCIPAL_MAX: usize = 256;
 
 /// Whether somebody can be called so.
-#[cfg_attr(
-    not(any(feature = "security", feature = "recovery")),
-    allow(dead_code, reason = "only these rooms ask who does something")
-)]
+#[cfg(any(feature = "security", feature = "recovery"))]
 pub(crate) fn is_principal(name: &str) -> bool {
     (1..=PRINCIPAL_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
