@@ -455,7 +455,7 @@ pub(super) fn check(calls: &CallsTo, policy: &GuardPolicy) -> Result<()> {
     Ok(())
 }
 
-fn name(calls: &CallsTo) -> String {
+pub(super) fn name(calls: &CallsTo) -> String {
     match calls {
         CallsTo::All => "all".to_owned(),
         CallsTo::Skill(skill) => format!("skill:{skill}"),

@@ -127,6 +127,8 @@ impl Kernel {
             secured,
             #[cfg(feature = "monitor")]
             monitoring,
+            #[cfg(feature = "tune")]
+            tuning: super::tuning::Tuning::default(),
             #[cfg(feature = "recovery")]
             rollback,
             limits,

@@ -134,6 +134,8 @@ mod supervised;
 mod trees;
 #[cfg(feature = "recovery")]
 mod troubled;
+#[cfg(feature = "tune")]
+mod tuning;
 #[cfg(feature = "agent")]
 mod versions;
 
@@ -165,6 +167,12 @@ pub use steps::{AllowAll, DeadlineOnly, Local};
 pub use supervised::{Supervision, TemplateOrder};
 #[cfg(feature = "recovery")]
 pub use trees::TreeView;
+#[cfg(all(feature = "tune", feature = "monitor"))]
+pub use tuning::{Divisor, Measure};
+#[cfg(feature = "tune")]
+pub use tuning::{KnobView, Proposal, TuneSpec, TunedKnob, TunerReport, TunerStatus};
+#[cfg(all(feature = "tune", feature = "agent"))]
+pub use tuning::{ScaledPool, Scaling, SizeProposal};
 
 use crate::Result;
 use crate::base::contain;

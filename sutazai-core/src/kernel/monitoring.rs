@@ -128,6 +128,28 @@ impl Shared {
         self.runtime.spawn_at(at, Box::new(move || take_aside(&weak, round)));
     }
 
+    /// What is measured, once the room is open.
+    #[cfg(feature = "tune")]
+    pub(super) fn watched(&self) -> Option<&Watch> {
+        self.monitoring.watch.get()
+    }
+
+    pub(super) fn sampled_every(&self) -> Option<Duration> {
+        match self.monitoring.every.load(Ordering::Acquire) {
+            0 => None,
+            every => Some(Duration::from_millis(every)),
+        }
+    }
+
+    pub(super) fn take_samples_every(self: &Arc<Self>, every: Option<Duration>) -> Result<()> {
+        let room = &self.monitoring;
+        room.open()?;
+        room.every.store(millis(every)?, Ordering::Release);
+        room.round.fetch_add(1, Ordering::AcqRel);
+        self.sample_later();
+        Ok(())
+    }
+
     fn flush_later(self: &Arc<Self>) {
         if self.data_dir.is_none() {
             return;
@@ -239,19 +261,11 @@ impl Kernel {
     /// # Errors
     /// [`Code::INVALID`] for another length of time, [`Code::NOT_RUNNING`] before the start.
     pub fn sample_every(&self, every: Option<Duration>) -> Result<()> {
-        let room = &self.shared.monitoring;
-        room.open()?;
-        room.every.store(millis(every)?, Ordering::Release);
-        room.round.fetch_add(1, Ordering::AcqRel);
-        self.shared.sample_later();
-        Ok(())
+        self.shared.take_samples_every(every)
     }
 
     /// How often samples are taken, where they are.
     pub fn sampled_every(&self) -> Option<Duration> {
-        match self.shared.monitoring.every.load(Ordering::Acquire) {
-            0 => None,
-            every => Some(Duration::from_millis(every)),
-        }
+        self.shared.sampled_every()
     }
 }

@@ -76,6 +76,8 @@ impl Owner {
     pub(super) fn end(&self, grace: Duration) -> Result<()> {
         let shared = &self.shared;
         let deadline = shared.runtime.now() + grace.max(LEAST_GRACE);
+        #[cfg(feature = "tune")]
+        shared.stop_tuning();
         #[cfg(feature = "agent")]
         {
             shared.stop_discovery();

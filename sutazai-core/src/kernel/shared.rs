@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(super) secured: super::security::Secured,
     #[cfg(feature = "monitor")]
     pub(super) monitoring: super::monitoring::Monitoring,
+    #[cfg(feature = "tune")]
+    pub(super) tuning: super::tuning::Tuning,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,
     #[cfg(feature = "recovery")]

@@ -59,7 +59,7 @@ pub use record::{CallRecord, Recorder};
 pub use route::{CallEnd, Candidate, Candidates, Choice, Router};
 pub use saga::{SagaContext, SagaStep};
 pub use scanner::{Finding, Progress, Scanner, Severity, Target};
-#[cfg(any(feature = "security", feature = "recovery"))]
+#[cfg(any(feature = "security", feature = "recovery", feature = "tune"))]
 pub(crate) use session::is_principal;
 pub use session::{Access, Decision, Means, PRINCIPAL_MAX, Policy, Session};
 pub use task::{Outcome, Task, Trace, Usage};

@@ -11,7 +11,7 @@ use crate::base::time::Timestamp;
 pub const PRINCIPAL_MAX: usize = 256;
 
 /// Whether somebody can be called so.
-#[cfg(any(feature = "security", feature = "recovery"))]
+#[cfg(any(feature = "security", feature = "recovery", feature = "tune"))]
 pub(crate) fn is_principal(name: &str) -> bool {
     (1..=PRINCIPAL_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }

@@ -86,7 +86,9 @@ mod security_token;
 mod store;
 #[cfg(feature = "recovery")]
 mod tree;
-#[cfg(any(feature = "security", feature = "recovery"))]
+#[cfg(feature = "tune")]
+mod tune;
+#[cfg(any(feature = "security", feature = "recovery", feature = "tune"))]
 mod who;
 
 pub use dispatch::Surface;
@@ -114,6 +116,8 @@ pub fn operations() -> &'static [Operation] {
         config::rows(&mut table);
         #[cfg(feature = "monitor")]
         monitor::rows(&mut table);
+        #[cfg(feature = "tune")]
+        tune::rows(&mut table);
         #[cfg(any(feature = "openai", feature = "a2a"))]
         connect_http::rows(&mut table);
         event::rows(&mut table);

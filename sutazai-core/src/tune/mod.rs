@@ -7,12 +7,14 @@
 //! Everything here is a state machine that takes the time: no clock, no thread, no I/O. It decides; whoever
 //! asks it carries out.
 
+mod adjust;
 mod limit;
 mod optimise;
 mod scale;
 mod shares;
 mod tuner;
 
+pub use adjust::Adjust;
 pub use limit::{
     AdaptiveLimit, Call, CallOutcome, LimitCause, LimitChange, LimitPhase, LimitPolicy, LimitView,
 };

@@ -157,6 +157,8 @@ pub struct Pool {
     failures: u32,
     failed: Moment,
     retry: Moment,
+    /// Somebody else decides how many there are to be.
+    steered: bool,
 }
 
 impl Pool {
@@ -173,6 +175,7 @@ impl Pool {
             failures: 0,
             failed: Moment::ZERO,
             retry: Moment::ZERO,
+            steered: false,
         }
     }
 
@@ -190,6 +193,21 @@ impl Pool {
     /// How many agents there are to be.
     pub fn target(&self) -> u32 {
         self.target
+    }
+
+    /// Tasks that an agent is meant to have at once.
+    pub fn places(&self) -> u32 {
+        self.places
+    }
+
+    /// There are to be so many, whatever the load is, and why; without it the load says so again. The policy's bounds hold.
+    pub fn steer(&mut self, to: Option<(u32, String)>) {
+        self.steered = to.is_some();
+        (self.pressed, self.slack) = (None, None);
+        if let Some((target, why)) = to {
+            (self.target, self.why) = (target, why);
+            self.bound();
+        }
     }
 
     /// An agent has died, or could not be made.
@@ -212,7 +230,9 @@ impl Pool {
             self.failures = 0;
         }
         self.bound();
-        self.weigh(now, load);
+        if !self.steered {
+            self.weigh(now, load);
+        }
         let from = load.ready + load.starting;
         let to = self.target;
         // Only by those that are ready: one that is just becoming so may be counted twice.

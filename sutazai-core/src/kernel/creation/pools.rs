@@ -19,6 +19,8 @@ use crate::agent::{AgentState, Entry};
 use crate::base::ticket;
 use crate::kernel::handle::Kernel;
 use crate::kernel::shared::{Phase, Shared};
+#[cfg(feature = "tune")]
+use crate::kernel::tuning::PoolFigures;
 use crate::observe::Level;
 use crate::port::Candidate as _;
 use crate::{Code, Error, Result};
@@ -121,12 +123,7 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_FOUND`]; [`Code::INVALID`] for a policy that cannot be.
     pub fn set_pool(&self, name: &str, policy: PoolPolicy) -> Result<()> {
-        let set = || {
-            policy.check()?;
-            let pool = self.shared.creation.pools.get(name)?;
-            pool.state.lock().pool.set_policy(policy, pool.kept.template().concurrency);
-            Ok(())
-        };
+        let set = || self.shared.creation.pools.set(name, policy);
         let set = self.shared.changes(Change::deployment("agent.pool_set", name), set);
         set.map_err(|error: Error| error.operation("agent.pool_set").with("pool", shown(name)))
     }
@@ -171,6 +168,28 @@ impl Pools {
         let taken = all.remove(name).ok_or_else(|| none().with("pool", shown(name)));
         self.len.store(all.len(), Ordering::SeqCst);
         taken
+    }
+
+    pub(in crate::kernel) fn set(&self, name: &str, policy: PoolPolicy) -> Result<()> {
+        policy.check()?;
+        let pool = self.get(name)?;
+        pool.state.lock().pool.set_policy(policy, pool.kept.template().concurrency);
+        Ok(())
+    }
+
+    /// The policies in force, sorted by name.
+    #[cfg(feature = "tune")]
+    pub(in crate::kernel) fn policies(&self) -> Vec<(Arc<str>, PoolPolicy)> {
+        let all: Vec<_> = self.all.lock().values().cloned().collect();
+        all.iter().map(|pool| (Arc::clone(&pool.name), *pool.state.lock().pool.policy())).collect()
+    }
+
+    /// Has a pool be so large, or as large as its own rule says. One that is gone needs nothing.
+    #[cfg(feature = "tune")]
+    pub(in crate::kernel) fn steer(&self, name: &str, to: Option<(u32, String)>) {
+        if let Ok(pool) = self.get(name) {
+            pool.state.lock().pool.steer(to);
+        }
     }
 
     /// A call for this skill has found no agent free, or none at all; says whether a pool makes some.
@@ -405,6 +424,39 @@ impl Shared {
         let grace = Duration::from_millis(pool.state.lock().pool.policy().grace_ms);
         let (shared, why, entry) = (Arc::clone(self), why.to_owned(), Arc::clone(entry));
         self.aside(Box::new(move || shared.end_taken(taken, &entry, grace, why)));
+    }
+
+    /// What a pool has to do; `None` where there is none.
+    #[cfg(feature = "tune")]
+    pub(in crate::kernel) fn pool_figures(&self, name: &str) -> Option<PoolFigures> {
+        let pool = self.creation.pools.get(name).ok()?;
+        let now = self.runtime.now();
+        let (mut ready, mut in_flight, mut calls, mut took) = (0, 0_u32, 0.0, 0.0);
+        let mut done = BTreeMap::new();
+        for entry in self.members(&pool.name) {
+            if !is_dead(entry.state()) && entry.state() != AgentState::Unreachable {
+                ready += 1;
+            }
+            in_flight = in_flight.saturating_add(entry.in_flight());
+            let stats = entry.ledger().stats(now);
+            done.insert(Arc::clone(entry.name()), stats.calls);
+            if let Some(recent) = stats.recent {
+                calls += recent.calls;
+                took += recent.calls * recent.mean_ns;
+            }
+        }
+        let waiting = count(self.waiting(&pool.kept));
+        let state = pool.state.lock();
+        Some(PoolFigures {
+            ready,
+            starting: state.starting,
+            in_flight,
+            waiting: waiting.saturating_add(state.refused),
+            places: state.pool.places(),
+            done,
+            took_ms: if calls > 0.0 { took / calls / 1e6 } else { 0.0 },
+            target: state.pool.target(),
+        })
     }
 
     fn pool_view(&self, pool: &Running) -> PoolView {

@@ -1,5 +1,7 @@
 //! A bulkhead: so many calls at once, a bounded queue for the rest.
 
+#[cfg(feature = "tune")]
+mod adaptive;
 #[cfg(test)]
 mod tests;
 
@@ -15,10 +17,14 @@ use crate::base::error::Fixed;
 use crate::base::fair::{Joined, Queue};
 use crate::base::lineage;
 use crate::base::ticket::{self, Reply, Ticket};
+#[cfg(feature = "tune")]
+use crate::base::time::Moment;
+#[cfg(feature = "tune")]
+use crate::tune::{CallOutcome, LimitPolicy, LimitView};
 use crate::{Code, Error, Result};
 
 /// How many calls run and wait.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct BulkheadPolicy {
@@ -26,11 +32,21 @@ pub struct BulkheadPolicy {
     pub concurrency: u32,
     /// Calls that may wait for a place. Default 64; 0 to reject at once.
     pub queue: u32,
+    /// Finds out, from what calls take, how many its target can take at once, and lets in no more; never more than
+    /// `concurrency`. What calls take is known where they go through a [`Guard`](super::Guard).
+    #[cfg(feature = "tune")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapt: Option<LimitPolicy>,
 }
 
 impl Default for BulkheadPolicy {
     fn default() -> Self {
-        Self { concurrency: 64, queue: 64 }
+        Self {
+            concurrency: 64,
+            queue: 64,
+            #[cfg(feature = "tune")]
+            adapt: None,
+        }
     }
 }
 
@@ -46,12 +62,14 @@ impl BulkheadPolicy {
                 .with("field", "concurrency")
                 .with("rule", "must be at least 1"));
         }
+        #[cfg(feature = "tune")]
+        self.adapt.as_ref().map_or(Ok(()), LimitPolicy::check)?;
         Ok(())
     }
 }
 
 /// A bulkhead's figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct BulkheadStatus {
     /// Its name.
@@ -64,6 +82,10 @@ pub struct BulkheadStatus {
     pub waiting: usize,
     /// Calls rejected since it was made.
     pub rejected: u64,
+    /// How it has found out how many may run, where it does so.
+    #[cfg(feature = "tune")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<LimitView>,
 }
 
 /// Keeps a target that is slow from taking every thread and every place: at most so many calls run at
@@ -95,6 +117,17 @@ struct Inner {
     concurrency: AtomicU64,
     queue: Mutex<Queue<Reply<Place>>>,
     rejected: AtomicU64,
+    #[cfg(feature = "tune")]
+    adaptive: Mutex<Adapts>,
+}
+
+/// Whether the bound follows what is seen, and how.
+#[cfg(feature = "tune")]
+#[derive(Debug, Default)]
+struct Adapts {
+    now: Option<adaptive::Adaptive>,
+    /// How often it began to.
+    epoch: u32,
 }
 
 const WAITING: u64 = 1 << 32;
@@ -147,6 +180,8 @@ impl Bulkhead {
             concurrency: AtomicU64::new(0),
             queue: Mutex::default(),
             rejected: AtomicU64::new(0),
+            #[cfg(feature = "tune")]
+            adaptive: Mutex::default(),
         }));
         bulkhead.set_policy(policy)?;
         Ok(bulkhead)
@@ -164,7 +199,11 @@ impl Bulkhead {
     pub fn set_policy(&self, policy: BulkheadPolicy) -> Result<()> {
         policy.check()?;
         self.0.queue.lock().most = policy.queue as usize;
-        self.0.concurrency.store(u64::from(policy.concurrency), Ordering::Relaxed);
+        #[cfg(feature = "tune")]
+        let concurrency = self.0.adapt_to(&policy)?;
+        #[cfg(not(feature = "tune"))]
+        let concurrency = policy.concurrency;
+        self.0.concurrency.store(u64::from(concurrency), Ordering::Relaxed);
         // There may be room now for some that wait.
         admit_waiting(&self.0);
         Ok(())
@@ -172,6 +211,10 @@ impl Bulkhead {
 
     /// Lets everybody in, those that wait too.
     pub(super) fn open(&self) {
+        #[cfg(feature = "tune")]
+        {
+            self.0.adaptive.lock().now = None;
+        }
         self.0.concurrency.store(u64::from(u32::MAX), Ordering::Relaxed);
         admit_waiting(&self.0);
     }
@@ -224,6 +267,8 @@ impl Bulkhead {
             concurrency: clamped(self.0.concurrency.load(Ordering::Relaxed)),
             waiting: self.0.queue.lock().len(),
             rejected: self.0.rejected.load(Ordering::Relaxed),
+            #[cfg(feature = "tune")]
+            adaptive: self.0.adaptive.lock().now.as_ref().map(adaptive::Adaptive::view),
         }
     }
 
@@ -258,6 +303,63 @@ impl Bulkhead {
     #[inline]
     pub(super) fn leave(&self) {
         give(&self.0);
+    }
+}
+
+/// Where its bound follows what calls take; elsewhere these do nothing.
+#[cfg(feature = "tune")]
+impl Bulkhead {
+    /// A call was let in now.
+    pub(super) fn begun(&self, now: Moment) -> adaptive::Let {
+        self.0.adaptive.lock().now.as_mut().map_or(0, |adaptive| adaptive.begin(now))
+    }
+
+    /// That call has ended, and how.
+    pub(super) fn ended(&self, call: adaptive::Let, outcome: CallOutcome, now: Moment) {
+        self.0.follow(|adaptive| adaptive.end(call, outcome, now));
+    }
+
+    /// A call found no place.
+    #[cold]
+    pub(super) fn kept_out(&self, now: Moment) {
+        self.0.follow(|adaptive| adaptive.keep_out(now));
+    }
+}
+
+#[cfg(feature = "tune")]
+impl Inner {
+    /// Tells the limit, and lets in as many as it says from here on.
+    fn follow(self: &Arc<Self>, tell: impl FnOnce(&mut adaptive::Adaptive)) {
+        let grown = {
+            let mut adapts = self.adaptive.lock();
+            let Some(adaptive) = &mut adapts.now else { return };
+            tell(adaptive);
+            let limit = u64::from(adaptive.limit());
+            // Under the lock, so that the last one that is said is the one in force.
+            limit > self.concurrency.swap(limit, Ordering::Relaxed)
+        };
+        if grown {
+            admit_waiting(self);
+        }
+    }
+
+    /// Takes what a policy says of adapting; answers with the bound from here on. What was learnt stays.
+    fn adapt_to(&self, policy: &BulkheadPolicy) -> Result<u32> {
+        let mut adapts = self.adaptive.lock();
+        let Some(wanted) = &policy.adapt else {
+            adapts.now = None;
+            return Ok(policy.concurrency);
+        };
+        let wanted = adaptive::within(wanted, policy.concurrency);
+        match &mut adapts.now {
+            Some(adaptive) => adaptive.set_policy(wanted)?,
+            None => {
+                adapts.epoch = adapts.epoch.wrapping_add(1).max(1);
+                let adaptive = adaptive::Adaptive::new(wanted, adapts.epoch)?;
+                adapts.now = Some(adaptive);
+            }
+        }
+        Ok(adapts.now.as_ref().map_or(policy.concurrency, adaptive::Adaptive::limit))
     }
 }
 

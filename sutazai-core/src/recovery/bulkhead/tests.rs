@@ -4,7 +4,8 @@ use super::*;
 use proptest::prelude::*;
 
 fn bulkhead(concurrency: u32, queue: u32) -> Bulkhead {
-    Bulkhead::new("test", BulkheadPolicy { concurrency, queue }).unwrap()
+    Bulkhead::new("test", BulkheadPolicy { concurrency, queue, ..BulkheadPolicy::default() })
+        .unwrap()
 }
 
 #[test]
@@ -62,7 +63,9 @@ fn a_wider_policy_lets_those_in_that_wait() {
     let bulkhead = bulkhead(1, 5);
     let _running = bulkhead.acquire(0).wait().unwrap();
     let mut waiting = [bulkhead.acquire(0), bulkhead.acquire(0)];
-    bulkhead.set_policy(BulkheadPolicy { concurrency: 3, queue: 5 }).unwrap();
+    bulkhead
+        .set_policy(BulkheadPolicy { concurrency: 3, queue: 5, ..BulkheadPolicy::default() })
+        .unwrap();
     let _places = waiting.each_mut().map(|ticket| ticket.wait().unwrap());
     assert_eq!(bulkhead.status().running, 3);
     assert!(bulkhead.try_acquire().is_none());

@@ -17,7 +17,11 @@ use super::shared::Chosen;
 use crate::base::deadline;
 use crate::base::error::Fixed;
 use crate::base::time::Moment;
+#[cfg(feature = "tune")]
+use crate::port::failure;
 use crate::recovery::{Breaker, Budget, Bulkhead, Outcome, Place, RateLimit, RetryPolicy};
+#[cfg(feature = "tune")]
+use crate::tune::CallOutcome;
 use crate::{Class, Code, Error, Result};
 
 /// A deadline that is shorter is measured with the precise clock.
@@ -56,6 +60,8 @@ impl Flags {
     const TIMED: Self = Self(1 << 6);
     /// A deadline so short that the system's ticks are too coarse for it.
     const SHORT: Self = Self(1 << 7);
+    /// The bulkhead's bound follows what calls take.
+    const ADAPT: Self = Self(1 << 8);
 
     #[inline]
     pub(super) const fn has(self, flag: Self) -> bool {
@@ -108,6 +114,7 @@ impl Parts {
             (policy.timeout_ms.is_some() || policy.attempt_timeout_ms.is_some(), Flags::DEADLINE),
             (slow || policy.hedge.is_some(), Flags::TIMED),
             (short, Flags::SHORT),
+            (adapts(&policy), Flags::ADAPT),
         ];
         let word = flags.iter().filter(|(on, _)| *on).fold(0, |word, (_, flag)| word | flag.0);
         self.policy.store(Arc::new(policy));
@@ -165,9 +172,30 @@ impl Parts {
             if flags.has(Flags::BREAKER) {
                 self.breaker.settle(gate, Outcome::Ignored, None, Moment::ZERO);
             }
+            #[cfg(feature = "tune")]
+            if flags.has(Flags::ADAPT) {
+                self.bulkhead.kept_out(self.clock.now());
+                // It may have more places now.
+                return self.enter_again(flags);
+            }
             return Ok(None);
         }
         self.let_in(flags, gate).map(Some)
+    }
+
+    #[cfg(feature = "tune")]
+    #[cold]
+    fn enter_again(&self, flags: Flags) -> Result<Option<Pass<'_>>> {
+        if !self.bulkhead.enter() {
+            return Ok(None);
+        }
+        match self.past_breaker(flags) {
+            Ok(gate) => self.let_in(flags, gate).map(Some),
+            Err(error) => {
+                self.bulkhead.leave();
+                Err(error)
+            }
+        }
     }
 
     /// As [`enter`](Self::enter), of one that has waited for its place.
@@ -190,7 +218,8 @@ impl Parts {
     #[inline]
     fn let_in(&self, flags: Flags, gate: u64) -> Result<Pass<'_>> {
         // The time as precisely as anybody here needs it: reading the clock costs more than the rest.
-        let began = if flags.has(Flags(Flags::RATE.0 | Flags::TIMED.0 | Flags::SHORT.0)) {
+        let precise = Flags(Flags::RATE.0 | Flags::TIMED.0 | Flags::SHORT.0 | Flags::ADAPT.0);
+        let began = if flags.has(precise) {
             self.clock.now()
         } else if flags.has(Flags::DEADLINE) {
             self.clock.coarse()
@@ -198,12 +227,16 @@ impl Parts {
             Moment::ZERO
         };
         let ticked = if flags.has(Flags::TIMED) { self.clock.coarse() } else { Moment::ZERO };
-        let pass = Pass { parts: self, entry: Entry { flags, gate, began, ticked } };
+        let mut pass = Pass { parts: self, entry: Entry { flags, gate, began, ticked, call: 0 } };
         if flags.has(Flags::RATE)
             && let Err(error) = self.rate.admit(began)
         {
             pass.ignored();
             return Err(error);
+        }
+        #[cfg(feature = "tune")]
+        if flags.has(Flags::ADAPT) {
+            pass.entry.call = self.bulkhead.begun(began);
         }
         Ok(pass)
     }
@@ -216,6 +249,50 @@ fn no_time() -> Error {
         message: "the caller's time was up before the call was made",
     };
     Error::from(&NONE)
+}
+
+/// Whether the policy's bulkhead finds its bound out; of one that is shared, others may say so.
+#[cfg(feature = "tune")]
+fn adapts(policy: &GuardPolicy) -> bool {
+    policy.share.bulkhead.is_some()
+        || policy.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.adapt.is_some())
+}
+
+#[cfg(not(feature = "tune"))]
+fn adapts(_: &GuardPolicy) -> bool {
+    false
+}
+
+/// How a try ended, as far as its target is concerned.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "tune"), allow(dead_code, reason = "nobody is told"))]
+enum Ended<'a> {
+    Answered,
+    Failed(&'a Error),
+    Ignored,
+}
+
+#[cfg(feature = "tune")]
+impl Ended<'_> {
+    fn outcome(self) -> CallOutcome {
+        let error = match self {
+            Self::Answered => return CallOutcome::Answered,
+            Self::Ignored => return CallOutcome::Ignored,
+            Self::Failed(error) => error,
+        };
+        // What a target says that has too much to do (RFC 6585, RFC 9110).
+        let mut context = error.context();
+        if context.any(|(key, value)| key == failure::HTTP_STATUS && matches!(value, "429" | "503"))
+        {
+            return CallOutcome::Refused;
+        }
+        match error.code() {
+            Code::CANCELLED => CallOutcome::Ignored,
+            Code::DEADLINE_EXCEEDED => CallOutcome::TimedOut,
+            Code::OVERLOADED | Code::RATE_LIMITED | Code::BULKHEAD_FULL => CallOutcome::Refused,
+            _ => CallOutcome::Failed,
+        }
+    }
 }
 
 #[inline]
@@ -233,6 +310,8 @@ pub(super) struct Entry {
     pub(super) began: Moment,
     /// What the cheap clock said then, where it matters how long the try takes.
     ticked: Moment,
+    /// What the bulkhead knows it by, where its bound follows what calls take.
+    call: u64,
 }
 
 impl Entry {
@@ -248,6 +327,7 @@ impl Entry {
 impl Parts {
     #[inline]
     pub(super) fn succeeded(&self, entry: Entry) {
+        self.end(entry, Ended::Answered);
         self.leave(entry);
         if entry.flags.has(Flags::TIMED) {
             self.succeeded_in(entry);
@@ -282,6 +362,7 @@ impl Parts {
 
     #[cold]
     pub(super) fn failed(&self, entry: Entry, error: &Error, class: Class, now: Moment) {
+        self.end(entry, Ended::Failed(error));
         self.leave(entry);
         if entry.flags.has(Flags::BREAKER) {
             let outcome = match error.code() {
@@ -302,6 +383,7 @@ impl Parts {
         let now = self.clock.now();
         let took = now.since(entry.began);
         let outcome = if self.breaker.is_slow(took) { Outcome::Success } else { Outcome::Ignored };
+        self.end(entry, Ended::Ignored);
         self.leave(entry);
         self.breaker.settle(entry.gate, outcome, Some(took), now);
     }
@@ -313,11 +395,28 @@ impl Parts {
     }
 
     fn unfinished(&self, entry: Entry, outcome: Outcome) {
+        self.end(entry, Ended::Ignored);
         self.leave(entry);
         if entry.flags.has(Flags::BREAKER) {
             self.breaker.settle(entry.gate, outcome, None, self.clock.coarse());
         }
     }
+
+    /// Tells the bulkhead what came of it, where its bound follows that.
+    #[inline]
+    fn end(&self, entry: Entry, ended: Ended<'_>) {
+        if entry.call != 0 {
+            self.tell(entry, ended);
+        }
+    }
+
+    #[cfg(feature = "tune")]
+    fn tell(&self, entry: Entry, ended: Ended<'_>) {
+        self.bulkhead.ended(entry.call, ended.outcome(), self.clock.now());
+    }
+
+    #[cfg(not(feature = "tune"))]
+    fn tell(&self, _: Entry, _: Ended<'_>) {}
 
     #[inline]
     fn leave(&self, entry: Entry) {

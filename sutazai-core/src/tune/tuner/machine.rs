@@ -205,6 +205,16 @@ impl Tuner {
         }
     }
 
+    /// Trials on record that have ended after this one, the oldest first.
+    pub fn ended_after(&self, trial: u64) -> impl Iterator<Item = &TrialRecord> {
+        self.history.iter().filter(move |record| record.id > trial)
+    }
+
+    /// Whether a trial waits to be approved.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting(..))
+    }
+
     /// What the knobs are to be set to now.
     pub fn applied(&self) -> &Setting {
         &self.applied

@@ -352,7 +352,7 @@ proptest! {
                 retry: parts.0.then(|| RetryPolicy { attempts, ..RetryPolicy::default() }),
                 budget: Some(BudgetPolicy::default()),
                 breaker: parts.1.then(BreakerPolicy::default),
-                bulkhead: parts.2.then_some(BulkheadPolicy { concurrency: 1, queue: 0 }),
+                bulkhead: parts.2.then_some(BulkheadPolicy { concurrency: 1, queue: 0, ..BulkheadPolicy::default() }),
                 rate: parts.3.then(RatePolicy::default),
                 ..GuardPolicy::default()
             };

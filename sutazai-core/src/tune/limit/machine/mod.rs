@@ -170,6 +170,15 @@ impl AdaptiveLimit {
         self.enter()
     }
 
+    /// Somebody wanted to begin a call and was kept out, or waits: for who enforces it elsewhere. Answers with the change when the
+    /// limit is another one now.
+    pub fn keep_out(&mut self, now: Moment) -> Option<LimitChange> {
+        let change = self.tick(now);
+        self.kept_out = self.kept_out.saturating_add(1);
+        self.check.kept_out = self.check.kept_out.saturating_add(1);
+        change
+    }
+
     /// A call ends. Answers with the change when the limit is another one now.
     pub fn end(&mut self, call: Call, outcome: CallOutcome, now: Moment) -> Option<LimitChange> {
         let (before, probed) = (self.limit(), self.dip.is_some());

@@ -1,0 +1,160 @@
+//! Carrying out what a tuner wants done, and noticing what others have done.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::super::Change;
+use super::super::shared::Shared;
+use super::knobs::word;
+use super::tuners::{Proposal, Tuned};
+use crate::base::time::Moment;
+use crate::observe::Level;
+use crate::tune::{KnobValue, Setting, TunerAction};
+use crate::{Error, Result};
+
+impl Shared {
+    /// Does what a tuner wants done; answers with what that was. Whoever asks has the tuner's turn.
+    pub(super) fn carry(
+        self: &Arc<Self>,
+        tuned: &Tuned,
+        actions: Vec<TunerAction>,
+    ) -> Vec<TunerAction> {
+        let mut left = VecDeque::from(actions);
+        let mut done = Vec::new();
+        while let Some(action) = left.pop_front() {
+            match &action {
+                TunerAction::Apply { trial, setting, cause } => {
+                    if let Err(error) = self.apply(tuned, setting) {
+                        self.complain_of_tuner(tuned, &error);
+                        let mut state = tuned.state.lock();
+                        (state.trouble, state.behind) = (Some(error), true);
+                        // The trial is over; what it wants done instead is all that counts now.
+                        left = state.tuner.not_applied(self.runtime.now()).into();
+                        continue;
+                    }
+                    let mut state = tuned.state.lock();
+                    (state.trouble, state.behind) = (None, false);
+                    drop(state);
+                    self.publish(
+                        "tune.apply",
+                        serde_json::json!({
+                            "tuner": &*tuned.name, "trial": trial, "setting": setting, "cause": cause,
+                        }),
+                    );
+                }
+                TunerAction::Ask { trial, setting, until_nanos } => {
+                    let until = self.clock.wall(Moment::from_nanos(*until_nanos));
+                    let proposal = Proposal { trial: *trial, setting: setting.clone(), until };
+                    self.publish(
+                        "tune.ask",
+                        serde_json::json!({
+                            "tuner": &*tuned.name, "trial": trial, "setting": setting, "until": until,
+                        }),
+                    );
+                    tuned.state.lock().waiting = Some(proposal);
+                }
+                TunerAction::Suggest { trial, setting } => self.publish(
+                    "tune.suggest",
+                    serde_json::json!({
+                        "tuner": &*tuned.name, "trial": trial, "setting": setting,
+                    }),
+                ),
+            }
+            done.push(action);
+        }
+        self.tell_of_trials(tuned);
+        done
+    }
+
+    /// Trials that have ended since the last look.
+    fn tell_of_trials(&self, tuned: &Tuned) {
+        let ended: Vec<_> = {
+            let mut state = tuned.state.lock();
+            if !state.tuner.is_waiting() {
+                state.waiting = None;
+            }
+            let ended: Vec<_> = state.tuner.ended_after(state.told).cloned().collect();
+            state.told = ended.last().map_or(state.told, |trial| trial.id);
+            ended
+        };
+        for trial in ended {
+            let verdict = serde_json::to_value(trial.verdict).unwrap_or_default();
+            let fields = [
+                ("tuner", tuned.name.to_string()),
+                ("trial", trial.id.to_string()),
+                ("verdict", verdict.as_str().unwrap_or_default().to_owned()),
+                ("setting", serde_json::to_string(&trial.setting).unwrap_or_default()),
+            ];
+            self.kept.log().record(Level::Info, "sutazai.tune", "a trial has ended", fields);
+            if let Ok(serde_json::Value::Object(mut event)) = serde_json::to_value(&trial) {
+                event.insert("tuner".to_owned(), tuned.name.to_string().into());
+                self.publish("tune.trial", event.into());
+            }
+        }
+    }
+
+    fn complain_of_tuner(&self, tuned: &Tuned, error: &Error) {
+        let fields = [("tuner", tuned.name.to_string()), ("error", format!("{error:#}"))];
+        self.kept.log().record(Level::Warn, "sutazai.tune", "knobs could not be set", fields);
+    }
+
+    /// Sets the knobs that the kernel knows and that stand otherwise.
+    fn apply(&self, tuned: &Tuned, setting: &Setting) -> Result<()> {
+        for (knob, adjust) in &tuned.knobs {
+            let (Some(adjust), Some(wanted)) = (adjust, setting.get(&knob.name)) else { continue };
+            if same(&adjust.value()?, wanted) {
+                continue;
+            }
+            let word = word(wanted);
+            let change = Change::configuration("tune.apply", &knob.name).by(Change::KERNEL);
+            self.changes(change.with("value", &word), || adjust.set(wanted))
+                .map_err(|error| error.with("knob", &knob.name))?;
+        }
+        Ok(())
+    }
+
+    /// Sees whether somebody else has set the knobs, and tries again what failed.
+    pub(super) fn notice(self: &Arc<Self>, tuned: &Tuned, now: Moment) {
+        let (mut present, behind) = {
+            let state = tuned.state.lock();
+            (state.tuner.applied().clone(), state.behind)
+        };
+        let wanted = present.clone();
+        if behind {
+            let tried = self.apply(tuned, &wanted);
+            let mut state = tuned.state.lock();
+            state.behind = tried.is_err();
+            state.trouble = tried.err();
+            return;
+        }
+        let mut moved = false;
+        for (knob, adjust) in &tuned.knobs {
+            let Some(adjust) = adjust else { continue };
+            match adjust.value() {
+                Ok(value) if !wanted.get(&knob.name).is_some_and(|own| same(own, &value)) => {
+                    moved = true;
+                    present.insert(knob.name.clone(), value);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tuned.state.lock().trouble = Some(error);
+                    return;
+                }
+            }
+        }
+        if moved {
+            let mut state = tuned.state.lock();
+            let took = state.tuner.set(&present, now);
+            state.trouble = took.err();
+        }
+    }
+}
+
+/// Whether two values of a knob are the same; a whole number is one of a float's.
+fn same(a: &KnobValue, b: &KnobValue) -> bool {
+    match (a, b) {
+        (KnobValue::Integer(i), KnobValue::Number(x))
+        | (KnobValue::Number(x), KnobValue::Integer(i)) => *i as f64 == *x,
+        _ => a == b,
+    }
+}

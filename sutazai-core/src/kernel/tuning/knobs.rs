@@ -1,0 +1,115 @@
+//! Knobs: those of the kernel's rooms and of the host, listed and set.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::super::Change;
+use super::super::handle::Kernel;
+use super::super::shared::Shared;
+use super::{MOST, own, shown};
+use crate::tune::{Adjust, Knob, KnobKind, KnobValue};
+use crate::{Code, Error, Result};
+
+/// A knob as hosts see it.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct KnobView {
+    /// Its name.
+    pub name: String,
+    /// Its type, with the values that it may take.
+    pub kind: KnobKind,
+    /// What it is set to; none where the host could not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<KnobValue>,
+    /// The tuner that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tuner: Option<Arc<str>>,
+}
+
+impl Kernel {
+    /// Adds a knob of the host's.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for one that is not valid, or has a name of the kernel's own (`guard/`, `pool/`, `monitor/`),
+    /// [`Code::ALREADY_EXISTS`], and [`Code::OVERLOADED`] beyond a hundred.
+    pub fn add_knob(&self, knob: Arc<dyn Adjust>) -> Result<()> {
+        let name = knob.name().to_owned();
+        let refused = |code, problem| {
+            Err(Error::new(code, problem).operation("tune.add_knob").with("knob", shown(&name)))
+        };
+        if ["guard/", "pool/", "monitor/"].iter().any(|own| name.starts_with(own)) {
+            return refused(Code::INVALID, "knobs of this name are the kernel's own");
+        }
+        Knob::new(name.clone(), knob.kind(), knob.value()?).check()?;
+        let mut knobs = self.shared.tuning.knobs.lock();
+        if knobs.contains_key(&name) {
+            return refused(Code::ALREADY_EXISTS, "there is a knob of this name");
+        }
+        if knobs.len() >= MOST {
+            return refused(Code::OVERLOADED, "there are as many knobs as there may be");
+        }
+        knobs.insert(name, knob);
+        Ok(())
+    }
+
+    /// The knobs that can be set now, sorted by name: `guard/…` and `pool/…` of the policies in force, `monitor/every_ms` where
+    /// samples are taken, and the host's.
+    pub fn knobs(&self) -> Vec<KnobView> {
+        let shared = &self.shared;
+        let mut all = own::all(shared);
+        all.extend(shared.tuning.knobs.lock().values().cloned());
+        let mut views: Vec<_> = (all.iter())
+            .map(|knob| KnobView {
+                name: knob.name().to_owned(),
+                kind: knob.kind(),
+                value: knob.value().ok(),
+                tuner: shared.tuning.tuner_of(knob.name()),
+            })
+            .collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
+    }
+
+    /// Sets a knob. A tuner that has it takes this for the setting in use, and learns anew. May block.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`], [`Code::INVALID`] for a value that it may not take, and what its room or the host answers.
+    pub fn set_knob(&self, name: &str, value: &KnobValue) -> Result<()> {
+        let word = word(value);
+        let change = Change::configuration("tune.set", name).with("value", &word);
+        let set = || {
+            let knob = self.shared.knob(name)?;
+            allowed(name, &knob.kind(), value)?;
+            knob.set(value)
+        };
+        let done = self.shared.changes(change, set);
+        done.map_err(|error| error.operation("tune.set").with("knob", shown(name)))
+    }
+}
+
+fn allowed(name: &str, kind: &KnobKind, value: &KnobValue) -> Result<()> {
+    if Knob::new(name, kind.clone(), value.clone()).allows(value) {
+        return Ok(());
+    }
+    Err(Error::new(Code::INVALID, "the knob may not be set to this")
+        .with("value", word(value))
+        .with("kind", serde_json::to_string(kind).unwrap_or_default()))
+}
+
+/// A value as it is written on the record.
+pub(super) fn word(value: &KnobValue) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl Shared {
+    pub(super) fn knob(self: &Arc<Self>, name: &str) -> Result<Arc<dyn Adjust>> {
+        if let Some(knob) = self.tuning.knobs.lock().get(name) {
+            return Ok(Arc::clone(knob));
+        }
+        own::all(self).into_iter().find(|knob| knob.name() == name).ok_or_else(|| {
+            Error::new(Code::NOT_FOUND, "there is no knob of this name")
+                .advice("tune.knobs lists those that there are")
+        })
+    }
+}

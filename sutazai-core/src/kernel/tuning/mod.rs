@@ -1,0 +1,125 @@
+//! The room `tune` in the kernel: knobs, tuners that try values of them, and pools whose size follows their load.
+//!
+//! `tune` decides; the rooms whose knobs they are carry out. One timer serves all tuners and pools, and none runs without them.
+
+#[cfg(feature = "agent")]
+mod arrivals;
+mod carry;
+mod knobs;
+mod measure;
+mod own;
+#[cfg(feature = "agent")]
+mod pools;
+mod spec;
+mod tuners;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::shared::{Phase, Shared};
+use crate::tune::Adjust;
+use crate::{Code, Error, Result};
+
+pub use knobs::KnobView;
+#[cfg(feature = "monitor")]
+pub use measure::{Divisor, Measure};
+#[cfg(feature = "agent")]
+pub(super) use pools::PoolFigures;
+#[cfg(feature = "agent")]
+pub use pools::{ScaledPool, Scaling, SizeProposal};
+pub use spec::{TuneSpec, TunedKnob};
+pub use tuners::{Proposal, TunerReport, TunerStatus};
+
+/// How often tuners and pools are looked at, at least and by default.
+const LOOK: Duration = Duration::from_millis(100);
+/// Tuners, and knobs of the host, at most.
+const MOST: usize = 100;
+
+/// A kernel's tuning.
+#[derive(Default)]
+pub(super) struct Tuning {
+    knobs: Mutex<BTreeMap<String, Arc<dyn Adjust>>>,
+    tuners: Mutex<BTreeMap<Arc<str>, Arc<tuners::Tuned>>>,
+    #[cfg(feature = "agent")]
+    pools: Mutex<BTreeMap<Arc<str>, Arc<pools::Scaled>>>,
+    /// Whether a timer is set.
+    ticks: AtomicBool,
+}
+
+impl Tuning {
+    fn idle(&self) -> bool {
+        #[cfg(feature = "agent")]
+        if !self.pools.lock().is_empty() {
+            return false;
+        }
+        self.tuners.lock().is_empty()
+    }
+}
+
+impl Shared {
+    /// Has what is tuned looked at soon, and then again and again.
+    fn tune_later(self: &Arc<Self>) {
+        if self.tuning.idle() || self.tuning.ticks.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let weak = Arc::downgrade(self);
+        let job = Box::new(move || {
+            let Some(shared) = weak.upgrade() else { return };
+            shared.tuning.ticks.store(false, Ordering::SeqCst);
+            if shared.phase() != Phase::Running {
+                return;
+            }
+            // A suggestion takes a millisecond, and what is changed is written to the audit record: not on the timer.
+            let aside = Arc::clone(&shared);
+            let looks = shared.runtime.spawn_blocking(Box::new(move || {
+                aside.look_at_tuned();
+                aside.tune_later();
+            }));
+            if looks.is_err() {
+                shared.tune_later();
+            }
+        });
+        self.runtime.spawn_at(self.runtime.now() + LOOK, job);
+    }
+
+    fn look_at_tuned(self: &Arc<Self>) {
+        let tuners: Vec<_> = self.tuning.tuners.lock().values().cloned().collect();
+        tuners.iter().for_each(|tuned| self.look_at_tuner(tuned));
+        #[cfg(feature = "agent")]
+        {
+            let pools: Vec<_> = self.tuning.pools.lock().values().cloned().collect();
+            pools.iter().for_each(|pool| self.look_at_scaled(pool));
+        }
+    }
+
+    /// Whether there may be tuners now.
+    fn tunes(&self) -> Result<()> {
+        match self.phase() {
+            Phase::Running => Ok(()),
+            phase => Err(super::call::not_running(phase)),
+        }
+    }
+}
+
+fn named(name: &str, what: &'static str) -> Result<()> {
+    if !name.is_empty() && name.len() <= 128 && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::new(Code::INVALID, what).advice("use 1 to 128 bytes without control characters"))
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(128).collect()
+}
+
+fn every(ms: u64) -> Result<Duration> {
+    if (100..=86_400_000).contains(&ms) {
+        return Ok(Duration::from_millis(ms));
+    }
+    Err(Error::new(Code::INVALID, "it is looked at every 100 milliseconds to 24 hours")
+        .with("every_ms", ms))
+}

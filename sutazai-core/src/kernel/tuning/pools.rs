@@ -1,0 +1,433 @@
+//! Pools whose size follows their load: what comes in, what waits, and what is forecast.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::super::Change;
+use super::super::handle::Kernel;
+use super::super::shared::Shared;
+use super::arrivals::Arrivals;
+use super::{MOST, every, shown};
+use crate::base::time::{Moment, Timestamp};
+use crate::observe::Level;
+use crate::tune::{
+    Autonomy, PoolSample, PoolScaler, RateForecast, ScaleCause, ScaleDecision, ScalePolicy,
+};
+use crate::{Code, Error, Result};
+
+/// A forecast is made anew every so many looks, as it takes milliseconds.
+#[cfg(feature = "monitor")]
+const FORECAST: u32 = 10;
+
+/// How a pool is scaled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Scaling {
+    /// How far it goes by itself: it only watches, it says what size would be right, it asks, or it acts. Default: it acts.
+    pub autonomy: Autonomy,
+    /// Bounds, costs, and how ready the pool is to be. The bounds of the pool's own policy hold besides.
+    pub policy: ScalePolicy,
+    /// Whether it looks ahead, by a forecast of what comes in. Default true.
+    pub forecast: bool,
+    /// Milliseconds between decisions, 100 to a day. Default 1,000.
+    pub every_ms: u64,
+    /// Milliseconds in which a change must be approved, 1 to a year. Default 300,000.
+    pub approval_ms: u64,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self {
+            autonomy: Autonomy::Act,
+            policy: ScalePolicy::default(),
+            forecast: true,
+            every_ms: 1_000,
+            approval_ms: 300_000,
+        }
+    }
+}
+
+/// A size that waits to be approved.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct SizeProposal {
+    /// The agents that there would be.
+    pub target: u32,
+    /// Why.
+    pub cause: ScaleCause,
+    /// Until when an approval counts.
+    pub until: Timestamp,
+}
+
+/// A pool that is scaled, as hosts see it.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct ScaledPool {
+    /// The pool.
+    pub pool: Arc<str>,
+    /// How it is scaled.
+    pub scaling: Scaling,
+    /// What was known of it when it was looked at last.
+    pub sample: PoolSample,
+    /// What size would be right, and why; none before it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<ScaleDecision>,
+    /// The size that it was told to have last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<u32>,
+    /// What waits to be approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<SizeProposal>,
+}
+
+/// What a pool has to do now.
+pub(in crate::kernel) struct PoolFigures {
+    pub(in crate::kernel) ready: u32,
+    pub(in crate::kernel) starting: u32,
+    pub(in crate::kernel) in_flight: u32,
+    pub(in crate::kernel) waiting: u32,
+    /// Tasks that an agent is meant to have at once.
+    pub(in crate::kernel) places: u32,
+    /// Calls that each of its agents has answered.
+    pub(in crate::kernel) done: std::collections::BTreeMap<Arc<str>, u64>,
+    /// What a call took them of late, in milliseconds; 0 where none was made.
+    pub(in crate::kernel) took_ms: f64,
+    /// How many it is to have.
+    pub(in crate::kernel) target: u32,
+}
+
+/// One pool that is scaled.
+pub(super) struct Scaled {
+    pool: Arc<str>,
+    every: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    scaling: Scaling,
+    scaler: PoolScaler,
+    arrivals: Arrivals,
+    next: Moment,
+    sample: PoolSample,
+    decision: Option<ScaleDecision>,
+    told: Option<u32>,
+    /// The proposal that waits, and until when.
+    waiting: Option<(SizeProposal, Moment)>,
+    /// What was suggested, or denied until then: it is not said again and again.
+    said: Option<(u32, Moment)>,
+    looks: u32,
+}
+
+impl Kernel {
+    /// Has a pool's size follow its load, in the place of the pool's own rule (its bounds hold): see [`PoolScaler`]. What is decided is told by the events
+    /// `tune.scale`, `tune.ask` and `tune.suggest`, and by `agent.pool` when it is done. Said again, it is changed.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] for a pool that there is not, [`Code::INVALID`] for what makes no sense, [`Code::OVERLOADED`]
+    /// beyond a hundred, [`Code::NOT_RUNNING`] and [`Code::DRAINING`].
+    pub fn scale_pool(&self, pool: &str, scaling: Scaling) -> Result<()> {
+        let change = Change::configuration("tune.scale", pool);
+        let done = self.shared.changes(change, || self.shared.scale_pool(pool, scaling));
+        done.map_err(|error| error.operation("tune.scale").with("pool", shown(pool)))
+    }
+
+    /// Leaves a pool to its own rule again.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`] where it is not scaled.
+    pub fn unscale_pool(&self, pool: &str) -> Result<()> {
+        let unscale = || {
+            let gone = self.shared.tuning.pools.lock().remove(pool);
+            gone.ok_or_else(|| not_scaled(pool))?;
+            self.shared.creation.pools.steer(pool, None);
+            Ok(())
+        };
+        let done = self.shared.changes(Change::configuration("tune.unscale", pool), unscale);
+        done.map_err(|error: Error| error.operation("tune.unscale"))
+    }
+
+    /// The pools that are scaled, sorted by name.
+    pub fn scaled_pools(&self) -> Vec<ScaledPool> {
+        let all: Vec<_> = self.shared.tuning.pools.lock().values().cloned().collect();
+        all.iter().map(|scaled| scaled.view()).collect()
+    }
+
+    /// Answers what was asked of a pool: whether it may have the size that waits to be approved. `by` says who does, for the
+    /// record.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where nothing waits (any more).
+    pub fn answer_scaling(&self, pool: &str, approved: bool, by: &str) -> Result<()> {
+        let word = if approved { "approved" } else { "denied" };
+        let answer = || {
+            let found = self.shared.tuning.pools.lock().get(pool).cloned();
+            let scaled = found.ok_or_else(|| not_scaled(pool))?;
+            let now = self.shared.runtime.now();
+            let target = {
+                let mut state = scaled.state.lock();
+                let waiting = state.waiting.take().filter(|(_, until)| now < *until);
+                let Some((proposal, _)) = waiting else {
+                    return Err(Error::new(
+                        Code::INVALID,
+                        "no change of the pool waits for an answer",
+                    )
+                    .with("pool", shown(pool)));
+                };
+                let again = now + Duration::from_millis(state.scaling.approval_ms);
+                state.said = (!approved).then_some((proposal.target, again));
+                if approved {
+                    state.told = Some(proposal.target);
+                }
+                proposal
+            };
+            if approved {
+                self.shared.resize(&scaled.pool, target.target, target.cause);
+            }
+            Ok(())
+        };
+        let change = Change::forced("tune.scale_answer", pool).by(by).with("answer", word);
+        let done = self.shared.changes(change, answer);
+        done.map_err(|error: Error| error.operation("tune.scale_answer"))
+    }
+}
+
+fn not_scaled(pool: &str) -> Error {
+    Error::new(Code::NOT_FOUND, "this pool is not scaled").with("pool", shown(pool))
+}
+
+impl Scaled {
+    fn view(&self) -> ScaledPool {
+        let state = self.state.lock();
+        ScaledPool {
+            pool: Arc::clone(&self.pool),
+            scaling: state.scaling.clone(),
+            sample: state.sample.clone(),
+            decision: state.decision,
+            told: state.told,
+            waiting: state.waiting.as_ref().map(|(proposal, _)| proposal.clone()),
+        }
+    }
+}
+
+impl Shared {
+    fn scale_pool(self: &Arc<Self>, pool: &str, scaling: Scaling) -> Result<()> {
+        self.tunes()?;
+        let every = every(scaling.every_ms)?;
+        if !(1..=366 * 86_400_000).contains(&scaling.approval_ms) {
+            return Err(Error::new(
+                Code::INVALID,
+                "a change is approved within 1 millisecond to a year",
+            )
+            .with("approval_ms", scaling.approval_ms));
+        }
+        let scaler = PoolScaler::new(scaling.policy.clone())?;
+        let figures = self
+            .pool_figures(pool)
+            .ok_or_else(|| Error::new(Code::NOT_FOUND, "there is no pool of this name"))?;
+        let name: Arc<str> = pool.into();
+        let mut arrivals = Arrivals::default();
+        let now = self.runtime.now();
+        arrivals.look(figures.done, u64::from(figures.in_flight) + u64::from(figures.waiting), now);
+        let state = Mutex::new(State {
+            scaling,
+            scaler,
+            arrivals,
+            next: now + every,
+            sample: PoolSample::default(),
+            decision: None,
+            told: None,
+            waiting: None,
+            said: None,
+            looks: 0,
+        });
+        {
+            let mut pools = self.tuning.pools.lock();
+            if !pools.contains_key(&name) && pools.len() >= MOST {
+                return Err(Error::new(Code::OVERLOADED, "as many pools are scaled as may be"));
+            }
+            pools.insert(Arc::clone(&name), Arc::new(Scaled { pool: name, every, state }));
+        }
+        // Until it decides the pool keeps the size that it has.
+        self.creation
+            .pools
+            .steer(pool, Some((figures.target, "it is scaled by its load".to_owned())));
+        self.tune_later();
+        Ok(())
+    }
+
+    pub(super) fn look_at_scaled(self: &Arc<Self>, scaled: &Arc<Scaled>) {
+        let now = self.runtime.now();
+        if now < scaled.state.lock().next {
+            return;
+        }
+        let Some(figures) = self.pool_figures(&scaled.pool) else {
+            // It was removed.
+            self.tuning.pools.lock().remove(&scaled.pool);
+            return;
+        };
+        let ahead = self.ahead_of(scaled);
+        let mut state = scaled.state.lock();
+        state.next = now + scaled.every;
+        let pending = u64::from(figures.in_flight) + u64::from(figures.waiting);
+        let Some(rate) = state.arrivals.look(figures.done, pending, now) else { return };
+        if let Some(ahead) = ahead {
+            state.sample.forecast = ahead;
+        }
+        state.sample = PoolSample {
+            ready: figures.ready,
+            starting: figures.starting,
+            queue: u64::from(figures.waiting),
+            arrivals_per_s: rate,
+            service_ms: figures.took_ms / f64::from(figures.places.max(1)),
+            forecast: std::mem::take(&mut state.sample.forecast),
+        };
+        let sample = state.sample.clone();
+        let decision = state.scaler.decide(&sample, now);
+        state.decision = Some(decision);
+        state.looks = state.looks.wrapping_add(1);
+        let next = state.next_step(figures.target, decision, now);
+        drop(state);
+        self.keep_rate(&scaled.pool, rate);
+        self.step(scaled, next, now);
+    }
+
+    fn step(&self, scaled: &Scaled, next: Step, now: Moment) {
+        match next {
+            Step::Nothing => {}
+            Step::Resize(target, cause) => self.resize(&scaled.pool, target, cause),
+            Step::Suggest(decision) => self.publish(
+                "tune.suggest",
+                serde_json::json!({"pool": &*scaled.pool, "decision": decision}),
+            ),
+            Step::Ask(decision, within) => {
+                let until = self.clock.wall(now + within);
+                let proposal =
+                    SizeProposal { target: decision.target, cause: decision.cause, until };
+                self.publish(
+                    "tune.ask",
+                    serde_json::json!({"pool": &*scaled.pool, "decision": decision, "until": until}),
+                );
+                scaled.state.lock().waiting = Some((proposal, now + within));
+            }
+        }
+    }
+
+    /// The room `agent` carries it out.
+    fn resize(&self, pool: &Arc<str>, target: u32, cause: ScaleCause) {
+        let cause = serde_json::to_value(cause).unwrap_or_default();
+        let cause = cause.as_str().unwrap_or_default();
+        let word = target.to_string();
+        let change = Change::deployment("tune.scaled", pool).by(Change::KERNEL);
+        let steered = self.changes(change.with("target", &word), || {
+            self.creation.pools.steer(pool, Some((target, format!("scaled by its load: {cause}"))));
+            Ok(())
+        });
+        if let Err(error) = steered {
+            let fields = [("pool", pool.to_string()), ("error", format!("{error:#}"))];
+            self.kept.log().record(Level::Warn, "sutazai.tune", "a pool was not scaled", fields);
+            return;
+        }
+        self.publish(
+            "tune.scale",
+            serde_json::json!({"pool": &**pool, "target": target, "cause": cause}),
+        );
+    }
+
+    /// The rates ahead, where it is time to ask for them.
+    #[cfg(feature = "monitor")]
+    fn ahead_of(&self, scaled: &Scaled) -> Option<Vec<RateForecast>> {
+        use crate::monitor::ForecastQuery;
+        let (wanted, start_up, every) = {
+            let state = scaled.state.lock();
+            let due = state.looks % FORECAST == FORECAST - 1;
+            let policy = &state.scaling.policy;
+            (state.scaling.forecast && due, policy.start_up_ms, state.scaling.every_ms)
+        };
+        if !wanted {
+            return None;
+        }
+        let step_ms = every.max(start_up / 8).max(1_000);
+        let steps = usize::try_from(start_up.saturating_mul(2) / step_ms).unwrap_or(1) + 1;
+        let series = rate_of(&scaled.pool);
+        let query =
+            ForecastQuery { series, step_ms, steps: steps.min(64), levels: vec![0.8], until: None };
+        let now = self.runtime.timestamp();
+        // Where too little is kept yet nothing is known of what is ahead.
+        let found = self.watched()?.forecast(&query, now).ok()?;
+        let upper = found.forecast.intervals.first().map(|interval| interval.upper.clone());
+        let rates = upper.unwrap_or(found.forecast.point);
+        let ahead = |step: usize| (step as u64 + 1).saturating_mul(step_ms);
+        Some(
+            (rates.into_iter().enumerate())
+                .map(|(step, per_s)| RateForecast { ahead_ms: ahead(step), per_s: per_s.max(0.0) })
+                .collect(),
+        )
+    }
+
+    #[cfg(not(feature = "monitor"))]
+    fn ahead_of(&self, _: &Scaled) -> Option<Vec<RateForecast>> {
+        None
+    }
+
+    /// Keeps what came in, so that it can be forecast and looked at.
+    #[cfg(feature = "monitor")]
+    fn keep_rate(&self, pool: &str, rate: f64) {
+        if let Some(watch) = self.watched() {
+            // One that comes late is none that a forecast needs.
+            let _ = watch.record(&rate_of(pool), self.runtime.timestamp(), rate);
+        }
+    }
+
+    #[cfg(not(feature = "monitor"))]
+    fn keep_rate(&self, _: &str, _: f64) {}
+}
+
+#[cfg(feature = "monitor")]
+fn rate_of(pool: &str) -> String {
+    format!("pool_arrivals_per_s{{pool={pool:?}}}")
+}
+
+/// What is done about a decision.
+enum Step {
+    Nothing,
+    Resize(u32, ScaleCause),
+    Suggest(ScaleDecision),
+    Ask(ScaleDecision, Duration),
+}
+
+impl State {
+    fn next_step(&mut self, present: u32, decision: ScaleDecision, now: Moment) -> Step {
+        if self.waiting.as_ref().is_some_and(|(_, until)| now >= *until) {
+            self.waiting = None;
+        }
+        if self.said.is_some_and(|(_, until)| now >= until) {
+            self.said = None;
+        }
+        if decision.target == present {
+            self.waiting = None;
+            return Step::Nothing;
+        }
+        let within = Duration::from_millis(self.scaling.approval_ms);
+        let said = self.said.is_some_and(|(target, _)| target == decision.target);
+        match self.scaling.autonomy {
+            Autonomy::Observe => Step::Nothing,
+            Autonomy::Suggest if said => Step::Nothing,
+            Autonomy::Suggest => {
+                self.said = Some((decision.target, now + within));
+                Step::Suggest(decision)
+            }
+            Autonomy::Approve => {
+                let asked = self.waiting.as_ref().is_some_and(|(p, _)| p.target == decision.target);
+                if asked || said { Step::Nothing } else { Step::Ask(decision, within) }
+            }
+            Autonomy::Act => {
+                self.told = Some(decision.target);
+                Step::Resize(decision.target, decision.cause)
+            }
+        }
+    }
+}
