@@ -23,6 +23,7 @@ from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from sutazai import _sutazai
 from sutazai._awaited import awaited
+from sutazai._limit import LimitPolicy
 
 __all__ = [
     "BreakerPolicy",
@@ -105,6 +106,8 @@ class BulkheadPolicy(TypedDict, total=False):
     """Calls that run at once. Default 64."""
     queue: int
     """Calls that may wait for a place. Default 64."""
+    adapt: LimitPolicy
+    """Finds out, from what calls take, how many the target can take at once, and lets in no more."""
 
 
 class RatePolicy(TypedDict, total=False):

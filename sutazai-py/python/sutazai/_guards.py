@@ -17,6 +17,7 @@ from sutazai._guard import (
     policy_of,
 )
 from sutazai._heal import now
+from sutazai._limit import AdaptiveLimit
 
 __all__ = [
     "BreakerStatus",
@@ -64,6 +65,8 @@ class BulkheadStatus(TypedDict):
     concurrency: int
     waiting: int
     rejected: int
+    adaptive: NotRequired[AdaptiveLimit]
+    """How it has found out how many may run, where it does so."""
 
 
 class GuardStatus(TypedDict):

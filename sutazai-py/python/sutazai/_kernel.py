@@ -44,6 +44,7 @@ from sutazai._security_options import SecurityOptions
 from sutazai._supervise import Supervision
 from sutazai._sutazai import Event, Subscription, Ticket
 from sutazai._terms import Terms
+from sutazai._tune import Tuning
 
 _logger = logging.getLogger("sutazai")
 # Agents that are named when a stop waits for them.
@@ -499,6 +500,11 @@ class Kernel(KernelOfAgents):
     def monitor(self) -> Monitoring:
         """What is used, since when, and what is odd in it."""
         return Monitoring(self)
+
+    @property
+    def tune(self) -> Tuning:
+        """What the kernel sets by itself, within bounds, from what it sees."""
+        return Tuning(self)
 
     # ---- security ----
 

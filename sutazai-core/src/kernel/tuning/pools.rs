@@ -407,7 +407,9 @@ impl State {
         if self.said.is_some_and(|(_, until)| now >= until) {
             self.said = None;
         }
-        if decision.target == present {
+        // Where it is not known what a task takes, agents that are missing are none too many.
+        let unknown = decision.cause == ScaleCause::Unknown && decision.target < present;
+        if unknown || decision.target == present {
             self.waiting = None;
             return Step::Nothing;
         }

@@ -1,0 +1,14 @@
+//! The room `tune` in a kernel, in virtual time: what it decides is carried out as far as its autonomy goes.
+#![cfg(all(feature = "tune", feature = "monitor", feature = "agent", feature = "recovery"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "tuning/limits.rs"]
+mod limits;
+#[path = "tuning/pools.rs"]
+mod pools;
+#[path = "tuning/rails.rs"]
+mod rails;
+#[path = "tuning/tuners.rs"]
+mod tuners;
+#[path = "tuning/world.rs"]
+mod world;

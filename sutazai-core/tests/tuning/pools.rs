@@ -1,0 +1,169 @@
+//! Pools whose size follows their load, at each level of autonomy.
+
+use std::sync::Arc;
+
+use serde_json::Map;
+use sutazai_core::Code;
+use sutazai_core::agent::create::{PoolPolicy, Template, TemplateKind};
+use sutazai_core::base::runtime::Manual;
+use sutazai_core::event::Subscription;
+use sutazai_core::kernel::{Kernel, PoolView, Scaling};
+use sutazai_core::port::{Agent, AgentOrder, Task};
+use sutazai_core::tune::{Autonomy, ScaleCause, ScalePolicy};
+
+use super::world::{Server, kernel, ms, seconds, told};
+
+struct World {
+    kernel: Kernel,
+    events: Subscription,
+    calls: Vec<sutazai_core::base::ticket::Ticket<sutazai_core::port::Outcome>>,
+}
+
+impl World {
+    /// A pool of one, whose agents take a task at a time, for half a second.
+    fn new(scaling: impl FnOnce(&mut Scaling)) -> Self {
+        let runtime = Arc::new(Manual::new());
+        let (kernel, events) = kernel(&runtime);
+        let made = Arc::clone(&runtime);
+        let factory = move |order: &AgentOrder| {
+            let mut server = Server::new(&order.name, &made, 1, ms(500));
+            server.card.concurrency = Some(1);
+            Ok(Arc::new(server) as Arc<dyn Agent>)
+        };
+        kernel.add_agent_factory("server", factory).unwrap();
+        let template = Template::new("server", ["serve"], TemplateKind::Factory("server".into()));
+        kernel.add_template(template, false).unwrap();
+        kernel.add_pool("servers", "server", Map::new(), PoolPolicy::between(1, 40)).unwrap();
+        kernel.advance(seconds(1)).unwrap();
+        let mut wanted = Scaling::default();
+        wanted.policy.start_up_ms = 500;
+        wanted.policy.hold_ms = 30_000;
+        scaling(&mut wanted);
+        kernel.scale_pool("servers", wanted).unwrap();
+        Self { kernel, events, calls: Vec::new() }
+    }
+
+    /// So many calls a second for so many seconds, of which as many as find no agent are lost.
+    fn load(&mut self, per_s: u64, for_seconds: u64) {
+        for _ in 0..for_seconds * per_s {
+            self.calls.push(self.kernel.call(Task::new("serve", 1)));
+            self.kernel.advance(ms(1_000 / per_s)).unwrap();
+            self.calls.retain(|call| !call.is_done());
+        }
+    }
+
+    fn pool(&self) -> PoolView {
+        self.kernel.pools().remove(0)
+    }
+
+    fn subjects(&mut self) -> Vec<String> {
+        told(&mut self.events).into_iter().map(|(subject, _)| subject).collect()
+    }
+}
+
+#[test]
+fn a_pool_grows_with_what_comes_in_and_shrinks_when_that_ends() {
+    let mut world = World::new(|_| {});
+    world.load(10, 40);
+    // Five are busy all the time, and some more so that few calls find none.
+    let pool = world.pool();
+    assert!((6..=14).contains(&pool.agents.len()), "{pool:?}");
+    assert!(pool.why.as_ref().is_some_and(|why| why.contains("scaled by its load")), "{pool:?}");
+    let scaled = world.kernel.scaled_pools().remove(0);
+    assert!((8.0..12.0).contains(&scaled.sample.arrivals_per_s), "{scaled:?}");
+    assert!((400.0..600.0).contains(&scaled.sample.service_ms), "{scaled:?}");
+    assert!(world.subjects().contains(&"tune.scale".to_owned()));
+    world.kernel.advance(seconds(20)).unwrap();
+    assert!(world.pool().agents.len() >= 5, "they are held");
+    world.kernel.advance(seconds(60)).unwrap();
+    assert_eq!(world.pool().agents.len(), 1);
+    world.kernel.unscale_pool("servers").unwrap();
+    assert_eq!(world.kernel.unscale_pool("servers").unwrap_err().code(), Code::NOT_FOUND);
+}
+
+#[test]
+fn cost_has_a_ceiling() {
+    let mut world = World::new(|scaling| {
+        scaling.policy.worker_per_hour = 2.0;
+        scaling.policy.cost_per_hour = Some(7.0);
+    });
+    world.load(10, 30);
+    assert_eq!(world.pool().agents.len(), 3);
+    let decision = world.kernel.scaled_pools().remove(0).decision.unwrap();
+    assert_eq!((decision.target, decision.cause), (3, ScaleCause::Bound));
+    assert!(decision.needed > 5 && decision.cost_per_hour <= 7.0, "{decision:?}");
+}
+
+#[test]
+fn who_observes_or_suggests_changes_nothing() {
+    for (autonomy, says) in [(Autonomy::Observe, false), (Autonomy::Suggest, true)] {
+        let mut world = World::new(|scaling| scaling.autonomy = autonomy);
+        world.load(10, 30);
+        assert_eq!(world.pool().agents.len(), 1, "{autonomy:?}");
+        assert!(world.kernel.scaled_pools().remove(0).decision.unwrap().target > 1);
+        let subjects = world.subjects();
+        assert_eq!(subjects.contains(&"tune.suggest".to_owned()), says, "{subjects:?}");
+        assert!(!subjects.contains(&"tune.scale".to_owned()));
+    }
+}
+
+#[test]
+fn who_asks_does_what_is_approved() {
+    let mut world = World::new(|scaling| {
+        scaling.autonomy = Autonomy::Approve;
+        scaling.approval_ms = 20_000;
+    });
+    let error = world.kernel.answer_scaling("servers", true, "ann").unwrap_err();
+    assert_eq!(error.code(), Code::INVALID, "nothing was asked: {error}");
+    world.load(10, 10);
+    assert_eq!(world.pool().agents.len(), 1);
+    let waiting = world.kernel.scaled_pools().remove(0).waiting.unwrap();
+    assert!(waiting.target > 1 && world.subjects().contains(&"tune.ask".to_owned()));
+    world.kernel.answer_scaling("servers", true, "ann").unwrap();
+    world.load(10, 3);
+    assert_eq!(world.pool().agents.len(), waiting.target as usize);
+    assert_eq!(world.kernel.answer_scaling("none", true, "").unwrap_err().code(), Code::NOT_FOUND);
+}
+
+#[test]
+fn a_load_that_is_forecast_is_there_in_time() {
+    // The load comes and goes every two minutes; agents take 20 s to start.
+    let mut world = World::new(|scaling| {
+        scaling.policy.start_up_ms = 20_000;
+        scaling.policy.hold_ms = 10_000;
+    });
+    let mut foreseen = false;
+    for round in 0..12 {
+        world.load(1, 80);
+        foreseen |= round > 6
+            && world.kernel.scaled_pools()[0].decision.unwrap().cause == ScaleCause::Forecast;
+        for _ in 0..10 {
+            world.load(1, 1);
+            let cause = world.kernel.scaled_pools()[0].decision.unwrap().cause;
+            foreseen |= round > 6 && cause == ScaleCause::Forecast;
+        }
+        world.load(8, 30);
+    }
+    assert!(foreseen, "{:?}", world.kernel.scaled_pools());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let world = World::new(|_| {});
+    let scale = |pool: &str, change: &dyn Fn(&mut Scaling)| {
+        let mut scaling = Scaling::default();
+        change(&mut scaling);
+        world.kernel.scale_pool(pool, scaling).unwrap_err().code()
+    };
+    assert_eq!(scale("none", &|_| {}), Code::NOT_FOUND);
+    assert_eq!(scale("servers", &|scaling| scaling.every_ms = 1), Code::INVALID);
+    assert_eq!(scale("servers", &|scaling| scaling.approval_ms = 0), Code::INVALID);
+    let most = |scaling: &mut Scaling| {
+        scaling.policy = {
+            let mut p = ScalePolicy::default();
+            p.max = 0;
+            p
+        }
+    };
+    assert_eq!(scale("servers", &most), Code::INVALID);
+}

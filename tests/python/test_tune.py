@@ -1,0 +1,99 @@
+"""Knobs, tuners that try values of them, and pools whose size follows their load."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import sutazai
+from sutazai import Kernel, TunedKnob, TunerPolicy
+
+BATCH: TunedKnob = {
+    "name": "batch",
+    "kind": {"type": "integer", "low": 1, "high": 256, "scale": "log"},
+    "value": 2,
+    "max_step": 0.3,
+}
+QUICK: TunerPolicy = {"autonomy": "act", "warm_up_ms": 0, "window_ms": 4, "cool_down_ms": 0}
+
+
+def test_a_knob_of_the_kernel_is_set() -> None:
+    with Kernel() as kernel:
+        kernel.guards.set(bulkhead={"concurrency": 8})
+        knobs = {knob["name"]: knob for knob in kernel.tune.knobs()}
+        assert knobs["guard/all/bulkhead/concurrency"]["value"] == 8
+        kernel.tune.set("guard/all/bulkhead/concurrency", 32)
+        knobs = {knob["name"]: knob for knob in kernel.tune.knobs()}
+        assert knobs["guard/all/bulkhead/concurrency"]["value"] == 32
+        with pytest.raises(sutazai.NotFound, match="no knob"):
+            kernel.tune.set("batch", 1)
+        with pytest.raises(ValueError, match="may not be set to this"):
+            kernel.tune.set("guard/all/bulkhead/concurrency", 0)
+
+
+def test_a_knob_of_the_hosts_is_tuned_by_what_it_reports() -> None:
+    with Kernel() as kernel, kernel.subscribe("tune.>") as events:
+        status = kernel.tune.add("ingest", {"knobs": [BATCH], "policy": QUICK})
+        assert status["phase"] == "learning"
+        batch = 2
+        seen = set()
+        end = time.monotonic() + 60
+        # A hundred over the batch, and the batch: ten is best.
+        while time.monotonic() < end:
+            applied = kernel.tune.report("ingest", 100 / batch + batch)["applied"]
+            assert isinstance(applied["batch"], int)
+            batch = applied["batch"]
+            seen.add(batch)
+            status = kernel.tune.get("ingest")
+            if status["adopted"] >= 1 and status["incumbent"]["batch"] != 2 and status["trials"] >= 5:
+                break
+        assert len(seen) >= 3 and status["adopted"] >= 1, status
+        adopted = [trial for trial in status["history"] if trial["verdict"] == "adopted"]
+        assert all(trial["gain"] > 0 for trial in adopted)
+        told = [event.subject for event in events.pull(100)]
+        assert "tune.apply" in told and "tune.trial" in told
+        assert [one["name"] for one in kernel.tune.tuners()] == ["ingest"]
+        assert kernel.tune.autonomy("ingest", "observe", by="ann")["policy"]["autonomy"] == "observe"
+        kernel.tune.remove("ingest")
+        with pytest.raises(sutazai.NotFound):
+            kernel.tune.get("ingest")
+
+
+def test_what_waits_is_answered() -> None:
+    with Kernel() as kernel:
+        policy: TunerPolicy = {**QUICK, "autonomy": "approve"}
+        kernel.tune.add("ingest", {"knobs": [BATCH], "policy": policy})
+        end = time.monotonic() + 60
+        while "waiting" not in (status := kernel.tune.get("ingest")):
+            kernel.tune.report("ingest", objective=52.0, guards={})
+            assert time.monotonic() < end, status
+        waiting = status["waiting"]
+        status = kernel.tune.answer("ingest", waiting["trial"], approved=False, by="ann")
+        assert status["history"][-1]["verdict"] == "denied"
+        with pytest.raises(ValueError, match="does not wait"):
+            kernel.tune.answer("ingest", waiting["trial"], approved=True)
+
+
+def test_a_guard_finds_its_bound_out() -> None:
+    with Kernel() as kernel:
+
+        @kernel.agent("echo", skills=["echo"])
+        def echo(task: sutazai.Task) -> object:
+            return task.input
+
+        kernel.guards.set(bulkhead={"concurrency": 64, "adapt": {"initial": 4}})
+        assert kernel.call("echo", 1) == 1
+        status = {one["calls"]: one["status"] for one in kernel.guards.list()}["agent:echo"]
+        assert status["bulkhead"]["adaptive"]["limit"] == 4
+        assert status["bulkhead"]["adaptive"]["policy"]["max"] == 64
+
+
+def test_a_pool_that_there_is_not() -> None:
+    with Kernel() as kernel:
+        assert kernel.tune.scaled() == []
+        with pytest.raises(sutazai.NotFound, match="no pool"):
+            kernel.tune.scale("workers", {"autonomy": "suggest", "policy": {"max": 8}})
+        with pytest.raises(sutazai.NotFound, match="not scaled"):
+            kernel.tune.unscale("workers")
+        with pytest.raises(sutazai.NotFound):
+            kernel.tune.answer_scaling("workers", approved=True)
