@@ -14,6 +14,7 @@ use super::findings::Findings;
 use super::flaky;
 use super::fleet::Member;
 use super::interrupt::Interrupt;
+use super::tuning::{Calls, Turnstile};
 use super::walk::{Met, Walk};
 
 /// Files that wait for one agent, at most: enough for the walk to run ahead and tell how many there
@@ -30,7 +31,7 @@ pub struct Drive<'a> {
     /// Whether to end early.
     pub interrupt: &'a Interrupt,
     /// Calls of one agent under way at once.
-    pub concurrency: usize,
+    pub calls: &'a Arc<Calls>,
     /// Where progress is shown.
     pub board: &'a Arc<Board>,
     /// Where answers go.
@@ -70,8 +71,7 @@ impl Drive<'_> {
 
     fn call_all(&self, member: &Member, lane: &Arc<Lane>, queue: &Receiver<Arc<Subject>>) {
         let skill: Arc<str> = Arc::from(member.skill);
-        // As many tokens as calls may be under way; a call that ends puts its token back.
-        let (give, take) = bounded::<()>(self.concurrency);
+        let turnstile = Turnstile::new(self.calls);
         for subject in queue {
             // After an interruption the queue is emptied without calling, so that the walk, which
             // may wait for room in it, comes to its end.
@@ -79,12 +79,10 @@ impl Drive<'_> {
                 lane.dropped.fetch_add(1, Relaxed);
                 continue;
             }
-            if give.send(()).is_err() {
-                return;
-            }
+            turnstile.enter();
             let task = file::task(&skill, &subject);
             let (lane, findings) = (Arc::clone(lane), Arc::clone(self.findings));
-            let (agent, token) = (member.name, take.clone());
+            let (agent, turnstile) = (member.name, Arc::clone(&turnstile));
             let (call, ticket) = self.kernel.submit(task, None);
             let kernel = self.kernel.clone();
             ticket.on_done(move |answer| {
@@ -106,13 +104,10 @@ impl Drive<'_> {
                 if failure.is_some() {
                     lane.failed.fetch_add(1, Relaxed);
                 }
-                let _ = token.try_recv();
+                turnstile.leave();
             });
         }
-        // Room for every token means that every call has ended.
-        for _ in 0..self.concurrency {
-            let _ = give.send(());
-        }
+        turnstile.empty();
     }
 }
 

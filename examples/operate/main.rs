@@ -27,6 +27,7 @@ mod secrets;
 mod servers;
 mod shares;
 mod table;
+mod tuning;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -97,6 +98,8 @@ fn operate(options: &Options) -> Result<ExitCode> {
         .map_err(|e| Error::new(Code::IO, "cannot listen for Ctrl-C").because(e))?;
     let findings = Arc::new(Mutex::new(Findings::new(options.limit)));
     let watch = shares::Watch::begin(&kernel, &fleet);
+    let calls = tuning::Calls::new(options.concurrency);
+    calls.tune(&kernel)?;
     let met = {
         let _display = (!options.quiet).then(|| board.display(&kernel));
         let except = kernel.data_dir().map(absolute);
@@ -104,13 +107,14 @@ fn operate(options: &Options) -> Result<ExitCode> {
         let drive = Drive {
             kernel: &kernel,
             interrupt: &interrupt,
-            concurrency: usize::from(options.concurrency),
+            calls: &calls,
             board: &board,
             findings: &findings,
         };
         drive.run(&fleet, &walk)
     };
 
+    let tuned = tuning::Tuned::end(&kernel);
     let allocation = watch.map(shares::Watch::end).unwrap_or_default();
     let findings = findings.lock().unwrap_or_else(PoisonError::into_inner);
     let agents = kernel.agents();
@@ -125,6 +129,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
         agents: rows,
         allocation,
         resources: resources::Resources::since(&kernel, started),
+        tuned,
         discovered,
         met: &met,
         findings: &findings,

@@ -14,6 +14,7 @@ use super::row::Row;
 use super::servers::Discovered;
 use super::shares::Allocation;
 use super::table::Table;
+use super::tuning::Tuned;
 use super::walk::Met;
 
 /// All there is to say.
@@ -33,6 +34,8 @@ pub struct Report<'a> {
     pub allocation: Vec<Allocation>,
     /// What the run used, and how healthy it all was at the end.
     pub resources: Option<Resources>,
+    /// What was tuned meanwhile.
+    pub tuned: Option<Tuned>,
     /// Which MCP servers were found.
     pub discovered: Discovered,
     /// What was met on the way.
@@ -73,6 +76,9 @@ impl Report<'_> {
         self.allocation(&mut page);
         if let Some(resources) = &self.resources {
             resources.write(&mut page);
+        }
+        if let Some(tuned) = &self.tuned {
+            tuned.write(&mut page);
         }
         self.discovered(&mut page);
         self.undone(&mut page);

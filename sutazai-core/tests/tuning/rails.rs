@@ -38,8 +38,8 @@ fn throughput_is_raised_and_no_trial_leaves_the_envelope() {
     kernel.add_tuner("server", TuneSpec::new(vec![knob], policy)).unwrap();
 
     let mut calls = Vec::new();
-    let (mut beyond, mut most, mut rate) = (0_u64, 0_i64, 0.0);
-    for _ in 0..4 * 1_200 {
+    let (mut beyond, mut most) = (0_u64, 0_i64);
+    for _ in 0..4 * 600 {
         while calls.len() < 40 {
             calls.push(kernel.call(Task::new("serve", 1).timeout(seconds(20))));
         }
@@ -48,8 +48,7 @@ fn throughput_is_raised_and_no_trial_leaves_the_envelope() {
         let mut took = std::mem::take(&mut desk.lock().unwrap().took);
         took.sort_by(f64::total_cmp);
         let mut sample = TunerSample::default();
-        rate = took.len() as f64 / 0.25;
-        sample.objective = Some(rate);
+        sample.objective = Some(took.len() as f64 / 0.25);
         let p99 = took.get((took.len() * 99 / 100).min(took.len().saturating_sub(1)));
         if let Some(p99) = p99 {
             sample.guards.insert("p99_ms".to_owned(), *p99);
@@ -61,7 +60,7 @@ fn throughput_is_raised_and_no_trial_leaves_the_envelope() {
         most = most.max(value);
     }
     let view = kernel.tuner("server").unwrap().view;
-    assert!(view.trials >= 20, "{}", view.trials);
+    assert!(view.trials >= 10, "{}", view.trials);
     assert_eq!(
         view.broken,
         0,
@@ -72,5 +71,6 @@ fn throughput_is_raised_and_no_trial_leaves_the_envelope() {
     assert!(most <= 16, "{most}");
     // From 40 a second to nearly the most that there is, 160.
     let KnobValue::Integer(concurrency) = view.incumbent[KNOB] else { panic!() };
-    assert!((7..=16).contains(&concurrency) && rate >= 120.0, "{concurrency}, {rate} a second");
+    let rate = view.level.unwrap();
+    assert!((7..=16).contains(&concurrency) && rate >= 130.0, "{concurrency}, {rate} a second");
 }

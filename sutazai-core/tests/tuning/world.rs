@@ -88,7 +88,7 @@ fn serve(desk: &Arc<Mutex<Desk>>, runtime: &Arc<Manual>) {
 pub fn told(events: &mut Subscription) -> Vec<(String, serde_json::Value)> {
     std::iter::from_fn(|| events.try_next().unwrap())
         .map(|delivery| {
-            let payload = delivery.event.payload.value().unwrap();
+            let payload = serde_json::Value::clone(&delivery.event.payload.value().unwrap());
             (delivery.event.subject.to_string(), payload)
         })
         .collect()

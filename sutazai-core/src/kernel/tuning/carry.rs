@@ -24,17 +24,18 @@ impl Shared {
         while let Some(action) = left.pop_front() {
             match &action {
                 TunerAction::Apply { trial, setting, cause } => {
-                    if let Err(error) = self.apply(tuned, setting) {
-                        self.complain_of_tuner(tuned, &error);
-                        let mut state = tuned.state.lock();
-                        (state.trouble, state.behind) = (Some(error), true);
-                        // The trial is over; what it wants done instead is all that counts now.
-                        left = state.tuner.not_applied(self.runtime.now()).into();
-                        continue;
-                    }
-                    let mut state = tuned.state.lock();
-                    (state.trouble, state.behind) = (None, false);
-                    drop(state);
+                    let set = match self.apply(tuned, setting) {
+                        Ok(set) => set,
+                        Err(error) => {
+                            self.complain_of_tuner(tuned, &error);
+                            let mut state = tuned.state.lock();
+                            (state.trouble, state.behind) = (Some(error), true);
+                            // The trial is over; what it wants done instead is all that counts now.
+                            left = state.tuner.not_applied(self.runtime.now()).into();
+                            continue;
+                        }
+                    };
+                    tuned.state.lock().set(set);
                     self.publish(
                         "tune.apply",
                         serde_json::json!({
@@ -98,8 +99,9 @@ impl Shared {
         self.kept.log().record(Level::Warn, "sutazai.tune", "knobs could not be set", fields);
     }
 
-    /// Sets the knobs that the kernel knows and that stand otherwise.
-    fn apply(&self, tuned: &Tuned, setting: &Setting) -> Result<()> {
+    /// Sets the knobs that the kernel knows and that stand otherwise; says how many.
+    fn apply(&self, tuned: &Tuned, setting: &Setting) -> Result<u32> {
+        let mut set = 0;
         for (knob, adjust) in &tuned.knobs {
             let (Some(adjust), Some(wanted)) = (adjust, setting.get(&knob.name)) else { continue };
             if same(&adjust.value()?, wanted) {
@@ -109,8 +111,9 @@ impl Shared {
             let change = Change::configuration("tune.apply", &knob.name).by(Change::KERNEL);
             self.changes(change.with("value", &word), || adjust.set(wanted))
                 .map_err(|error| error.with("knob", &knob.name))?;
+            set += 1;
         }
-        Ok(())
+        Ok(set)
     }
 
     /// Sees whether somebody else has set the knobs, and tries again what failed.
@@ -123,8 +126,10 @@ impl Shared {
         if behind {
             let tried = self.apply(tuned, &wanted);
             let mut state = tuned.state.lock();
-            state.behind = tried.is_err();
-            state.trouble = tried.err();
+            match tried {
+                Ok(set) => state.set(set),
+                Err(error) => state.trouble = Some(error),
+            }
             return;
         }
         let mut moved = false;

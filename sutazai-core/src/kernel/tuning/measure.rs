@@ -148,9 +148,9 @@ impl Shared {
         within: Duration,
     ) -> Option<f64> {
         let within = i64::try_from(within.as_nanos()).unwrap_or(i64::MAX);
-        // A sample of just now is part of it.
+        // A sample of just now is part of it, and one that came just after the last look.
         let to = Timestamp::from_nanos(now.as_nanos().saturating_add(1));
-        let from = Timestamp::from_nanos(now.as_nanos().saturating_sub(within).saturating_add(1));
+        let from = Timestamp::from_nanos(now.as_nanos().saturating_sub(within));
         let history = self.watched()?.history();
         let answer = history.query(&Query::new(series, from, to, aggregate)).ok()?;
         answer.windows.last().map(|reading| reading.value).filter(|value| value.is_finite())

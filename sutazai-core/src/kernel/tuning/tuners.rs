@@ -47,6 +47,16 @@ pub(super) struct State {
     closed: bool,
 }
 
+impl State {
+    /// Knobs stand as they should, of which so many were set now: what went wrong is told until then.
+    pub(super) fn set(&mut self, knobs: u32) {
+        self.behind = false;
+        if knobs > 0 {
+            self.trouble = None;
+        }
+    }
+}
+
 /// A change that waits to be approved.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]

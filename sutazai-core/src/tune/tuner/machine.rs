@@ -41,6 +41,8 @@ pub struct Tuner {
     pub(super) usual: Evidence,
     pub(super) strange: u32,
     pub(super) until_recheck: u32,
+    /// Settings that could not be applied since the search began.
+    unapplied: u32,
     pub(super) trials: u64,
     pub(super) adopted: u64,
     pub(super) broken: u64,
@@ -50,6 +52,9 @@ pub struct Tuner {
 
 /// Windows in a row, far from what they should be, that show that the world is another one.
 pub(super) const STRANGE: u32 = 2;
+
+/// Settings that could not be applied, after which nothing is held against settings.
+const UNAPPLIED: u32 = 5;
 
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
@@ -82,6 +87,7 @@ impl Tuner {
             usual: Evidence::default(),
             strange: 0,
             until_recheck: policy.recheck,
+            unapplied: 0,
             trials: 0,
             adopted: 0,
             broken: 0,
@@ -134,9 +140,9 @@ impl Tuner {
     /// # Errors
     /// [`Code::INVALID`] when that trial does not wait for one (any more).
     pub fn answer(&mut self, trial: u64, approved: bool, now: Moment) -> Result<Vec<TunerAction>> {
-        let mut actions = self.poll(now);
+        let mut actions = Vec::new();
         match &self.phase {
-            Phase::Waiting(waiting, _) if waiting.id == trial => {
+            Phase::Waiting(waiting, until) if waiting.id == trial && now < *until => {
                 let waiting = (**waiting).clone();
                 if approved {
                     self.begin(waiting, now);
@@ -156,6 +162,7 @@ impl Tuner {
         let mut actions = Vec::new();
         if let Phase::Trying(trial, _) = &self.phase {
             let trial = (**trial).clone();
+            self.unapplied += 1;
             self.end(trial, TrialVerdict::NotApplied, None, now, &mut actions);
         }
         actions
@@ -261,6 +268,13 @@ impl Tuner {
     }
 
     fn propose(&mut self, now: Moment, actions: &mut Vec<TunerAction>) {
+        if self.unapplied >= UNAPPLIED {
+            // It may not have been the settings' fault: what could not be applied is tried again.
+            self.unapplied = 0;
+            self.restart_search();
+            self.phase = Phase::Learning(window(&self.policy, now, false));
+            return;
+        }
         let Some((suggestion, setting, cause)) = self.candidate() else {
             self.rest(now, 1, false);
             return;
