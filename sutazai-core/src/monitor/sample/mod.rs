@@ -65,4 +65,4 @@ pub use portable::Portable;
 #[cfg(target_os = "linux")]
 pub use processes::Processes;
 #[cfg(target_os = "linux")]
-pub use system::{System, SystemOptions};
+pub use system::{Part, System, SystemOptions};
