@@ -66,6 +66,8 @@ mod clock;
 mod creation;
 #[cfg(feature = "agent")]
 mod discovery;
+#[cfg(all(target_os = "linux", feature = "agent", feature = "monitor"))]
+mod agent_processes;
 #[cfg(feature = "monitor")]
 mod figures;
 #[cfg(feature = "agent")]

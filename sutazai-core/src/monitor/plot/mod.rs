@@ -121,7 +121,7 @@ impl Plot {
         canvas::png(self)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         for (field, side) in [("width", self.width), ("height", self.height)] {
             if !(SIDE_LEAST..=SIDE_MOST).contains(&side) {
                 return Err(Error::new(Code::INVALID, "a plot has 240 to 2,048 pixels a side")

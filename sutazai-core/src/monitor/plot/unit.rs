@@ -44,9 +44,11 @@ impl Unit {
 
     /// A value on an axis whose labels are so far apart and go up to `most`.
     pub(super) fn label(&self, value: f64, step: f64, most: f64) -> String {
-        let (power, prefix) = self.prefix(most);
+        // 50 MiB are no round number of GiB.
+        let fine = self.binary && most < 10_000.0 * self.prefix(step).0;
+        let (power, prefix) = self.prefix(if fine { step } else { most });
         if prefix.is_none() {
-            return format!("{value:.0e}");
+            return if value == 0.0 { "0".to_owned() } else { format!("{value:.0e}") };
         }
         let digits = (-(step / power).log10().floor()).clamp(0.0, 9.0) as usize;
         // A part of a KiB has no end of digits.
