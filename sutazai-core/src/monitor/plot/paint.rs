@@ -388,7 +388,7 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
 
     fn dashes(&self, points: Vec<Place>, style: ShapeStyle) -> Drawn<B> {
         let (dash, gap) = (6 * self.unit, 4 * self.unit);
-        self.area.draw(&DashedPathElement::new(points.into_iter(), dash, gap, style))
+        self.area.draw(&DashedPathElement::new(points, dash, gap, style))
     }
 
     /// One pixel and a half.

@@ -39,13 +39,15 @@ pub enum Part {
     /// `container_…`, and what holds for this process: `cpu_limit_cores`, and `memory_limit_…` as far as
     /// [`Memory`](Self::Memory) is measured or the container has a limit.
     Container,
-    /// `process_…`.
+    /// Processor time, memory and threads of this process.
     Process,
+    /// `process_{open,max}_fds`, `process_{read,written}_bytes_total`.
+    ProcessFiles,
 }
 
 impl Part {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Processors,
         Self::Memory,
         Self::Load,
@@ -55,6 +57,7 @@ impl Part {
         Self::Network,
         Self::Container,
         Self::Process,
+        Self::ProcessFiles,
     ];
 }
 
@@ -272,12 +275,13 @@ impl State {
                 }
             }
             Part::Process => self.take_own(out),
+            Part::ProcessFiles => self.take_own_files(out),
             Part::Space | Part::Container => {}
         }
     }
 
     fn take_own(&mut self, out: &mut Samples) {
-        let [cpu, children, resident, virtual_, threads, files, read, written] = &self.names.own;
+        let [cpu, children, resident, virtual_, threads, ..] = &self.names.own;
         if let Some(usage) = self.own.usage() {
             out.add(Arc::clone(cpu), usage.cpu_seconds);
             out.add(Arc::clone(children), usage.ended_children_seconds);
@@ -285,6 +289,10 @@ impl State {
             out.add(Arc::clone(virtual_), usage.virtual_bytes as f64);
             out.add(Arc::clone(threads), usage.threads as f64);
         }
+    }
+
+    fn take_own_files(&mut self, out: &mut Samples) {
+        let [.., files, read, written] = &self.names.own;
         if let Some(open) = self.own.open_files() {
             out.add(Arc::clone(files), open as f64);
         }
