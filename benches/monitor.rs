@@ -86,7 +86,13 @@ fn sample() {
     };
     for (name, pause) in [("monitor.sample", pause), ("monitor.sample_warm", Duration::ZERO)] {
         let mut ours = || round(pause, &mut || take(&some));
-        bar::compare(name, "us", 0.1, &mut ours, &mut [("sysinfo", &mut || round(pause, &mut peer))]);
+        bar::compare(
+            name,
+            "us",
+            0.1,
+            &mut ours,
+            &mut [("sysinfo", &mut || round(pause, &mut peer))],
+        );
     }
     let mut times: Vec<Duration> =
         (0..20).map(|_| round(pause, &mut || take(&all)).0 / SAMPLES).collect();
@@ -203,17 +209,21 @@ fn bytes(samples: u64, every_ms: u64) {
     bar::figure_alone("monitor.bytes", "B", 1.6, share);
 }
 
-/// Bytes a point of everything that a history takes: points, times, names, tables.
+/// Bytes a point of what is sealed, times and tables included: what the history takes more than one whose series have a point
+/// each, which they have in the block that is being filled.
 fn tell(of: &str, history: &History) -> f64 {
     let status = history.status();
-    let share = status.bytes as f64 / status.points as f64;
+    let empty = History::new(history.policy().clone()).expect("a policy that makes sense");
     let views = history.series("", usize::MAX);
-    let values: usize = views.iter().flat_map(|one| &one.levels).map(|one| one.bytes).sum();
+    for one in &views {
+        empty.append(&one.name, Timestamp::EPOCH, 0.0);
+    }
+    let points = status.points as f64;
+    let share = status.bytes.saturating_sub(empty.status().bytes) as f64 / points;
+    let all = status.bytes as f64 / points;
     println!(
-        "    monitor.bytes: {of}: {} series, {} points, {share:.3} B a point; values {:.3} B",
-        status.series,
-        status.points,
-        values as f64 / status.points as f64
+        "    monitor.bytes: {of}: {} series, {points} points, {share:.3} B a point; with what is open {all:.3} B",
+        views.len()
     );
     share
 }

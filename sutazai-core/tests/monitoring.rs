@@ -181,8 +181,10 @@ fn the_process_of_an_agent_is_measured_and_found_again() {
     let long = Duration::from_secs(60);
     let card = AgentCard::new("worker", ["pid", "exit"]);
     let spec = ProcessSpec::new("python3").args(["-c", PROCESS]).start_timeout(long);
-    let inside = from_fn(AgentCard::new("inside", ["echo"]), |task: &Task| Ok(task.input().clone()));
-    let kernel = Kernel::builder().agent(ProcessAgent::new(card, spec)).agent(inside).build().unwrap();
+    let inside =
+        from_fn(AgentCard::new("inside", ["echo"]), |task: &Task| Ok(task.input().clone()));
+    let kernel =
+        Kernel::builder().agent(ProcessAgent::new(card, spec)).agent(inside).build().unwrap();
     kernel.start().unwrap();
     let pid = || -> u32 {
         kernel.call(Task::new("pid", 0).timeout(long)).wait().unwrap().output.to().unwrap()
@@ -191,7 +193,8 @@ fn the_process_of_an_agent_is_measured_and_found_again() {
         let sampled = kernel.sample().unwrap();
         assert!(sampled.failures.is_empty(), "{:?}", sampled.failures);
         let of = |one: &&sutazai_core::monitor::Measured| one.series.starts_with("agent.");
-        let values = sampled.values.iter().filter(of).map(|one| (one.series.to_string(), one.value));
+        let values =
+            sampled.values.iter().filter(of).map(|one| (one.series.to_string(), one.value));
         values.collect::<std::collections::BTreeMap<String, f64>>()
     };
     let (first, values) = (pid(), told());
@@ -205,7 +208,9 @@ fn the_process_of_an_agent_is_measured_and_found_again() {
     let page = rustix::param::page_size() as f64;
     assert!(resident > 64e6 && (resident / (pages * page) - 1.0).abs() < 0.1, "{resident} {pages}");
     assert!(value(&values, "open_fds").unwrap() >= 3.0);
-    assert!(value(&values, "cpu_seconds_total").is_some() && value(&values, "threads") == Some(1.0));
+    assert!(
+        value(&values, "cpu_seconds_total").is_some() && value(&values, "threads") == Some(1.0)
+    );
     // It ends, and is started again: another process.
     kernel.call(Task::new("exit", 0).timeout(long)).wait().unwrap_err();
     let mut second = first;

@@ -41,6 +41,8 @@
     )
 )]
 
+#[cfg(all(target_os = "linux", feature = "agent", feature = "monitor"))]
+mod agent_processes;
 #[cfg(feature = "agent")]
 mod agents;
 #[cfg(feature = "agent")]
@@ -66,8 +68,6 @@ mod clock;
 mod creation;
 #[cfg(feature = "agent")]
 mod discovery;
-#[cfg(all(target_os = "linux", feature = "agent", feature = "monitor"))]
-mod agent_processes;
 #[cfg(feature = "monitor")]
 mod figures;
 #[cfg(feature = "agent")]

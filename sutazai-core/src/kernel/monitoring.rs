@@ -100,7 +100,12 @@ impl Shared {
             // Most machines have none.
             Err(error) => {
                 let (log, fields) = (self.kept.log(), [("reason", error.to_string())]);
-                log.record(Level::Info, "sutazai.monitor", "no graphics processors are measured", fields);
+                log.record(
+                    Level::Info,
+                    "sutazai.monitor",
+                    "no graphics processors are measured",
+                    fields,
+                );
             }
         }
         room.monitors.iter().try_for_each(|one| watch.add(Arc::clone(one)))?;

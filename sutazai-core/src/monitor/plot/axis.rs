@@ -107,4 +107,3 @@ fn civil(at: i64) -> DateTime {
     let instant = Instant::from_nanosecond(i128::from(at)).unwrap_or(Instant::UNIX_EPOCH);
     instant.to_zoned(TimeZone::UTC).datetime()
 }
-

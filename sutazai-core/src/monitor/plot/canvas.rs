@@ -30,8 +30,7 @@ pub(super) fn png(plot: &Plot) -> Result<Vec<u8>> {
     let (width, height) = (plot.width * SMOOTH, plot.height * SMOOTH);
     let mut pixels = vec![0; width as usize * height as usize * RGB];
     {
-        let area =
-            BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         Painter::new(plot, &area, Surface::Pixels, SMOOTH).paint().map_err(failed)?;
         area.present().map_err(failed)?;
     }
@@ -65,5 +64,7 @@ fn smooth(pixels: &[u8], width: usize) -> Vec<u8> {
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Code::INTERNAL, "the plot could not be drawn").operation("monitor.plot").because(error)
+    Error::new(Code::INTERNAL, "the plot could not be drawn")
+        .operation("monitor.plot")
+        .because(error)
 }

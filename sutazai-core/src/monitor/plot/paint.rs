@@ -5,7 +5,9 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
 use plotters::element::{Circle, DashedPathElement, PathElement, Polygon, Rectangle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color as _, IntoFont as _, RGBAColor, RGBColor, ShapeStyle, TextStyle, WHITE};
+use plotters::style::{
+    Color as _, IntoFont as _, RGBAColor, RGBColor, ShapeStyle, TextStyle, WHITE,
+};
 
 use super::axis;
 use super::lines::{Point, finite, parts, seen};
@@ -150,10 +152,8 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
     fn lay_out(&self) -> Span {
         let values = || self.past.iter().flatten().chain(&self.ahead).map(|point| point.1);
         let values = || values().chain(self.marks.iter().map(|mark| mark.value));
-        let (low, high) = (
-            values().fold(f64::INFINITY, f64::min),
-            values().fold(f64::NEG_INFINITY, f64::max),
-        );
+        let (low, high) =
+            (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
         // An interval may be so wide that nothing else would be seen: it is cut.
         let wide = (high - low).max(high.abs().max(low.abs()) * 0.1);
@@ -192,7 +192,12 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
 
     fn values(&self, span: &Span) -> Vec<axis::Tick<f64>> {
         let most = (span.bottom - span.top) / (40 * self.unit);
-        axis::values(&self.plot.unit, span.low, span.high, usize::try_from(most.max(2)).unwrap_or(2))
+        axis::values(
+            &self.plot.unit,
+            span.low,
+            span.high,
+            usize::try_from(most.max(2)).unwrap_or(2),
+        )
     }
 
     fn title(&self) -> Drawn<B> {
@@ -290,11 +295,8 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
     fn frame(&self) -> Drawn<B> {
         let span = &self.span;
         let style = ShapeStyle::from(&FRAME).stroke_width(self.unit.unsigned_abs());
-        let corner = vec![
-            (span.left, span.top),
-            (span.left, span.bottom),
-            (span.right, span.bottom),
-        ];
+        let corner =
+            vec![(span.left, span.top), (span.left, span.bottom), (span.right, span.bottom)];
         self.area.draw(&PathElement::new(corner, style))
     }
 
@@ -403,7 +405,9 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
         if self.surface == Surface::Vectors {
             return self.area.draw(&PathElement::new(places, style));
         }
-        places.windows(2).try_for_each(|part| self.area.draw(&PathElement::new(part.to_vec(), style)))
+        places
+            .windows(2)
+            .try_for_each(|part| self.area.draw(&PathElement::new(part.to_vec(), style)))
     }
 
     /// A text whose middle is at the height of its place.

@@ -133,7 +133,8 @@ fn what_cannot_be_drawn_is_left_out() {
             assert!(!svg.contains('\u{0}') && svg.contains('…'));
             plot.to_png().unwrap();
         }
-        plot.past = times.into_iter().zip(&values).map(|(at, v)| Reading { at, value: *v }).collect();
+        plot.past =
+            times.into_iter().zip(&values).map(|(at, v)| Reading { at, value: *v }).collect();
         plot.to_svg().unwrap();
     }
     // One point alone.

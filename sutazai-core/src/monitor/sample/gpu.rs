@@ -52,7 +52,9 @@ impl Gpus {
         let library = Nvml::init();
         #[cfg(target_os = "linux")]
         let library = library.or_else(|_| Nvml::builder().lib_path(LIBRARY.as_ref()).init());
-        Self::from(Box::new(library.map_err(|error| unsupported("NVML cannot be used").because(error))?))
+        Self::from(Box::new(
+            library.map_err(|error| unsupported("NVML cannot be used").because(error))?,
+        ))
     }
 
     fn from(source: Box<dyn Source>) -> Result<Self> {
@@ -165,7 +167,8 @@ mod tests {
             celsius: Some(64),
             milliwatts: Some(181_500),
         };
-        let odd = Reading { used_percent: Some(250), memory_bytes: Some((0, 0)), ..Reading::default() };
+        let odd =
+            Reading { used_percent: Some(250), memory_bytes: Some((0, 0)), ..Reading::default() };
         let gpus = Gpus::from(Box::new(Two(vec![full, odd]))).unwrap();
         let mut out = Samples::default();
         for _ in 0..2 {

@@ -317,7 +317,8 @@ impl State {
         // Whichever runs out first.
         let most = [ratio, bounds.memory.map(share)].into_iter().flatten().reduce(f64::max);
         // Unlike `available_parallelism`, which looks for the container's limit in files of its own.
-        let processors = rustix::thread::sched_getaffinity(None).map(|set| f64::from(set.count())).ok();
+        let processors =
+            rustix::thread::sched_getaffinity(None).map(|set| f64::from(set.count())).ok();
         let cores = [processors, bounds.cores].into_iter().flatten().reduce(f64::min);
         let names = &self.names;
         for (name, value) in

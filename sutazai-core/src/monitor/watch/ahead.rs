@@ -132,7 +132,8 @@ impl Watch {
         let newest = self.history().series(series, 1).into_iter().find(|one| one.name == series);
         let newest = newest.and_then(|one| one.newest).map(Timestamp::as_nanos);
         // What is kept of minutes that have ended does not change any more once there is a later point.
-        let asked = Asked { series: series.to_owned(), policy, end, known: newest.map(|at| at.min(end)) };
+        let asked =
+            Asked { series: series.to_owned(), policy, end, known: newest.map(|at| at.min(end)) };
         if let Some(view) = self.outlooks.lock().find(&asked) {
             return Ok(view);
         }
@@ -147,7 +148,13 @@ impl Watch {
     }
 
     /// The last windows that have ended, as far as they have points.
-    pub(super) fn windows(&self, series: &str, end: i64, step: i64, most: u64) -> Result<Vec<Reading>> {
+    pub(super) fn windows(
+        &self,
+        series: &str,
+        end: i64,
+        step: i64,
+        most: u64,
+    ) -> Result<Vec<Reading>> {
         let begin =
             end.saturating_sub(step.saturating_mul(i64::try_from(most).unwrap_or(i64::MAX)));
         let counter =

@@ -119,7 +119,8 @@ impl Watch {
         (plot.width, plot.height) = (wanted.width, wanted.height);
         plot.check()?;
         plot.past = self.windows(&wanted.series, end, step, count)?;
-        let begin = end.saturating_sub(step.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)));
+        let begin =
+            end.saturating_sub(step.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)));
         let shown = |at: Timestamp| (begin..=last).contains(&at.as_nanos());
         plot.marks = (self.anomalies(0, usize::MAX).iter())
             .filter(|one| one.series == wanted.series && shown(one.at))
