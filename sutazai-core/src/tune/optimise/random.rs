@@ -13,10 +13,6 @@ impl Random {
         Self(SplitMix64::new(seed))
     }
 
-    pub(crate) const fn bits(&mut self) -> u64 {
-        self.0.bits()
-    }
-
     /// Uniform, 0 to below 1.
     pub(crate) fn unit(&mut self) -> f64 {
         self.0.unit()
