@@ -158,3 +158,71 @@ fn a_kernel_that_is_told_nonsense_is_not_built() {
     let built = Kernel::builder().watch(policy).build();
     assert_eq!(built.map(drop).unwrap_err().code(), Code::INVALID);
 }
+
+/// Does tasks until its input ends; `exit` ends it.
+#[cfg(target_os = "linux")]
+const PROCESS: &str = r#"
+import json, os, sys
+def say(**m): print(json.dumps({"v": 1, **m}), flush=True)
+ballast = bytearray(os.urandom(1)) * (64 << 20)
+say(type="ready")
+for line in sys.stdin:
+    t = json.loads(line)
+    if t["type"] == "stop": break
+    if t["type"] == "task":
+        if t["skill"] == "exit": os._exit(3)
+        say(type="result", id=t["id"], output=os.getpid())
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_of_an_agent_is_measured_and_found_again() {
+    use sutazai_core::agent::connect::process::{ProcessAgent, ProcessSpec};
+    let long = Duration::from_secs(60);
+    let card = AgentCard::new("worker", ["pid", "exit"]);
+    let spec = ProcessSpec::new("python3").args(["-c", PROCESS]).start_timeout(long);
+    let inside =
+        from_fn(AgentCard::new("inside", ["echo"]), |task: &Task| Ok(task.input().clone()));
+    let kernel =
+        Kernel::builder().agent(ProcessAgent::new(card, spec)).agent(inside).build().unwrap();
+    kernel.start().unwrap();
+    let pid = || -> u32 {
+        kernel.call(Task::new("pid", 0).timeout(long)).wait().unwrap().output.to().unwrap()
+    };
+    let told = || {
+        let sampled = kernel.sample().unwrap();
+        assert!(sampled.failures.is_empty(), "{:?}", sampled.failures);
+        let of = |one: &&sutazai_core::monitor::Measured| one.series.starts_with("agent.");
+        let values =
+            sampled.values.iter().filter(of).map(|one| (one.series.to_string(), one.value));
+        values.collect::<std::collections::BTreeMap<String, f64>>()
+    };
+    let (first, values) = (pid(), told());
+    let value = |values: &std::collections::BTreeMap<String, f64>, what: &str| {
+        values.get(&format!("agent.worker.process.{what}")).copied()
+    };
+    assert!(values.keys().all(|name| name.starts_with("agent.worker.process.")), "{values:?}");
+    let statm = std::fs::read_to_string(format!("/proc/{first}/statm")).unwrap();
+    let pages: f64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    let resident = value(&values, "resident_memory_bytes").unwrap();
+    let page = rustix::param::page_size() as f64;
+    assert!(resident > 64e6 && (resident / (pages * page) - 1.0).abs() < 0.1, "{resident} {pages}");
+    assert!(value(&values, "open_fds").unwrap() >= 3.0);
+    assert!(
+        value(&values, "cpu_seconds_total").is_some() && value(&values, "threads") == Some(1.0)
+    );
+    // It ends, and is started again: another process.
+    kernel.call(Task::new("exit", 0).timeout(long)).wait().unwrap_err();
+    let mut second = first;
+    until("it is started again", || {
+        let answer = kernel.call(Task::new("pid", 0).timeout(long)).wait();
+        second = answer.map_or(first, |outcome| outcome.output.to().unwrap());
+        second != first
+    });
+    assert!(value(&told(), "resident_memory_bytes").unwrap() > 64e6);
+    kernel.remove_agent("worker", GRACE).unwrap();
+    assert!(told().is_empty());
+    let series = kernel.watch().unwrap().history().series("agent.worker.process.", 10);
+    assert_eq!(series.len(), 6, "{series:?}");
+    kernel.stop(GRACE).unwrap();
+}

@@ -84,3 +84,25 @@ def test_what_is_to_come() -> None:
         assert leak["outlook"]["at"].startswith("2026-01-01T23:")
         with pytest.raises(sutazai.NotFound):
             kernel.monitor.exhaustion("none", {})
+
+
+def test_a_series_is_drawn(tmp_path: Path) -> None:
+    with Kernel(tmp_path / "data") as kernel:
+        for minute in range(60):
+            kernel.monitor.record("queue_length", minute % 7, START + timedelta(minutes=minute))
+        until = START + timedelta(hours=1)
+        svg = kernel.monitor.plot("queue_length", until=until)
+        assert svg.startswith(b"<svg") and b"measured" in svg and b"expected" not in svg
+        png = kernel.monitor.plot("queue_length", until=until, step=60, ahead=10, format="png", size=(400, 300))
+        assert png[:8] == b"\x89PNG\r\n\x1a\n" and png[16:24] == bytes([0, 0, 1, 144, 0, 0, 1, 44])
+        path = tmp_path / "queue.png"
+        kernel.monitor.plot("queue_length", path, until=until)
+        assert path.read_bytes()[:4] == b"\x89PNG"
+        with pytest.raises(sutazai.SutazaiError, match="already"):
+            kernel.monitor.plot("queue_length", path, until=until)
+        kernel.monitor.plot("queue_length", path, until=until, format="svg", replace=True)
+        assert path.read_bytes()[:4] == b"<svg"
+        with pytest.raises(sutazai.SutazaiError, match="data directory"):
+            kernel.monitor.plot("queue_length", tmp_path / "data" / "plot.svg", until=until)
+        with pytest.raises(sutazai.NotFound):
+            kernel.monitor.plot("none")

@@ -279,6 +279,11 @@ impl Agent for Lives {
         lives.saturating_sub(1) + present.map_or(0, |agent| agent.restarts())
     }
 
+    fn process(&self) -> Option<u32> {
+        let present = self.0.state.lock().present.clone();
+        present.and_then(|agent| agent.process())
+    }
+
     fn liveness(&self) -> Option<LivenessPolicy> {
         let present = self.0.state.lock().present.clone();
         present.and_then(|agent| agent.liveness())

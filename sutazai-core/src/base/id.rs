@@ -96,7 +96,8 @@ impl IdSource {
     }
 }
 
-const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+/// SplitMix64's step.
+pub(crate) const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// SplitMix64's finaliser: spreads a counter over all of `u64`, one to one.
 #[inline]

@@ -15,6 +15,8 @@ pub(crate) mod nearest;
 pub mod os;
 pub mod payload;
 pub mod priority;
+#[cfg(any(feature = "agent", feature = "recovery", feature = "tune", test))]
+pub(crate) mod random;
 pub mod reading;
 pub mod runtime;
 pub mod stats;
@@ -22,3 +24,5 @@ mod sync;
 pub mod ticket;
 pub mod time;
 pub(crate) mod wait;
+#[cfg(any(feature = "security", feature = "plot"))]
+pub(crate) mod whole;

@@ -41,6 +41,8 @@
     )
 )]
 
+#[cfg(all(target_os = "linux", feature = "agent", feature = "monitor"))]
+mod agent_processes;
 #[cfg(feature = "agent")]
 mod agents;
 #[cfg(feature = "agent")]

@@ -92,6 +92,22 @@ impl Shared {
         let watch = Watch::new(room.policy.clone(), shelf)?;
         system().into_iter().try_for_each(|one| watch.add(one))?;
         watch.add(Arc::new(Figures::new(self.kept.metrics().clone())))?;
+        #[cfg(all(target_os = "linux", feature = "agent"))]
+        watch.add(Arc::new(super::agent_processes::AgentProcesses::new(self)))?;
+        #[cfg(feature = "nvml")]
+        match crate::monitor::sample::Gpus::new() {
+            Ok(gpus) => watch.add(Arc::new(gpus))?,
+            // Most machines have none.
+            Err(error) => {
+                let (log, fields) = (self.kept.log(), [("reason", error.to_string())]);
+                log.record(
+                    Level::Info,
+                    "sutazai.monitor",
+                    "no graphics processors are measured",
+                    fields,
+                );
+            }
+        }
         room.monitors.iter().try_for_each(|one| watch.add(Arc::clone(one)))?;
         // It is started once.
         let _ = room.watch.set(watch);
@@ -253,6 +269,16 @@ impl Kernel {
         let found = self.watch()?.record(series, at, value)?;
         found.iter().for_each(|anomaly| self.shared.tell_of_anomaly(anomaly));
         Ok(found)
+    }
+
+    /// A picture of a series: what was measured, what was odd in it and, if wanted, how it goes on;
+    /// [`Plot::to_svg`](crate::monitor::plot::Plot::to_svg) and [`to_png`](crate::monitor::plot::Plot::to_png) draw it.
+    ///
+    /// # Errors
+    /// What [`Watch::plot`] says; [`Code::NOT_RUNNING`] before the start.
+    #[cfg(feature = "plot")]
+    pub fn plot(&self, query: &crate::monitor::PlotQuery) -> Result<crate::monitor::plot::Plot> {
+        self.watch()?.plot(query, self.shared.runtime.timestamp())
     }
 
     /// Takes a sample every so often from here on, 10 milliseconds to 24 hours; never again, without. The first comes after that

@@ -15,6 +15,8 @@ mod change;
 mod exhaustion;
 pub mod forecast;
 mod health;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod sample;
 pub mod series;
 mod watch;
@@ -25,6 +27,8 @@ pub use exhaustion::{Direction, Exhaustion, ExhaustionPolicy, ExhaustionView, Ou
 pub use health::{
     Aspect, Cause, ComponentHealth, ComponentState, Health, HealthPolicy, Ramp, health,
 };
+#[cfg(feature = "plot")]
+pub use watch::PlotQuery;
 pub use watch::{
     Anomaly, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesForecast, WATCHED_MAX, Watch,
     WatchPolicy, WatchStatus,

@@ -61,6 +61,12 @@ pub trait Agent: Send + Sync + 'static {
         0
     }
 
+    /// The number of the process of its own that it runs in, while there is one: what that uses is measured. Must not
+    /// block.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// What its other side says, by their protocol, that it can do, as far as it was last heard; `None` where
     /// there is no such thing. A card that was written by somebody else is held to it. Must not block.
     fn offers(&self) -> Option<AgentCard> {

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::base::id::mix;
+use crate::base::id::{GAMMA, mix};
+use crate::base::random::unit;
 
 /// Draws numbers from any thread without a lock: a counter through SplitMix64 (Steele, Lea and Flood,
 /// OOPSLA 2014). Not for secrets.
@@ -20,9 +21,7 @@ impl Chance {
     /// A number from 0 up to, but not including, 1.
     pub(crate) fn unit(&self) -> f64 {
         let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
-        // The 53 bits that an f64 keeps exactly.
-        (mix(self.seed ^ drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 11) as f64
-            / (1_u64 << 53) as f64
+        unit(mix(self.seed ^ drawn.wrapping_mul(GAMMA)))
     }
 }
 

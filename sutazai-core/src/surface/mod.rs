@@ -45,6 +45,8 @@ mod life;
 mod mcp;
 #[cfg(feature = "monitor")]
 mod monitor;
+#[cfg(feature = "plot")]
+mod monitor_plot;
 mod observe;
 mod operation;
 #[cfg(feature = "agent")]
@@ -118,6 +120,8 @@ pub fn operations() -> &'static [Operation] {
         monitor::rows(&mut table);
         #[cfg(feature = "tune")]
         tune::rows(&mut table);
+        #[cfg(feature = "plot")]
+        monitor_plot::rows(&mut table);
         #[cfg(any(feature = "openai", feature = "a2a"))]
         connect_http::rows(&mut table);
         event::rows(&mut table);

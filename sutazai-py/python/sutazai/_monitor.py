@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast, overload
 
 from sutazai import _sutazai
 from sutazai._heal import mapping
@@ -393,6 +395,86 @@ class Monitoring:
         """
         given = None if policy is None else mapping("policy", policy)
         return cast(Health, self._do("health", policy=given))
+
+    @overload
+    def plot(
+        self,
+        series: str,
+        path: str | os.PathLike[str],
+        *,
+        window: float | timedelta = ...,
+        step: float | timedelta | None = ...,
+        ahead: int = ...,
+        level: float = ...,
+        until: datetime | str | None = ...,
+        title: str | None = ...,
+        size: tuple[int, int] = ...,
+        format: Literal["svg", "png"] | None = ...,
+        replace: bool = ...,
+    ) -> None: ...
+
+    @overload
+    def plot(
+        self,
+        series: str,
+        path: None = None,
+        *,
+        window: float | timedelta = ...,
+        step: float | timedelta | None = ...,
+        ahead: int = ...,
+        level: float = ...,
+        until: datetime | str | None = ...,
+        title: str | None = ...,
+        size: tuple[int, int] = ...,
+        format: Literal["svg", "png"] | None = ...,
+        replace: bool = ...,
+    ) -> bytes: ...
+
+    def plot(
+        self,
+        series: str,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        window: float | timedelta = 3600,
+        step: float | timedelta | None = None,
+        ahead: int = 0,
+        level: float = 0.95,
+        until: datetime | str | None = None,
+        title: str | None = None,
+        size: tuple[int, int] = (960, 420),
+        format: Literal["svg", "png"] | None = None,
+        replace: bool = False,
+    ) -> bytes | None:
+        """Draws the last `window` seconds of a series, what was odd in it and, over `ahead` steps, how it is
+        expected to go on: as SVG or PNG, which the end of the path says where `format` does not. Writes it to the file, as
+        a whole or not at all, or answers it without one.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     kernel.monitor.record("queue_length", 3, "2026-01-01T00:00:00Z")
+        ...     kernel.monitor.plot("queue_length", until="2026-01-01T00:00:30Z")[:4]
+        b'<svg'
+        """
+        if format is None:
+            format = "png" if path is not None and os.fspath(path).lower().endswith(".png") else "svg"
+        answer = self._do(
+            "plot",
+            series=series,
+            path=None if path is None else os.fspath(path),
+            format=format,
+            replace=replace,
+            window_ms=millis("window", window),
+            step_ms=millis("step", step),
+            ahead=ahead,
+            level=level,
+            until=rfc3339(until),
+            title=title,
+            width=size[0],
+            height=size[1],
+        )
+        if path is not None:
+            return None
+        return base64.b64decode(answer["png"]) if format == "png" else answer["svg"].encode()
 
     def watch(self, series: str) -> bool:
         """Also looks for anomalies in a series, or in those whose names begin with what stands before a

@@ -191,6 +191,10 @@ impl Agent for Made {
         self.inner.restarts()
     }
 
+    fn process(&self) -> Option<u32> {
+        self.inner.process()
+    }
+
     fn offers(&self) -> Option<AgentCard> {
         self.inner.offers()
     }

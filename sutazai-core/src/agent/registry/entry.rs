@@ -124,6 +124,12 @@ impl Entry {
         self.agent.load().as_deref().map(|agent| f(&**agent))
     }
 
+    /// The process of its own that the agent runs in; one that panics has none.
+    #[cfg(all(target_os = "linux", feature = "monitor"))]
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.with_agent(|agent| contain::catch(|| agent.process()).unwrap_or_default()).flatten()
+    }
+
     /// Lets go of the agent: it has been stopped, and gets no more tasks.
     pub fn release(&self) {
         let agent = self.agent.swap(None);

@@ -1,19 +1,18 @@
 //! Noise for tests: the same for the same seed.
 
-/// SplitMix64 (G. L. Steele et al., "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014).
+use crate::base::random::SplitMix64;
+
+/// Random numbers.
 #[derive(Clone, Debug)]
-pub(in crate::monitor) struct Rng(u64);
+pub(in crate::monitor) struct Rng(SplitMix64);
 
 impl Rng {
     pub(in crate::monitor) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(1))
+        Self(SplitMix64::new(seed.wrapping_mul(0xD134_2543_DE82_EF95).wrapping_add(1)))
     }
 
     pub(in crate::monitor) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.bits()
     }
 
     pub(in crate::monitor) fn unit(&mut self) -> f64 {

@@ -22,6 +22,7 @@
 //! | `network_{received,sent}_bytes_total`, `…_packets_total`, `…_errors_total`, `…_dropped_total` | all interfaces but the loopback | `/proc/net/dev` |
 //! | `process_cpu_seconds_total`, `process_children_cpu_seconds_total` (those that have ended), `process_{resident,virtual}_memory_bytes`, `process_threads`, `process_{open,max}_fds`, `process_{read,written}_bytes_total` | this process | `/proc/self/*` |
 //! | `container_memory_{used,limit}_bytes`, `container_memory_used_ratio`, `container_cpu_limit_cores`, `container_throttled_seconds_total`, `container_pids`, `container_pids_limit` | the limits that hold here, and what is used of them | cgroup v2 |
+//! | `gpu0_used_ratio`, `gpu0_memory_{used,total}_bytes`, `gpu0_memory_used_ratio`, `gpu0_temperature_celsius`, `gpu0_power_watts` … | NVIDIA's graphics processors (feature `nvml`, `Gpus`) | NVML |
 //! | `monitor_sample_seconds` | what the sample before cost, in processor time of its thread | |
 //!
 //! ```
@@ -43,6 +44,8 @@ mod container;
 mod cpu;
 #[cfg(target_os = "linux")]
 mod disk;
+#[cfg(feature = "nvml")]
+mod gpu;
 #[cfg(target_os = "linux")]
 mod kept;
 #[cfg(target_os = "linux")]
@@ -61,8 +64,10 @@ mod processes;
 #[cfg(target_os = "linux")]
 mod system;
 
+#[cfg(feature = "nvml")]
+pub use gpu::Gpus;
 pub use portable::Portable;
 #[cfg(target_os = "linux")]
 pub use processes::Processes;
 #[cfg(target_os = "linux")]
-pub use system::{System, SystemOptions};
+pub use system::{Part, System, SystemOptions};

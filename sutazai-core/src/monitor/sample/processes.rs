@@ -23,6 +23,7 @@ const MOST: usize = 10_000;
 pub struct Processes {
     proc: PathBuf,
     units: Units,
+    name: fn(&str, &str) -> String,
     followed: Mutex<BTreeMap<Arc<str>, Followed>>,
 }
 
@@ -45,8 +46,17 @@ impl Processes {
         Self::in_folder("/proc".into())
     }
 
+    /// Names series otherwise: `name` is given how the process is called, and what is measured, such as
+    /// `cpu_seconds_total`.
+    #[must_use]
+    pub fn named(mut self, name: fn(&str, &str) -> String) -> Self {
+        self.name = name;
+        self
+    }
+
     fn in_folder(proc: PathBuf) -> Self {
-        Self { proc, units: Units::of_this_system(), followed: Mutex::new(BTreeMap::new()) }
+        let name = |of: &str, what: &str| format!("process_{what}{{name=\"{of}\"}}");
+        Self { proc, units: Units::of_this_system(), name, followed: Mutex::default() }
     }
 
     /// Follows the process of this number from now on, in the place of the one of this name.
@@ -68,14 +78,14 @@ impl Processes {
                 .operation(OPERATION)
                 .with("pid", pid)
         })?;
-        let series = |what: &str| Arc::from(format!("{what}{{name=\"{name}\"}}"));
+        let series = |what: &str| Arc::from((self.name)(name, what));
         let names = [
-            "process_cpu_seconds_total",
-            "process_resident_memory_bytes",
-            "process_threads",
-            "process_open_fds",
-            "process_read_bytes_total",
-            "process_written_bytes_total",
+            "cpu_seconds_total",
+            "resident_memory_bytes",
+            "threads",
+            "open_fds",
+            "read_bytes_total",
+            "written_bytes_total",
         ];
         let mut followed = self.followed.lock();
         if followed.len() >= MOST && !followed.contains_key(name) {

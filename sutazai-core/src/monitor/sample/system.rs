@@ -18,10 +18,55 @@ use crate::base::time::Timestamp;
 use crate::port::{Monitor, Samples};
 use crate::{Code, Error, Result};
 
-/// Where [`System`] looks.
+/// What is measured, by where it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Part {
+    /// `cpu_…`, but the limit.
+    Processors,
+    /// `memory_…` and `swap_…`.
+    Memory,
+    /// `load…`.
+    Load,
+    /// `pressure_…`.
+    Pressure,
+    /// `disk_…_total`.
+    Disks,
+    /// `disk_{size,free}_bytes`, `disk_free_ratio`.
+    Space,
+    /// `network_…`.
+    Network,
+    /// `container_…`, and what holds for this process: `cpu_limit_cores`, and `memory_limit_…` as far as
+    /// [`Memory`](Self::Memory) is measured or the container has a limit.
+    Container,
+    /// Processor time, memory and threads of this process.
+    Process,
+    /// `process_{open,max}_fds`, `process_{read,written}_bytes_total`.
+    ProcessFiles,
+}
+
+impl Part {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::Processors,
+        Self::Memory,
+        Self::Load,
+        Self::Pressure,
+        Self::Disks,
+        Self::Space,
+        Self::Network,
+        Self::Container,
+        Self::Process,
+        Self::ProcessFiles,
+    ];
+}
+
+/// Where [`System`] looks, and at what.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SystemOptions {
+    /// What is measured; what is not costs nothing. Default: [everything](Part::ALL).
+    pub parts: Vec<Part>,
     /// The file system of processes. Default: `/proc`.
     pub proc: PathBuf,
     /// The file system of control groups. Default: `/sys/fs/cgroup`.
@@ -34,7 +79,13 @@ pub struct SystemOptions {
 
 impl Default for SystemOptions {
     fn default() -> Self {
-        Self { proc: "/proc".into(), cgroup: "/sys/fs/cgroup".into(), disk: "/".into(), cores: 64 }
+        Self {
+            parts: Part::ALL.to_vec(),
+            proc: "/proc".into(),
+            cgroup: "/sys/fs/cgroup".into(),
+            disk: "/".into(),
+            cores: 64,
+        }
     }
 }
 
@@ -161,38 +212,76 @@ impl Monitor for System {
 
 impl State {
     fn take(&mut self, out: &mut Samples) {
-        let buffer = &mut self.buffer;
-        if let Ok(text) = self.stat.read(buffer) {
-            self.cpus.take(text, out);
-        }
-        if let Ok(text) = self.meminfo.read(buffer) {
-            self.memory.take(text, out);
-        }
-        if let Ok(text) = self.loadavg.read(buffer) {
-            self.load.take(text, out);
-        }
-        for (file, pressure) in &mut self.pressures {
-            if let Ok(text) = file.read(buffer) {
-                pressure.take(text, out);
+        let there = out.iter().count();
+        let parts = std::mem::take(&mut self.options.parts);
+        let mut bounds = None;
+        let mut asked = false;
+        for part in &parts {
+            match part {
+                // What holds for this process goes by what was measured of the machine.
+                Part::Container => bounds = Some(self.containers.take(&mut self.buffer, out)),
+                Part::Space => {}
+                part => {
+                    asked = true;
+                    self.take_part(*part, out);
+                }
             }
         }
-        if let Ok(text) = self.diskstats.read(buffer) {
-            self.disks.take(text, out);
+        // A system that tells nothing of itself has no disk and no limits either.
+        if out.iter().count() > there || !asked {
+            if parts.contains(&Part::Space) {
+                self.disks.take_space(&self.options.disk, out);
+            }
+            if let Some(bounds) = bounds {
+                self.take_limits(bounds, out);
+            }
         }
-        if let Ok(text) = self.netdev.read(buffer) {
-            self.networks.take(text, out);
-        }
-        let bounds = self.containers.take(buffer, out);
-        self.take_own(out);
-        // A system that tells nothing of itself has no disk either.
-        if out.iter().next().is_some() {
-            self.disks.take_space(&self.options.disk, out);
-            self.take_limits(bounds, out);
+        self.options.parts = parts;
+    }
+
+    fn take_part(&mut self, part: Part, out: &mut Samples) {
+        let buffer = &mut self.buffer;
+        match part {
+            Part::Processors => {
+                if let Ok(text) = self.stat.read(buffer) {
+                    self.cpus.take(text, out);
+                }
+            }
+            Part::Memory => {
+                if let Ok(text) = self.meminfo.read(buffer) {
+                    self.memory.take(text, out);
+                }
+            }
+            Part::Load => {
+                if let Ok(text) = self.loadavg.read(buffer) {
+                    self.load.take(text, out);
+                }
+            }
+            Part::Pressure => {
+                for (file, pressure) in &mut self.pressures {
+                    if let Ok(text) = file.read(buffer) {
+                        pressure.take(text, out);
+                    }
+                }
+            }
+            Part::Disks => {
+                if let Ok(text) = self.diskstats.read(buffer) {
+                    self.disks.take(text, out);
+                }
+            }
+            Part::Network => {
+                if let Ok(text) = self.netdev.read(buffer) {
+                    self.networks.take(text, out);
+                }
+            }
+            Part::Process => self.take_own(out),
+            Part::ProcessFiles => self.take_own_files(out),
+            Part::Space | Part::Container => {}
         }
     }
 
     fn take_own(&mut self, out: &mut Samples) {
-        let [cpu, children, resident, virtual_, threads, files, read, written] = &self.names.own;
+        let [cpu, children, resident, virtual_, threads, ..] = &self.names.own;
         if let Some(usage) = self.own.usage() {
             out.add(Arc::clone(cpu), usage.cpu_seconds);
             out.add(Arc::clone(children), usage.ended_children_seconds);
@@ -200,6 +289,10 @@ impl State {
             out.add(Arc::clone(virtual_), usage.virtual_bytes as f64);
             out.add(Arc::clone(threads), usage.threads as f64);
         }
+    }
+
+    fn take_own_files(&mut self, out: &mut Samples) {
+        let [.., files, read, written] = &self.names.own;
         if let Some(open) = self.own.open_files() {
             out.add(Arc::clone(files), open as f64);
         }
@@ -223,7 +316,9 @@ impl State {
         let least = [total, limit].into_iter().flatten().reduce(f64::min);
         // Whichever runs out first.
         let most = [ratio, bounds.memory.map(share)].into_iter().flatten().reduce(f64::max);
-        let processors = std::thread::available_parallelism().map(|n| n.get() as f64).ok();
+        // Unlike `available_parallelism`, which looks for the container's limit in files of its own.
+        let processors =
+            rustix::thread::sched_getaffinity(None).map(|set| f64::from(set.count())).ok();
         let cores = [processors, bounds.cores].into_iter().flatten().reduce(f64::min);
         let names = &self.names;
         for (name, value) in

@@ -77,6 +77,11 @@ pub(super) struct Series {
     pub(super) track: Mutex<Track>,
 }
 
+/// Whether a series of this name is a counter: without labels, it ends in `_total`.
+pub(in crate::monitor) fn is_counter(series: &str) -> bool {
+    series.split_once('{').map_or(series, |(bare, _)| bare).ends_with("_total")
+}
+
 impl History {
     /// One in memory alone.
     ///
@@ -223,8 +228,7 @@ impl History {
             self.removed(&idle);
         }
         let name: Arc<str> = name.into();
-        let bare = name.split_once('{').map_or(&*name, |(bare, _)| bare);
-        let counter = bare.ends_with("_total");
+        let counter = is_counter(&name);
         let track = Mutex::new(Track::new(&self.policy, counter));
         let series = Arc::new(Series { name: Arc::clone(&name), counter, track });
         self.figures.resized(0, self.overhead(&name));

@@ -63,6 +63,7 @@ mod tests;
 mod times;
 mod track;
 
+pub(super) use history::is_counter;
 pub use history::{Appended, Handle, History, NAME_MAX};
 pub use policy::{HistoryPolicy, LevelPolicy, Overflow};
 pub use query::{Aggregate, Answer, Query, Reading, WINDOWS_MAX};

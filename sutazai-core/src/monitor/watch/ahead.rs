@@ -1,5 +1,6 @@
 //! What is to come of a series that is kept: its forecast, and when it is exhausted.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -57,6 +58,36 @@ pub struct SeriesForecast {
     pub forecast: Forecast,
 }
 
+/// What was said of the end of resources, for as long as that does not change: a minute.
+#[derive(Default)]
+pub(super) struct Outlooks(VecDeque<(Asked, ExhaustionView)>);
+
+/// What an answer follows from.
+#[derive(PartialEq)]
+struct Asked {
+    series: String,
+    policy: ExhaustionPolicy,
+    end: i64,
+    known: Option<i64>,
+}
+
+impl Outlooks {
+    /// Answers that are kept, at most.
+    const MOST: usize = 16;
+
+    fn find(&self, asked: &Asked) -> Option<ExhaustionView> {
+        self.0.iter().find(|(one, _)| one == asked).map(|(_, view)| view.clone())
+    }
+
+    fn keep(&mut self, asked: Asked, view: ExhaustionView) {
+        self.0.retain(|(one, _)| (&one.series, &one.policy) != (&asked.series, &asked.policy));
+        if self.0.len() >= Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back((asked, view));
+    }
+}
+
 impl Watch {
     /// How a series goes on after the last step that has ended by now. Takes some milliseconds up to a second, by the length of the
     /// past.
@@ -85,7 +116,7 @@ impl Watch {
     }
 
     /// When the resource that a series tells of is used up, if it goes on as it does: by its means over minutes, of what is kept
-    /// of the thirty days before `until`. Takes up to half a second.
+    /// of the thirty days before `until`. Takes up to half a second, and no time when it is asked again within the minute.
     ///
     /// # Errors
     /// [`Code::NOT_FOUND`] where there is no such series, [`Code::INVALID`] for a policy that makes no sense.
@@ -95,19 +126,35 @@ impl Watch {
         policy: ExhaustionPolicy,
         until: Timestamp,
     ) -> Result<ExhaustionView> {
-        let mut exhaustion = Exhaustion::new(policy)?;
         let step = i64::try_from(MINUTE.as_nanos()).unwrap_or(i64::MAX);
         let until = until.as_nanos();
         let end = until.saturating_sub(until.rem_euclid(step));
+        let newest = self.history().series(series, 1).into_iter().find(|one| one.name == series);
+        let newest = newest.and_then(|one| one.newest).map(Timestamp::as_nanos);
+        // What is kept of minutes that have ended does not change any more once there is a later point.
+        let asked =
+            Asked { series: series.to_owned(), policy, end, known: newest.map(|at| at.min(end)) };
+        if let Some(view) = self.outlooks.lock().find(&asked) {
+            return Ok(view);
+        }
+        let mut exhaustion = Exhaustion::new(asked.policy.clone())?;
         for window in self.windows(series, end, step, WINDOWS)? {
             // A window's mean is known at its end.
             exhaustion.feed(window.at + MINUTE, window.value);
         }
-        Ok(exhaustion.view())
+        let view = exhaustion.view();
+        self.outlooks.lock().keep(asked, view.clone());
+        Ok(view)
     }
 
     /// The last windows that have ended, as far as they have points.
-    fn windows(&self, series: &str, end: i64, step: i64, most: u64) -> Result<Vec<Reading>> {
+    pub(super) fn windows(
+        &self,
+        series: &str,
+        end: i64,
+        step: i64,
+        most: u64,
+    ) -> Result<Vec<Reading>> {
         let begin =
             end.saturating_sub(step.saturating_mul(i64::try_from(most).unwrap_or(i64::MAX)));
         let counter =

@@ -3,11 +3,15 @@
 mod ahead;
 mod found;
 mod latest;
+#[cfg(feature = "plot")]
+mod picture;
 mod policy;
 mod watched;
 mod watching;
 
 pub use ahead::{ForecastQuery, SeriesForecast};
 pub use found::Anomaly;
+#[cfg(feature = "plot")]
+pub use picture::PlotQuery;
 pub use policy::{WATCHED_MAX, WatchPolicy};
 pub use watching::{MONITORS_MAX, Measured, Sampled, Watch, WatchStatus};

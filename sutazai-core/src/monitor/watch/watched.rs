@@ -3,6 +3,7 @@
 use super::found::Anomaly;
 use crate::Result;
 use crate::base::time::Timestamp;
+use crate::monitor::series::is_counter;
 use crate::monitor::{AnomalyDetector, AnomalyPolicy, Detector as _};
 
 pub(super) struct Watched {
@@ -51,12 +52,6 @@ impl Watched {
         let seconds = nanos as f64 / 1e9;
         (seconds > 0.0 && value >= before).then(|| (value - before) / seconds)
     }
-}
-
-/// Whether the name, without its labels, is a counter's.
-fn is_counter(series: &str) -> bool {
-    let name = series.split_once('{').map_or(series, |(name, _)| name);
-    name.ends_with("_total")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::ahead::Outlooks;
 use super::found::Anomaly;
 use super::latest::Latest;
 use super::policy::{WatchPolicy, check_pattern, fits};
@@ -54,6 +55,7 @@ pub struct Watch {
     judges: Mutex<Judges>,
     latest: Mutex<Latest>,
     figures: Mutex<Figures>,
+    pub(super) outlooks: Mutex<Outlooks>,
 }
 
 #[derive(Default)]
@@ -142,6 +144,7 @@ impl Watch {
             judges: Mutex::new(judges),
             latest: Mutex::default(),
             figures: Mutex::default(),
+            outlooks: Mutex::default(),
         })
     }
 
@@ -195,11 +198,10 @@ impl Watch {
             );
         }
         drop(buffer);
-        let mut anomalies = Vec::new();
         for one in &values {
             self.history.append(&one.series, now, one.value);
-            anomalies.extend(self.judge(&one.series, now, one.value));
         }
+        let anomalies = self.judge(now, values.iter().map(|one| (&*one.series, one.value)));
         let mut figures = self.figures.lock();
         figures.samples += 1;
         figures.failures += failures.len() as u64;
@@ -220,7 +222,7 @@ impl Watch {
                 .with("series", series.escape_debug()))
         };
         match self.history.append(series, now, value) {
-            Appended::Kept | Appended::SetBack => Ok(self.judge(series, now, value)),
+            Appended::Kept | Appended::SetBack => Ok(self.judge(now, [(series, value)]).pop()),
             Appended::Late => {
                 refused(Code::INVALID, "the series has this time already, or a later one")
             }
@@ -235,9 +237,21 @@ impl Watch {
         }
     }
 
-    fn judge(&self, series: &str, now: Timestamp, value: f64) -> Option<Anomaly> {
-        let found = self.judges.lock().look(series, now, value, &self.policy)?;
-        Some(self.latest.lock().add(found, self.policy.remembered as usize))
+    /// What is odd in these values.
+    fn judge<'a>(
+        &self,
+        now: Timestamp,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) -> Vec<Anomaly> {
+        let mut judges = self.judges.lock();
+        let look = |(series, value)| judges.look(series, now, value, &self.policy);
+        let mut found: Vec<Anomaly> = values.into_iter().filter_map(look).collect();
+        drop(judges);
+        if !found.is_empty() {
+            let (mut latest, most) = (self.latest.lock(), self.policy.remembered as usize);
+            found = found.into_iter().map(|one| latest.add(one, most)).collect();
+        }
+        found
     }
 
     /// Also looks for anomalies in this series, or in those whose names begin with what stands before a `*`. Whether that is new.

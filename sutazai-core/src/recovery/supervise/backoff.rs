@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::random::SplitMix64;
+
 /// Pauses before the restarts of a child, for supervisors that want them; OTP restarts at once.
 ///
 /// The pause doubles with each restart in a row, from [`first_ms`](Self::first_ms) to
@@ -43,37 +45,16 @@ impl Backoff {
     }
 
     /// The pause before the restart number `row` (from 1) in a row.
-    pub(super) fn pause(&self, row: u32, chance: &mut Chance) -> Duration {
+    pub(super) fn pause(&self, row: u32, chance: &mut SplitMix64) -> Duration {
         // 2⁶³ of anything but 0 is longer than any longest pause.
         let doublings = row.saturating_sub(1).min(63);
         let whole = self.first_ms.saturating_mul(1 << doublings).min(self.longest_ms);
-        Duration::from_millis(whole).mul_f64(1.0 - self.jitter * chance.fraction())
+        Duration::from_millis(whole).mul_f64(1.0 - self.jitter * chance.unit())
     }
 
     /// Whether a child that lived so long starts over with the first pause.
     pub(super) fn is_calm(&self, lived: Duration) -> bool {
         lived >= Duration::from_millis(self.calm_ms)
-    }
-}
-
-/// Chance that follows from a seed: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-#[derive(Clone, Debug)]
-pub(super) struct Chance(u64);
-
-impl Chance {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// From 0 up to, and without, 1.
-    fn fraction(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        // The upper 53 bits: as many as a double has.
-        (z >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -85,7 +66,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let plain = Backoff { jitter: 0.0, longest_ms: 1_000, ..Backoff::default() };
-        let mut chance = Chance::new(1);
+        let mut chance = SplitMix64::new(1);
         let pauses: Vec<_> = (1..=6).map(|row| plain.pause(row, &mut chance).as_millis()).collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(plain.pause(u32::MAX, &mut chance).as_millis(), 1000);
@@ -104,8 +85,8 @@ mod tests {
         ) {
             let backoff = Backoff { first_ms, longest_ms: first_ms + longer, jitter, calm_ms: 1 };
             prop_assert!(backoff.check().is_ok());
-            let whole = Backoff { jitter: 0.0, ..backoff.clone() }.pause(row, &mut Chance::new(0));
-            let (mut one, mut two) = (Chance::new(seed), Chance::new(seed));
+            let whole = Backoff { jitter: 0.0, ..backoff.clone() }.pause(row, &mut SplitMix64::new(0));
+            let (mut one, mut two) = (SplitMix64::new(seed), SplitMix64::new(seed));
             for _ in 0..20 {
                 let pause = backoff.pause(row, &mut one);
                 prop_assert!(pause <= whole);

@@ -1,27 +1,21 @@
-//! Random numbers from a seed: SplitMix64 (G. Steele, D. Lea, C. Flood, OOPSLA 2014).
+//! Random numbers from a seed.
 
 use std::f64::consts::TAU;
 
+use crate::base::random::SplitMix64;
+
 /// A stream of random numbers, the same for the same seed.
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) const fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(SplitMix64::new(seed))
     }
 
     /// Uniform, 0 to below 1.
     pub(crate) fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+        self.0.unit()
     }
 
     /// Standard normal (Box and Muller, 1958).

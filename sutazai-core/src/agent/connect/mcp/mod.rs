@@ -294,6 +294,13 @@ impl Agent for McpAgent {
         }
     }
 
+    fn process(&self) -> Option<u32> {
+        match &self.peer {
+            Peer::Stdio { process, .. } => process.process(),
+            Peer::Http(_) => None,
+        }
+    }
+
     fn offers(&self) -> Option<AgentCard> {
         Self::offers(self)
     }

@@ -321,6 +321,10 @@ impl Agent for ProcessAgent {
         self.shared.state.lock().restarts
     }
 
+    fn process(&self) -> Option<u32> {
+        self.shared.state.lock().leader.map(|leader| leader.id())
+    }
+
     fn liveness(&self) -> Option<LivenessPolicy> {
         Some(LivenessPolicy::default())
     }

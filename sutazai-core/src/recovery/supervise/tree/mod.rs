@@ -25,10 +25,10 @@ use std::time::Duration;
 use self::node::{Being, Place, Sup};
 use self::root::Root;
 use self::timers::{Due, Timers};
-use super::backoff::Chance;
 use super::check;
 use super::spec::{ChildSpec, SupervisorSpec};
 use super::state::{Cause, State, Transition};
+use crate::base::random::SplitMix64;
 use crate::base::time::Moment;
 use crate::port::{ChildExit, ChildLife, ChildStart, Generation};
 use crate::{Code, Error, Result};
@@ -124,7 +124,7 @@ pub struct Tree {
     beings: HashMap<Generation, Being>,
     last_generation: u64,
     timers: Timers,
-    chance: Chance,
+    chance: SplitMix64,
     /// The latest time that was told.
     now: Moment,
     /// What supervisors have yet to hear of one another.
@@ -160,7 +160,7 @@ impl Tree {
             beings: HashMap::new(),
             last_generation: 0,
             timers: Timers::default(),
-            chance: Chance::new(seed),
+            chance: SplitMix64::new(seed),
             now: Moment::ZERO,
             signals: VecDeque::new(),
             actions: VecDeque::new(),
