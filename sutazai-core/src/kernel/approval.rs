@@ -128,7 +128,7 @@ impl Shared {
             }
         }
         let error = refusal.error.clone();
-        self.refused(&task, id, now, refusal);
+        self.refused(&task, id, now, refusal, Default::default());
         ticket::ready(Err(error))
     }
 

@@ -129,6 +129,8 @@ impl Kernel {
             monitoring,
             #[cfg(feature = "recovery")]
             rollback,
+            #[cfg(feature = "agent")]
+            tracing: Arc::new(super::tracing::Tracing::new(limits.spans)),
             limits,
             runtime,
             bus,

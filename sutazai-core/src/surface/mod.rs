@@ -20,6 +20,8 @@
 //! fields may be added. An operation decides nothing itself: it reads its request, calls the kernel,
 //! and writes its answer.
 
+#[cfg(all(feature = "agent", feature = "monitor"))]
+mod bottleneck;
 #[cfg(feature = "agent")]
 mod agent;
 #[cfg(feature = "recovery")]
@@ -114,6 +116,8 @@ pub fn operations() -> &'static [Operation] {
         config::rows(&mut table);
         #[cfg(feature = "monitor")]
         monitor::rows(&mut table);
+        #[cfg(all(feature = "agent", feature = "monitor"))]
+        bottleneck::rows(&mut table);
         #[cfg(any(feature = "openai", feature = "a2a"))]
         connect_http::rows(&mut table);
         event::rows(&mut table);

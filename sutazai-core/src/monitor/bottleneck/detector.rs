@@ -32,6 +32,24 @@ impl BottleneckDetector {
         Ok(Self { policy, spans: VecDeque::new(), forgotten: 0, stated: BTreeMap::new() })
     }
 
+    /// The same, with another policy from here on.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a policy that makes no sense.
+    pub fn with_policy(mut self, policy: BottleneckPolicy) -> Result<Self> {
+        policy.check()?;
+        let beyond = self.spans.len().saturating_sub(policy.spans as usize);
+        self.spans.drain(..beyond);
+        self.forgotten += beyond as u64;
+        self.policy = policy;
+        Ok(self)
+    }
+
+    /// So many spans were lost on their way here.
+    pub fn lost(&mut self, spans: u64) {
+        self.forgotten = self.forgotten.saturating_add(spans);
+    }
+
     /// Its policy.
     pub fn policy(&self) -> &BottleneckPolicy {
         &self.policy

@@ -78,6 +78,8 @@ pub(super) struct Ground<'a, 't> {
 const CONTENDED: f64 = 0.05;
 /// Times between arrivals vary by this much less than times from end to arrival where arrivals follow a clock.
 const LITTLE_GAP: f64 = 0.25;
+/// Share of their time within which tasks follow one another.
+const SOON: f64 = 0.02;
 
 impl Ground<'_, '_> {
     pub(super) fn model(&self, changed: Option<&Changed<'_>>) -> Model {
@@ -258,6 +260,7 @@ impl Ground<'_, '_> {
         for (at, task) in self.traces.tasks() {
             clients.entry(task.span.client).or_default().push(at);
         }
+        let mut others: Vec<usize> = Vec::new();
         for tasks in clients.values() {
             let nodes: Vec<(usize, &Node<'_>)> =
                 tasks.iter().filter_map(|at| Some((*at, self.traces.node(*at)?))).collect();
@@ -269,9 +272,13 @@ impl Ground<'_, '_> {
             let spread = |scv: f64, mean: f64| scv.sqrt() * mean;
             let gap_spread = spread(mean_and_scv(&gaps).1, gap);
             let waits = one_by_one && (gap <= LITTLE_GAP * apart || gap_spread < spread(apart_scv, apart));
+            if !waits && nodes.len() > 1 {
+                others.extend(tasks);
+                continue;
+            }
             let mut last: Option<(usize, f64)> = None;
             for (at, node) in nodes {
-                match last.filter(|_| waits) {
+                match last {
                     Some((before, ended)) => {
                         if let Some(piece) = pieces.get_mut(before) {
                             piece.then.push((at, (node.arrived - ended).max(0.0)));
@@ -284,6 +291,52 @@ impl Ground<'_, '_> {
                     }
                 }
                 last = Some((at, node.ended));
+            }
+        }
+        self.begin_others(&others, pieces);
+    }
+
+    /// Tasks of clients that share threads, as those of an event loop do. Where nearly each comes right after another has ended,
+    /// there are so many clients that each wait for their answer; else they come when they come.
+    #[allow(clippy::cast_precision_loss, reason = "counts of a window")]
+    fn begin_others(&self, others: &[usize], pieces: &mut [Piece]) {
+        let mut nodes: Vec<(usize, &Node<'_>)> =
+            others.iter().filter_map(|at| Some((*at, self.traces.node(*at)?))).collect();
+        nodes.sort_by(|a, b| a.1.arrived.total_cmp(&b.1.arrived).then(a.0.cmp(&b.0)));
+        let mut ends: Vec<(f64, usize)> = nodes.iter().map(|(at, node)| (node.ended, *at)).collect();
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let n = nodes.len().max(1) as f64;
+        let took = nodes.iter().map(|(_, node)| node.ended - node.arrived).sum::<f64>() / n;
+        let apart = (self.traces.last - self.traces.first) / n;
+        // By chance an arrival has an end so shortly before it in three cases of ten, at most.
+        let soon = (SOON * took).max(5e-4).min(0.3 * apart);
+        let (mut next, mut followed, mut could) = (0, 0_usize, 0_usize);
+        let mut follows: Vec<Option<(usize, f64)>> = Vec::with_capacity(nodes.len());
+        for (_, node) in &nodes {
+            while ends.get(next).is_some_and(|(end, _)| *end < node.arrived - soon) {
+                next += 1;
+            }
+            could += usize::from(ends.first().is_some_and(|(end, _)| *end < node.arrived));
+            let end = ends.get(next).filter(|(end, _)| *end <= node.arrived);
+            follows.push(end.map(|(end, at)| (*at, node.arrived - end)));
+            if end.is_some() {
+                next += 1;
+                followed += 1;
+            }
+        }
+        let closed = could > 0 && followed as f64 >= 0.8 * could as f64;
+        for ((at, node), follows) in nodes.into_iter().zip(follows) {
+            match follows.filter(|_| closed) {
+                Some((before, gap)) => {
+                    if let Some(piece) = pieces.get_mut(before) {
+                        piece.then.push((at, gap));
+                    }
+                }
+                None => {
+                    if let Some(piece) = pieces.get_mut(at) {
+                        piece.begins = Begins::At(node.arrived);
+                    }
+                }
             }
         }
     }

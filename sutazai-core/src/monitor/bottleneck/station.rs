@@ -62,8 +62,37 @@ pub(super) fn makeups(traces: &Traces<'_>) -> Vec<Makeup> {
         sum.locked += f64::from(did.locked);
         sum.disk += f64::from(did.disk);
     }
-    sums.iter().map(Sums::makeup).collect()
+    let mut makeups: Vec<Makeup> = sums.iter().map(Sums::makeup).collect();
+    if !somebody_has_it(traces, &makeups) {
+        // They wait for a thread that is nobody's here, and not for one another.
+        for makeup in &mut makeups {
+            makeup.other += makeup.locked;
+            makeup.locked = 0.0;
+        }
+    }
+    makeups
 }
+
+/// A lock that is waited for is had by somebody, who does not wait for it: of those at work at a time, close to one at least.
+fn somebody_has_it(traces: &Traces<'_>, makeups: &[Makeup]) -> bool {
+    let (mut times, mut at_work) = (Vec::new(), 0.0);
+    for node in &traces.nodes {
+        let Some(makeup) = makeups.get(node.station).filter(|it| it.locked > 0.0) else { continue };
+        let own = node.service() - traces.covered(node, node.started, node.ended);
+        at_work += own.max(0.0) * (1.0 - makeup.locked);
+        times.push((node.started, node.ended));
+    }
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut busy, mut until) = (0.0, f64::NEG_INFINITY);
+    for (from, to) in times {
+        busy += (to - from.max(until)).max(0.0);
+        until = until.max(to);
+    }
+    busy > 0.0 && at_work >= HAD * busy
+}
+
+/// Of the time, to allow for what looks miss.
+const HAD: f64 = 0.6;
 
 impl Sums {
     fn makeup(&self) -> Makeup {

@@ -95,7 +95,7 @@ fn closed(clients: usize, rounds: usize, stations: &[(&str, f64)]) -> Bottleneck
 fn a_queue_is_what_theory_says() {
     let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
     for seed in 0..5 {
-        let (detector, mean) = queue(20_000, 70.0, 0.01, seed);
+        let (detector, mean) = queue(10_000, 70.0, 0.01, seed);
         let around = room(&[("a", 1.0)]);
         let found = detector.look(at(1e4), &around);
         let station = &found.stations[0];
@@ -149,6 +149,27 @@ fn the_bottleneck_moves_on_when_one_is_gone() {
     let more = Improvement::MoreCapacity(1);
     let more = detector.what_if(at(1e3), &around, "b", None, more).unwrap().unwrap();
     assert!((more.throughput - 10.0 / 9.0).abs() < 0.05, "{more:?}");
+}
+
+#[test]
+fn clients_of_one_thread_are_told_by_when_they_come() {
+    // As four clients of an event loop: one thread, and whoever has an answer asks again.
+    let run = |took: f64| {
+        let mut detector = detector();
+        for i in 0..400_u64 {
+            let t = (i / 4) as f64 * 4.0 * took + (i % 4) as f64 * took;
+            // One at a time; asked for when the one four before was done.
+            let asked = if i < 4 { 0.0 } else { t - 3.0 * took };
+            detector.record(span(i, None, "a", [asked, t, t + took]));
+        }
+        detector
+    };
+    let around = room(&[("a", 1.0)]);
+    let half = Improvement::Faster(0.5);
+    let estimate = run(0.01).what_if(at(100.0), &around, "a", None, half).unwrap().unwrap();
+    let rerun = run(0.005).look(at(100.0), &around);
+    assert!((estimate.tasks_per_s / rerun.tasks_per_s - 1.0).abs() < 0.05, "{estimate:?}");
+    assert!((estimate.latency_s / rerun.latency_s - 1.0).abs() < 0.05, "{estimate:?}");
 }
 
 #[test]
