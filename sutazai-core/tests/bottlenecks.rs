@@ -24,7 +24,8 @@ fn what_is_planted_is_ranked_first() {
     for plant in PLANTS {
         let found = (plant.run)();
         let first = &found.ranked[0];
-        let right = plant.component.contains(&&*first.component) && plant.kinds.contains(&first.kind);
+        let right =
+            plant.component.contains(&&*first.component) && plant.kinds.contains(&first.kind);
         let second = found.ranked.get(1).map(|it| (&it.component, it.kind, it.share));
         println!(
             "{} {}: {} {:?} {:.2}, then {second:?}; replayed {:.2}",
@@ -67,7 +68,11 @@ const RERUNS: &[(&str, &str, f64, f64, Run)] = &[
         let kernel = kernel(Limits::default());
         agent(&kernel, "k", |_| sleep(12.0));
         agent(&kernel, "m", move |_| sleep(took));
-        guard(&kernel, CallsTo::Agent("m".into()), json!({"bulkhead": {"concurrency": 1, "queue": 64}}));
+        guard(
+            &kernel,
+            CallsTo::Agent("m".into()),
+            json!({"bulkhead": {"concurrency": 1, "queue": 64}}),
+        );
         clients(&kernel, 4, 900.0, |kernel| {
             kernel.step("task", || {
                 call(kernel, "k");
@@ -109,7 +114,7 @@ const RERUNS: &[(&str, &str, f64, f64, Run)] = &[
         agent(&kernel, "east", |_| sleep(30.0));
         agent(&kernel, "rose", |kernel| {
             let all = ["west", "east"].map(|it| kernel.call(Task::new(it, 1)));
-            all.into_iter().for_each(|ticket| drop(ticket.wait()));
+            all.into_iter().for_each(|mut ticket| drop(ticket.wait()));
             sleep(10.0);
         });
         clients(&kernel, 3, 900.0, |kernel| call(kernel, "rose"));

@@ -61,15 +61,18 @@ impl Hook<Outcome> for Book {
             record
         };
         #[cfg(feature = "monitor")]
-        shared.trace(&self.story, &super::tracing::Came {
-            trace: self.trace,
-            parent: self.parent,
-            skill: &self.skill,
-            entry: Some(&self.entry),
-            began: self.began,
-            ended: now,
-            failure,
-        });
+        shared.trace(
+            &self.story,
+            &super::tracing::Came {
+                trace: self.trace,
+                parent: self.parent,
+                skill: &self.skill,
+                entry: Some(&self.entry),
+                began: self.began,
+                ended: now,
+                failure,
+            },
+        );
         shared.note(&self.entry, &self.skill, record.took, answer, now);
         match failure {
             None => self.entry.heard(now),

@@ -225,7 +225,8 @@ impl Shared {
         id: CallId,
         now: Moment,
     ) -> Ticket<Outcome> {
-        let Admitted { caller: Caller { session, bond, redact }, deadline, held, what, part_of } = admitted;
+        let Admitted { caller: Caller { session, bond, redact }, deadline, held, what, part_of } =
+            admitted;
         let parent = task.parent();
         let trace = Trace {
             trace: parent.map_or_else(|| self.ids.trace(id.0), |parent| parent.trace),
@@ -333,15 +334,18 @@ impl Shared {
         let ended = self.runtime.now();
         record.took = ended.since(now);
         #[cfg(feature = "monitor")]
-        self.trace(&Story::new(part_of, false), &super::tracing::Came {
-            trace: record.trace,
-            parent: record.parent,
-            skill: record.skill,
-            entry: refusal.entry.as_deref(),
-            began: now,
-            ended,
-            failure: Some(&refusal.error),
-        });
+        self.trace(
+            &Story::new(part_of, false),
+            &super::tracing::Came {
+                trace: record.trace,
+                parent: record.parent,
+                skill: record.skill,
+                entry: refusal.entry.as_deref(),
+                began: now,
+                ended,
+                failure: Some(&refusal.error),
+            },
+        );
         #[cfg(not(feature = "monitor"))]
         let _ = part_of;
         self.record(&record);
@@ -379,7 +383,7 @@ impl Admitted {
     }
 
     /// As a part of a call that is tried.
-    pub(super) fn part_of(mut self, call: PartOf) -> Self {
+    pub(super) fn as_part_of(mut self, call: PartOf) -> Self {
         self.part_of = call;
         self
     }

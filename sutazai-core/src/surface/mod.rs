@@ -20,10 +20,10 @@
 //! fields may be added. An operation decides nothing itself: it reads its request, calls the kernel,
 //! and writes its answer.
 
-#[cfg(all(feature = "agent", feature = "monitor"))]
-mod bottleneck;
 #[cfg(feature = "agent")]
 mod agent;
+#[cfg(all(feature = "agent", feature = "monitor"))]
+mod bottleneck;
 #[cfg(feature = "recovery")]
 mod checkpoint;
 #[cfg(feature = "config")]

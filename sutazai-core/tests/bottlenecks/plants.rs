@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sutazai_core::agent::from_fn;
 use sutazai_core::kernel::{CallsTo, Kernel, Limits};
-use sutazai_core::monitor::{BottleneckKind as Kind, BottleneckPolicy, Bottlenecks, ResourceFigures, WaitFor};
+use sutazai_core::monitor::{
+    BottleneckKind as Kind, BottleneckPolicy, Bottlenecks, ResourceFigures, WaitFor,
+};
 use sutazai_core::port::{AgentCard, Task};
 use sutazai_core::recovery::GuardPolicy;
 use sutazai_core::{Code, Error};
@@ -215,9 +217,8 @@ pub const PLANTS: &[Plant] = &[
             agent(&kernel, "teller", |_| sleep(10.0));
             let policy = json!({"bulkhead": {"concurrency": 3, "queue": 200}});
             guard(&kernel, CallsTo::Skill("teller".into()), policy);
-            let tickets: Vec<_> =
-                (0..120).map(|_| kernel.call(Task::new("teller", 1))).collect();
-            tickets.into_iter().for_each(|ticket| drop(ticket.wait()));
+            let tickets: Vec<_> = (0..120).map(|_| kernel.call(Task::new("teller", 1))).collect();
+            tickets.into_iter().for_each(|mut ticket| drop(ticket.wait()));
             done(&kernel)
         },
     },
@@ -249,7 +250,7 @@ pub const PLANTS: &[Plant] = &[
             agent(&kernel, "rose", |kernel| {
                 let all = ["north", "west", "east"];
                 let tickets: Vec<_> = all.map(|it| kernel.call(Task::new(it, 1))).into();
-                tickets.into_iter().for_each(|ticket| drop(ticket.wait()));
+                tickets.into_iter().for_each(|mut ticket| drop(ticket.wait()));
                 sleep(4.0);
             });
             clients(&kernel, 3, 700.0, |kernel| call(kernel, "rose"));
@@ -447,7 +448,7 @@ pub const PLANTS: &[Plant] = &[
             agent(&kernel, "fold", |_| sleep(30.0));
             agent(&kernel, "tree", |kernel| {
                 let all: Vec<_> = (0..6).map(|_| kernel.call(Task::new("leaf", 1))).collect();
-                all.into_iter().for_each(|ticket| drop(ticket.wait()));
+                all.into_iter().for_each(|mut ticket| drop(ticket.wait()));
                 call(kernel, "fold");
             });
             clients(&kernel, 3, 700.0, |kernel| call(kernel, "tree"));

@@ -95,15 +95,18 @@ impl Kernel {
         let who = outer.as_ref().map_or_else(|| Arc::clone(&name), |outer| Arc::clone(outer.who()));
         let here = Lineage::new(outer, place, who, Arc::clone(&name), Payload::default());
         let done = lineage::within(Some(here), work);
-        shared.trace(&story, &Came {
-            trace: Trace { trace, span },
-            parent: parent.map(|parent| Trace { trace: parent.trace, span: parent.span }),
-            skill: &name,
-            entry: None,
-            began,
-            ended: shared.runtime.now(),
-            failure: None,
-        });
+        shared.trace(
+            &story,
+            &Came {
+                trace: Trace { trace, span },
+                parent: parent.map(|parent| Trace { trace: parent.trace, span: parent.span }),
+                skill: &name,
+                entry: None,
+                began,
+                ended: shared.runtime.now(),
+                failure: None,
+            },
+        );
         done
     }
 
@@ -121,19 +124,27 @@ impl Kernel {
         let parent = lineage::current().map(|outer| outer.place());
         let id = shared.ids.next();
         let trace = parent.map_or_else(|| shared.ids.trace(id), |parent| parent.trace);
-        shared.trace(&Story::new(PartOf::default(), false), &Came {
-            trace: Trace { trace, span: shared.ids.span(id) },
-            parent: parent.map(|parent| Trace { trace: parent.trace, span: parent.span }),
-            skill: &name,
-            entry: None,
-            began,
-            ended,
-            failure: None,
-        });
+        shared.trace(
+            &Story::new(PartOf::default(), false),
+            &Came {
+                trace: Trace { trace, span: shared.ids.span(id) },
+                parent: parent.map(|parent| Trace { trace: parent.trace, span: parent.span }),
+                skill: &name,
+                entry: None,
+                began,
+                ended,
+                failure: None,
+            },
+        );
     }
 
     /// Waits for something that has a name (a lock, a connection, a limit of the host's own), so that the time is put down to that.
-    pub fn waiting<R>(&self, on: WaitFor, what: impl Into<Arc<str>>, wait: impl FnOnce() -> R) -> R {
+    pub fn waiting<R>(
+        &self,
+        on: WaitFor,
+        what: impl Into<Arc<str>>,
+        wait: impl FnOnce() -> R,
+    ) -> R {
         let began = self.shared.runtime.now();
         let done = wait();
         let ended = self.shared.runtime.now();
@@ -144,13 +155,7 @@ impl Kernel {
 
 impl crate::kernel::shared::Shared {
     /// A wait is a part of the work that waits, and no task.
-    fn tell_of_wait(
-        &self,
-        on: WaitFor,
-        what: Arc<str>,
-        began: Moment,
-        ended: Moment,
-    ) {
+    fn tell_of_wait(&self, on: WaitFor, what: Arc<str>, began: Moment, ended: Moment) {
         let Some(place) = lineage::current().map(|outer| outer.place()) else { return };
         let wait = Wait { on, what: Arc::clone(&what), from: began, to: ended };
         self.tracing.push(super::Done {

@@ -152,16 +152,19 @@ impl Shared {
             id: came.trace.span,
             parent,
             skill: Arc::clone(came.skill),
-            agent: came.entry.map(|entry| {
-                use crate::port::Candidate as _;
-                Arc::clone(entry.name())
-            }),
+            agent: came.entry.map(|entry| Arc::clone(entry.name())),
             client: story.client,
             arrived: story.part_of.0.map_or(came.began, |(_, since)| since.min(came.began)),
             placed: came.began,
             started,
             ended: came.ended,
-            failure: came.failure.and_then(why),
+            failure: match came.failure.and_then(why) {
+                // Whoever had begun to work had room for it.
+                Some(Failure::Full) if story.work.is_some() && started < came.ended => {
+                    Some(Failure::Failed)
+                }
+                other => other,
+            },
             activity,
             waits: None,
         });
@@ -285,7 +288,9 @@ impl Tracing {
     fn plan_look(self: &Arc<Self>, runtime: &Arc<dyn Runtime>) {
         let weak = (Arc::downgrade(self), Arc::downgrade(runtime));
         let job = Box::new(move || {
-            let (Some(tracing), Some(runtime)) = (weak.0.upgrade(), weak.1.upgrade()) else { return };
+            let (Some(tracing), Some(runtime)) = (weak.0.upgrade(), weak.1.upgrade()) else {
+                return;
+            };
             if tracing.threads.look(LOOKS) {
                 tracing.plan_look(&runtime);
             } else {
@@ -363,10 +368,9 @@ impl Done {
 /// Why it came to nothing; a caller who goes away or asks for nonsense holds nothing up.
 fn why(error: &Error) -> Option<Failure> {
     #[cfg(feature = "recovery")]
-    if error
-        .context()
-        .any(|(key, why)| key == crate::recovery::GAVE_UP && why == crate::recovery::GaveUp::Budget.name())
-    {
+    if error.context().any(|(key, why)| {
+        key == crate::recovery::GAVE_UP && why == crate::recovery::GaveUp::Budget.name()
+    }) {
         return Some(Failure::Budget);
     }
     match error.code() {
@@ -386,7 +390,6 @@ fn why(error: &Error) -> Option<Failure> {
 pub(in crate::kernel) fn pause_for(error: &Error) -> WaitFor {
     match why(error) {
         Some(Failure::RateLimit) => WaitFor::RateLimit,
-        Some(Failure::Full) => WaitFor::Place,
         _ => WaitFor::Retry,
     }
 }

@@ -103,7 +103,8 @@ impl Measured<'_> {
             add(&format!("cpu{number}"), used, None);
         }
         add("stolen processor time", self.mean("cpu_steal_ratio"), None);
-        let memory = self.mean("memory_limit_used_ratio").or_else(|| self.mean("memory_used_ratio"));
+        let memory =
+            self.mean("memory_limit_used_ratio").or_else(|| self.mean("memory_used_ratio"));
         add("memory", memory, self.mean("pressure_memory_some_ratio"));
         let swap = self.mean("swap_total_bytes").filter(|total| *total > 0.0);
         let swap = swap.and_then(|total| Some(self.mean("swap_used_bytes")? / total));

@@ -265,9 +265,8 @@ mod tests {
         let lock = Arc::new(std::sync::Mutex::new(()));
         let other = Arc::clone(&lock);
         let held = lock.lock().unwrap();
-        let waits = std::thread::spawn(move || {
-            seen(move || drop(other.lock()), Doing::WaitsForThread)
-        });
+        let waits =
+            std::thread::spawn(move || seen(move || drop(other.lock()), Doing::WaitsForThread));
         std::thread::sleep(Duration::from_millis(200));
         drop(held);
         assert!(waits.join().unwrap());

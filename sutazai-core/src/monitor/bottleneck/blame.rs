@@ -82,7 +82,13 @@ impl Blame<'_, '_> {
     pub(super) fn tasks(&self) -> Account {
         let mut account = Account::new();
         for (at, task) in self.traces.tasks() {
-            self.path(at, task.arrived, task.ended, &mut account);
+            match self.lost_by(at) {
+                // Whatever it did was in vain.
+                Some((node, kind)) => {
+                    add(&mut account, node, node.owner(), kind, task.ended - task.arrived);
+                }
+                None => self.path(at, task.arrived, task.ended, &mut account),
+            }
         }
         account
     }
@@ -177,19 +183,27 @@ impl Blame<'_, '_> {
     /// What comes to nothing has to be done again: as long as tasks take that succeed. Answers how long that is in all.
     pub(super) fn failures(&self, mean_s: f64, account: &mut Account) -> f64 {
         let mut sum = 0.0;
-        for (at, task) in self.traces.tasks() {
-            let Some(why) = task.span.failure.filter(|why| *why != Failure::Late) else { continue };
-            let (node, why) = self.culprit(at).unwrap_or((task, why));
-            let kind = match why {
-                Failure::RateLimit => Kind::RateLimit,
-                Failure::Full => Kind::Queue,
-                Failure::Budget => Kind::Budget,
-                Failure::Late | Failure::Failed => Kind::Errors,
-            };
-            add(account, node, node.owner(), kind, mean_s);
-            sum += mean_s;
+        for (at, _) in self.traces.tasks() {
+            if let Some((node, kind)) = self.lost_by(at) {
+                add(account, node, node.owner(), kind, mean_s);
+                sum += mean_s;
+            }
         }
         sum
+    }
+
+    /// Whom a task came to nothing by, and how; nothing for one that did not, or only took too long: what it took is its critical path.
+    fn lost_by(&self, task: usize) -> Option<(&Node<'_>, Kind)> {
+        let node = self.traces.node(task)?;
+        node.span.failure.filter(|why| *why != Failure::Late)?;
+        let (node, why) = self.culprit(task)?;
+        let kind = match why {
+            Failure::RateLimit => Kind::RateLimit,
+            Failure::Full => Kind::Queue,
+            Failure::Budget => Kind::Budget,
+            Failure::Late | Failure::Failed => Kind::Errors,
+        };
+        Some((node, kind))
     }
 
     /// The innermost part that came to nothing last: why the task did.
@@ -279,7 +293,9 @@ impl Blame<'_, '_> {
             let own = whose.component == *component;
             match kind {
                 // A thread that works is well used; who waits within a part of its work lends it out.
-                Kind::Pool => is_wait(whose.kind) && whose.kind != Kind::Pool && whose.kind != Kind::Queue,
+                Kind::Pool => {
+                    is_wait(whose.kind) && whose.kind != Kind::Pool && whose.kind != Kind::Queue
+                }
                 _ => !own || matches!(whose.kind, Kind::Lock | Kind::Cpu),
             }
         });

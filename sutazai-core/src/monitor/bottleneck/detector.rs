@@ -90,17 +90,29 @@ impl BottleneckDetector {
                 .operation("monitor.resource")
                 .with("resource", figures.name.escape_debug()))
         };
-        if figures.name.is_empty() || figures.name.len() > 200 || figures.name.contains(char::is_control) {
-            return refused(Code::INVALID, "a resource's name has 1 to 200 bytes and no control characters");
+        if figures.name.is_empty()
+            || figures.name.len() > 200
+            || figures.name.contains(char::is_control)
+        {
+            return refused(
+                Code::INVALID,
+                "a resource's name has 1 to 200 bytes and no control characters",
+            );
         }
         let said = [figures.utilisation, figures.saturation, figures.errors];
         if !said.iter().flatten().all(|share| (0.0..=1.0).contains(share)) {
-            return refused(Code::INVALID, "utilisation, saturation and errors are shares from 0 to 1");
+            return refused(
+                Code::INVALID,
+                "utilisation, saturation and errors are shares from 0 to 1",
+            );
         }
         let window = self.window();
         self.stated.retain(|_, (_, at)| now.since(*at) <= window);
         if self.stated.len() >= RESOURCES_MAX && !self.stated.contains_key(&figures.name) {
-            return refused(Code::OVERLOADED, "there are figures of as many resources as there may be");
+            return refused(
+                Code::OVERLOADED,
+                "there are figures of as many resources as there may be",
+            );
         }
         self.stated.insert(figures.name.clone(), (figures, now));
         Ok(())
@@ -128,9 +140,12 @@ impl BottleneckDetector {
         if let Improvement::Faster(share) = change
             && !(share.is_finite() && (0.0..1.0).contains(&share))
         {
-            return Err(Error::new(Code::INVALID, "what is faster takes a share less, from 0 to 1")
-                .operation("monitor.what_if")
-                .with("faster", share));
+            return Err(Error::new(
+                Code::INVALID,
+                "what is faster takes a share less, from 0 to 1",
+            )
+            .operation("monitor.what_if")
+            .with("faster", share));
         }
         let around = self.around(now, around);
         let looked = Looked::at(self.recent(now), &around, &self.policy);

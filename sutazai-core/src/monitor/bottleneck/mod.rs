@@ -56,6 +56,6 @@ pub use policy::BottleneckPolicy;
 pub use rank::Surroundings;
 pub use span::{Activity, Failure, Wait, WaitFor, WorkSpan};
 pub use view::{
-    Bottleneck, BottleneckKind, BottleneckVerdict, Bottlenecks, Improvement, Part,
-    ResourceFigures, StationView, WhatIf,
+    Bottleneck, BottleneckKind, BottleneckVerdict, Bottlenecks, Improvement, Part, ResourceFigures,
+    StationView, WhatIf,
 };

@@ -114,10 +114,18 @@ impl Ground<'_, '_> {
             let seconds = wait.to.since(wait.from).as_secs_f64();
             let early = wait.from < node.span.started;
             match wait.on {
-                WaitFor::Place if early && self.capacity.contains_key(&wait.what) => {
+                WaitFor::Place
+                    if early
+                        && node.span.agent.as_ref() == Some(&wait.what)
+                        && self.capacity.contains_key(&wait.what) =>
+                {
                     simulated += seconds;
                 }
-                WaitFor::Pool if early && self.capacity.contains_key(POOL) => simulated += seconds,
+                WaitFor::Pool
+                    if early && &*wait.what == POOL && self.capacity.contains_key(POOL) =>
+                {
+                    simulated += seconds;
+                }
                 _ if early => {
                     piece.pause += seconds * building.factor(&wait.what, &node.span.step);
                     simulated += seconds;
@@ -132,7 +140,7 @@ impl Ground<'_, '_> {
             if let Some(most) = self.capacity.get(agent) {
                 piece.holds.push(building.server(agent, *most, false));
             }
-            if node.span.waits.iter().any(|wait| wait.on == WaitFor::Pool)
+            if node.span.waits.iter().any(|wait| wait.on == WaitFor::Pool && &*wait.what == POOL)
                 && let Some(most) = self.capacity.get(POOL)
             {
                 piece.holds.push(building.server(POOL, *most, false));
@@ -271,7 +279,8 @@ impl Ground<'_, '_> {
             let ((gap, _), (apart, apart_scv)) = (mean_and_scv(&gaps), mean_and_scv(&between));
             let spread = |scv: f64, mean: f64| scv.sqrt() * mean;
             let gap_spread = spread(mean_and_scv(&gaps).1, gap);
-            let waits = one_by_one && (gap <= LITTLE_GAP * apart || gap_spread < spread(apart_scv, apart));
+            let waits =
+                one_by_one && (gap <= LITTLE_GAP * apart || gap_spread < spread(apart_scv, apart));
             if !waits && nodes.len() > 1 {
                 others.extend(tasks);
                 continue;
@@ -303,7 +312,8 @@ impl Ground<'_, '_> {
         let mut nodes: Vec<(usize, &Node<'_>)> =
             others.iter().filter_map(|at| Some((*at, self.traces.node(*at)?))).collect();
         nodes.sort_by(|a, b| a.1.arrived.total_cmp(&b.1.arrived).then(a.0.cmp(&b.0)));
-        let mut ends: Vec<(f64, usize)> = nodes.iter().map(|(at, node)| (node.ended, *at)).collect();
+        let mut ends: Vec<(f64, usize)> =
+            nodes.iter().map(|(at, node)| (node.ended, *at)).collect();
         ends.sort_by(|a, b| a.0.total_cmp(&b.0));
         let n = nodes.len().max(1) as f64;
         let took = nodes.iter().map(|(_, node)| node.ended - node.arrived).sum::<f64>() / n;

@@ -20,7 +20,8 @@ pub struct BottleneckPolicy {
     pub faster: f64,
     /// Tasks under way on average, below which the load is light where nothing waits. Default 0.5.
     pub light_load: f64,
-    /// Share of the time that is spent waiting, below which nothing does. Default 0.1.
+    /// Tasks that wait on average, and share of the tasks' time that is lost to failures or held up by a stated resource: below this
+    /// nothing does. Default 0.1.
     pub light_wait: f64,
 }
 

@@ -96,7 +96,8 @@ impl<'a> Looked<'a> {
         };
         let lost = blame.failures(mean, &mut account);
         let sum = time + lost;
-        let waits: f64 = account.iter().filter(|(whose, _)| waits(whose.kind)).map(|(_, s)| s).sum();
+        let waits: f64 =
+            account.iter().filter(|(whose, _)| waits(whose.kind)).map(|(_, s)| s).sum();
         let waiting = if sum > 0.0 { waits / sum } else { 0.0 };
         let account = blame.hand_on(account);
         let before = self.replay(None);
@@ -106,7 +107,9 @@ impl<'a> Looked<'a> {
             .take(self.policy.ranked as usize)
             .map(|(name, cost)| self.bottleneck(&name, &cost, sum, before, &stations))
             .collect();
-        let verdict = self.verdict(tasks, time / seconds.max(1e-9), waiting);
+        let held_up: f64 = stated.iter().map(|stated| stated.share).sum();
+        let troubles = (lost / sum.max(1e-12)).max(held_up);
+        let verdict = self.verdict(tasks, time / seconds.max(1e-9), waiting, troubles);
         Bottlenecks {
             verdict,
             says: words::answer(verdict, ranked.first()),
@@ -126,10 +129,11 @@ impl<'a> Looked<'a> {
         }
     }
 
-    fn verdict(&self, tasks: usize, at_once: f64, waiting: f64) -> BottleneckVerdict {
+    fn verdict(&self, tasks: usize, at_once: f64, waiting: f64, lost: f64) -> BottleneckVerdict {
+        let light = self.policy.light_wait;
         if tasks == 0 {
             BottleneckVerdict::NoTasks
-        } else if at_once < self.policy.light_load && waiting < self.policy.light_wait {
+        } else if at_once < self.policy.light_load && at_once * waiting < light && lost < light {
             BottleneckVerdict::LightLoad
         } else {
             BottleneckVerdict::Found
@@ -141,7 +145,10 @@ impl<'a> Looked<'a> {
             .resources
             .iter()
             .filter(|resource| !resource.shared)
-            .map(|resource| Stated { name: resource.name.as_str().into(), share: held_up(resource) })
+            .map(|resource| Stated {
+                name: resource.name.as_str().into(),
+                share: held_up(resource),
+            })
             .filter(|stated| stated.share > 0.0)
             .collect();
         let sum: f64 = all.iter().map(|stated| stated.share).sum();
@@ -186,10 +193,8 @@ impl<'a> Looked<'a> {
         if self.capacity.contains_key(name) {
             changes.push(Improvement::MoreCapacity(1));
         }
-        found.what_if = changes
-            .into_iter()
-            .filter_map(|by| self.what_if(name, None, by, before))
-            .collect();
+        found.what_if =
+            changes.into_iter().filter_map(|by| self.what_if(name, None, by, before)).collect();
         found.evidence = words::evidence(&found, stations, &self.resources, cost.seconds);
         found
     }

@@ -101,7 +101,8 @@ impl<'a> Replay<'a> {
 
     #[allow(clippy::cast_precision_loss, reason = "counts of a window")]
     fn figures(&self) -> Option<Replayed> {
-        let done = self.model.tasks.iter().filter_map(|at| self.doing.get(*at)).filter(|it| it.done);
+        let done =
+            self.model.tasks.iter().filter_map(|at| self.doing.get(*at)).filter(|it| it.done);
         let (mut n, mut sum, mut first, mut last) = (0_u64, 0.0, f64::INFINITY, 0.0_f64);
         for task in done {
             n += 1;

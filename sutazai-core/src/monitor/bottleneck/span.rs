@@ -64,8 +64,19 @@ pub struct Wait {
 }
 
 /// What work waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitFor {
     /// A place with an agent.
@@ -124,6 +135,9 @@ pub struct Activity {
 
 impl Activity {
     pub(super) fn looks(&self) -> f64 {
-        f64::from(self.running) + f64::from(self.locked) + f64::from(self.disk) + f64::from(self.asleep)
+        f64::from(self.running)
+            + f64::from(self.locked)
+            + f64::from(self.disk)
+            + f64::from(self.asleep)
     }
 }

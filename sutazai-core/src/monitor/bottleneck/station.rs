@@ -183,8 +183,10 @@ fn view(
     let failed = nodes.iter().filter(|node| node.span.failure.is_some()).count() as f64;
     // The edges of the window are not steady: the middle four fifths are looked at.
     let (from, to) = (traces.first + 0.1 * span, traces.last - 0.1 * span);
-    let present =
-        nodes.iter().map(|node| (node.ended.min(to) - node.arrived.max(from)).max(0.0)).sum::<f64>();
+    let present = nodes
+        .iter()
+        .map(|node| (node.ended.min(to) - node.arrived.max(from)).max(0.0))
+        .sum::<f64>();
     let inside: Vec<f64> = nodes
         .iter()
         .filter(|node| node.arrived >= from && node.arrived < to)

@@ -10,8 +10,12 @@ fn at(seconds: f64) -> Moment {
 }
 
 fn detector() -> BottleneckDetector {
-    BottleneckDetector::new(BottleneckPolicy { spans: 50_000, window_s: 86_400.0, ..Default::default() })
-        .unwrap()
+    BottleneckDetector::new(BottleneckPolicy {
+        spans: 50_000,
+        window_s: 86_400.0,
+        ..Default::default()
+    })
+    .unwrap()
 }
 
 fn span(id: u64, parent: Option<u64>, who: &str, times: [f64; 3]) -> WorkSpan {
@@ -284,7 +288,10 @@ fn one_of_several_that_has_all_the_work_is_out_of_balance() {
     other.step = "work".into();
     detector.record(other);
     let found = detector.look(at(10.0), &room(&[("a", 1.0), ("b", 1.0)]));
-    assert_eq!((&*found.ranked[0].component, found.ranked[0].kind), ("a", BottleneckKind::Imbalance));
+    assert_eq!(
+        (&*found.ranked[0].component, found.ranked[0].kind),
+        ("a", BottleneckKind::Imbalance)
+    );
 }
 
 #[test]
@@ -338,14 +345,20 @@ fn nonsense_is_borne() {
     detector.record(span(5, None, "b", [1.0, 2.0, 3.0]));
     detector.record(span(6, None, "a", [1.0, 1.0, 1.0]));
     let mut odd = span(7, None, "a", [1.0, 2.0, 1e9]);
-    odd.activity =
-        Activity { measured_s: f64::NAN, cpu_s: f64::INFINITY, runnable_s: -1.0, ..Activity::default() };
+    odd.activity = Activity {
+        measured_s: f64::NAN,
+        cpu_s: f64::INFINITY,
+        runnable_s: -1.0,
+        ..Activity::default()
+    };
     odd.waits.push(Wait { on: WaitFor::Lock, what: "x".into(), from: Moment::FAR, to: at(0.0) });
     odd.waits.push(Wait { on: WaitFor::Lock, what: "x".into(), from: at(0.0), to: Moment::FAR });
     detector.record(odd);
     let mut around = room(&[("a", f64::NAN), ("b", 0.0)]);
     around.cores = f64::INFINITY;
-    around.resources.push(ResourceFigures { saturation: Some(f64::NAN), ..ResourceFigures::new("r") });
+    around
+        .resources
+        .push(ResourceFigures { saturation: Some(f64::NAN), ..ResourceFigures::new("r") });
     let found = detector.look(Moment::ZERO, &around);
     let text = serde_json::to_string(&found).unwrap();
     assert!(!text.contains("null,\"latency") && found.latency_s.is_finite());

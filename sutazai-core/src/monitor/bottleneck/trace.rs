@@ -60,11 +60,10 @@ impl<'a> Traces<'a> {
                 continue;
             }
             index.insert(span.id, nodes.len());
-            let station =
-                *names.entry((&*span.step, span.agent.as_deref())).or_insert_with(|| {
-                    stations.push((Arc::clone(&span.step), span.agent.clone()));
-                    stations.len() - 1
-                });
+            let station = *names.entry((&*span.step, span.agent.as_deref())).or_insert_with(|| {
+                stations.push((Arc::clone(&span.step), span.agent.clone()));
+                stations.len() - 1
+            });
             let arrived = seconds(span.arrived);
             let ended = seconds(span.ended).max(arrived);
             let started = seconds(span.started).clamp(arrived, ended);
@@ -114,7 +113,10 @@ impl<'a> Traces<'a> {
     }
 
     /// Those of a node's parts that are known.
-    pub(super) fn children(&self, node: &Node<'a>) -> impl DoubleEndedIterator<Item = (usize, &Node<'a>)> {
+    pub(super) fn children(
+        &self,
+        node: &Node<'a>,
+    ) -> impl DoubleEndedIterator<Item = (usize, &Node<'a>)> {
         node.children.iter().filter_map(|at| Some((*at, self.nodes.get(*at)?)))
     }
 
@@ -130,7 +132,9 @@ impl<'a> Traces<'a> {
             if let Some(is) = whole.get_mut(at) {
                 *is = true;
             }
-            open.extend(self.nodes.get(at).into_iter().flat_map(|node| node.children.iter().copied()));
+            open.extend(
+                self.nodes.get(at).into_iter().flat_map(|node| node.children.iter().copied()),
+            );
         }
         whole
     }
