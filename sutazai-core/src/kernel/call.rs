@@ -383,7 +383,7 @@ impl Admitted {
     }
 
     /// As a part of a call that is tried.
-    pub(super) fn as_part_of(mut self, call: PartOf) -> Self {
+    pub(super) fn tried_for(mut self, call: PartOf) -> Self {
         self.part_of = call;
         self
     }

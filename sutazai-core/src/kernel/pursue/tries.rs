@@ -88,7 +88,7 @@ impl Pursuit {
                 since = running.since;
             }
         }
-        let admitted = admitted.as_part_of(PartOf::call(self.id, since));
+        let admitted = admitted.tried_for(PartOf::call(self.id, since));
         let ticket = self.shared.dispatch(self.task.clone(), admitted, id, now);
         self.follow(id, ticket);
     }

@@ -10,20 +10,20 @@ use crate::base::time::Moment;
 pub(in crate::kernel) struct Tracing;
 
 #[derive(Clone, Copy, Default)]
-pub(in crate::kernel) struct PartOf;
+pub(in crate::kernel) struct PartOf(());
 
 impl PartOf {
     pub(in crate::kernel) fn call(_: CallId, _: Moment) -> Self {
-        Self
+        Self(())
     }
 }
 
 #[derive(Clone, Default)]
-pub(in crate::kernel) struct Story;
+pub(in crate::kernel) struct Story(());
 
 impl Story {
     pub(in crate::kernel) fn new(_: PartOf, _: bool) -> Self {
-        Self
+        Self(())
     }
 }
 

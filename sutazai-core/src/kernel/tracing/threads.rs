@@ -238,7 +238,8 @@ fn is_file(number: u64) -> bool {
     target.is_ok_and(|target| target.is_absolute())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use std::time::{Duration, Instant};

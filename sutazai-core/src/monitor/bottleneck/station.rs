@@ -240,7 +240,7 @@ pub(super) fn allen_cunneen(
 ) -> Option<f64> {
     let offered = rate * service_s;
     let utilisation = offered / servers;
-    if !(utilisation.is_finite() && utilisation < 1.0 && servers >= 1.0 && servers <= 1e6) {
+    if !(utilisation.is_finite() && utilisation < 1.0 && (1.0..=1e6).contains(&servers)) {
         return None;
     }
     // Erlang B by its recurrence, and C from it.
