@@ -128,7 +128,7 @@ impl Shared {
             }
         }
         let error = refusal.error.clone();
-        self.refused(&task, id, now, refusal);
+        self.refused(&task, id, now, refusal, Default::default());
         ticket::ready(Err(error))
     }
 
@@ -348,7 +348,7 @@ impl Kernel {
         let now = self.shared.runtime.now();
         let refusal =
             Refusal { error: error.clone(), session: Some(session), entry: None, ask: None };
-        self.shared.refused(&task, call, now, refusal);
+        self.shared.refused(&task, call, now, refusal, Default::default());
         // It may have been cancelled at this moment.
         drop(reply.fail(error));
         Ok(())

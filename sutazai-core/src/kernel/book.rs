@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::shared::Shared;
+use super::tracing::Story;
 use crate::Result;
 use crate::agent::{Entry, Reservation};
 use crate::base::id::CallId;
@@ -35,6 +36,8 @@ pub(super) struct Book {
     pub(super) began: Moment,
     pub(super) entry: Arc<Entry>,
     pub(super) shared: Arc<Shared>,
+    #[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "the room asks for it"))]
+    pub(super) story: Story,
     /// Given back when the agent lets go of its reply.
     pub(super) held: parking_lot::Mutex<Option<Held>>,
     /// [`ABANDONED`] and [`FINISHED`].
@@ -57,6 +60,19 @@ impl Hook<Outcome> for Book {
             record.took = now.since(self.began);
             record
         };
+        #[cfg(feature = "monitor")]
+        shared.trace(
+            &self.story,
+            &super::tracing::Came {
+                trace: self.trace,
+                parent: self.parent,
+                skill: &self.skill,
+                entry: Some(&self.entry),
+                began: self.began,
+                ended: now,
+                failure,
+            },
+        );
         shared.note(&self.entry, &self.skill, record.took, answer, now);
         match failure {
             None => self.entry.heard(now),

@@ -14,6 +14,7 @@ use super::inflight::What;
 use super::nobody::{all_down, down, no_agent};
 use super::redact::redacted;
 use super::shared::{Phase, Shared};
+use super::tracing::{PartOf, Story};
 use crate::agent::{AgentState, Decided, Entry, Reservation};
 use crate::base::contain;
 use crate::base::deadline;
@@ -118,7 +119,8 @@ impl Shared {
             #[cfg(feature = "recovery")]
             bulkhead: None,
         };
-        Ok(Admitted { caller, deadline, held, what: What::Call })
+        let part_of = PartOf::default();
+        Ok(Admitted { caller, deadline, held, what: What::Call, part_of })
     }
 
     /// Calls within calls end somewhere.
@@ -223,7 +225,8 @@ impl Shared {
         id: CallId,
         now: Moment,
     ) -> Ticket<Outcome> {
-        let Admitted { caller: Caller { session, bond, redact }, deadline, held, what } = admitted;
+        let Admitted { caller: Caller { session, bond, redact }, deadline, held, what, part_of } =
+            admitted;
         let parent = task.parent();
         let trace = Trace {
             trace: parent.map_or_else(|| self.ids.trace(id.0), |parent| parent.trace),
@@ -234,6 +237,7 @@ impl Shared {
         let whose = (entry.card().run == RunMode::Pool).then(|| {
             task.given_caller().map_or_else(|| Arc::from(session.principal()), Arc::clone)
         });
+        let story = Story::new(part_of, entry.card().run == RunMode::Pool);
         let book = Book {
             id,
             skill: Arc::clone(task.shared_skill()),
@@ -243,6 +247,7 @@ impl Shared {
             began: now,
             entry: Arc::clone(&entry),
             shared: Arc::clone(self),
+            story: story.clone(),
             held: parking_lot::Mutex::new(Some(held)),
             ends: AtomicU8::new(0),
         };
@@ -256,7 +261,10 @@ impl Shared {
             RunMode::Pool => {
                 let settler = ticket.settler();
                 let urgency = task.given_priority();
-                let job = Box::new(move || handle(&entry, task, reply));
+                let (tracing, runtime) = (Arc::clone(&self.tracing), Arc::clone(&self.runtime));
+                let job = Box::new(move || {
+                    tracing.at_work(&story, &runtime, || handle(&entry, task, reply));
+                });
                 let spawn = || self.runtime.spawn_blocking(job);
                 let spawned =
                     priority::within(urgency, || lineage::on_behalf_of(whose.as_ref(), spawn));
@@ -306,7 +314,14 @@ impl Shared {
     }
 
     /// A call that no agent got: recorded all the same.
-    pub(super) fn refused(&self, task: &Task, id: CallId, now: Moment, refusal: Refusal) {
+    pub(super) fn refused(
+        &self,
+        task: &Task,
+        id: CallId,
+        now: Moment,
+        refusal: Refusal,
+        part_of: PartOf,
+    ) {
         let mut record = CallRecord::new(id, task.shared_skill(), self.clock.wall(now));
         record.parent = task.parent();
         record.trace = Trace {
@@ -316,7 +331,23 @@ impl Shared {
         record.session = refusal.session.as_ref();
         record.agent = refusal.entry.as_ref().map(|entry| entry.card());
         record.failure = Some(&refusal.error);
-        record.took = self.runtime.now().since(now);
+        let ended = self.runtime.now();
+        record.took = ended.since(now);
+        #[cfg(feature = "monitor")]
+        self.trace(
+            &Story::new(part_of, false),
+            &super::tracing::Came {
+                trace: record.trace,
+                parent: record.parent,
+                skill: record.skill,
+                entry: refusal.entry.as_deref(),
+                began: now,
+                ended,
+                failure: Some(&refusal.error),
+            },
+        );
+        #[cfg(not(feature = "monitor"))]
+        let _ = part_of;
         self.record(&record);
     }
 }
@@ -327,6 +358,7 @@ pub(super) struct Admitted {
     deadline: Moment,
     held: Held,
     what: What,
+    part_of: PartOf,
 }
 
 pub(super) struct Refusal {
@@ -347,6 +379,12 @@ impl Admitted {
     /// Keeps a place in a bulkhead for as long as the agent works.
     pub(super) fn holding(mut self, place: Option<crate::recovery::Place>) -> Self {
         self.held.bulkhead = place;
+        self
+    }
+
+    /// As a part of a call that is tried.
+    pub(super) fn tried_for(mut self, call: PartOf) -> Self {
+        self.part_of = call;
         self
     }
 

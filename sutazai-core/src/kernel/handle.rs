@@ -131,6 +131,8 @@ impl Kernel {
             tuning: super::tuning::Tuning::default(),
             #[cfg(feature = "recovery")]
             rollback,
+            #[cfg(feature = "agent")]
+            tracing: Arc::new(super::tracing::Tracing::new(limits.spans)),
             limits,
             runtime,
             bus,

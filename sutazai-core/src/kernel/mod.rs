@@ -132,6 +132,11 @@ mod status;
 mod steps;
 #[cfg(all(feature = "recovery", feature = "agent"))]
 mod supervised;
+#[cfg(all(feature = "agent", feature = "monitor"))]
+mod tracing;
+#[cfg(all(feature = "agent", not(feature = "monitor")))]
+#[path = "tracing/none.rs"]
+mod tracing;
 #[cfg(feature = "recovery")]
 mod trees;
 #[cfg(feature = "recovery")]

@@ -52,6 +52,12 @@ impl Monitoring {
         })
     }
 
+    /// The watch, once there is one.
+    #[cfg(feature = "agent")]
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.watch.get()
+    }
+
     fn open(&self) -> Result<&Watch> {
         self.watch.get().ok_or_else(|| {
             Error::new(Code::NOT_RUNNING, "the kernel has not started").operation("kernel.watch")

@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     #[cfg(feature = "agent")]
     pub(super) creation: super::creation::Creation,
     #[cfg(feature = "agent")]
+    pub(super) tracing: Arc<super::tracing::Tracing>,
+    #[cfg(feature = "agent")]
     pub(super) in_flight: InFlight,
     #[cfg(feature = "agent")]
     pub(super) liveness: super::liveness::Liveness,

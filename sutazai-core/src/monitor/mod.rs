@@ -8,9 +8,11 @@
 //! - [`ChangeDetector`]: says where the level of a series has changed for good.
 //! - [`forecast`]: how a series goes on, with intervals; its seasons are found by themselves.
 //! - [`Exhaustion`]: when a resource will be used up, if it goes on as it does.
+//! - [`BottleneckDetector`]: what holds tasks up, and what would change if it were better. A kernel has one.
 //! - [`health()`](fn@health): how well the components and the system are, and why not better.
 
 mod anomaly;
+mod bottleneck;
 mod change;
 mod exhaustion;
 pub mod forecast;
@@ -22,6 +24,11 @@ pub mod series;
 mod watch;
 
 pub use anomaly::{AnomalyDetector, AnomalyKind, AnomalyPolicy, AnomalyView, Detector, Verdict};
+pub use bottleneck::{
+    Activity, Bottleneck, BottleneckDetector, BottleneckKind, BottleneckPolicy, BottleneckVerdict,
+    Bottlenecks, Failure, Improvement, Part, ResourceFigures, StationView, Surroundings, Wait,
+    WaitFor, WhatIf, WorkSpan,
+};
 pub use change::{Change, ChangeDetector, ChangePolicy, ChangeView};
 pub use exhaustion::{Direction, Exhaustion, ExhaustionPolicy, ExhaustionView, Outlook};
 pub use health::{

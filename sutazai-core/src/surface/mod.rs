@@ -22,6 +22,8 @@
 
 #[cfg(feature = "agent")]
 mod agent;
+#[cfg(all(feature = "agent", feature = "monitor"))]
+mod bottleneck;
 #[cfg(feature = "recovery")]
 mod checkpoint;
 #[cfg(feature = "config")]
@@ -122,6 +124,8 @@ pub fn operations() -> &'static [Operation] {
         tune::rows(&mut table);
         #[cfg(feature = "plot")]
         monitor_plot::rows(&mut table);
+        #[cfg(all(feature = "agent", feature = "monitor"))]
+        bottleneck::rows(&mut table);
         #[cfg(any(feature = "openai", feature = "a2a"))]
         connect_http::rows(&mut table);
         event::rows(&mut table);

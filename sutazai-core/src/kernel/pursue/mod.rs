@@ -23,6 +23,7 @@ use super::call::Refusal;
 use super::caller::Caller;
 use super::inflight::What;
 use super::shared::Shared;
+use super::tracing::{PartOf, Story};
 use crate::base::deadline;
 use crate::base::id::CallId;
 use crate::base::ticket::{self, Hook, Settled, Settler, Ticket};
@@ -37,6 +38,10 @@ pub(super) struct Pursuit {
     shared: Arc<Shared>,
     task: Task,
     from: Caller,
+    #[cfg(feature = "monitor")]
+    began: Moment,
+    #[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "the room asks for it"))]
+    story: Story,
     /// When the whole call is given up.
     deadline: Moment,
     /// The caller's end, for partial results.
@@ -98,6 +103,9 @@ impl Shared {
             shared: Arc::clone(self),
             task,
             from: caller,
+            #[cfg(feature = "monitor")]
+            began: now,
+            story: Story::new(PartOf::default(), false),
             deadline,
             caller: settler.clone(),
             state: Mutex::new(State {

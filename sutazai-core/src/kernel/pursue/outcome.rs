@@ -4,6 +4,8 @@ use std::sync::{Arc, Weak};
 
 use super::Pursuit;
 use crate::base::id::{CallId, TimerId};
+#[cfg(feature = "monitor")]
+use crate::base::time::Moment;
 use crate::port::Outcome;
 use crate::recovery::{GAVE_UP, GaveUp, Judgement, Next, Steps, Which};
 use crate::{Code, Error, Result};
@@ -123,6 +125,8 @@ impl Pursuit {
                     state.failed_with = Some(error.clone());
                 }
                 let runtime = &self.shared.runtime;
+                #[cfg(feature = "monitor")]
+                self.pauses(&error, runtime.now());
                 let pursuit = Arc::clone(&self);
                 // A timer must not block, and an agent may.
                 let again = Box::new(move || pursuit.again(error));
@@ -153,6 +157,8 @@ impl Pursuit {
         let failed = last.clone();
         let job = Box::new(move || {
             let now = pursuit.shared.runtime.now();
+            #[cfg(feature = "monitor")]
+            pursuit.goes_on(now);
             let entered = {
                 let mut state = pursuit.state.lock();
                 state.timer = None;
@@ -183,9 +189,48 @@ impl Pursuit {
             (state.reply.take(), state.pursued.take())
         };
         if let Some(reply) = reply {
+            #[cfg(feature = "monitor")]
+            self.trace(answer.as_ref().err());
             let _ = reply.answer(answer);
         }
         drop(pursued);
+    }
+
+    /// Begins to wait for another try.
+    #[cfg(feature = "monitor")]
+    fn pauses(&self, error: &Error, now: Moment) {
+        let mut state = self.state.lock();
+        // Those of tries without end are not all of interest.
+        if state.pauses.len() >= 64 {
+            return;
+        }
+        let what = state.failed_on.clone();
+        let what = what.unwrap_or_else(|| Arc::clone(self.task.shared_skill()));
+        let on = crate::kernel::tracing::pause_for(error);
+        state.pauses.push(crate::monitor::Wait { on, what, from: now, to: now });
+    }
+
+    #[cfg(feature = "monitor")]
+    fn goes_on(&self, now: Moment) {
+        let mut state = self.state.lock();
+        if let Some(pause) = state.pauses.last_mut().filter(|pause| pause.from == pause.to) {
+            pause.to = now;
+        }
+    }
+
+    /// The call has its answer: this is before its caller sees it.
+    #[cfg(feature = "monitor")]
+    fn trace(&self, failure: Option<&Error>) {
+        let waits = std::mem::take(&mut self.state.lock().pauses);
+        self.shared.trace_tried(crate::kernel::tracing::TriedCall {
+            id: self.id,
+            parent: self.task.parent(),
+            skill: self.task.shared_skill(),
+            client: &self.story,
+            began: self.began,
+            waits,
+            failure,
+        });
     }
 
     /// Nobody wants the answer any more: cancelled, or past its deadline.
@@ -199,6 +244,11 @@ impl Pursuit {
         pursuit.take_back(timers);
         drop(steps);
         let late = pursuit.shared.runtime.now() >= pursuit.deadline;
+        #[cfg(feature = "monitor")]
+        if late {
+            let late = Error::new(Code::DEADLINE_EXCEEDED, "the call ran out of time");
+            pursuit.trace(Some(&late));
+        }
         for mut running in tries.into_iter().flatten() {
             if let (true, Some(mut guard)) = (late, running.guard.take()) {
                 // An agent that hangs fails its guard, whoever notices first that time is up. A caller

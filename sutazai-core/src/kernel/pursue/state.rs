@@ -6,6 +6,7 @@ use super::queues::Listed;
 use crate::Error;
 use crate::base::id::{CallId, TimerId};
 use crate::base::ticket::{Reply, Settler};
+use crate::base::time::Moment;
 use crate::kernel::load::Pursued;
 use crate::port::Outcome;
 use crate::recovery::{Place, Steps, Which};
@@ -31,6 +32,9 @@ pub(super) struct State {
     /// the kernel: whoever ends the call takes them back.
     pub(super) timer: Option<TimerId>,
     pub(super) hedges: Option<TimerId>,
+    /// The pauses between its tries.
+    #[cfg(feature = "monitor")]
+    pub(super) pauses: Vec<crate::monitor::Wait>,
     /// Until it has its answer.
     pub(super) pursued: Option<Pursued>,
 }
@@ -38,6 +42,8 @@ pub(super) struct State {
 /// A try that is under way.
 pub(super) struct Running {
     pub(super) id: CallId,
+    /// Since when it has been on its way.
+    pub(super) since: Moment,
     /// Its agent, and the agent's guard, when it has one.
     pub(super) agent: Option<Arc<str>>,
     pub(super) guard: Option<Steps>,
@@ -124,8 +130,8 @@ impl Waits {
 }
 
 impl Running {
-    pub(super) fn new(id: CallId) -> Self {
-        Self { id, agent: None, guard: None, ends: None, waits: None }
+    pub(super) fn new(id: CallId, since: Moment) -> Self {
+        Self { id, since, agent: None, guard: None, ends: None, waits: None }
     }
 
     /// Ends it: another one was quicker.

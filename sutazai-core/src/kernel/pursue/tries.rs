@@ -11,6 +11,7 @@ use crate::base::time::Moment;
 use crate::kernel::call::{Admitted, Refusal};
 use crate::kernel::caught;
 use crate::kernel::placing::{Placed, Try, refused};
+use crate::kernel::tracing::PartOf;
 use crate::port::Outcome;
 use crate::recovery::{Place, Steps, Which};
 use crate::{Code, Result};
@@ -25,7 +26,7 @@ impl Pursuit {
                 // It was cancelled before there was anything to end.
                 return;
             }
-            state.first = Some(Running::new(id));
+            state.first = Some(Running::new(id, now));
             state.failed_on.take()
         };
         self.go(id, now, not.as_deref());
@@ -78,23 +79,31 @@ impl Pursuit {
         guard: Option<Steps>,
         now: Moment,
     ) {
+        let mut since = now;
         {
             let mut state = self.state.lock();
             if let Some(running) = state.of(id) {
                 running.agent = Some(Arc::clone(admitted.agent()));
                 running.guard = guard;
+                since = running.since;
             }
         }
+        let admitted = admitted.tried_for(PartOf::call(self.id, since));
         let ticket = self.shared.dispatch(self.task.clone(), admitted, id, now);
         self.follow(id, ticket);
     }
 
     fn refused(self: Arc<Self>, id: CallId, now: Moment, refusal: Refusal) {
-        if self.state.lock().unmade(id) {
-            return;
-        }
+        let since = {
+            let mut state = self.state.lock();
+            if state.unmade(id) {
+                return;
+            }
+            state.of(id).map_or(now, |running| running.since)
+        };
         let error = refusal.error.clone();
-        self.shared.refused(&self.task, id, now, refusal);
+        let part_of = PartOf::call(self.id, since);
+        self.shared.refused(&self.task, id, now, refusal, part_of);
         self.ended(id, Err(error));
     }
 
@@ -252,6 +261,7 @@ impl Pursuit {
     /// The try is slow.
     fn hedge(self: Arc<Self>, slow: CallId) {
         let id = CallId(self.shared.ids.next());
+        let now = self.shared.runtime.now();
         let not = {
             let mut state = self.state.lock();
             if state.which(slow) != Some(Which::First) {
@@ -266,10 +276,9 @@ impl Pursuit {
             if speaks.is_some() || !steps.hedge() {
                 return;
             }
-            state.second = Some(Running::new(id));
+            state.second = Some(Running::new(id, now));
             agent
         };
-        let now = self.shared.runtime.now();
         self.go(id, now, not.as_deref());
     }
 }
