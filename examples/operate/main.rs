@@ -11,6 +11,7 @@
 
 mod audit;
 mod board;
+mod bottleneck;
 mod drive;
 mod file;
 mod findings;
@@ -20,6 +21,7 @@ mod history;
 mod interrupt;
 mod measure;
 mod options;
+mod page;
 mod report;
 mod resources;
 mod row;
@@ -129,6 +131,7 @@ fn operate(options: &Options) -> Result<ExitCode> {
         agents: rows,
         allocation,
         resources: resources::Resources::since(&kernel, started),
+        held_up: bottleneck::HeldUp::within(&kernel, began.elapsed().as_secs_f64()),
         tuned,
         discovered,
         met: &met,

@@ -7,8 +7,10 @@ use serde::Serialize;
 use sutazai_core::recovery::{BreakerState, IsolateState};
 
 use super::audit::Verified;
+use super::bottleneck::HeldUp;
 use super::findings::Findings;
 use super::options::Options;
+use super::page::{Page, counted, grouped};
 use super::resources::Resources;
 use super::row::Row;
 use super::servers::Discovered;
@@ -34,6 +36,8 @@ pub struct Report<'a> {
     pub allocation: Vec<Allocation>,
     /// What the run used, and how healthy it all was at the end.
     pub resources: Option<Resources>,
+    /// What held it up most.
+    pub held_up: Option<HeldUp>,
     /// What was tuned meanwhile.
     pub tuned: Option<Tuned>,
     /// Which MCP servers were found.
@@ -76,6 +80,9 @@ impl Report<'_> {
         self.allocation(&mut page);
         if let Some(resources) = &self.resources {
             resources.write(&mut page);
+        }
+        if let Some(held_up) = &self.held_up {
+            held_up.write(&mut page);
         }
         if let Some(tuned) = &self.tuned {
             tuned.write(&mut page);
@@ -336,64 +343,6 @@ impl Report<'_> {
     }
 }
 
-/// Text as it grows.
-pub struct Page {
-    text: String,
-    width: usize,
-}
-
-impl Page {
-    pub fn line(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-
-    pub fn head(&mut self, title: &str, note: &str) {
-        self.line("");
-        let separator = if note.is_empty() { "" } else { "  " };
-        self.line(&format!("{}{separator}{}", style(title).bold().underlined(), style(note).dim()));
-    }
-
-    fn table(&mut self, table: &Table) {
-        for line in table.lines(self.width) {
-            self.line(&line);
-        }
-    }
-
-    fn rest(&mut self, total: u64, shown: usize) {
-        let rest = total.saturating_sub(shown as u64);
-        if rest > 0 {
-            let more = format!("  and {} more (--limit shows them)", grouped(rest));
-            self.line(&style(more).dim().to_string());
-        }
-    }
-
-    /// Words over several lines; the first begins with `first`, the others are indented alike.
-    pub fn wrapped(&mut self, first: &str, words: &str) {
-        let indent = console::measure_text_width(first).min(self.width / 2);
-        let mut line = first.to_owned();
-        let mut used = console::measure_text_width(first);
-        let mut fresh = true;
-        for word in words.split_whitespace() {
-            let wide = console::measure_text_width(word);
-            if !fresh && used + 1 + wide > self.width {
-                self.line(&line);
-                line = " ".repeat(indent);
-                used = indent;
-                fresh = true;
-            }
-            if !fresh {
-                line.push(' ');
-                used += 1;
-            }
-            line.push_str(word);
-            used += wide;
-            fresh = false;
-        }
-        self.line(&line);
-    }
-}
-
 /// Keys of JSON objects are text: failures by agent and code become rows.
 fn findings_as_json<S: serde::Serializer>(
     findings: &&Findings,
@@ -419,23 +368,6 @@ fn findings_as_json<S: serde::Serializer>(
         "failures": failures,
     })
     .serialize(serializer)
-}
-
-/// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-pub fn counted(number: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// Nanoseconds with three significant digits.

@@ -9,7 +9,7 @@ use sutazai_core::kernel::Kernel;
 use sutazai_core::monitor::series::{Aggregate, Query};
 use sutazai_core::monitor::{Anomaly, Health, HealthPolicy};
 
-use super::report::Page;
+use super::page::Page;
 
 /// How often it is looked at.
 pub const EVERY: Duration = Duration::from_millis(250);

@@ -16,7 +16,7 @@ use sutazai_core::tune::{
     TrialVerdict, TunerPolicy,
 };
 
-use super::report::Page;
+use super::page::Page;
 use super::resources::EVERY;
 
 const TUNER: &str = "operate";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -106,3 +107,28 @@ def test_a_series_is_drawn(tmp_path: Path) -> None:
             kernel.monitor.plot("queue_length", tmp_path / "data" / "plot.svg", until=until)
         with pytest.raises(sutazai.NotFound):
             kernel.monitor.plot("none")
+
+
+def test_a_slow_agent_holds_tasks_up() -> None:
+    with Kernel() as kernel:
+
+        @kernel.agent("slow", skills=["work"])
+        def slow(task: sutazai.Task) -> object:
+            time.sleep(0.02)
+            return task.input
+
+        for number in range(10):
+            kernel.call("work", number)
+        found = kernel.monitor.bottlenecks()
+        assert found["tasks"] == 10
+        assert found["ranked"][0]["component"] == "slow"
+        assert found["ranked"][0]["evidence"]
+        estimate = kernel.monitor.what_if("slow", {"faster": 0.5})
+        assert estimate is not None and estimate["latency"] < 0.8
+        kernel.monitor.step("reading", 0.005)
+        kernel.monitor.state_resource("budget", utilisation=0.5)
+        assert "budget" in [one["name"] for one in kernel.monitor.bottlenecks()["resources"]]
+        with pytest.raises(ValueError, match="a step has a name"):
+            kernel.monitor.step("", 0.1)
+        with pytest.raises(ValueError, match="not valid"):
+            kernel.monitor.bottlenecks({"faster": 2.0})

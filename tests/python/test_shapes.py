@@ -9,7 +9,7 @@ import sutazai
 from sutazai import Kernel
 
 # By operation and side: the typed dict of what it takes or gives, and those of the definitions in it.
-REQUESTS: list[tuple[str, str, type]] = [
+REQUESTS: list[tuple[str, str | None, type]] = [
     ("agent.add_process", "ProcessSpec", sutazai.ProcessSpec),
     ("agent.add_process", "RestartPolicy", sutazai.ProcessRestart),
     ("agent.add_process", "AgentCard", sutazai.AgentCard),
@@ -24,6 +24,8 @@ REQUESTS: list[tuple[str, str, type]] = [
     ("security.keyset_create", "Schedule", sutazai.KeySchedule),
     ("security.keyset_export", "Cost", sutazai.ExportCost),
     ("security.keyset_import", "Export", sutazai.KeysetExport),
+    ("monitor.bottlenecks", "BottleneckPolicy", sutazai.BottleneckPolicy),
+    ("monitor.state_resource", None, sutazai.ResourceFigures),
     ("monitor.exhaustion", "ExhaustionPolicy", sutazai.ExhaustionPolicy),
     ("monitor.health", "HealthPolicy", sutazai.HealthPolicy),
     ("monitor.health", "Ramp", sutazai.HealthRamp),
@@ -63,6 +65,11 @@ ANSWERS: list[tuple[str, str | None, type]] = [
     ("agent.get", "LivenessView", sutazai.Liveness),
     ("agent.route_log", None, sutazai.RouteLog),
     ("agent.route_replay", "Decision", sutazai.RouteDecision),
+    ("monitor.bottlenecks", None, sutazai.Bottlenecks),
+    ("monitor.bottlenecks", "Bottleneck", sutazai.Bottleneck),
+    ("monitor.bottlenecks", "Part", sutazai.BottleneckPart),
+    ("monitor.bottlenecks", "StationView", sutazai.Station),
+    ("monitor.bottlenecks", "WhatIf", sutazai.WhatIf),
     ("monitor.exhaustion", None, sutazai.Exhaustion),
     ("monitor.forecast", None, sutazai.SeriesForecast),
     ("monitor.forecast", "Interval", sutazai.ForecastInterval),

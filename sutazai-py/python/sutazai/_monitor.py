@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast, overload
 
 from sutazai import _sutazai
+from sutazai._bottleneck import BottleneckPolicy, Bottlenecks, Improvement, WaitFor, WhatIf
 from sutazai._heal import mapping
 from sutazai._security_calls import at as rfc3339
 from sutazai._security_calls import millis, said
@@ -484,3 +485,48 @@ class Monitoring:
     def unwatch(self, series: str) -> bool:
         """Looks for no anomalies there any more; says whether it did."""
         return bool(self._do("unwatch", series=series)["changed"])
+
+    def bottlenecks(self, policy: BottleneckPolicy | None = None) -> Bottlenecks:
+        """What holds tasks up, with evidence, and what would change if it were better.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     kernel.monitor.bottlenecks()["verdict"]
+        'no_tasks'
+        """
+        given = None if policy is None else mapping("policy", policy)
+        return cast(Bottlenecks, self._do("bottlenecks", policy=given))
+
+    def what_if(
+        self,
+        component: str,
+        change: Improvement,
+        *,
+        step: str | None = None,
+        policy: BottleneckPolicy | None = None,
+    ) -> WhatIf | None:
+        """What the recorded tasks would have done, had an agent or a step been faster, or had it more room; None
+        where no task has ended."""
+        given = None if policy is None else mapping("policy", policy)
+        wanted = mapping("change", change)
+        answer = self._do("what_if", component=component, step=step, change=wanted, policy=given)
+        return cast("WhatIf | None", answer["estimate"])
+
+    def state_resource(
+        self,
+        name: str,
+        *,
+        utilisation: float | None = None,
+        saturation: float | None = None,
+        errors: float | None = None,
+        shared: bool = False,
+    ) -> None:
+        """States how much a resource of yours is used: what it holds up counts among the bottlenecks."""
+        figures = {"utilisation": utilisation, "saturation": saturation, "errors": errors}
+        self._do("state_resource", name=name, shared=shared, **figures)
+
+    def step(
+        self, name: str, took: float | timedelta, *, waited_for: WaitFor | None = None
+    ) -> None:
+        """Tells of a step of your own work that has just ended, or of a wait in it, that took so many seconds."""
+        self._do("step", name=name, took_ms=_sutazai._seconds("took", took) * 1e3, waited_for=waited_for)
