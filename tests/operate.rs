@@ -121,6 +121,14 @@ fn hostile_input_is_reported_and_not_fatal() {
     assert!(used["memory_bytes"].as_f64().unwrap() > 1e6, "{used}");
     assert!(used["samples"].as_u64().unwrap() >= 1 && used["cpu_seconds"].as_f64().unwrap() >= 0.0);
     assert!((0.0..=1.0).contains(&used["health"]["score"].as_f64().unwrap()));
+    let held_up = &report["held_up"];
+    assert_ne!(held_up["verdict"], "no_tasks", "{held_up}");
+    let first = &held_up["ranked"][0];
+    assert!(first["component"].is_string() && !first["evidence"].as_array().unwrap().is_empty());
+    let tuned = &report["tuned"];
+    assert_eq!(tuned["original"]["operate/calls_at_once"], 32, "{tuned}");
+    let calls = tuned["incumbent"]["operate/calls_at_once"].as_i64().unwrap();
+    assert!((8..=128).contains(&calls), "{tuned}");
     assert_eq!((&report["met"]["binary"], &report["met"]["huge"]), (&1.into(), &1.into()));
     for (name, calls) in [("secrets", files - 2), ("reviewer", files - 2), ("history", files)] {
         assert_eq!(agent(&report, name)["calls"], calls, "{name}");

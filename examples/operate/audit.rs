@@ -8,7 +8,7 @@ use sutazai_core::security::audit::{self, AuditLog, Checkpoint, VerifierKey};
 use sutazai_core::store::Durability;
 use sutazai_core::{Code, Error, Result};
 
-use super::report::{Page, counted};
+use super::page::{Page, counted};
 
 const NAMESPACE: &str = "operate.audit";
 const KEY: &str = "checkpoint";
