@@ -2,7 +2,8 @@
 //!
 //! They are of two kinds. Spans and the form of the tails were chosen on one half of the Numenta Anomaly Benchmark (the
 //! files whose path has an even SHA-1), on pieces of its files that begin anew shortly before an anomaly, and on made-up
-//! series of ten kinds with planted anomalies; they stand where changes in either direction matter little. What is [usual in
+//! series of ten kinds with planted anomalies; they stand where changes in either direction matter little. On that half the detector
+//! scores 75.7, on the other one, which was looked at five times in passing, 57.4. What is [usual in
 //! noise](USUAL) was measured on noise, without any label: independent and autocorrelated (0.9) normal values, and a daily
 //! sine with noise, 20 series of 10,000 points each.
 
