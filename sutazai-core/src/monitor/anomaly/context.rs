@@ -1,61 +1,74 @@
-//! How often something like this has been: values after one another on a grid, and short shapes among those of
-//! the past.
+//! How often something like this has been: a value after those before it, and short shapes among those of the past.
 
-use super::tuning::SPAN;
+/// Levels that a value may have: four above the usual one, four below, and that.
+const LEVELS: usize = 9;
 
-/// Cells of the grid to a side.
-const SIDE: usize = 24;
+/// Levels before the value that it is expected from, at most.
+const ORDER: usize = 3;
 
-/// How often each pair of a value and the one before has come, on a grid whose cells are small in the middle
-/// and large outside; old counts fade.
+/// Contexts of no level, of one, two and three.
+const CONTEXTS: usize = 1 + LEVELS + LEVELS.pow(2) + LEVELS.pow(3);
+
+/// Which level comes after which: contexts of no level up to three, where a longer one is believed the more the oftener
+/// it has been, and else the shorter one (D. MacKay, L. Peto, "A hierarchical Dirichlet language model", Natural Language
+/// Engineering 1, 1995).
 #[derive(Clone, Debug)]
-pub(super) struct Pairs {
-    cells: Box<[f32]>,
-    total: f32,
-    weight: f32,
+pub(super) struct Contexts {
+    /// How often each level has come after each context; halved when one count is full.
+    counts: Box<[[u8; LEVELS]]>,
+    /// The levels before, the last one first.
+    last: [usize; ORDER],
+    seen: usize,
 }
 
-impl Pairs {
+impl Contexts {
     pub(super) fn new() -> Self {
-        Self { cells: vec![0.0; SIDE * SIDE].into_boxed_slice(), total: 0.0, weight: 1.0 }
+        let counts = vec![[0; LEVELS]; CONTEXTS].into_boxed_slice();
+        Self { counts, last: [0; ORDER], seen: 0 }
     }
 
-    /// How rare the pair is: the logarithm of one over its share, with what is beside it counted in part. Both are
-    /// in deviations from the mean.
-    pub(super) fn feed(&mut self, value: f64, before: f64) -> f64 {
-        let (row, column) = (cell(value), cell(before));
-        let mut near = 0.0;
-        for r in row.saturating_sub(1)..(row + 2).min(SIDE) {
-            for c in column.saturating_sub(1)..(column + 2).min(SIDE) {
-                let share = if (r, c) == (row, column) { 1.0 } else { 0.3 };
-                near += share * self.cells.get(r * SIDE + c).copied().unwrap_or(0.0);
+    /// How unexpected the value is after those before it: the logarithm of one over its probability. It is in
+    /// deviations from the usual level.
+    pub(super) fn feed(&mut self, deviations: f64) -> f64 {
+        let level = cell::<LEVELS>(deviations, 1.5);
+        let mut likely = 1.0 / LEVELS as f64;
+        // Contexts are counted from the shortest: the place of one follows from that of the one without its last level.
+        let mut place = 0;
+        for order in 0..=ORDER.min(self.seen) {
+            if let Some(last) = order.checked_sub(1).and_then(|o| self.last.get(o)) {
+                place = place * LEVELS + 1 + last;
+            }
+            let Some(counts) = self.counts.get_mut(place) else { continue };
+            let all: f64 = counts.iter().map(|count| f64::from(*count)).sum();
+            let Some(count) = counts.get_mut(level) else { continue };
+            likely = (f64::from(*count) + likely) / (all + 1.0);
+            *count += 1;
+            if *count == u8::MAX {
+                counts.iter_mut().for_each(|count| *count /= 2);
             }
         }
-        let rare = match self.total > 0.0 {
-            true => {
-                let (all, near) = (self.total / self.weight, near / self.weight);
-                f64::from((all + 1.0) / (near + 0.5)).ln().max(0.0)
-            }
-            false => 0.0,
-        };
-        self.weight *= 1.0 + 1.0 / (2.0 * SPAN as f32);
-        if let Some(cell) = self.cells.get_mut(row * SIDE + column) {
-            *cell += self.weight;
+        self.last.rotate_right(1);
+        if let Some(last) = self.last.first_mut() {
+            *last = level;
         }
-        self.total += self.weight;
-        if self.weight > 1e3 {
-            self.cells.iter_mut().for_each(|cell| *cell /= self.weight);
-            self.total /= self.weight;
-            self.weight = 1.0;
-        }
-        rare
+        self.seen = self.seen.saturating_add(1);
+        -likely.ln()
     }
 }
 
-fn cell(deviations: f64) -> usize {
-    let squashed = deviations / (3.0 + deviations.abs());
-    let half = SIDE as f64 / 2.0;
-    ((squashed * half + half).clamp(0.0, SIDE as f64 - 1.0)) as usize
+/// The cell of an odd number of them that a value falls into: the middle one is for zero alone, those on either side are
+/// the same, small near it and large outside. Half of a side's cells are within `half` deviations.
+pub(super) fn cell<const CELLS: usize>(deviations: f64, half: f64) -> usize {
+    let middle = CELLS / 2;
+    let size = deviations.abs();
+    let from = ((size / (half + size) * middle as f64) as usize).min(middle.saturating_sub(1));
+    if deviations > 0.0 {
+        middle + 1 + from
+    } else if deviations < 0.0 {
+        middle.saturating_sub(1 + from)
+    } else {
+        middle
+    }
 }
 
 /// Values of a shape.
@@ -116,14 +129,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_often_is_not_rare() {
-        let mut pairs = Pairs::new();
+    fn what_mostly_follows_is_expected_and_something_else_is_not() {
+        let mut contexts = Contexts::new();
         for _ in 0..1_000 {
-            pairs.feed(0.0, 1.0);
-            pairs.feed(1.0, 0.0);
+            for value in [0.0, 0.0, 3.0, -3.0] {
+                contexts.feed(value);
+            }
         }
-        assert!(pairs.feed(0.0, 1.0) < 1.0);
-        assert!(pairs.feed(9.0, -9.0) > 6.0);
+        // Two equal values are followed by the third, though after one of them either may come.
+        assert!(contexts.feed(0.0) < 0.1);
+        assert!(contexts.feed(0.0) < 0.1);
+        assert!(contexts.feed(-3.0) > 4.0);
+    }
+
+    #[test]
+    fn cells_are_the_same_on_either_side() {
+        let cells = [-50.0, -1.6, -1.4, -0.1, 0.0, 0.1, 1.4, 1.6, 50.0].map(|d| cell::<9>(d, 1.5));
+        assert_eq!(cells, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        for far in [1e-9, 0.1, 0.4, 1.0, 5.0, 1e9] {
+            assert_eq!(cell::<9>(far, 1.5) + cell::<9>(-far, 1.5), 8);
+        }
     }
 
     #[test]

@@ -4,11 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Detector;
-use super::centre::Centre;
+use super::gap::Gaps;
 use super::kind::{AnomalyKind, Follow, name};
 use super::parts::Parts;
 use super::policy::AnomalyPolicy;
-use super::tuning::SPAN;
 use crate::Result;
 use crate::base::time::Timestamp;
 
@@ -20,9 +19,6 @@ const STRONGER: f64 = 0.1;
 
 /// The least strength that is rested from.
 const NOTABLE: f64 = 0.3;
-
-/// Intervals between points before it is known which are usual.
-const INTERVALS: f64 = 20.0;
 
 /// Points without any change after which a change is an anomaly.
 const STEADY: u64 = 64;
@@ -74,10 +70,8 @@ pub struct AnomalyDetector {
     points: u64,
     missing: u64,
     missing_run: u32,
-    disordered: u64,
     alarms: u64,
-    last: Option<Timestamp>,
-    interval: Centre,
+    gaps: Gaps,
     /// The value that came last, and how often it has come in a row before.
     value: Option<f64>,
     run: u32,
@@ -101,10 +95,8 @@ impl AnomalyDetector {
             points: 0,
             missing: 0,
             missing_run: 0,
-            disordered: 0,
             alarms: 0,
-            last: None,
-            interval: Centre::new(SPAN),
+            gaps: Gaps::new(),
             value: None,
             run: 0,
             longest: 0,
@@ -118,11 +110,11 @@ impl AnomalyDetector {
         AnomalyView {
             points: self.points,
             missing: self.missing,
-            disordered: self.disordered,
+            disordered: self.gaps.disordered(),
             alarms: self.alarms,
             level: self.parts.level().mean(),
             deviation: self.parts.level().deviation(),
-            interval_s: self.interval.mean(),
+            interval_s: self.gaps.interval(),
             policy: self.policy.clone(),
         }
     }
@@ -135,27 +127,6 @@ impl AnomalyDetector {
         let strength = gap.max(if silent { 2.0 } else { 0.0 });
         let kind = (strength >= 1.0).then_some(AnomalyKind::MissingData);
         self.conclude(strength, kind)
-    }
-
-    /// How long the point has been awaited, as a share of what is too long; 0 below that.
-    fn gap(&mut self, at: Timestamp) -> f64 {
-        let Some(last) = self.last else {
-            self.last = Some(at);
-            return 0.0;
-        };
-        if at <= last {
-            self.disordered += 1;
-            return 0.0;
-        }
-        self.last = Some(at);
-        let took = at.as_nanos().saturating_sub(last.as_nanos()) as f64 * 1e-9;
-        let (known, usual) = (self.interval.count() >= INTERVALS, self.interval.mean());
-        self.interval.add(if known { took.min(3.0 * usual) } else { took });
-        let longest = self.policy.gap * usual;
-        match known && longest > 0.0 && took >= longest {
-            true => (took / longest).min(8.0),
-            false => 0.0,
-        }
     }
 
     fn count_run(&mut self, value: f64) {
@@ -199,7 +170,7 @@ impl Detector for AnomalyDetector {
     }
 
     fn look(&mut self, at: Timestamp, value: f64) -> Verdict {
-        let gap = self.gap(at);
+        let gap = self.gaps.feed(at, self.policy.gap);
         if !value.is_finite() {
             return self.skip(gap);
         }

@@ -47,25 +47,20 @@ pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> Anomal
     }
     let (part, most) = said.loudest();
     // Usual at some time, but not at this one.
-    let timely = said.of(Part::Day).max(said.of(Part::Week)) < 0.7 * most;
+    let timely = said.of(Part::Week) < 0.7 * most;
     match part {
-        Part::Day | Part::Week if parts.distance() < WITHIN => AnomalyKind::SeasonalBreak,
-        Part::Day | Part::Week => AnomalyKind::Spike,
+        Part::Week if parts.distance() < WITHIN => AnomalyKind::SeasonalBreak,
+        Part::Week => AnomalyKind::Spike,
         Part::Step | Part::Expected | Part::Near if !timely && parts.distance() < WITHIN => {
             AnomalyKind::SeasonalBreak
         }
-        Part::Level | Part::Step | Part::Expected | Part::Near => AnomalyKind::Spike,
+        Part::Step | Part::Expected | Part::Near => AnomalyKind::Spike,
         Part::Mean8 | Part::Mean32 | Part::Mean128 => shift_or_drift(parts),
-        Part::Motion16 | Part::Motion64 => AnomalyKind::VarianceChange,
-        // A value far outside is also a pair and a shape that have not been.
-        Part::Pair | Part::Shape | Part::ExpectedLasting | Part::PairLasting
-            if parts.distance() > 2.0 * WITHIN =>
-        {
-            AnomalyKind::Spike
-        }
-        Part::Pair | Part::Shape | Part::ExpectedLasting | Part::PairLasting => {
-            AnomalyKind::Pattern
-        }
+        Part::Values if parts.has_shifted() => shift_or_drift(parts),
+        Part::Motion16 | Part::Motion64 | Part::Values | Part::Steps => AnomalyKind::VarianceChange,
+        // A value far outside is also a context and a shape that have not been.
+        Part::Shape | Part::Context if parts.distance() > 2.0 * WITHIN => AnomalyKind::Spike,
+        Part::Shape | Part::Context => AnomalyKind::Pattern,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Anomaly detection in a stream of measurements, without training, and the same for all series.
 //!
 //! An [`AnomalyDetector`] is fed a series point by point, and says of each how unusual it is after all that
-//! came before it. Fifteen figures are watched (the value against the usual level, the last ones, the expected one, the
-//! time of the day and of the week; means and motion over windows; the rarity of pairs and shapes). Each is held
-//! against its own past, a histogram with a fitted tail, which says how unlikely it is; what that comes to in plain
-//! noise is known, and is the measure by which the figures are taken together. The score is causal and does not
-//! depend on the unit of the values, or on where their zero is.
+//! came before it. Thirteen figures are watched (the value against the last ones, the expected one and the time of the
+//! week; means and motion over windows; the distribution of values and of steps; how unexpected levels and shapes are). Each is
+//! held against its own past, a histogram with a fitted tail, which says how unlikely it is; what that comes to in plain
+//! noise is known, and is the measure by which the figures are taken together. What recurs is usual: neither a figure
+//! nor a gap is taken for much rarer than it has been. The score is causal and does not depend on the unit of the values, or
+//! on where their zero is.
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,6 +35,8 @@ mod calendar;
 mod centre;
 mod context;
 mod detector;
+mod entropy;
+mod gap;
 mod kind;
 #[cfg(test)]
 pub(super) mod noise;

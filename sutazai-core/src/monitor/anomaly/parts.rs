@@ -1,23 +1,22 @@
 //! The ensemble: figures that are each unusual in another kind of anomaly, and how unusual they are.
 
-use super::calendar::Calendar;
+use super::calendar::Week;
 use super::centre::{Centre, Late, Recent, Window};
-use super::context::{LENGTH, Pairs, Shapes};
+use super::context::{Contexts, LENGTH, Shapes};
+use super::entropy::{self, Entropy};
 use super::regress::Regression;
 use super::tail::Tails;
 use super::tuning::{EXPONENT, SPAN, TOGETHER, USUAL};
 use crate::base::time::Timestamp;
 
 /// Parts of the ensemble.
-pub(super) const PARTS: usize = 15;
+pub(super) const PARTS: usize = 13;
 
 /// One part of the ensemble: which figure it watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The value against the usual level.
-    Level = 0,
     /// The value against the one before.
-    Step,
+    Step = 0,
     /// The value against what a linear regression expects.
     Expected,
     /// The value against the level of about the last 40.
@@ -29,22 +28,19 @@ pub(super) enum Part {
     /// How much the last 16 and 64 values move, against how much they usually do.
     Motion16,
     Motion64,
-    /// The value against what is usual at this time of day, and of the week.
-    Day,
+    /// The value against what is usual at this time of the week.
     Week,
-    /// How rare the value is after the one before.
-    Pair,
     /// The distance of the last eight values from any eight of the past.
     Shape,
-    /// Whether expectations have been wrong for a while.
-    ExpectedLasting,
-    /// Whether pairs have been rare for a while.
-    PairLasting,
+    /// How unexpected the last ten values are, each after the levels before it.
+    Context,
+    /// How the last 48 values are distributed, and the steps between them.
+    Values,
+    Steps,
 }
 
 /// All of them, in order.
 pub(super) const ALL: [Part; PARTS] = [
-    Part::Level,
     Part::Step,
     Part::Expected,
     Part::Near,
@@ -53,19 +49,38 @@ pub(super) const ALL: [Part; PARTS] = [
     Part::Mean128,
     Part::Motion16,
     Part::Motion64,
-    Part::Day,
     Part::Week,
-    Part::Pair,
     Part::Shape,
-    Part::ExpectedLasting,
-    Part::PairLasting,
+    Part::Context,
+    Part::Values,
+    Part::Steps,
 ];
 
-/// Points that something must last for the parts that look whether it does.
+impl Part {
+    /// Values that its figure is taken over: figures so many points apart are independent of one another.
+    fn window(self) -> usize {
+        match self {
+            Self::Step | Self::Expected | Self::Near | Self::Week => 1,
+            Self::Mean8 => 8,
+            Self::Mean32 => 32,
+            Self::Mean128 => 128,
+            Self::Motion16 => 16,
+            Self::Motion64 => 64,
+            Self::Shape => LENGTH,
+            Self::Context => LASTING,
+            Self::Values | Self::Steps => entropy::WINDOW,
+        }
+    }
+}
+
+/// Values whose being unexpected is summed up: one alone is often enough.
 const LASTING: usize = 10;
 
 /// The least difference that is taken for one, as a share of the values.
 const GRAIN: f64 = 1e-11;
+
+/// Parts whose figures are part of the past when their windows are.
+const LATE: [Part; 5] = [Part::Mean128, Part::Motion16, Part::Motion64, Part::Values, Part::Steps];
 
 /// Windows that must be past before a mean over one is judged by them.
 const WINDOWS: usize = 16;
@@ -94,7 +109,7 @@ impl Said {
             let said = self.of(*part);
             if said > best.1 { (*part, said) } else { best }
         };
-        ALL.iter().fold((Part::Level, 0.0), louder)
+        ALL.iter().fold((Part::Step, 0.0), louder)
     }
 
     fn set(&mut self, part: Part, said: f64) {
@@ -115,14 +130,15 @@ pub(super) struct Parts {
     values: Recent,
     motions: Recent,
     means: [Window; 3],
-    late: [Late; 3],
+    late: [Late; 5],
     moved: [Window; 2],
     regression: Regression,
-    calendars: [Calendar; 2],
-    pairs: Pairs,
+    week: Week,
+    contexts: Contexts,
+    unexpected: Recent,
+    entropies: [Entropy; 2],
     shapes: Shapes,
-    lasting: [Recent; 2],
-    tails: Vec<Tails>,
+    tails: Box<[Tails]>,
 }
 
 impl Parts {
@@ -136,14 +152,15 @@ impl Parts {
             values: Recent::new(129),
             motions: Recent::new(65),
             means: [Window::new(8), Window::new(32), Window::new(128)],
-            late: [Late::new(128), Late::new(16), Late::new(64)],
+            late: LATE.map(|part| Late::new(part.window())),
             moved: [Window::new(16), Window::new(64)],
             regression: Regression::new(),
-            calendars: [Calendar::day(), Calendar::week()],
-            pairs: Pairs::new(),
+            week: Week::new(),
+            contexts: Contexts::new(),
+            unexpected: Recent::new(LASTING),
+            entropies: [Entropy::new(), Entropy::new()],
             shapes: Shapes::new(),
-            lasting: [Recent::new(LASTING), Recent::new(LASTING)],
-            tails: vec![Tails::new(); PARTS],
+            tails: ALL.map(|part| Tails::new(part.window())).into(),
         }
     }
 
@@ -168,6 +185,12 @@ impl Parts {
         if deviation > 0.0 { (self.last - self.level.mean()).abs() / deviation } else { 0.0 }
     }
 
+    /// Whether the mean of the last 32 values is farther from the usual level than values mostly are.
+    pub(super) fn has_shifted(&self) -> bool {
+        let mean = self.values.sum(32) / 32.0;
+        self.seen >= 32 && (mean - self.level.mean()).abs() > self.level.deviation()
+    }
+
     /// The last 129 values.
     pub(super) fn values(&self) -> &Recent {
         &self.values
@@ -189,7 +212,6 @@ impl Parts {
         let scale = deviation.max(grain).max(1e-300);
         let grained = |figure: f64| if figure.abs() > grain { figure } else { 0.0 };
         let scaled = |value: f64| ((value - mean) / scale).clamp(-50.0, 50.0);
-        self.say(&mut said, Part::Level, Some(grained(value - mean)));
         self.say(&mut said, Part::Step, Some(value - before));
         self.say(&mut said, Part::Near, Some(grained(value - self.near.mean())));
 
@@ -198,16 +220,14 @@ impl Parts {
             false => 0.0,
         });
         let error = if varies { self.regression.feed(lags, scaled(value)) } else { 0.0 };
-        let unexpected = self.say(&mut said, Part::Expected, Some(grained(error * scale)));
-        self.say_lasting(&mut said, Part::ExpectedLasting, unexpected);
-        for (i, part) in [Part::Day, Part::Week].into_iter().enumerate() {
-            let far = self.calendars.get_mut(i).and_then(|c| c.feed(at, value, grain));
-            self.say(&mut said, part, far);
+        self.say(&mut said, Part::Expected, Some(grained(error * scale)));
+        let far = self.week.feed(at, value, grain);
+        self.say(&mut said, Part::Week, far);
+        if varies {
+            let motion = self.motion.mean().max(grain).max(1e-300);
+            let step = (grained(value - before) / motion).clamp(-50.0, 50.0);
+            self.feed_cells(&mut said, scaled(value), step);
         }
-        let pair = varies.then(|| (scaled(value), scaled(before)));
-        let rare = pair.map_or(0.0, |(value, before)| self.pairs.feed(value, before));
-        self.say(&mut said, Part::Pair, Some(rare));
-        self.say_lasting(&mut said, Part::PairLasting, rare);
 
         self.seen += 1;
         self.values.push(value);
@@ -216,9 +236,10 @@ impl Parts {
         for (i, part) in [Part::Mean8, Part::Mean32, Part::Mean128].into_iter().enumerate() {
             let now = self.means.get_mut(i).and_then(|w| w.slide(&self.values, self.seen));
             let far = now.map(|now| grained(now - mean));
-            match part {
-                Part::Mean128 => self.say_late(&mut said, part, far, 0),
-                _ => _ = self.say(&mut said, part, far),
+            if part == Part::Mean128 {
+                self.say_late(&mut said, part, far);
+            } else {
+                self.say(&mut said, part, far);
             }
         }
         for (i, part) in [Part::Motion16, Part::Motion64].into_iter().enumerate() {
@@ -226,7 +247,7 @@ impl Parts {
             let usual = self.motion.mean();
             let now = now.filter(|_| usual > 0.0);
             let ratio = now.map(|now| (now.max(0.0) / usual + 1e-3).ln());
-            self.say_late(&mut said, part, ratio, i + 1);
+            self.say_late(&mut said, part, ratio);
         }
         if self.seen > 20 && varies {
             let shape: [f32; LENGTH] =
@@ -243,19 +264,29 @@ impl Parts {
         said
     }
 
-    /// Lets a part say how unusual a figure is; hands back what it says.
-    fn say(&mut self, said: &mut Said, part: Part, figure: Option<f64>) -> f64 {
+    /// The parts that take values and steps for one of some levels. Both are in deviations.
+    fn feed_cells(&mut self, said: &mut Said, value: f64, step: f64) {
+        self.unexpected.push(self.contexts.feed(value));
+        let lasting = self.unexpected.sum(LASTING);
+        self.say(said, Part::Context, Some(lasting));
+        let [values, steps] = &mut self.entropies;
+        let (values, steps) = (values.feed(value), steps.feed(step));
+        self.say_late(said, Part::Values, values);
+        self.say_late(said, Part::Steps, steps);
+    }
+
+    /// Lets a part say how unusual a figure is.
+    fn say(&mut self, said: &mut Said, part: Part, figure: Option<f64>) {
         let tails = figure.zip(self.tails.get_mut(part as usize));
-        let unlikely = tails.map_or(0.0, |(figure, tails)| tails.feed(figure));
-        said.set(part, unlikely);
-        unlikely
+        said.set(part, tails.map_or(0.0, |(figure, tails)| tails.feed(figure)));
     }
 
     /// As [`say`](Self::say) of a figure over a window: it is part of the past when the window is, so that a slow
     /// change is not taken for usual by its own beginning.
-    fn say_late(&mut self, said: &mut Said, part: Part, figure: Option<f64>, late: usize) {
+    fn say_late(&mut self, said: &mut Said, part: Part, figure: Option<f64>) {
         let Some(figure) = figure else { return };
-        let Some(late) = self.late.get_mut(late) else { return };
+        let mut late = LATE.iter().zip(&mut self.late);
+        let Some((_, late)) = late.find(|(late, _)| **late == part) else { return };
         let Some(tails) = self.tails.get_mut(part as usize) else { return };
         if late.handed() >= WINDOWS * late.count() {
             said.set(part, tails.surprise(figure));
@@ -263,14 +294,5 @@ impl Parts {
         if let Some(due) = late.push(figure) {
             tails.add(due);
         }
-    }
-
-    fn say_lasting(&mut self, said: &mut Said, part: Part, now: f64) {
-        let recent = self.lasting.get_mut(usize::from(part == Part::PairLasting));
-        let sum = recent.map(|recent| {
-            recent.push(now);
-            recent.sum(LASTING)
-        });
-        self.say(said, part, sum);
     }
 }

@@ -73,9 +73,10 @@ fn a_drift_is_found_and_named() {
         *value += (i - 3_000) as f64 * 0.02;
     }
     let found = alarms(&verdicts(&values));
-    let (point, kind) = *found.first().expect("it is found");
-    assert!((3_000..3_400).contains(&point), "{found:?}");
-    assert_eq!(kind, AnomalyKind::Drift);
+    // While little of it has come, noise may make it look like a step.
+    let early = || found.iter().filter(|(i, _)| (3_000..3_400).contains(i));
+    assert!(early().any(|(_, kind)| *kind == AnomalyKind::Drift), "{found:?}");
+    assert!(early().next().is_some_and(|(i, _)| *i < 3_100), "{found:?}");
 }
 
 #[test]
