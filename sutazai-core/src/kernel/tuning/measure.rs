@@ -115,8 +115,8 @@ impl Shared {
     #[cfg(feature = "monitor")]
     pub(super) fn measured_for(&self, spec: &TuneSpec, within: Duration) -> TunerSample {
         let now = self.runtime.timestamp();
-        let mut sample = TunerSample::default();
-        sample.objective = spec.objective.as_ref().and_then(|one| self.figure_of(one, now, within));
+        let objective = spec.objective.as_ref().and_then(|one| self.figure_of(one, now, within));
+        let mut sample = TunerSample { objective, ..TunerSample::default() };
         for (metric, measure) in &spec.measures {
             // What was not measured decides nothing.
             if let Some(value) = self.figure_of(measure, now, within) {
