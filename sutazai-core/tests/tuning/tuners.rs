@@ -36,7 +36,9 @@ impl Adjust for Batch {
         if self.stuck.load(Ordering::SeqCst) {
             return Err(Error::new(Code::IO, "the valve is stuck"));
         }
-        let KnobValue::Integer(value) = value else { panic!("{value:?}") };
+        let KnobValue::Integer(value) = value else {
+            return Err(Error::new(Code::INVALID, "a batch is a whole number"));
+        };
         self.value.store(*value, Ordering::SeqCst);
         Ok(())
     }
