@@ -103,15 +103,11 @@ impl Shared {
         #[cfg(feature = "nvml")]
         match crate::monitor::sample::Gpus::new() {
             Ok(gpus) => watch.add(Arc::new(gpus))?,
-            // Most machines have none.
+            // Most machines have none: it is told to those who want to know.
             Err(error) => {
-                let (log, fields) = (self.kept.log(), [("reason", error.to_string())]);
-                log.record(
-                    Level::Info,
-                    "sutazai.monitor",
-                    "no graphics processors are measured",
-                    fields,
-                );
+                let fields = [("reason", error.to_string())];
+                let what = "no graphics processors are measured";
+                self.kept.log().record(Level::Debug, "sutazai.monitor", what, fields);
             }
         }
         room.monitors.iter().try_for_each(|one| watch.add(Arc::clone(one)))?;
