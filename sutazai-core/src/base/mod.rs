@@ -10,6 +10,8 @@ pub mod deadline;
 pub mod error;
 pub(crate) mod fair;
 pub mod id;
+#[cfg(feature = "tune")]
+pub(crate) mod limit;
 pub mod lineage;
 pub(crate) mod nearest;
 pub mod os;

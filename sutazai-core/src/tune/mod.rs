@@ -8,16 +8,15 @@
 //! asks it carries out.
 
 mod adjust;
-mod limit;
 mod optimise;
 mod scale;
 mod shares;
 mod tuner;
 
-pub use adjust::Adjust;
-pub use limit::{
+pub use crate::base::limit::{
     AdaptiveLimit, Call, CallOutcome, LimitCause, LimitChange, LimitPhase, LimitPolicy, LimitView,
 };
+pub use adjust::Adjust;
 pub use optimise::{
     Direction, Knob, KnobKind, KnobScale, KnobValue, Optimiser, Setting, Space, Suggestion,
     SuggestionCause, TrialResult,

@@ -1,4 +1,6 @@
 //! Runs of a kernel with one thing in it that holds tasks up.
+//!
+//! Long because: it is a table of two dozen plants, each a few lines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,8 @@
 //! A bulkhead whose bound follows what its target takes: the calls under way, and what an adaptive limit makes of them.
 
 use crate::Result;
+use crate::base::limit::{AdaptiveLimit, Call, CallOutcome, LimitPolicy, LimitView};
 use crate::base::time::Moment;
-use crate::tune::{AdaptiveLimit, Call, CallOutcome, LimitPolicy, LimitView};
 
 /// A call that was let in; 0 is none.
 pub(in crate::recovery) type Let = u64;

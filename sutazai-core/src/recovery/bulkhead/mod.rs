@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::Fixed;
 use crate::base::fair::{Joined, Queue};
+#[cfg(feature = "tune")]
+use crate::base::limit::{CallOutcome, LimitPolicy, LimitView};
 use crate::base::lineage;
 use crate::base::ticket::{self, Reply, Ticket};
 #[cfg(feature = "tune")]
 use crate::base::time::Moment;
-#[cfg(feature = "tune")]
-use crate::tune::{CallOutcome, LimitPolicy, LimitView};
 use crate::{Code, Error, Result};
 
 /// How many calls run and wait.

@@ -16,12 +16,12 @@ use super::policy::GuardPolicy;
 use super::shared::Chosen;
 use crate::base::deadline;
 use crate::base::error::Fixed;
+#[cfg(feature = "tune")]
+use crate::base::limit::CallOutcome;
 use crate::base::time::Moment;
 #[cfg(feature = "tune")]
 use crate::port::failure;
 use crate::recovery::{Breaker, Budget, Bulkhead, Outcome, Place, RateLimit, RetryPolicy};
-#[cfg(feature = "tune")]
-use crate::tune::CallOutcome;
 use crate::{Class, Code, Error, Result};
 
 /// A deadline that is shorter is measured with the precise clock.
