@@ -4,7 +4,7 @@ use super::{KnobKind, KnobValue};
 use crate::Result;
 
 /// A setting of the host's that may be changed while the program runs. A kernel that is given one
-/// ([`Kernel::add_knob`](crate::Kernel::add_knob)) lists it, sets it, and lets tuners try values of it.
+/// ([`Kernel::add_knob`](crate::kernel::Kernel::add_knob)) lists it, sets it, and lets tuners try values of it.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -31,7 +31,7 @@ use crate::Result;
 ///     }
 /// }
 ///
-/// let kernel = sutazai_core::Kernel::builder().build()?;
+/// let kernel = sutazai_core::kernel::Kernel::builder().build()?;
 /// let batch = Arc::new(Batch(AtomicI64::new(8)));
 /// kernel.add_knob(batch.clone())?;
 /// kernel.set_knob("ingest/batch", &KnobValue::Integer(16))?;
