@@ -222,7 +222,8 @@ def test_packages_that_are_installed_upgraded_and_removed_are_noticed(site: Path
         kernel.discovery.add_entry_points(policy=ASKED)
         assert kernel.discovery.look()[0]["added"] == []
         install(site, "acme", "1", "shout = acme_code:shout\n", CODE)
-        assert kernel.discovery.look()[0]["added"] == ["shout"]
+        [look] = kernel.discovery.look()
+        assert look["added"] == ["shout"], look
         install(site, "acme", "2", "shout = acme_code:shout\n", CODE)
         [look] = kernel.discovery.look()
         assert "start the program again" in look["failed"][0]["error"]["message"]

@@ -112,10 +112,10 @@ def test_a_series_is_drawn(tmp_path: Path) -> None:
 def test_a_slow_agent_holds_tasks_up() -> None:
     with Kernel() as kernel:
 
-        @kernel.agent("slow", skills=["work"])
-        def slow(task: sutazai.Task) -> object:
+        @kernel.agent(name="slow", skills=["work"])
+        def slow(number: int) -> int:
             time.sleep(0.02)
-            return task.input
+            return number
 
         for number in range(10):
             kernel.call("work", number)
