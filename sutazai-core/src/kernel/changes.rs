@@ -35,7 +35,7 @@ impl<'a> Change<'a> {
     }
 
     /// Somebody decides what the kernel decides otherwise.
-    #[cfg(feature = "recovery")]
+    #[cfg(any(feature = "recovery", feature = "tune"))]
     pub(crate) fn forced(action: &'a str, object: &'a str) -> Self {
         Self { class: AuditClass::Override, ..Self::deployment(action, object) }
     }

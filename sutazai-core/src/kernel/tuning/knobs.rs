@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
-use super::{MOST, own, shown};
+use super::{MOST, shown};
 use crate::tune::{Adjust, Knob, KnobKind, KnobValue};
 use crate::{Code, Error, Result};
 
@@ -57,7 +57,7 @@ impl Kernel {
     /// samples are taken, and the host's.
     pub fn knobs(&self) -> Vec<KnobView> {
         let shared = &self.shared;
-        let mut all = own::all(shared);
+        let mut all = shared.own_knobs();
         all.extend(shared.tuning.knobs.lock().values().cloned());
         let mut views: Vec<_> = (all.iter())
             .map(|knob| KnobView {
@@ -103,11 +103,23 @@ pub(super) fn word(value: &KnobValue) -> String {
 }
 
 impl Shared {
+    #[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
+    fn own_knobs(self: &Arc<Self>) -> Vec<Arc<dyn Adjust>> {
+        super::own::all(self)
+    }
+
+    /// Without rooms there are none.
+    #[cfg(not(any(feature = "recovery", feature = "agent", feature = "monitor")))]
+    #[expect(clippy::unused_self, reason = "as with rooms")]
+    fn own_knobs(self: &Arc<Self>) -> Vec<Arc<dyn Adjust>> {
+        Vec::new()
+    }
+
     pub(super) fn knob(self: &Arc<Self>, name: &str) -> Result<Arc<dyn Adjust>> {
         if let Some(knob) = self.tuning.knobs.lock().get(name) {
             return Ok(Arc::clone(knob));
         }
-        own::all(self).into_iter().find(|knob| knob.name() == name).ok_or_else(|| {
+        self.own_knobs().into_iter().find(|knob| knob.name() == name).ok_or_else(|| {
             Error::new(Code::NOT_FOUND, "there is no knob of this name")
                 .advice("tune.knobs lists those that there are")
         })

@@ -7,6 +7,7 @@ mod arrivals;
 mod carry;
 mod knobs;
 mod measure;
+#[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
 mod own;
 #[cfg(feature = "agent")]
 mod pools;
@@ -100,7 +101,8 @@ impl Shared {
     fn tunes(&self) -> Result<()> {
         match self.phase() {
             Phase::Running => Ok(()),
-            phase => Err(super::call::not_running(phase)),
+            Phase::Draining => Err(Error::new(Code::DRAINING, "the kernel is stopping")),
+            _ => Err(Error::new(Code::NOT_RUNNING, "the kernel does not run")),
         }
     }
 }

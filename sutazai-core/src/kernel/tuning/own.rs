@@ -18,6 +18,7 @@ struct Field {
 #[derive(Clone, Copy)]
 enum Kind {
     Whole(i64, i64, KnobScale),
+    #[cfg(any(feature = "recovery", feature = "agent"))]
     Number(f64, f64, KnobScale),
 }
 
@@ -25,6 +26,7 @@ impl Kind {
     fn knob(self) -> KnobKind {
         match self {
             Self::Whole(low, high, scale) => KnobKind::Integer { low, high, scale },
+            #[cfg(any(feature = "recovery", feature = "agent"))]
             Self::Number(low, high, scale) => KnobKind::Float { low, high, scale },
         }
     }
@@ -35,6 +37,7 @@ const fn whole(path: &'static str, low: i64, high: i64) -> Field {
     Field { path, kind: Kind::Whole(low, high, scale) }
 }
 
+#[cfg(any(feature = "recovery", feature = "agent"))]
 const fn number(path: &'static str, low: f64, high: f64) -> Field {
     Field { path, kind: Kind::Number(low, high, KnobScale::Linear) }
 }
@@ -87,56 +90,59 @@ static SAMPLES: Field = whole("every_ms", 10, 60_000);
 /// All that there are now.
 pub(super) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Adjust>> {
     let mut all: Vec<Arc<dyn Adjust>> = Vec::new();
-    #[cfg_attr(
-        not(any(feature = "recovery", feature = "agent")),
-        allow(unused_variables, reason = "no room has policies")
-    )]
-    let mut add = |family: &str,
-                   of: &str,
-                   policy: &Value,
-                   fields: &'static [Field],
-                   place: &dyn Fn() -> Place| {
-        for field in fields.iter().filter(|field| value(policy, field).is_some()) {
-            all.push(Arc::new(Own {
-                name: format!("{family}/{of}/{}", field.path),
-                shared: Arc::downgrade(shared),
-                place: place(),
-                field,
-            }));
-        }
-    };
     #[cfg(feature = "recovery")]
     for (calls, policy) in shared.guards.policies() {
         let Ok(policy) = serde_json::to_value(policy) else { continue };
         let of = super::super::guards::name(&calls);
-        add("guard", &of, &policy, GUARD, &|| Place::Guard(calls.clone()));
+        for field in there(GUARD, &policy) {
+            let place = Place::Guard(calls.clone());
+            all.push(Own::new(format!("guard/{of}/{}", field.path), shared, place, field));
+        }
     }
     #[cfg(feature = "agent")]
     for (name, policy) in shared.creation.pools.policies() {
         let Ok(policy) = serde_json::to_value(policy) else { continue };
-        add("pool", &name, &policy, POOL, &|| Place::Pool(Arc::clone(&name)));
+        for field in there(POOL, &policy) {
+            let place = Place::Pool(Arc::clone(&name));
+            all.push(Own::new(format!("pool/{name}/{}", field.path), shared, place, field));
+        }
     }
     #[cfg(feature = "monitor")]
     if shared.sampled_every().is_some() {
-        all.push(Arc::new(Own {
-            name: "monitor/every_ms".to_owned(),
-            shared: Arc::downgrade(shared),
-            place: Place::Samples,
-            field: &SAMPLES,
-        }));
+        let name = format!("monitor/{}", SAMPLES.path);
+        all.push(Own::new(name, shared, Place::Samples, &SAMPLES));
     }
     all
+}
+
+/// The fields that a policy has.
+#[cfg(any(feature = "recovery", feature = "agent"))]
+fn there<'a>(
+    fields: &'static [Field],
+    policy: &'a Value,
+) -> impl Iterator<Item = &'static Field> + 'a {
+    fields.iter().filter(|field| value(policy, field).is_some())
 }
 
 fn value(policy: &Value, field: &Field) -> Option<KnobValue> {
     let found = policy.pointer(&format!("/{}", field.path))?;
     match field.kind {
         Kind::Whole(..) => found.as_i64().map(KnobValue::Integer),
+        #[cfg(any(feature = "recovery", feature = "agent"))]
         Kind::Number(..) => found.as_f64().map(KnobValue::Number),
     }
 }
 
 impl Own {
+    fn new(
+        name: String,
+        shared: &Arc<Shared>,
+        place: Place,
+        field: &'static Field,
+    ) -> Arc<dyn Adjust> {
+        Arc::new(Self { name, shared: Arc::downgrade(shared), place, field })
+    }
+
     fn shared(&self) -> Result<Arc<Shared>> {
         self.shared.upgrade().ok_or_else(|| Error::new(Code::NOT_RUNNING, "the kernel is gone"))
     }
@@ -146,6 +152,7 @@ impl Own {
     }
 
     /// The policy with another value in it.
+    #[cfg(any(feature = "recovery", feature = "agent"))]
     fn changed<P>(&self, policy: &P, value: &KnobValue) -> Result<P>
     where
         P: serde::Serialize + serde::de::DeserializeOwned,
