@@ -96,7 +96,7 @@ pub(super) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Adjust>> {
         let of = super::super::guards::name(&calls);
         for field in there(GUARD, &policy) {
             let place = Place::Guard(calls.clone());
-            all.push(Own::new(format!("guard/{of}/{}", field.path), shared, place, field));
+            all.push(Own::of(format!("guard/{of}/{}", field.path), shared, place, field));
         }
     }
     #[cfg(feature = "agent")]
@@ -104,13 +104,13 @@ pub(super) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Adjust>> {
         let Ok(policy) = serde_json::to_value(policy) else { continue };
         for field in there(POOL, &policy) {
             let place = Place::Pool(Arc::clone(&name));
-            all.push(Own::new(format!("pool/{name}/{}", field.path), shared, place, field));
+            all.push(Own::of(format!("pool/{name}/{}", field.path), shared, place, field));
         }
     }
     #[cfg(feature = "monitor")]
     if shared.sampled_every().is_some() {
         let name = format!("monitor/{}", SAMPLES.path);
-        all.push(Own::new(name, shared, Place::Samples, &SAMPLES));
+        all.push(Own::of(name, shared, Place::Samples, &SAMPLES));
     }
     all
 }
@@ -134,7 +134,7 @@ fn value(policy: &Value, field: &Field) -> Option<KnobValue> {
 }
 
 impl Own {
-    fn new(
+    fn of(
         name: String,
         shared: &Arc<Shared>,
         place: Place,
