@@ -72,6 +72,7 @@ struct Done {
 #[derive(Clone, Copy, Default)]
 pub(in crate::kernel) struct PartOf(Option<(CallId, Moment)>);
 
+#[cfg(feature = "recovery")]
 impl PartOf {
     pub(in crate::kernel) fn call(id: CallId, since: Moment) -> Self {
         Self(Some((id, since)))

@@ -12,6 +12,7 @@ pub(in crate::kernel) struct Tracing;
 #[derive(Clone, Copy, Default)]
 pub(in crate::kernel) struct PartOf(());
 
+#[cfg(feature = "recovery")]
 impl PartOf {
     pub(in crate::kernel) fn call(_: CallId, _: Moment) -> Self {
         Self(())

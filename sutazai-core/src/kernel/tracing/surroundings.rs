@@ -36,6 +36,7 @@ impl Shared {
     fn agents_room(&self, around: &mut Surroundings) {
         for entry in self.agents.everything() {
             let name = entry.name();
+            #[cfg_attr(not(feature = "recovery"), allow(unused_mut, reason = "no guard says less"))]
             let mut most = entry.card().concurrency.map(f64::from);
             #[cfg(feature = "recovery")]
             if let Some(bulkhead) = self.guards.known(name).and_then(|guard| guard.bulkhead()) {

@@ -227,6 +227,7 @@ impl Parts {
             Moment::ZERO
         };
         let ticked = if flags.has(Flags::TIMED) { self.clock.coarse() } else { Moment::ZERO };
+        #[cfg_attr(not(feature = "tune"), allow(unused_mut, reason = "nobody is told"))]
         let mut pass = Pass { parts: self, entry: Entry { flags, gate, began, ticked, call: 0 } };
         if flags.has(Flags::RATE)
             && let Err(error) = self.rate.admit(began)
