@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "recovery")]
 use crate::base::id::CallId;
 use crate::base::runtime::Runtime;
+#[cfg(feature = "recovery")]
 use crate::base::time::Moment;
 
 #[derive(Default)]
