@@ -1,9 +1,8 @@
 //! What held the run up most, and what would have changed were it better.
 
-use console::style;
 use serde::Serialize;
 use sutazai_core::kernel::Kernel;
-use sutazai_core::monitor::{BottleneckPolicy, BottleneckVerdict, Bottlenecks, Improvement};
+use sutazai_core::monitor::{BottleneckPolicy, BottleneckVerdict, Bottlenecks};
 
 use super::page::Page;
 
@@ -31,20 +30,8 @@ impl HeldUp {
         page.head("Bottleneck", "what the calls' time went by");
         page.wrapped("  ", &self.0.says);
         let Some(first) = self.0.ranked.first() else { return };
-        for evidence in first.evidence.iter().take(4) {
+        for evidence in first.evidence.iter().take(5) {
             page.wrapped("    ", evidence);
-        }
-        for what_if in &first.what_if {
-            let change = match what_if.change {
-                Improvement::Faster(share) => format!("{:.0} % faster", 100.0 * share),
-                Improvement::MoreCapacity(more) => format!("with {more} more at once"),
-            };
-            page.line(&format!(
-                "    {}: {:+.0} % calls a second, {:+.0} % of their time",
-                style(change).bold(),
-                100.0 * (what_if.throughput - 1.0),
-                100.0 * (what_if.latency - 1.0)
-            ));
         }
         let others = self.0.ranked.iter().skip(1);
         let others: Vec<_> = others

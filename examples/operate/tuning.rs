@@ -16,7 +16,7 @@ use sutazai_core::tune::{
     TrialVerdict, TunerPolicy,
 };
 
-use super::page::Page;
+use super::page::{Page, counted};
 use super::resources::EVERY;
 
 const TUNER: &str = "operate";
@@ -138,13 +138,13 @@ impl Tuned {
         let level =
             view.level.map_or(String::new(), |level| format!(", {level:.0} answers a second"));
         page.line(&format!(
-            "  {} after {} trials, {} adopted{level}",
+            "  {} after {}, {} adopted{level}",
             if from == to {
                 format!("stays at {to}")
             } else {
                 format!("{from} → {}", style(to).green())
             },
-            view.trials,
+            counted(view.trials, "trial"),
             view.adopted
         ));
         for trial in view.history.iter().rev().take(5).rev() {
