@@ -52,12 +52,6 @@ impl Monitoring {
         })
     }
 
-    /// The watch, once there is one.
-    #[cfg(feature = "agent")]
-    pub(super) fn watch(&self) -> Option<&Watch> {
-        self.watch.get()
-    }
-
     fn open(&self) -> Result<&Watch> {
         self.watch.get().ok_or_else(|| {
             Error::new(Code::NOT_RUNNING, "the kernel has not started").operation("kernel.watch")
@@ -147,7 +141,7 @@ impl Shared {
     }
 
     /// What is measured, once the room is open.
-    #[cfg(feature = "tune")]
+    #[cfg(any(feature = "agent", feature = "tune"))]
     pub(super) fn watched(&self) -> Option<&Watch> {
         self.monitoring.watch.get()
     }

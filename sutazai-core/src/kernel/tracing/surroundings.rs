@@ -26,7 +26,7 @@ impl Shared {
         };
         self.agents_room(&mut around);
         self.own_resources(&mut around);
-        if let Some(watch) = self.monitoring.watch() {
+        if let Some(watch) = self.watched() {
             let measured = Measured { watch, now: self.runtime.timestamp(), window };
             measured.resources(&mut around.resources);
         }
