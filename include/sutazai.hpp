@@ -302,6 +302,21 @@ class AuthProvider {
     }
 };
 
+/// Where a monitor says what it measures, until it returns.
+class Samples {
+  public:
+    explicit Samples(sutazai_samples *samples) noexcept : samples_(samples) {}
+
+    /// A measurement: a name with its unit, as Prometheus has them (queue_length, cache_bytes; one in _total is a
+    /// counter), and a finite value.
+    void add(std::string_view series, double value) const {
+        check(sutazai_samples_add(samples_, series.data(), series.size(), value));
+    }
+
+  private:
+    sutazai_samples *samples_;
+};
+
 /// One life of a supervised loop, until it returns.
 class WorkerLife {
   public:
@@ -906,6 +921,27 @@ class Kernel {
             }
         };
         check(sutazai_auth_provider_add(kernel_.get(), scheme.data(), scheme.size(), &table));
+    }
+
+    /// Adds a monitor: `sample(const Samples &)` adds what it measures, and throws where something cannot be measured.
+    /// See sutazai_monitor_add for the name, and for when.
+    template <typename F> void monitor(std::string_view name, F sample) {
+        static_assert(std::is_invocable_v<F &, const Samples &>,
+                      "a monitor is f(const Samples &)");
+        auto state = std::make_unique<F>(std::move(sample));
+        sutazai_monitor_table table{};
+        table.size = sizeof table;
+        table.user = state.release();
+        table.drop = detail::drop<F>;
+        table.sample = [](void *user, int64_t, sutazai_samples *samples) -> sutazai_error * {
+            try {
+                (*static_cast<F *>(user))(Samples(samples));
+                return nullptr;
+            } catch (...) {
+                return detail::caught();
+            }
+        };
+        check(sutazai_monitor_add(kernel_.get(), name.data(), name.size(), &table));
     }
 
     /// Has state of the host's saved in checkpoints and restored from them: `save()` gives it as JSON text,

@@ -15,6 +15,7 @@ use crate::error::sutazai_error;
 use crate::kernel::sutazai_kernel;
 use crate::table::{DropFn, Table, User, required, take_over};
 use crate::text::{sutazai_str, text};
+use crate::time::milliseconds;
 
 /// What somebody offers to prove who they are. Everything is valid until the callback returns.
 #[repr(C)]
@@ -307,9 +308,4 @@ impl AuthProvider for CProvider {
 pub(crate) fn provider_failed(what: &'static str, scheme: &str, cause: Error) -> Error {
     let class = cause.class();
     Error::new(Code::PROVIDER_FAILED, what).classed(class).with("scheme", scheme).because(cause)
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn milliseconds(now: Timestamp) -> i64 {
-    now.as_nanos().div_euclid(1_000_000)
 }

@@ -35,6 +35,7 @@ mod guard;
 mod inject;
 mod kernel;
 mod log;
+mod monitor;
 mod playbook;
 mod reply;
 mod saga;
@@ -42,6 +43,7 @@ mod table;
 mod task;
 mod text;
 mod ticket;
+mod time;
 #[cfg(feature = "uniffi")]
 mod uniffi;
 mod version;

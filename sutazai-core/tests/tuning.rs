@@ -8,6 +8,8 @@ mod limits;
 mod pools;
 #[path = "tuning/rails.rs"]
 mod rails;
+#[path = "tuning/shares.rs"]
+mod shares;
 #[path = "tuning/tuners.rs"]
 mod tuners;
 #[path = "tuning/world.rs"]

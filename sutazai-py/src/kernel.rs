@@ -47,6 +47,7 @@ use crate::heal::{PythonAction, PythonStage, Releases};
 use crate::inject::{self, Scope};
 use crate::keywords::Keywords;
 use crate::log::{self, Relay};
+use crate::monitor::PythonMonitor;
 use crate::pending::{Pending, Source};
 use crate::saga::PythonStep;
 use crate::ticket::Ticket;
@@ -530,6 +531,20 @@ impl Kernel {
         let provider = Arc::new(PythonProvider::new(scheme, authenticate, challenge));
         inner.hold(&provider);
         py.detach(|| inner.core().add_shared_auth_provider(provider))
+            .map_err(|error| error::raise(py, &error))
+    }
+
+    fn _add_monitor(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        sample: Py<PyAny>,
+    ) -> PyResult<()> {
+        let inner = self.inner.here(py)?;
+        let name = argument::text("name", name)?.to_owned();
+        let monitor = Arc::new(PythonMonitor::new(name, sample));
+        inner.hold(&monitor);
+        py.detach(|| inner.core().add_shared_monitor(monitor))
             .map_err(|error| error::raise(py, &error))
     }
 

@@ -26,6 +26,7 @@ mod inject;
 mod kernel;
 mod keywords;
 mod log;
+mod monitor;
 mod pending;
 mod reply;
 mod saga;

@@ -99,3 +99,29 @@ def test_a_pool_that_there_is_not() -> None:
             kernel.tune.unscale("workers")
         with pytest.raises(sutazai.NotFound):
             kernel.tune.answer_scaling("workers", approved=True)
+
+
+def test_what_is_scarce_is_divided() -> None:
+    with Kernel(clock="virtual") as kernel, kernel.subscribe("tune.share") as events:
+        spec: sutazai.ShareSpec = {
+            "units": 12,
+            "members": {"writer": {}, "critic": {"floor": 2}},
+            "every_ms": 1000,
+        }
+        kernel.tune.share("tokens", spec)
+        for _ in range(200):
+            has = kernel.tune.shared()[0]["units"]
+            assert sum(has.values()) == 12 and has["critic"] >= 2
+            kernel.tune.report_benefits("tokens", {"writer": has["writer"], "critic": 1})
+            kernel.advance(1)
+        [shared] = kernel.tune.shared()
+        assert shared["units"]["writer"] >= 8
+        assert shared["agents"]["writer"]["marginal"] > shared["agents"]["critic"]["marginal"]
+        told = events.next(timeout=5)
+        assert told is not None and told.payload["shares"] == "tokens"
+        with pytest.raises(sutazai.Invalid):
+            kernel.tune.report_benefits("tokens", {"nobody": 1})
+        with pytest.raises(sutazai.Invalid):
+            kernel.tune.answer_shares("tokens", True, by="ann")
+        kernel.tune.unshare("tokens")
+        assert kernel.tune.shared() == []

@@ -48,6 +48,16 @@ class Badges < S::AuthProvider
   def challenge(principal, login, now_ms) = @challenge.call(principal, login, now_ms)
 end
 
+# A monitor: a block.
+class Measuring < S::Monitor
+  def initialize(&sample)
+    super()
+    @sample = sample
+  end
+
+  def sample(now_ms) = @sample.call(now_ms)
+end
+
 class Hears < S::Listener
   def initialize(&block)
     super()
@@ -146,6 +156,22 @@ class HostTest < Minitest::Test
   def test_security_that_cannot_be_names_its_field
     error = failure('base.invalid') { kernel(security: { tokens: { access_ms: 5 } }) }
     assert_includes error.reason, 'tokens.access_ms'
+  end
+
+  # ---- monitors ----
+
+  def test_what_a_monitor_of_ours_measures_is_part_of_a_sample
+    kernel = kernel(start: false)
+    length = 3.0
+    kernel.add_monitor('queue', Measuring.new { JSON.generate(queue_length: length) })
+    failure('base.already_exists') { kernel.add_monitor('queue', Measuring.new { '{}' }) }
+    kernel.start
+    assert_equal 3.0, invoke(kernel, 'monitor.sample')['values']['queue_length']
+    length = 'many'
+    assert_includes invoke(kernel, 'monitor.sample')['failures']['queue'], 'queue_length'
+    kernel.add_monitor('broken', Measuring.new { raise 'unplugged' })
+    assert_includes invoke(kernel, 'monitor.sample')['failures'].keys, 'broken'
+    assert invoke(kernel, 'monitor.remove', monitor: 'queue')['removed']
   end
 
   # ---- agents ----

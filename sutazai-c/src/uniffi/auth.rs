@@ -10,7 +10,8 @@ use sutazai_core::port::{self, AuthStep, Session};
 use sutazai_core::{Code, Error, Result};
 
 use super::error::KernelError;
-use crate::auth::{milliseconds, provider_failed};
+use crate::auth::provider_failed;
+use crate::time::milliseconds;
 
 /// What somebody offers to prove who they are.
 #[derive(Clone, uniffi::Record)]

@@ -13,6 +13,7 @@ use super::agent::{self, Agent, AsyncAgent};
 use super::auth::{self, AuthProvider};
 use super::error::KernelError;
 use super::event::{self, Listener, Subscription};
+use super::monitor::{Measures, Monitor};
 use super::ticket::{Ticket, text};
 use super::worker::{self, MessageWorker, Worker};
 use crate::agent::card_of;
@@ -120,6 +121,14 @@ impl Kernel {
     ) -> Result<(), KernelError> {
         let provider = Arc::new(auth::Provider { scheme, provider });
         Ok(self.here()?.kernel().add_shared_auth_provider(provider)?)
+    }
+
+    /// Adds a monitor, before the start or while the kernel runs: what it measures is part of each sample from then on.
+    /// `name` has 1 to 64 bytes without control characters. It is let go of when the operation `monitor.remove` takes it
+    /// away, and when the kernel has stopped. Throws `base.already_exists` where there is a monitor of the name.
+    pub fn add_monitor(&self, name: String, monitor: Box<dyn Monitor>) -> Result<(), KernelError> {
+        let monitor = Arc::new(Measures { name, monitor });
+        Ok(self.here()?.kernel().add_shared_monitor(monitor)?)
     }
 
     /// Registers a loop for children of trees of supervisors, which name it (`does`). The operation

@@ -19,5 +19,6 @@ mod auth;
 mod error;
 mod event;
 mod kernel;
+mod monitor;
 mod ticket;
 mod worker;

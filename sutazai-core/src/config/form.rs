@@ -52,12 +52,20 @@ pub(super) fn read(
     let recovery = root.section("recovery");
     let discovery = root.section("discovery");
     let security = root.section("security");
+    let monitor = root.section("monitor");
     root.finish();
     manifest.create = create.map(|table| Section::new("create", name, text, table));
     manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
     manifest.discovery = discovery.map(|table| Section::new("discovery", name, text, table));
     manifest.security = security.map(|table| Section::new("security", name, text, table));
-    let sections = [&manifest.create, &manifest.recovery, &manifest.discovery, &manifest.security];
+    manifest.monitor = monitor.map(|table| Section::new("monitor", name, text, table));
+    let sections = [
+        &manifest.create,
+        &manifest.recovery,
+        &manifest.discovery,
+        &manifest.security,
+        &manifest.monitor,
+    ];
     for section in sections.into_iter().flatten() {
         mistakes.join(grammar.mistakes(section));
     }
@@ -98,6 +106,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         recovery: None,
         discovery: None,
         security: None,
+        monitor: None,
     }
 }
 

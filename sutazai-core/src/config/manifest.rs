@@ -53,6 +53,10 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub security: Option<Section>,
+    /// How often samples are taken, what is kept of them and where anomalies are looked for: for the room `monitor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub monitor: Option<Section>,
 }
 
 /// `[limits]`: bounds of the kernel.

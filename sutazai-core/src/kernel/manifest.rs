@@ -50,6 +50,10 @@ impl Builder {
         if let Some(section) = &manifest.security {
             self = super::manifest_security::take(self, section);
         }
+        #[cfg(feature = "monitor")]
+        if let Some(section) = &manifest.monitor {
+            self = super::manifest_monitor::take(self, section);
+        }
         self
     }
 }
@@ -88,6 +92,9 @@ pub fn grammar() -> Grammar {
     #[cfg(feature = "security")]
     let grammar = grammar
         .section::<crate::security::SecuritySpec>("security", super::manifest_security::check);
+    #[cfg(feature = "monitor")]
+    let grammar = grammar
+        .section::<super::manifest_monitor::Monitor>("monitor", super::manifest_monitor::check);
     grammar
 }
 

@@ -99,6 +99,8 @@ mod manifest;
 mod manifest_create;
 #[cfg(all(feature = "config", feature = "agent"))]
 mod manifest_discovery;
+#[cfg(all(feature = "config", feature = "monitor"))]
+mod manifest_monitor;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
 #[cfg(all(feature = "config", feature = "security"))]
@@ -180,6 +182,8 @@ pub use tuning::{Divisor, Measure};
 pub use tuning::{KnobView, Proposal, TuneSpec, TunedKnob, TunerReport, TunerStatus};
 #[cfg(all(feature = "tune", feature = "agent"))]
 pub use tuning::{ScaledPool, Scaling, SizeProposal};
+#[cfg(feature = "tune")]
+pub use tuning::{ShareMember, ShareProposal, ShareSpec, SharedOut};
 
 use crate::Result;
 use crate::base::contain;

@@ -1,8 +1,11 @@
 //! The room `monitor` in the kernel: a watch, and the samples that it takes by itself.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::figures::Figures;
 use super::handle::Kernel;
@@ -13,7 +16,7 @@ use crate::monitor::sample::Portable;
 #[cfg(target_os = "linux")]
 use crate::monitor::sample::{System, SystemOptions};
 use crate::monitor::series::{Shelf, StoreShelf};
-use crate::monitor::{Anomaly, Sampled, Watch, WatchPolicy};
+use crate::monitor::{Anomaly, Sampled, SeriesChange, Watch, WatchPolicy, check_monitor};
 use crate::observe::Level;
 use crate::port::Monitor;
 use crate::{Code, Error, Result};
@@ -31,8 +34,13 @@ pub(super) struct Monitoring {
     every: AtomicU64,
     /// Counts how often that has been said anew: what was planned before is not done any more.
     round: AtomicU64,
-    monitors: Vec<Arc<dyn Monitor>>,
+    /// Those that wait for the start; nothing from then on.
+    waiting: Mutex<Option<Vec<Arc<dyn Monitor>>>>,
     watch: OnceLock<Watch>,
+    /// The monitors that failed the last time.
+    failing: Mutex<BTreeSet<String>>,
+    /// The last change of level that was told.
+    told: Mutex<u64>,
 }
 
 impl Monitoring {
@@ -47,9 +55,30 @@ impl Monitoring {
             policy,
             every: AtomicU64::new(millis(every)?),
             round: AtomicU64::new(0),
-            monitors,
+            waiting: Mutex::new(Some(monitors)),
             watch: OnceLock::new(),
+            failing: Mutex::default(),
+            told: Mutex::default(),
         })
+    }
+
+    fn add(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
+        if let Some(watch) = self.watch.get() {
+            return watch.add(monitor);
+        }
+        check_monitor(&*monitor)?;
+        match self.waiting.lock().as_mut() {
+            Some(waiting) if waiting.iter().any(|one| one.name() == monitor.name()) => {
+                Err(Error::new(Code::ALREADY_EXISTS, "there is a monitor of this name")
+                    .with("monitor", monitor.name()))
+            }
+            Some(waiting) => {
+                waiting.push(monitor);
+                Ok(())
+            }
+            None => Err(Error::new(Code::NOT_RUNNING, "the kernel is starting, or has failed to")
+                .advice("add monitors before the start, or once it has returned")),
+        }
     }
 
     fn open(&self) -> Result<&Watch> {
@@ -60,7 +89,7 @@ impl Monitoring {
 }
 
 /// 0 is never.
-fn millis(every: Option<Duration>) -> Result<u64> {
+pub(super) fn millis(every: Option<Duration>) -> Result<u64> {
     let Some(every) = every else { return Ok(0) };
     if !(EVERY_LEAST..=EVERY_MOST).contains(&every) {
         return Err(Error::new(
@@ -104,7 +133,8 @@ impl Shared {
                 self.kept.log().record(Level::Debug, "sutazai.monitor", what, fields);
             }
         }
-        room.monitors.iter().try_for_each(|one| watch.add(Arc::clone(one)))?;
+        let waiting = room.waiting.lock().take().unwrap_or_default();
+        waiting.into_iter().try_for_each(|one| watch.add(one))?;
         // It is started once.
         let _ = room.watch.set(watch);
         self.sample_later();
@@ -112,10 +142,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes what was measured since the last time.
+    /// Writes what was measured since the last time, and lets go of the monitors.
     pub(super) fn stop_monitoring(&self) {
         self.monitoring.round.fetch_add(1, Ordering::AcqRel);
         self.write_measurements();
+        self.monitoring.waiting.lock().take();
+        self.monitoring.watch.get().map(Watch::release);
     }
 
     fn write_measurements(&self) {
@@ -183,12 +215,62 @@ impl Shared {
 
     /// Takes a sample, and tells of what is odd in it and of what failed.
     fn take_sample(&self, now: Timestamp) -> Result<Sampled> {
-        let sampled = self.monitoring.open()?.sample(now);
-        for (monitor, error) in &sampled.failures {
-            self.say("a monitor failed", &error.clone().with("monitor", monitor));
+        let watch = self.monitoring.open()?;
+        if self.phase() == Phase::Stopped {
+            return Err(Error::new(
+                Code::NOT_RUNNING,
+                "the kernel has stopped, and measures nothing",
+            )
+            .operation("kernel.sample"));
         }
+        let sampled = watch.sample(now);
+        self.tell_of_failures(&sampled);
         sampled.anomalies.iter().for_each(|anomaly| self.tell_of_anomaly(anomaly));
+        self.tell_of_changes(watch);
         Ok(sampled)
+    }
+
+    /// Changes of level since the last time.
+    fn tell_of_changes(&self, watch: &Watch) {
+        let changes = {
+            let mut told = self.monitoring.told.lock();
+            let changes = watch.changes(*told, usize::MAX);
+            *told = changes.last().map_or(*told, |last| last.number);
+            changes
+        };
+        for SeriesChange { series, change, .. } in &changes {
+            let fields = [
+                ("series", series.clone()),
+                ("before", change.before.to_string()),
+                ("after", change.after.to_string()),
+                ("since", change.at.to_string()),
+            ];
+            self.kept.log().record(Level::Info, "sutazai.monitor", "a level has changed", fields);
+        }
+        for change in changes {
+            if let Ok(event) = serde_json::to_value(&change) {
+                self.publish("monitor.change", event);
+            }
+        }
+    }
+
+    /// Once when a monitor begins to fail, and once when it measures again.
+    fn tell_of_failures(&self, sampled: &Sampled) {
+        let mut failing = self.monitoring.failing.lock();
+        if failing.is_empty() && sampled.failures.is_empty() {
+            return;
+        }
+        let now: BTreeSet<String> = sampled.failures.iter().map(|(name, _)| name.clone()).collect();
+        for (monitor, error) in &sampled.failures {
+            if !failing.contains(monitor) {
+                self.say("a monitor failed", &error.clone().with("monitor", monitor));
+            }
+        }
+        for monitor in failing.difference(&now) {
+            let fields = [("monitor", monitor.clone())];
+            self.kept.log().record(Level::Info, "sutazai.monitor", "it measures again", fields);
+        }
+        *failing = now;
     }
 
     fn tell_of_anomaly(&self, anomaly: &Anomaly) {
@@ -243,10 +325,10 @@ impl Kernel {
     }
 
     /// Takes a sample now. May block as long as a monitor does. What is odd is an event of the bus, `monitor.anomaly`, and a line
-    /// of the log.
+    /// of the log; so is a level that has changed for good, `monitor.change`.
     ///
     /// # Errors
-    /// [`Code::NOT_RUNNING`] before the start.
+    /// [`Code::NOT_RUNNING`] before the start, and after the stop.
     pub fn sample(&self) -> Result<Sampled> {
         self.shared.take_sample(self.shared.runtime.timestamp())
     }
@@ -264,7 +346,65 @@ impl Kernel {
         let at = at.unwrap_or_else(|| self.shared.runtime.timestamp());
         let found = self.watch()?.record(series, at, value)?;
         found.iter().for_each(|anomaly| self.shared.tell_of_anomaly(anomaly));
+        self.shared.tell_of_changes(self.watch()?);
         Ok(found)
+    }
+
+    /// Adds something that takes measurements, before the start or while the kernel runs: they are part of each sample from then
+    /// on. It is let go of when it is [removed](Self::remove_monitor), and when the kernel has stopped.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use sutazai_core::base::time::Timestamp;
+    /// use sutazai_core::kernel::Kernel;
+    /// use sutazai_core::port::{Monitor, Samples};
+    ///
+    /// struct Queue;
+    /// impl Monitor for Queue {
+    ///     fn name(&self) -> &str {
+    ///         "queue"
+    ///     }
+    ///     fn sample(&self, _: Timestamp, out: &mut Samples) -> sutazai_core::Result<()> {
+    ///         out.add("queue_length", 17.0);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let kernel = Kernel::builder().build()?;
+    /// kernel.add_monitor(Queue)?;
+    /// kernel.start()?;
+    /// let sampled = kernel.sample()?;
+    /// assert!(sampled.values.iter().any(|one| &*one.series == "queue_length" && one.value == 17.0));
+    /// kernel.stop(std::time::Duration::ZERO)?;
+    /// # Ok::<(), sutazai_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for a name that is none, [`Code::ALREADY_EXISTS`] for a second monitor of a name,
+    /// [`Code::OVERLOADED`] beyond 256, [`Code::NOT_RUNNING`] while the kernel starts and after its stop.
+    pub fn add_monitor(&self, monitor: impl Monitor) -> Result<()> {
+        self.add_shared_monitor(Arc::new(monitor))
+    }
+
+    /// As [`add_monitor`](Self::add_monitor), for one that is shared.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_shared_monitor(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
+        let name = monitor.name().to_owned();
+        let add = || match self.shared.phase() {
+            Phase::Stopped => Err(Error::new(Code::NOT_RUNNING, "the kernel has stopped")),
+            _ => self.shared.monitoring.add(monitor),
+        };
+        add().map_err(|error| error.operation("monitor.add").with("monitor", name.escape_debug()))
+    }
+
+    /// Takes a monitor away, also one of the kernel's own; its series are kept. Whether there was one.
+    ///
+    /// # Errors
+    /// [`Code::NOT_RUNNING`] before the start.
+    pub fn remove_monitor(&self, name: &str) -> Result<bool> {
+        Ok(self.watch()?.remove(name))
     }
 
     /// A picture of a series: what was measured, what was odd in it and, if wanted, how it goes on;

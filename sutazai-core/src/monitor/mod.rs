@@ -36,7 +36,8 @@ pub use health::{
 };
 #[cfg(feature = "plot")]
 pub use watch::PlotQuery;
+pub(crate) use watch::check_monitor;
 pub use watch::{
-    Anomaly, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesForecast, WATCHED_MAX, Watch,
-    WatchPolicy, WatchStatus,
+    Anomaly, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesChange, SeriesForecast,
+    WATCHED_MAX, Watch, WatchPolicy, WatchStatus,
 };

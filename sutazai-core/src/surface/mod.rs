@@ -92,6 +92,8 @@ mod store;
 mod tree;
 #[cfg(feature = "tune")]
 mod tune;
+#[cfg(feature = "tune")]
+mod tune_shares;
 #[cfg(any(feature = "security", feature = "recovery", feature = "tune"))]
 mod who;
 
@@ -122,6 +124,8 @@ pub fn operations() -> &'static [Operation] {
         monitor::rows(&mut table);
         #[cfg(feature = "tune")]
         tune::rows(&mut table);
+        #[cfg(feature = "tune")]
+        tune_shares::rows(&mut table);
         #[cfg(feature = "plot")]
         monitor_plot::rows(&mut table);
         #[cfg(all(feature = "agent", feature = "monitor"))]

@@ -13,8 +13,8 @@ use crate::base::time::Timestamp;
 use crate::kernel::Change;
 use crate::monitor::series::{Answer, Query, SeriesView};
 use crate::monitor::{
-    Anomaly, ExhaustionPolicy, ExhaustionView, ForecastQuery, Health, HealthPolicy, SeriesForecast,
-    WatchStatus,
+    Anomaly, ExhaustionPolicy, ExhaustionView, ForecastQuery, Health, HealthPolicy, SeriesChange,
+    SeriesForecast, WatchStatus,
 };
 use crate::{Code, Error, Result};
 
@@ -41,6 +41,12 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             &[Code::REQUEST_INVALID],
             sample,
         ),
+        Operation::blocking(
+            "monitor.remove",
+            "Takes a monitor away, the host's or one of the kernel's own; its series are kept.",
+            &[Code::AUDIT_FAILED, Code::AUDIT_FULL],
+            remove,
+        ),
         Operation::now(
             "monitor.record",
             "Keeps a measurement of the host's, and says whether it is odd, where its series is watched.",
@@ -64,6 +70,12 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             "What was found to be odd and is remembered, the oldest first; also an event of the bus, `monitor.anomaly`.",
             &[Code::INVALID],
             anomalies,
+        ),
+        Operation::now(
+            "monitor.changes",
+            "Where levels have changed for good, as far as it is remembered, the oldest first; also an event of the bus, `monitor.change`.",
+            &[Code::INVALID],
+            changes,
         ),
         Operation::blocking(
             "monitor.forecast",
@@ -160,6 +172,26 @@ fn sample(surface: &Surface, _: Nothing) -> Result<Sample> {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+struct Remove {
+    /// The monitor, as `monitor.status` names it.
+    monitor: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Removed {
+    /// Whether there was one of this name.
+    removed: bool,
+}
+
+fn remove(surface: &Surface, request: Remove) -> Result<Removed> {
+    let kernel = surface.kernel();
+    let change = Change::configuration("monitor.remove", &request.monitor);
+    let removed = kernel.changes(change, || kernel.remove_monitor(&request.monitor))?;
+    Ok(Removed { removed })
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Record {
     /// The series: 1 to 200 bytes, its unit in the name; one in `_total` is a counter. Labels stand in braces behind it, as
     /// Prometheus writes them.
@@ -241,6 +273,17 @@ struct Anomalies {
 fn anomalies(surface: &Surface, request: After) -> Result<Anomalies> {
     bounded(request.limit, "monitor.anomalies")?;
     Ok(Anomalies { anomalies: surface.kernel().watch()?.anomalies(request.after, request.limit) })
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Changes {
+    /// The oldest first.
+    changes: Vec<SeriesChange>,
+}
+
+fn changes(surface: &Surface, request: After) -> Result<Changes> {
+    bounded(request.limit, "monitor.changes")?;
+    Ok(Changes { changes: surface.kernel().watch()?.changes(request.after, request.limit) })
 }
 
 fn forecast(surface: &Surface, request: ForecastQuery) -> Result<SeriesForecast> {

@@ -170,6 +170,7 @@ from sutazai._ledger import (
 from sutazai._life import AgentSupervision, Liveness, LivenessPolicy
 from sutazai._limit import AdaptiveLimit, LimitChange, LimitPolicy
 from sutazai._logging import LogHandler
+from sutazai._monitor_function import MonitorFunction
 from sutazai._monitor import (
     Anomaly,
     ComponentHealth,
@@ -187,6 +188,7 @@ from sutazai._monitor import (
     MonitorStatus,
     Outlook,
     SeriesAnswer,
+    SeriesChange,
     SeriesForecast,
     SeriesLevel,
     SeriesReading,
@@ -388,6 +390,14 @@ from sutazai._sutazai import (
 )
 
 from sutazai._terms import Terms
+from sutazai._shares import (
+    SharedOut,
+    ShareMember,
+    SharePolicy,
+    ShareProposal,
+    ShareSpec,
+    ShareView,
+)
 from sutazai._tune import (
     Autonomy,
     BrokenGuard,
@@ -606,6 +616,7 @@ __all__ = [
     "Measure",
     "MeasurePer",
     "MemoryRule",
+    "MonitorFunction",
     "MonitorSample",
     "MonitorStatus",
     "Monitoring",
@@ -718,6 +729,7 @@ __all__ = [
     "SecurityOptions",
     "SecurityStatus",
     "SeriesAnswer",
+    "SeriesChange",
     "SeriesForecast",
     "SeriesLevel",
     "SeriesReading",
@@ -725,6 +737,12 @@ __all__ = [
     "ShadowDifference",
     "ShadowReport",
     "Share",
+    "SharedOut",
+    "ShareMember",
+    "SharePolicy",
+    "ShareProposal",
+    "ShareSpec",
+    "ShareView",
     "SignalMatch",
     "SizeProposal",
     "SkillCard",

@@ -32,6 +32,8 @@ from sutazai._heal import kind_of, now
 from sutazai._isolate import Isolation
 from sutazai._kernel_agents import KernelOfAgents
 from sutazai._logging import relay
+from sutazai._monitor_function import MonitorFunction
+from sutazai._monitor_function import native as native_monitor
 from sutazai._monitor import Monitoring
 from sutazai._loop import LoopThread
 from sutazai._playbook import Playbooks
@@ -500,6 +502,25 @@ class Kernel(KernelOfAgents):
     def monitor(self) -> Monitoring:
         """What is used, since when, and what is odd in it."""
         return Monitoring(self)
+
+    def add_monitor(self, name: str, sample: MonitorFunction) -> None:
+        """Adds something that measures: before the start, or while the kernel runs. `sample()` answers with a
+        mapping of series to numbers, and these are part of each sample from then on. A coroutine function runs
+        on the kernel's loop; a plain one on a thread that it may block briefly, as all monitors are asked in turn.
+        What it raises is among the `failures` of the sample, and in the log.
+
+        Units stand in the names, as Prometheus has them; a name in `_total` is a counter. `kernel.monitor.remove`
+        takes it away. Raises `AlreadyExists` where there is a monitor of the name.
+
+        >>> import sutazai
+        >>> waiting = ["a", "b"]
+        >>> kernel = sutazai.Kernel()
+        >>> kernel.add_monitor("queue", lambda: {"queue_length": len(waiting)})
+        >>> with kernel:
+        ...     kernel.monitor.sample()["values"]["queue_length"]
+        2.0
+        """
+        self._add_monitor(name, native_monitor(sample, self._loop))
 
     @property
     def tune(self) -> Tuning:

@@ -31,6 +31,7 @@ __all__ = [
     "MonitorStatus",
     "Outlook",
     "SeriesAnswer",
+    "SeriesChange",
     "SeriesForecast",
     "SeriesLevel",
     "SeriesReading",
@@ -66,6 +67,25 @@ class Anomaly(TypedDict):
         ]
         | None
     ]
+
+
+class SeriesChange(TypedDict):
+    """The level of a series has changed for good."""
+
+    number: int
+    """By which what is newer can be asked for."""
+    series: str
+    found: str
+    """When it was sure: some points after the new level began."""
+    at: str
+    """The time of the first point of the new level."""
+    points: int
+    """That the new level has lasted."""
+    before: float
+    after: float
+    strength: float
+    """Twice the logarithm of the likelihood ratio."""
+    confidence: float
 
 
 class MonitorSample(TypedDict):
@@ -114,6 +134,8 @@ class MonitorStatus(TypedDict):
     """What the last sample took."""
     failures: int
     anomalies: int
+    changes: int
+    """Of level, that were found."""
     watched: list[str]
     """The series in which anomalies are looked for, as names or how these begin."""
     watching: int
@@ -311,6 +333,10 @@ class Monitoring:
         """Takes a sample now. What is odd is also an event of the bus, `monitor.anomaly`."""
         return cast(MonitorSample, self._do("sample"))
 
+    def remove(self, monitor: str) -> bool:
+        """Takes a monitor away, yours or one of the kernel's own; its series are kept. Whether there was one."""
+        return bool(self._do("remove", monitor=monitor)["removed"])
+
     def record(
         self, series: str, value: float, at: datetime | str | None = None
     ) -> Anomaly | None:
@@ -348,6 +374,10 @@ class Monitoring:
     def anomalies(self, after: int = 0, *, limit: int = 100) -> _Anomalies:
         """What was found and is remembered, with numbers above `after`, the oldest first."""
         return cast(_Anomalies, self._do("anomalies", after=after, limit=limit)["anomalies"])
+
+    def changes(self, after: int = 0, *, limit: int = 100) -> list[SeriesChange]:
+        """Where levels have changed for good and that is remembered, with numbers above `after`, the oldest first."""
+        return cast("list[SeriesChange]", self._do("changes", after=after, limit=limit)["changes"])
 
     def forecast(
         self,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 
 from sutazai import _sutazai
 from sutazai._heal import mapping
 from sutazai._security_calls import said
+
+if TYPE_CHECKING:
+    from sutazai._shares import SharedOut, ShareSpec
 
 __all__ = [
     "Autonomy",
@@ -420,3 +423,32 @@ class Tuning:
     def answer_scaling(self, pool: str, approved: bool, *, by: str | None = None) -> None:
         """Answers what was asked of a pool: whether it may have the size that waits to be approved."""
         self._do("scale_answer", pool=pool, approved=approved, by=by)
+
+    def share(self, name: str, spec: ShareSpec) -> None:
+        """Divides something scarce among agents, whose shares follow what one more unit is worth to each; said again, it
+        begins anew.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     kernel.tune.share("tokens", {"units": 100, "members": {"writer": {}, "critic": {"floor": 10}}})
+        ...     kernel.tune.report_benefits("tokens", {"writer": 3, "critic": 1})
+        ...     kernel.tune.shared()[0]["units"]
+        {'critic': 50, 'writer': 50}
+        """
+        self._do("share", name=name, spec=mapping("spec", spec))
+
+    def unshare(self, name: str) -> None:
+        """Divides it no more: everybody keeps what they have."""
+        self._do("unshare", name=name)
+
+    def shared(self) -> list[SharedOut]:
+        """What is divided: who has how much, what they make of it, and what one more would be worth."""
+        return cast("list[SharedOut]", self._do("shared")["shares"])
+
+    def report_benefits(self, name: str, benefits: Mapping[str, float]) -> None:
+        """Tells what members have made of their shares since this was told last, in one unit for all."""
+        self._do("share_report", name=name, benefits=mapping("benefits", benefits))
+
+    def answer_shares(self, name: str, approved: bool, *, by: str | None = None) -> None:
+        """Answers what was asked: whether the units that wait to be approved may be given."""
+        self._do("share_answer", name=name, approved=approved, by=by)

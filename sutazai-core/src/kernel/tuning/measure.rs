@@ -57,7 +57,7 @@ impl Measure {
         self
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let of = [Some(self.aggregate), self.per.as_ref().map(|per| per.aggregate)];
         for aggregate in of.into_iter().flatten() {
             if let Aggregate::Quantile(q) = aggregate
@@ -132,7 +132,12 @@ impl Shared {
     }
 
     #[cfg(feature = "monitor")]
-    fn figure_of(&self, measure: &Measure, now: Timestamp, within: Duration) -> Option<f64> {
+    pub(super) fn figure_of(
+        &self,
+        measure: &Measure,
+        now: Timestamp,
+        within: Duration,
+    ) -> Option<f64> {
         let value = self.of_series(&measure.series, measure.aggregate, now, within)?;
         let Some(per) = &measure.per else { return Some(value) };
         let per = self.of_series(&per.series, per.aggregate, now, within)?;

@@ -1,16 +1,19 @@
-//! The room `tune` in the kernel: knobs, tuners that try values of them, and pools whose size follows their load.
+//! The room `tune` in the kernel: knobs, tuners that try values of them, pools whose size follows their load, and what is scarce
+//! and divided among agents.
 //!
-//! `tune` decides; the rooms whose knobs they are carry out. One timer serves all tuners and pools, and none runs without them.
+//! `tune` decides; the rooms whose knobs they are carry out. One timer serves them all, and none runs without them.
 
 #[cfg(feature = "agent")]
 mod arrivals;
 mod carry;
+mod divided;
 mod knobs;
 mod measure;
 #[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
 mod own;
 #[cfg(feature = "agent")]
 mod pools;
+mod shares;
 mod spec;
 mod tuners;
 
@@ -32,6 +35,7 @@ pub use measure::{Divisor, Measure};
 pub(super) use pools::PoolFigures;
 #[cfg(feature = "agent")]
 pub use pools::{ScaledPool, Scaling, SizeProposal};
+pub use shares::{ShareMember, ShareProposal, ShareSpec, SharedOut};
 pub use spec::{TuneSpec, TunedKnob};
 pub use tuners::{Proposal, TunerReport, TunerStatus};
 
@@ -47,6 +51,7 @@ pub(super) struct Tuning {
     tuners: Mutex<BTreeMap<Arc<str>, Arc<tuners::Tuned>>>,
     #[cfg(feature = "agent")]
     pools: Mutex<BTreeMap<Arc<str>, Arc<pools::Scaled>>>,
+    divided: Mutex<BTreeMap<Arc<str>, Arc<divided::Divided>>>,
     /// Whether a timer is set.
     ticks: AtomicBool,
 }
@@ -57,7 +62,7 @@ impl Tuning {
         if !self.pools.lock().is_empty() {
             return false;
         }
-        self.tuners.lock().is_empty()
+        self.tuners.lock().is_empty() && self.divided.lock().is_empty()
     }
 }
 
@@ -90,6 +95,8 @@ impl Shared {
     fn look_at_tuned(self: &Arc<Self>) {
         let tuners: Vec<_> = self.tuning.tuners.lock().values().cloned().collect();
         tuners.iter().for_each(|tuned| self.look_at_tuner(tuned));
+        let divided: Vec<_> = self.tuning.divided.lock().values().cloned().collect();
+        divided.iter().for_each(|divided| self.look_at_divided(divided));
         #[cfg(feature = "agent")]
         {
             let pools: Vec<_> = self.tuning.pools.lock().values().cloned().collect();

@@ -271,6 +271,14 @@ impl Shared {
             told: 0,
             closed: false,
         });
+        let shares = self.tuning.divided.lock();
+        if let Some((knob, _)) =
+            knobs.iter().find(|(knob, _)| shares.values().any(|divided| divided.has(&knob.name)))
+        {
+            return Err(Error::new(Code::ALREADY_EXISTS, "the knob is set to a share")
+                .with("knob", &knob.name));
+        }
+        drop(shares);
         let tuned =
             Tuned { name: Arc::clone(&name), spec, every, knobs, turn: Mutex::new(()), state };
         {
@@ -377,6 +385,7 @@ impl Shared {
         all.values().for_each(|tuned| self.end_tuner(tuned));
         #[cfg(feature = "agent")]
         self.tuning.pools.lock().clear();
+        self.tuning.divided.lock().clear();
     }
 }
 

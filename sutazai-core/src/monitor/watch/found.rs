@@ -1,10 +1,10 @@
-//! [`Anomaly`]: what was found.
+//! What was found: [`Anomaly`], [`SeriesChange`].
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::time::Timestamp;
-use crate::monitor::AnomalyKind;
+use crate::monitor::{AnomalyKind, Change};
 
 /// Something unusual in a series.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -27,4 +27,36 @@ pub struct Anomaly {
     /// What kind it is, as far as that can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AnomalyKind>,
+}
+
+/// The level of a series has changed for good.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct SeriesChange {
+    /// Its number, by which what is newer can be asked for.
+    pub number: u64,
+    /// The series.
+    pub series: String,
+    /// When it was sure: some points after the new level began.
+    pub found: Timestamp,
+    /// Since when, and from what to what; of a counter, of its growth in a second.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// What is remembered by number.
+pub(super) trait Numbered: Clone {
+    fn number(&mut self) -> &mut u64;
+}
+
+impl Numbered for Anomaly {
+    fn number(&mut self) -> &mut u64 {
+        &mut self.number
+    }
+}
+
+impl Numbered for SeriesChange {
+    fn number(&mut self) -> &mut u64 {
+        &mut self.number
+    }
 }

@@ -2,16 +2,19 @@
 
 mod ahead;
 mod found;
+mod judges;
 mod latest;
 #[cfg(feature = "plot")]
 mod picture;
 mod policy;
+mod refused;
 mod watched;
 mod watching;
 
 pub use ahead::{ForecastQuery, SeriesForecast};
-pub use found::Anomaly;
+pub use found::{Anomaly, SeriesChange};
 #[cfg(feature = "plot")]
 pub use picture::PlotQuery;
 pub use policy::{WATCHED_MAX, WatchPolicy};
+pub(crate) use refused::check_monitor;
 pub use watching::{MONITORS_MAX, Measured, Sampled, Watch, WatchStatus};

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::monitor::AnomalyPolicy;
 use crate::monitor::series::HistoryPolicy;
+use crate::monitor::{AnomalyPolicy, ChangePolicy};
 use crate::{Code, Error, Result};
 
 /// Series with a detector, at most.
@@ -21,13 +21,15 @@ pub struct WatchPolicy {
     pub history: HistoryPolicy,
     /// When something is an anomaly.
     pub anomaly: AnomalyPolicy,
-    /// The series in which anomalies are looked for; one that ends in `*` stands for all that begin so. Default: what the machine,
+    /// When a level has changed for good.
+    pub change: ChangePolicy,
+    /// The series in which anomalies and changes of level are looked for; one that ends in `*` stands for all that begin so. Default: what the machine,
     /// its container and this process use, the pressure they are under, and failures.
     pub watched: Vec<String>,
-    /// Series in which they are looked for, at most, 0 to [`WATCHED_MAX`]; a detector takes about 60 KB. Further ones are not
+    /// Series in which they are looked for, at most, 0 to [`WATCHED_MAX`]; detectors take about 80 KB. Further ones are not
     /// watched, and counted. Default 64.
     pub watched_most: u32,
-    /// Anomalies that are remembered, 1 to 100,000. Default 1,000.
+    /// Anomalies, and changes of level, that are remembered, 1 to 100,000 of each. Default 1,000.
     pub remembered: u32,
 }
 
@@ -57,6 +59,7 @@ impl Default for WatchPolicy {
         Self {
             history: HistoryPolicy::default(),
             anomaly: AnomalyPolicy::default(),
+            change: ChangePolicy::default(),
             watched: watched.map(str::to_owned).to_vec(),
             watched_most: 64,
             remembered: 1_000,
@@ -72,6 +75,7 @@ impl WatchPolicy {
     pub fn check(&self) -> Result<()> {
         self.history.check()?;
         self.anomaly.check()?;
+        self.change.check()?;
         if self.watched_most > WATCHED_MAX {
             return Err(invalid("watched_most", self.watched_most).with("most", WATCHED_MAX));
         }

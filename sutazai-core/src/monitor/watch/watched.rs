@@ -1,38 +1,48 @@
-//! A series with a detector.
+//! A series with detectors.
 
-use super::found::Anomaly;
+use super::found::{Anomaly, SeriesChange};
+use super::policy::WatchPolicy;
 use crate::Result;
 use crate::base::time::Timestamp;
 use crate::monitor::series::is_counter;
-use crate::monitor::{AnomalyDetector, AnomalyPolicy, Detector as _};
+use crate::monitor::{AnomalyDetector, ChangeDetector, Detector as _};
 
 pub(super) struct Watched {
     detector: AnomalyDetector,
+    levels: ChangeDetector,
     counter: bool,
     last: Option<(Timestamp, f64)>,
 }
 
 impl Watched {
-    pub(super) fn new(policy: AnomalyPolicy, series: &str) -> Result<Self> {
+    pub(super) fn new(policy: &WatchPolicy, series: &str) -> Result<Self> {
         Ok(Self {
-            detector: AnomalyDetector::new(policy)?,
+            detector: AnomalyDetector::new(policy.anomaly.clone())?,
+            levels: ChangeDetector::new(policy.change.clone())?,
             counter: is_counter(series),
             last: None,
         })
     }
 
-    /// What is odd in the next value.
-    pub(super) fn look(&mut self, series: &str, at: Timestamp, value: f64) -> Option<Anomaly> {
+    /// What is odd in the next value, and the change of level that it makes sure.
+    pub(super) fn look(&mut self, series: &str, at: Timestamp, value: f64) -> Found {
         let value = match self.counter {
-            false => value,
-            true => self.rate(at, value)?,
+            false => Some(value),
+            true => self.rate(at, value),
         };
+        let Some(value) = value else { return Found::default() };
+        let change = self.levels.look(at, value).map(|change| SeriesChange {
+            number: 0,
+            series: series.to_owned(),
+            found: at,
+            change,
+        });
         let verdict = self.detector.look(at, value);
         if !verdict.alarm {
-            return None;
+            return Found { anomaly: None, change };
         }
         let view = self.detector.view();
-        Some(Anomaly {
+        let anomaly = Anomaly {
             number: 0,
             series: series.to_owned(),
             at,
@@ -41,7 +51,8 @@ impl Watched {
             deviation: view.deviation,
             score: verdict.score,
             kind: verdict.kind,
-        })
+        };
+        Found { anomaly: Some(anomaly), change }
     }
 
     /// By how much a counter grows in a second; nothing of one that was reset, or has no time between.
@@ -54,6 +65,13 @@ impl Watched {
     }
 }
 
+/// What a value has shown.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) anomaly: Option<Anomaly>,
+    pub(super) change: Option<SeriesChange>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +79,7 @@ mod tests {
 
     #[test]
     fn of_a_counter_its_growth_is_seen() {
-        let mut watched = Watched::new(AnomalyPolicy::default(), "bytes_total{of=\"x\"}").unwrap();
+        let mut watched = Watched::new(&WatchPolicy::default(), "bytes_total{of=\"x\"}").unwrap();
         let at = |s: u64| Timestamp::EPOCH + Duration::from_secs(s);
         assert_eq!(watched.rate(at(0), 5.0), None);
         assert_eq!(watched.rate(at(2), 15.0), Some(5.0));

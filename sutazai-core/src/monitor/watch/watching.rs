@@ -1,6 +1,5 @@
 //! [`Watch`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -8,10 +7,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ahead::Outlooks;
-use super::found::Anomaly;
+use super::found::{Anomaly, SeriesChange};
+use super::judges::Judges;
 use super::latest::Latest;
 use super::policy::{WatchPolicy, check_pattern, fits};
-use super::watched::Watched;
+use super::refused::{check_monitor, refused_by};
 use crate::base::contain;
 use crate::base::time::Timestamp;
 use crate::monitor::series::{Appended, History, HistoryStatus, Shelf};
@@ -22,7 +22,8 @@ use crate::{Code, Error, Result};
 pub const MONITORS_MAX: usize = 256;
 
 /// Takes measurements, keeps and judges them. It has [monitors](crate::port::Monitor), a
-/// [history](crate::monitor::series::History) of what they measure, and an [anomaly detector](crate::monitor::AnomalyDetector) for each series that is watched. It owns no thread and no clock: whoever has
+/// [history](crate::monitor::series::History) of what they measure, and an [anomaly detector](crate::monitor::AnomalyDetector) and a
+/// [detector of changes](crate::monitor::ChangeDetector) for each series that is watched. It owns no thread and no clock: whoever has
 /// it says when a [sample](Watch::sample) is taken. A kernel has one ([`Kernel::watch`](crate::kernel::Kernel::watch)) and
 /// takes samples by itself where it is told to.
 ///
@@ -53,19 +54,10 @@ pub struct Watch {
     /// Held while a sample is taken.
     sampling: Mutex<Samples>,
     judges: Mutex<Judges>,
-    latest: Mutex<Latest>,
+    latest: Mutex<Latest<Anomaly>>,
+    changes: Mutex<Latest<SeriesChange>>,
     figures: Mutex<Figures>,
     pub(super) outlooks: Mutex<Outlooks>,
-}
-
-#[derive(Default)]
-struct Judges {
-    patterns: Vec<String>,
-    watched: HashMap<Arc<str>, Watched>,
-    /// Series that no pattern fits, or that had no room: not looked at again until patterns change.
-    others: HashMap<Arc<str>, bool>,
-    /// Series that had no room.
-    left_out: u64,
 }
 
 #[derive(Default)]
@@ -114,6 +106,8 @@ pub struct WatchStatus {
     pub failures: u64,
     /// Anomalies that were found.
     pub anomalies: u64,
+    /// Changes of level that were found.
+    pub changes: u64,
     /// The series in which they are looked for, as names or how these begin.
     pub watched: Vec<String>,
     /// How many of them there are.
@@ -143,6 +137,7 @@ impl Watch {
             sampling: Mutex::default(),
             judges: Mutex::new(judges),
             latest: Mutex::default(),
+            changes: Mutex::default(),
             figures: Mutex::default(),
             outlooks: Mutex::default(),
         })
@@ -151,8 +146,9 @@ impl Watch {
     /// Adds what takes measurements.
     ///
     /// # Errors
-    /// [`Code::ALREADY_EXISTS`] for a second one of a name, [`Code::OVERLOADED`] beyond [`MONITORS_MAX`].
+    /// [`Code::INVALID`] for a name that is none (1 to 64 bytes without control characters), [`Code::ALREADY_EXISTS`] for a second one of a name, [`Code::OVERLOADED`] beyond [`MONITORS_MAX`].
     pub fn add(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
+        check_monitor(&*monitor)?;
         let name = monitor.name().to_owned();
         let mut monitors = self.monitors.lock();
         if monitors.iter().any(|one| one.name() == name) {
@@ -177,8 +173,14 @@ impl Watch {
         monitors.len() < before
     }
 
+    /// Takes all monitors away; what was measured is kept.
+    pub fn release(&self) {
+        let monitors = std::mem::take(&mut *self.monitors.lock());
+        drop(monitors);
+    }
+
     /// Takes a measurement from each monitor, keeps it and judges it. May block as long as a monitor does. One that fails or
-    /// panics takes its own figures away.
+    /// panics takes its own figures away; so does a series that cannot be kept, by its name or for want of room.
     pub fn sample(&self, now: Timestamp) -> Sampled {
         let began = std::time::Instant::now();
         let monitors = self.monitors.lock().clone();
@@ -187,20 +189,22 @@ impl Watch {
         for monitor in &monitors {
             buffer.clear();
             let sampled = contain::run("a monitor panicked", || monitor.sample(now, &mut buffer));
-            if let Err(error) = sampled.flatten() {
-                failures.push((monitor.name().to_owned(), error));
+            let mut failure = sampled.flatten().err();
+            for one in buffer.iter().filter(|one| one.value.is_finite()) {
+                match self.history.append(&one.series, now, one.value) {
+                    // The clock stands, or was set back: the series has this time.
+                    Appended::Kept | Appended::SetBack | Appended::Late => {
+                        let series = Arc::clone(&one.series);
+                        values.push(Measured { series, value: one.value });
+                    }
+                    refused => {
+                        failure = failure.or_else(|| refused_by(refused, &one.series));
+                    }
+                }
             }
-            values.extend(
-                buffer
-                    .iter()
-                    .filter(|one| one.value.is_finite())
-                    .map(|one| Measured { series: Arc::clone(&one.series), value: one.value }),
-            );
+            failures.extend(failure.map(|error| (monitor.name().to_owned(), error)));
         }
         drop(buffer);
-        for one in &values {
-            self.history.append(&one.series, now, one.value);
-        }
         let anomalies = self.judge(now, values.iter().map(|one| (&*one.series, one.value)));
         let mut figures = self.figures.lock();
         figures.samples += 1;
@@ -216,24 +220,9 @@ impl Watch {
     /// [`Code::INVALID`] for a value that is not finite, a name that is none, and a time that is not after the series' newest;
     /// [`Code::OVERLOADED`] for a new series where there are as many as there may be.
     pub fn record(&self, series: &str, now: Timestamp, value: f64) -> Result<Option<Anomaly>> {
-        let refused = |code, problem| {
-            Err(Error::new(code, problem)
-                .operation("monitor.record")
-                .with("series", series.escape_debug()))
-        };
-        match self.history.append(series, now, value) {
-            Appended::Kept | Appended::SetBack => Ok(self.judge(now, [(series, value)]).pop()),
-            Appended::Late => {
-                refused(Code::INVALID, "the series has this time already, or a later one")
-            }
-            Appended::NotFinite => refused(Code::INVALID, "a measurement is a finite number"),
-            Appended::BadName => refused(
-                Code::INVALID,
-                "a series' name has 1 to 200 bytes and no control characters",
-            ),
-            Appended::NoRoom => {
-                refused(Code::OVERLOADED, "there are as many series as there may be")
-            }
+        match refused_by(self.history.append(series, now, value), series) {
+            None => Ok(self.judge(now, [(series, value)]).pop()),
+            Some(refused) => Err(refused.operation("monitor.record")),
         }
     }
 
@@ -243,15 +232,25 @@ impl Watch {
         now: Timestamp,
         values: impl IntoIterator<Item = (&'a str, f64)>,
     ) -> Vec<Anomaly> {
-        let mut judges = self.judges.lock();
-        let look = |(series, value)| judges.look(series, now, value, &self.policy);
-        let mut found: Vec<Anomaly> = values.into_iter().filter_map(look).collect();
-        drop(judges);
-        if !found.is_empty() {
-            let (mut latest, most) = (self.latest.lock(), self.policy.remembered as usize);
-            found = found.into_iter().map(|one| latest.add(one, most)).collect();
+        let (mut anomalies, mut changes) = (Vec::new(), Vec::new());
+        {
+            let mut judges = self.judges.lock();
+            for (series, value) in values {
+                let found = judges.look(series, now, value, &self.policy);
+                anomalies.extend(found.anomaly);
+                changes.extend(found.change);
+            }
         }
-        found
+        let most = self.policy.remembered as usize;
+        if !changes.is_empty() {
+            let mut latest = self.changes.lock();
+            changes.into_iter().for_each(|one| drop(latest.add(one, most)));
+        }
+        if !anomalies.is_empty() {
+            let mut latest = self.latest.lock();
+            anomalies = anomalies.into_iter().map(|one| latest.add(one, most)).collect();
+        }
+        anomalies
     }
 
     /// Also looks for anomalies in this series, or in those whose names begin with what stands before a `*`. Whether that is new.
@@ -290,6 +289,11 @@ impl Watch {
         self.latest.lock().after(after, most)
     }
 
+    /// The changes of level that are remembered with numbers above this one, the oldest first.
+    pub fn changes(&self, after: u64, most: usize) -> Vec<SeriesChange> {
+        self.changes.lock().after(after, most)
+    }
+
     /// What was measured.
     pub fn history(&self) -> &History {
         &self.history
@@ -306,7 +310,7 @@ impl Watch {
     /// The figures.
     pub fn status(&self) -> WatchStatus {
         let monitors = self.monitors.lock().iter().map(|one| one.name().to_owned()).collect();
-        let anomalies = self.latest.lock().count();
+        let (anomalies, changes) = (self.latest.lock().count(), self.changes.lock().count());
         let (watched, watching, left_out) = {
             let judges = self.judges.lock();
             (judges.patterns.clone(), judges.watched.len(), judges.left_out)
@@ -319,45 +323,12 @@ impl Watch {
             seconds: figures.seconds,
             failures: figures.failures,
             anomalies,
+            changes,
             watched,
             watching,
             left_out,
             history: self.history.status(),
         }
-    }
-}
-
-impl Judges {
-    /// Names of series that are remembered as not watched, at most.
-    const OTHERS_MAX: usize = 16_384;
-
-    fn look(
-        &mut self,
-        series: &str,
-        now: Timestamp,
-        value: f64,
-        policy: &WatchPolicy,
-    ) -> Option<Anomaly> {
-        if let Some(watched) = self.watched.get_mut(series) {
-            return watched.look(series, now, value);
-        }
-        if self.others.contains_key(series) {
-            return None;
-        }
-        let wanted = self.patterns.iter().any(|one| fits(one, series));
-        let room = self.watched.len() < policy.watched_most as usize;
-        let detector = (wanted && room).then(|| Watched::new(policy.anomaly.clone(), series).ok());
-        let Some(mut watched) = detector.flatten() else {
-            self.left_out += u64::from(wanted);
-            if self.others.len() >= Self::OTHERS_MAX {
-                self.others.clear();
-            }
-            self.others.insert(series.into(), wanted);
-            return None;
-        };
-        let found = watched.look(series, now, value);
-        self.watched.insert(series.into(), watched);
-        found
     }
 }
 
@@ -419,6 +390,29 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_kept_is_a_failure_of_its_monitor() {
+        let watch = Watch::new(policy(&[]), None).unwrap();
+        watch.add(Arc::new(Fixed("two\nlines", 1.0))).unwrap_err();
+        struct Odd;
+        impl Monitor for Odd {
+            fn name(&self) -> &str {
+                "odd"
+            }
+            fn sample(&self, _: Timestamp, out: &mut Samples) -> Result<()> {
+                out.add("", 1.0);
+                out.add("fine", 2.0);
+                Ok(())
+            }
+        }
+        watch.add(Arc::new(Odd)).unwrap();
+        let sampled = watch.sample(at(1));
+        assert_eq!(sampled.values.len(), 1);
+        assert_eq!((&*sampled.failures[0].0, sampled.failures[0].1.code()), ("odd", Code::INVALID));
+        watch.release();
+        assert!(watch.status().monitors.is_empty() && watch.sample(at(2)).values.is_empty());
+    }
+
+    #[test]
     fn names_of_monitors_are_one_monitors() {
         let watch = Watch::new(policy(&[]), None).unwrap();
         watch.add(Arc::new(Fixed("x", 1.0))).unwrap();
@@ -449,6 +443,20 @@ mod tests {
         assert!(watch.watch("queue*").unwrap() && !watch.watch("queue*").unwrap());
         assert_eq!(watch.record("queue_length", at(601), 9_000.0).unwrap(), None);
         assert_eq!(watch.status().watching, 1);
+    }
+
+    #[test]
+    fn a_level_that_changes_for_good_is_told_once() {
+        let watch = Watch::new(policy(&["*"]), None).unwrap();
+        for i in 1..800 {
+            let level = if i < 500 { 20.0 } else { 60.0 };
+            watch.record("queue_length", at(i), level + (i * 37 % 11) as f64).unwrap();
+        }
+        let [found] = &watch.changes(0, 10)[..] else { panic!("{:?}", watch.changes(0, 10)) };
+        assert_eq!((found.number, &*found.series, found.change.at), (1, "queue_length", at(500)));
+        assert!(found.found > at(500) && found.found < at(520), "{found:?}");
+        assert!((found.change.after - found.change.before - 40.0).abs() < 4.0, "{found:?}");
+        assert!(watch.changes(1, 10).is_empty() && watch.status().changes == 1);
     }
 
     #[test]

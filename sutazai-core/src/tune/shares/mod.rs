@@ -157,7 +157,8 @@ impl Shares {
         if self.agents.len() >= MOST_AGENTS && !self.agents.contains_key(agent) {
             return Err(invalid("agent", "4,096 agents at most"));
         }
-        let even = 1.0 / (self.agents.len() as f64 + 1.0);
+        // Beside a whole: one part in so many when all have made room.
+        let even = 1.0 / self.agents.len().max(1) as f64;
         let new = Agent { share: even, floor, ceiling, given: even, slope: Slope::default() };
         let entry = self.agents.entry(agent.to_owned()).or_insert(new);
         (entry.floor, entry.ceiling) = (floor, ceiling);
@@ -190,6 +191,16 @@ impl Shares {
         let exact: Vec<f64> = self.agents.values().map(|a| a.given * units as f64).collect();
         let whole = project::whole(&exact, units);
         self.agents.keys().cloned().zip(whole).collect()
+    }
+
+    /// What agents were given in fact, where that is not what was proposed: whole units, or what somebody else has decided.
+    /// Shares that are no part of a whole are left out.
+    pub fn took(&mut self, given: &BTreeMap<String, f64>) {
+        for (name, share) in given.iter().filter(|(_, share)| (0.0..=1.0).contains(*share)) {
+            if let Some(agent) = self.agents.get_mut(name) {
+                agent.given = *share;
+            }
+        }
     }
 
     /// What came of the round's shares, by agent, in one unit for all: tasks done, value made. Agents that are not named, or whose

@@ -23,11 +23,13 @@ pub(super) fn project(wanted: &[f64], bounds: &[(f64, f64)]) -> Vec<f64> {
 
 /// Whole numbers near `exact`, of the same sum rounded, but never more than `units`.
 pub(super) fn whole(exact: &[f64], units: u64) -> Vec<u64> {
-    let mut parts: Vec<u64> = exact.iter().map(|e| e.max(0.0).floor() as u64).collect();
+    // What is a whole but for rounding is one: a floor of three units is three.
+    let mut parts: Vec<u64> = exact.iter().map(|e| (e.max(0.0) + 1e-6).floor() as u64).collect();
     let total = (exact.iter().sum::<f64>().round().max(0.0) as u64).min(units);
     let mut left = total.saturating_sub(parts.iter().sum());
     let mut order: Vec<usize> = (0..exact.len()).collect();
-    let rest = |i: &usize| exact.get(*i).map_or(0.0, |e| e.fract());
+    let rests: Vec<f64> = exact.iter().zip(&parts).map(|(e, part)| e - *part as f64).collect();
+    let rest = |i: &usize| rests.get(*i).copied().unwrap_or(0.0);
     order.sort_by(|a, b| rest(b).total_cmp(&rest(a)).then(a.cmp(b)));
     for i in order {
         if left == 0 {

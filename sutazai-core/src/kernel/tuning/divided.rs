@@ -1,0 +1,428 @@
+//! Something scarce that is divided among agents (calls at once, calls a second, places of pools), by what they make of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::super::Change;
+use super::super::handle::Kernel;
+use super::super::shared::Shared;
+use super::shares::{ShareMember, ShareProposal, ShareSpec, SharedOut};
+use super::{MOST, every, named, shown};
+use crate::base::time::Moment;
+use crate::observe::Level;
+use crate::tune::{Adjust, Autonomy, KnobValue, Shares};
+use crate::{Code, Error, Result};
+
+/// One thing that is divided.
+pub(super) struct Divided {
+    name: Arc<str>,
+    spec: ShareSpec,
+    every: Duration,
+    knobs: BTreeMap<String, Arc<dyn Adjust>>,
+    /// Held by who changes knobs, while it does.
+    turn: Mutex<()>,
+    /// Held for moments only.
+    state: Mutex<State>,
+}
+
+struct State {
+    shares: Shares,
+    /// What each has, as far as it is known.
+    units: BTreeMap<String, u64>,
+    /// When this round began, and when it ends.
+    began: Moment,
+    next: Moment,
+    /// What the host has reported in it.
+    reported: BTreeMap<String, f64>,
+    /// Calls that agents had answered well when it began.
+    answered: BTreeMap<String, u64>,
+    benefits: BTreeMap<String, f64>,
+    waiting: Option<(ShareProposal, Moment)>,
+    /// No change is asked for or suggested before.
+    quiet: Moment,
+    trouble: Option<Error>,
+    closed: bool,
+}
+
+impl Kernel {
+    /// Divides something scarce among agents, or whatever else has a knob or is the host's to give: in each round shares are moved
+    /// a little, what comes of it is measured, and they follow what one more unit is worth to each (see [`Shares`]). Events of the
+    /// bus tell of it: `tune.suggest`, `tune.ask`, `tune.share`. Said again, it begins anew.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for what makes no sense, naming it; [`Code::NOT_FOUND`] for a knob that there is not;
+    /// [`Code::ALREADY_EXISTS`] where a tuner, or something else that is divided, has a knob; [`Code::OVERLOADED`] beyond a
+    /// hundred; [`Code::NOT_RUNNING`] and [`Code::DRAINING`].
+    pub fn share_out(&self, name: &str, spec: ShareSpec) -> Result<()> {
+        let change = Change::configuration("tune.share", name);
+        let done = self.shared.changes(change, || self.shared.share_out(name, spec));
+        done.map_err(|error| error.operation("tune.share").with("name", shown(name)))
+    }
+
+    /// Divides it no more: everybody keeps what they have.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`].
+    pub fn unshare(&self, name: &str) -> Result<()> {
+        let unshare = || {
+            let gone = self.shared.tuning.divided.lock().remove(name);
+            gone.ok_or_else(|| none(name))?.close();
+            Ok(())
+        };
+        let done = self.shared.changes(Change::configuration("tune.unshare", name), unshare);
+        done.map_err(|error: Error| error.operation("tune.unshare"))
+    }
+
+    /// What is divided, sorted by name.
+    pub fn shared_out(&self) -> Vec<SharedOut> {
+        let all: Vec<_> = self.shared.tuning.divided.lock().values().cloned().collect();
+        all.iter().map(|divided| divided.view()).collect()
+    }
+
+    /// Tells what members have made of their shares since this was told last, in one unit for all. It counts for the round
+    /// under way.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`]; [`Code::INVALID`] for somebody who has no share or whose benefit is measured here, and for what is
+    /// not finite.
+    pub fn report_benefits(&self, name: &str, benefits: &BTreeMap<String, f64>) -> Result<()> {
+        let report = || {
+            let divided = self.shared.tuning.divided.lock().get(name).cloned();
+            let divided = divided.ok_or_else(|| none(name))?;
+            for (member, benefit) in benefits {
+                let problem = match divided.spec.members.get(member) {
+                    None => "nobody of this name has a share",
+                    Some(member) if member.is_measured() => "its benefit is measured here",
+                    Some(_) if !benefit.is_finite() => "a benefit is a finite number",
+                    Some(_) => continue,
+                };
+                return Err(Error::new(Code::INVALID, problem).with("member", shown(member)));
+            }
+            let mut state = divided.state.lock();
+            for (member, benefit) in benefits {
+                *state.reported.entry(member.clone()).or_default() += benefit;
+            }
+            Ok(())
+        };
+        report().map_err(|error| error.operation("tune.share_report"))
+    }
+
+    /// Answers what was asked: whether the units that wait to be approved may be given. `by` says who does, for the record.
+    ///
+    /// # Errors
+    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where nothing waits (any more).
+    pub fn answer_shares(&self, name: &str, approved: bool, by: &str) -> Result<()> {
+        let word = if approved { "approved" } else { "denied" };
+        let answer = || {
+            let divided = self.shared.tuning.divided.lock().get(name).cloned();
+            let divided = divided.ok_or_else(|| none(name))?;
+            let _turn = divided.turn.lock();
+            let now = self.shared.runtime.now();
+            let proposal = {
+                let mut state = divided.state.lock();
+                let waiting = state.waiting.take().filter(|(_, until)| now < *until);
+                let Some((proposal, _)) = waiting else {
+                    return Err(Error::new(Code::INVALID, "no change waits for an answer")
+                        .with("name", shown(name)));
+                };
+                if !approved {
+                    state.quiet = now + Duration::from_millis(divided.spec.approval_ms);
+                }
+                proposal
+            };
+            if approved {
+                self.shared.give(&divided, &proposal.units);
+                self.shared.begin_round(&divided);
+            }
+            Ok(())
+        };
+        let change = Change::forced("tune.share_answer", name).by(by).with("answer", word);
+        let done = self.shared.changes(change, answer);
+        done.map_err(|error: Error| error.operation("tune.share_answer"))
+    }
+}
+
+fn none(name: &str) -> Error {
+    Error::new(Code::NOT_FOUND, "nothing of this name is divided").with("name", shown(name))
+}
+
+impl Divided {
+    pub(super) fn has(&self, knob: &str) -> bool {
+        self.knobs.values().any(|own| own.name() == knob)
+    }
+
+    fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    fn view(&self) -> SharedOut {
+        let state = self.state.lock();
+        SharedOut {
+            name: Arc::clone(&self.name),
+            spec: self.spec.clone(),
+            units: state.units.clone(),
+            benefits: state.benefits.clone(),
+            waiting: state.waiting.as_ref().map(|(proposal, _)| proposal.clone()),
+            trouble: state.trouble.clone(),
+            view: state.shares.view(),
+        }
+    }
+}
+
+impl Shared {
+    fn share_out(self: &Arc<Self>, name: &str, spec: ShareSpec) -> Result<()> {
+        self.tunes()?;
+        named(name, "not a name for what is divided")?;
+        let every = every(spec.every_ms)?;
+        spec.check()?;
+        let mut shares = Shares::new(spec.policy.clone())?;
+        let mut knobs: BTreeMap<String, Arc<dyn Adjust>> = BTreeMap::new();
+        for (who, member) in &spec.members {
+            let mut joins = || {
+                let knob = member.knob.as_deref().map(|knob| self.knob(knob)).transpose()?;
+                let (floor, ceiling) = spec.bounds(member, knob.as_deref())?;
+                let whole = f64::from(spec.units);
+                shares.join(who, f64::from(floor) / whole, f64::from(ceiling) / whole)?;
+                Ok(knob)
+            };
+            let knob = joins().map_err(|error: Error| error.with("member", shown(who)))?;
+            if let Some(knob) = knob {
+                if knobs.values().any(|other| other.name() == knob.name()) {
+                    return Err(Error::new(Code::ALREADY_EXISTS, "two have the same knob")
+                        .with("knob", shown(knob.name())));
+                }
+                knobs.insert(who.clone(), knob);
+            }
+        }
+        let now = self.runtime.now();
+        // What the host gives is even until it is told.
+        let units = shares.quotas(u64::from(spec.units));
+        let name: Arc<str> = name.into();
+        let divided = Arc::new(Divided {
+            name: Arc::clone(&name),
+            spec,
+            every,
+            knobs,
+            turn: Mutex::new(()),
+            state: Mutex::new(State {
+                shares,
+                units,
+                began: now,
+                next: now,
+                reported: BTreeMap::new(),
+                answered: BTreeMap::new(),
+                benefits: BTreeMap::new(),
+                waiting: None,
+                quiet: now,
+                trouble: None,
+                closed: false,
+            }),
+        });
+        for knob in divided.knobs.values() {
+            if let Some(tuner) = self.tuning.tuner_of(knob.name()) {
+                return Err(Error::new(Code::ALREADY_EXISTS, "a tuner has the knob")
+                    .with("knob", shown(knob.name()))
+                    .with("tuner", &*tuner));
+            }
+        }
+        {
+            let mut all = self.tuning.divided.lock();
+            let others = || all.values().filter(|other| other.name != name);
+            let taken = divided.knobs.values().find(|knob| others().any(|o| o.has(knob.name())));
+            if let Some(knob) = taken {
+                return Err(Error::new(Code::ALREADY_EXISTS, "the knob has a share elsewhere")
+                    .with("knob", shown(knob.name())));
+            }
+            if !all.contains_key(&name) && all.len() >= MOST {
+                return Err(Error::new(Code::OVERLOADED, "as much is divided as may be"));
+            }
+            if let Some(before) = all.insert(name, Arc::clone(&divided)) {
+                before.close();
+            }
+        }
+        if divided.spec.autonomy == Autonomy::Act {
+            let _turn = divided.turn.lock();
+            let units = divided.state.lock().units.clone();
+            self.give(&divided, &units);
+        }
+        self.begin_round(&divided);
+        self.tune_later();
+        Ok(())
+    }
+
+    /// What was measured from here on belongs to another round.
+    fn begin_round(&self, divided: &Divided) {
+        let answered = (divided.spec.members.keys())
+            .filter_map(|member| Some((member.clone(), self.answered_well(member)?)))
+            .collect();
+        let units = divided.knobs.iter().map(|(member, knob)| (member, knob.value()));
+        let now = self.runtime.now();
+        let mut guard = divided.state.lock();
+        let state = &mut *guard;
+        for (member, value) in units {
+            match value {
+                Ok(KnobValue::Integer(value)) => {
+                    state.units.insert(member.clone(), u64::try_from(value).unwrap_or(0));
+                }
+                Ok(_) => {}
+                Err(error) => state.trouble = Some(error.with("member", shown(member))),
+            }
+        }
+        (state.began, state.next) = (now, now + divided.every);
+        state.answered = answered;
+        state.reported.clear();
+    }
+
+    pub(super) fn look_at_divided(self: &Arc<Self>, divided: &Arc<Divided>) {
+        // Who has the turn looks at it just now.
+        let Some(_turn) = divided.turn.try_lock() else { return };
+        let now = self.runtime.now();
+        {
+            let mut state = divided.state.lock();
+            if state.waiting.as_ref().is_some_and(|(_, until)| now >= *until) {
+                state.waiting = None;
+            }
+            if state.closed || now < state.next {
+                return;
+            }
+        }
+        self.end_round(divided, now);
+        let proposal = {
+            let mut state = divided.state.lock();
+            state.shares.propose();
+            state.shares.quotas(u64::from(divided.spec.units))
+        };
+        self.step_of(divided, proposal, now);
+        self.begin_round(divided);
+    }
+
+    /// Learns from the round that is over.
+    fn end_round(&self, divided: &Divided, now: Moment) {
+        let (began, answered, reported, had) = {
+            let state = divided.state.lock();
+            (state.began, state.answered.clone(), state.reported.clone(), state.units.clone())
+        };
+        let within = now.since(began);
+        let seconds = within.as_secs_f64().max(1e-3);
+        let mut benefits = BTreeMap::new();
+        let mut given = BTreeMap::new();
+        for (name, member) in &divided.spec.members {
+            let units = had.get(name).copied().unwrap_or(0);
+            // Somebody else has set the knob since: what came of it is nobody's.
+            let moved = divided.knobs.get(name).is_some_and(|knob| {
+                !matches!(knob.value(), Ok(KnobValue::Integer(now)) if u64::try_from(now) == Ok(units))
+            });
+            if moved {
+                continue;
+            }
+            given.insert(name.clone(), units as f64 / f64::from(divided.spec.units));
+            let measured = self.measured_benefit(member, within);
+            let benefit =
+                measured.or_else(|| reported.get(name).map(|sum| sum / seconds)).or_else(|| {
+                    let (before, now) = (answered.get(name)?, self.answered_well(name)?);
+                    Some(now.saturating_sub(*before) as f64 / seconds)
+                });
+            benefits.extend(benefit.map(|benefit| (name.clone(), benefit)));
+        }
+        let mut state = divided.state.lock();
+        state.shares.took(&given);
+        state.shares.report(&benefits);
+        state.benefits = benefits;
+    }
+
+    /// Calls that an agent of this name has answered well; `None` where there is none.
+    #[cfg(feature = "agent")]
+    fn answered_well(&self, agent: &str) -> Option<u64> {
+        let stats = self.agents.get(agent)?.ledger().stats(self.runtime.now());
+        Some(stats.calls.saturating_sub(stats.failures.total()))
+    }
+
+    #[cfg(not(feature = "agent"))]
+    #[expect(clippy::unused_self, reason = "as with the room that has agents")]
+    fn answered_well(&self, _: &str) -> Option<u64> {
+        None
+    }
+
+    #[cfg(feature = "monitor")]
+    fn measured_benefit(&self, member: &ShareMember, within: Duration) -> Option<f64> {
+        self.figure_of(member.benefit.as_ref()?, self.runtime.timestamp(), within)
+    }
+
+    #[cfg(not(feature = "monitor"))]
+    #[expect(clippy::unused_self, reason = "as with the room that measures")]
+    fn measured_benefit(&self, _: &ShareMember, _: Duration) -> Option<f64> {
+        None
+    }
+
+    /// Does with a proposal what its autonomy allows.
+    fn step_of(self: &Arc<Self>, divided: &Divided, units: BTreeMap<String, u64>, now: Moment) {
+        let within = Duration::from_millis(divided.spec.approval_ms);
+        let (same, quiet, asked) = {
+            let state = divided.state.lock();
+            (state.units == units, now < state.quiet, state.waiting.is_some())
+        };
+        match divided.spec.autonomy {
+            Autonomy::Act => self.give(divided, &units),
+            _ if same || quiet || asked => {}
+            Autonomy::Observe => {}
+            Autonomy::Suggest => {
+                self.publish(
+                    "tune.suggest",
+                    serde_json::json!({"shares": &*divided.name, "units": units}),
+                );
+                divided.state.lock().quiet = now + within;
+            }
+            Autonomy::Approve => {
+                let until = self.clock.wall(now + within);
+                self.publish(
+                    "tune.ask",
+                    serde_json::json!({"shares": &*divided.name, "units": units, "until": until}),
+                );
+                divided.state.lock().waiting = Some((ShareProposal { units, until }, now + within));
+            }
+        }
+    }
+
+    /// Sets knobs that shrink first: there are never more units than there are. The host is told of its own.
+    fn give(self: &Arc<Self>, divided: &Divided, units: &BTreeMap<String, u64>) {
+        let mut trouble = None;
+        let mut set: Vec<_> = (divided.knobs.iter())
+            .filter_map(|(member, knob)| {
+                let wanted = i64::try_from(*units.get(member)?).ok()?;
+                let KnobValue::Integer(present) = knob.value().ok()? else { return None };
+                (wanted != present).then_some((wanted - present, wanted, member, knob))
+            })
+            .collect();
+        set.sort_by_key(|(grows, ..)| *grows);
+        for (grows, wanted, member, knob) in set {
+            // What could not be taken from one is not given to another.
+            if grows > 0 && trouble.is_some() {
+                break;
+            }
+            let word = wanted.to_string();
+            let change = Change::configuration("tune.shared", knob.name()).by(Change::KERNEL);
+            let value = KnobValue::Integer(wanted);
+            let change = change.with("units", &word);
+            if let Err(error) = self.changes(change, || knob.set(&value)) {
+                trouble = Some(error.with("member", shown(member)));
+            }
+        }
+        {
+            let mut state = divided.state.lock();
+            for (member, units) in units {
+                if !divided.knobs.contains_key(member) {
+                    state.units.insert(member.clone(), *units);
+                }
+            }
+            state.trouble.clone_from(&trouble);
+        }
+        if let Some(error) = trouble {
+            let fields = [("shares", divided.name.to_string()), ("error", format!("{error:#}"))];
+            self.kept.log().record(Level::Warn, "sutazai.tune", "shares were not given", fields);
+        }
+        self.publish("tune.share", serde_json::json!({"shares": &*divided.name, "units": units}));
+    }
+}

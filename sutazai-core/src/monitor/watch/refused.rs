@@ -1,0 +1,34 @@
+//! What is not measured, and why.
+
+use crate::monitor::series::Appended;
+use crate::port::Monitor;
+use crate::{Code, Error, Result};
+
+/// Whether a monitor's name is one.
+///
+/// # Errors
+/// [`Code::INVALID`].
+pub(crate) fn check_monitor(monitor: &dyn Monitor) -> Result<()> {
+    let name = monitor.name();
+    if !name.is_empty() && name.len() <= 64 && !name.contains(char::is_control) {
+        return Ok(());
+    }
+    Err(Error::new(Code::INVALID, "a monitor's name has 1 to 64 bytes and no control characters")
+        .operation("monitor.add")
+        .with("monitor", name.escape_debug()))
+}
+
+/// Why a value was not kept, where it was not.
+pub(super) fn refused_by(appended: Appended, series: &str) -> Option<Error> {
+    let (code, problem) = match appended {
+        Appended::Kept | Appended::SetBack => return None,
+        Appended::Late => (Code::INVALID, "the series has this time already, or a later one"),
+        Appended::NotFinite => (Code::INVALID, "a measurement is a finite number"),
+        Appended::BadName => {
+            (Code::INVALID, "a series' name has 1 to 200 bytes and no control characters")
+        }
+        Appended::NoRoom => (Code::OVERLOADED, "there are as many series as there may be"),
+    };
+    let shown: String = series.chars().take(200).collect();
+    Some(Error::new(code, problem).with("series", shown.escape_debug()))
+}
