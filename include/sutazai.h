@@ -509,6 +509,11 @@ typedef struct sutazai_reply sutazai_reply;
 typedef struct sutazai_saga_answer sutazai_saga_answer;
 
 /**
+ * Where a `sample` says what it measures; the callback's until it returns.
+ */
+typedef struct sutazai_samples sutazai_samples;
+
+/**
  * Something that opens and closes, such as a request: each value of `SUTAZAI_LIFETIME_SCOPED` is
  * built at most once in it.
  */
@@ -1203,6 +1208,31 @@ typedef struct sutazai_auth_provider_table {
                                        int64_t now_ms,
                                        struct sutazai_auth_offer *offer);
 } sutazai_auth_provider_table;
+
+/**
+ * Takes measurements of something. Callbacks must not throw or longjmp; they may block briefly, and run on any thread,
+ * one at a time: all monitors are asked in turn, so that one that hangs keeps the others waiting.
+ */
+typedef struct sutazai_monitor_table {
+    /**
+     * `sizeof(sutazai_monitor_table)`.
+     */
+    size_t size;
+    /**
+     * Given to every callback.
+     */
+    void *user;
+    /**
+     * Frees `user`; called once, after the last callback, on any thread. May be NULL.
+     */
+    void (*drop)(void *user);
+    /**
+     * Measures: `sutazai_samples_add` with `samples` for each value, and NULL. `now_ms` is the sample's time by the
+     * kernel's clock, in milliseconds since 1970. An error, which the library frees, says that something could not be
+     * measured; what was added is kept. Required.
+     */
+    struct sutazai_error *(*sample)(void *user, int64_t now_ms, struct sutazai_samples *samples);
+} sutazai_monitor_table;
 
 #ifdef __cplusplus
 extern "C" {
@@ -2358,6 +2388,40 @@ struct sutazai_error *sutazai_auth_refuse(struct sutazai_auth_answer *answer,
 struct sutazai_error *sutazai_auth_offer_give(struct sutazai_auth_offer *offer,
                                               const char *parameters,
                                               size_t parameters_len);
+
+/**
+ * Adds a monitor, before the kernel's start or while it runs: what it measures is part of each sample from then on.
+ * `name` has 1 to 64 bytes without control characters. When it fails, the operation `monitor.sample` says so among its
+ * `failures`, and the log has a line. The table's `user` belongs to the library as `sutazai_agent_add` says; it is let
+ * go of when the operation `monitor.remove` takes the monitor away, and when the kernel has stopped.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`; `SUTAZAI_BASE_ALREADY_EXISTS` where there is a monitor of the name;
+ * `SUTAZAI_BASE_OVERLOADED` beyond 256; `SUTAZAI_BASE_NOT_RUNNING` while the kernel starts, and after its stop.
+ *
+ * Pointers:
+ * `kernel` is NULL or live; `name` is good for reading; `table` is NULL or as its `size` says, and its callbacks do as
+ * they promise.
+ */
+struct sutazai_error *sutazai_monitor_add(struct sutazai_kernel *kernel,
+                                          const char *name,
+                                          size_t name_len,
+                                          const struct sutazai_monitor_table *table);
+
+/**
+ * A measurement: `series` is its name with its unit, as Prometheus names have them (`queue_length`,
+ * `cache_bytes`; one in `_total` is a counter), of 1 to 200 bytes.
+ *
+ * Errors:
+ * `SUTAZAI_BASE_INVALID`, also for a value that is not finite.
+ *
+ * Pointers:
+ * `samples` is NULL, or what the callback that runs was given; `series` is good for reading.
+ */
+struct sutazai_error *sutazai_samples_add(struct sutazai_samples *samples,
+                                          const char *series,
+                                          size_t series_len,
+                                          double value);
 
 /**
  * Writes a record to the kernel's log, unless its filter says otherwise. `target` says which part of

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sutazai_core::Code;
 
 /// The sections, in the order that a reader wants them in.
-const SECTIONS: [&str; 23] = [
+const SECTIONS: [&str; 24] = [
     "version",
     "error",
     "buffer",
@@ -36,6 +36,7 @@ const SECTIONS: [&str; 23] = [
     "checkpointed",
     "worker",
     "auth",
+    "monitor",
     "log",
 ];
 
