@@ -24,7 +24,7 @@ def test_what_it_measures_is_part_of_a_sample() -> None:
         waiting.append("b")
         assert kernel.monitor.sample()["values"]["queue_length"] == 2.0
         assert "queue" in kernel.monitor.status()["monitors"]
-        assert kernel.monitor.series("queue_")["series"][0]["name"] == "queue_length"
+        assert kernel.monitor.series("queue_")[0]["name"] == "queue_length"
         assert kernel.monitor.remove("queue") and not kernel.monitor.remove("queue")
         assert "queue_length" not in kernel.monitor.sample()["values"]
     with pytest.raises(sutazai.NotRunning):

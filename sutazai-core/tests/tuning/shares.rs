@@ -18,8 +18,10 @@ use super::world::{Server, kernel, ms, seconds, told};
 
 fn knob_of(kernel: &Kernel, name: &str) -> i64 {
     let knob = kernel.knobs().into_iter().find(|knob| knob.name == name).unwrap();
-    let Some(KnobValue::Integer(value)) = knob.value else { panic!("{knob:?}") };
-    value
+    match knob.value.unwrap() {
+        KnobValue::Integer(value) => value,
+        other => unreachable!("{other:?}"),
+    }
 }
 
 fn bulkhead(agent: &str) -> String {
@@ -66,7 +68,7 @@ fn calls_at_once_go_to_the_agent_that_makes_more_of_them() {
     }
     let mean = writer as f64 / 400.0;
     assert!(mean >= 13.5, "the writer has {mean} of 20 calls at once: 16 would be best");
-    let [shared] = &kernel.shared_out()[..] else { panic!() };
+    let [shared] = &kernel.shared_out()[..] else { unreachable!() };
     let worth = |who: &str| shared.view.agents[who].marginal;
     assert!(worth("writer") > worth("critic"), "{shared:?}");
     assert!(shared.benefits["writer"] > 2.0 * shared.benefits["critic"], "{shared:?}");
@@ -159,7 +161,7 @@ fn who_acts_divides_by_what_one_more_is_worth() {
     world.run(300);
     let [a, b] = world.now();
     // 16 : 1 is best, where a further place is worth as much to both; what a knob takes bounds it.
-    assert!(a >= 75 && a <= 90 && b >= 2 && a + b <= 100, "{a} and {b}");
+    assert!((75..=90).contains(&a) && b >= 2 && a + b <= 100, "{a} and {b}");
     assert!(world.subjects().iter().all(|subject| subject == "tune.share"));
     world.kernel.unshare("places").unwrap();
     assert_eq!(world.now(), [a, b], "what they have they keep");
