@@ -30,11 +30,24 @@ impl Monitor {
 /// What the section says; everything that is wrong with it.
 fn read(section: &Section) -> Result<Monitor, Vec<Error>> {
     let monitor: Monitor = section.read()?;
-    let every = monitoring::millis(monitor.every()).err();
-    let watch = monitor.watch.as_ref().and_then(|watch| watch.check().err());
-    let mistakes: Vec<Error> = (every.iter().map(|error| section.mistake(&["every"], error)))
-        .chain(watch.iter().map(|error| section.mistake(&["watch"], error)))
-        .collect();
+    let mut mistakes = Vec::new();
+    if let Err(error) = monitoring::millis(monitor.every()) {
+        mistakes.push(section.mistake(&["every"], &error));
+    }
+    if let Some(watch) = &monitor.watch {
+        let parts = [
+            ("history", watch.history.check()),
+            ("anomaly", watch.anomaly.check()),
+            ("change", watch.change.check()),
+        ];
+        let mut wrong: Vec<Error> = (parts.into_iter())
+            .filter_map(|(part, check)| Some(section.mistake(&["watch", part], &check.err()?)))
+            .collect();
+        if wrong.is_empty() {
+            wrong.extend(watch.check().err().map(|error| section.mistake(&["watch"], &error)));
+        }
+        mistakes.extend(wrong);
+    }
     if mistakes.is_empty() { Ok(monitor) } else { Err(mistakes) }
 }
 
@@ -74,7 +87,7 @@ every = "5s"
 [monitor.watch]
 watched = ["queue_*", "cpu_used_ratio"]
 change = { threshold = 40.0 }
-history = { budget_bytes = 4000000 }
+history = { budget_bytes = 16000000 }
 "#;
 
     #[test]
@@ -85,7 +98,7 @@ history = { budget_bytes = 4000000 }
         assert_eq!(kernel.sampled_every(), Some(Duration::from_secs(5)));
         let status = kernel.watch().unwrap().status();
         assert_eq!(status.watched, ["queue_*", "cpu_used_ratio"]);
-        assert_eq!(status.history.budget_bytes, 4_000_000);
+        assert_eq!(status.history.budget_bytes, 16_000_000);
         kernel.stop(Duration::ZERO).unwrap();
     }
 
@@ -97,6 +110,7 @@ history = { budget_bytes = 4000000 }
             ("every", "evry", 3),
             ("\"queue_*\"", "\"q*e\"", 5),
             ("40.0", "4.0", 6),
+            ("16000000", "16", 7),
         ] {
             let text = TEXT.replace(from, to);
             assert_ne!(text, TEXT);

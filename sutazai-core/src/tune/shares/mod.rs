@@ -157,8 +157,9 @@ impl Shares {
         if self.agents.len() >= MOST_AGENTS && !self.agents.contains_key(agent) {
             return Err(invalid("agent", "4,096 agents at most"));
         }
-        // Beside a whole: one part in so many when all have made room.
-        let even = 1.0 / self.agents.len().max(1) as f64;
+        // As much as the others have in the mean: one part in so many when all have made room.
+        let had: f64 = self.agents.values().map(|a| a.share).sum();
+        let even = if self.agents.is_empty() { 1.0 } else { had / self.agents.len() as f64 };
         let new = Agent { share: even, floor, ceiling, given: even, slope: Slope::default() };
         let entry = self.agents.entry(agent.to_owned()).or_insert(new);
         (entry.floor, entry.ceiling) = (floor, ceiling);
