@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn other_bytes_are_none() {
-        for bytes in [&[][..], &[0, 1], &[1, 2, 3], &[2, 0, 0], &[3, 1], &[5], &[5, 99, 1], &[9, 9]] {
+        for bytes in [&[][..], &[0, 1], &[1, 2, 3], &[2, 0, 0], &[3, 1], &[5], &[5, 99, 1], &[9, 9]]
+        {
             assert!(read_times(bytes, 5).is_none() && read_values(bytes, 5).is_none());
         }
     }
