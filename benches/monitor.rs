@@ -11,6 +11,7 @@
 
 mod bar;
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -181,22 +182,24 @@ fn bytes(samples: u64, every_ms: u64) {
                     history.append(&name, *at, *value);
                 }
             }
+            history.flush(later(&history)).expect("nothing but memory");
             tell(if days { "nab, a week a block" } else { "nab, a day a block" }, &history);
         }
     }
-    let span_s = u32::try_from(samples * every_ms / 1_000).unwrap_or(u32::MAX);
-    policy.raw_block_s = span_s.clamp(1, 1_800);
+    let span_s = u32::try_from(samples * every_ms / 1_000).unwrap_or(u32::MAX).clamp(1, 1_800);
+    policy.raw_block_s = span_s;
     let history = History::new(policy).expect("a policy that makes sense");
     let system = System::new(SystemOptions::default());
     let mut taken = Samples::default();
     let begin = Timestamp::now();
-    let mut last = begin;
-    // From the beginning of a block to the first point of the next one, by which it is sealed.
-    let block = i64::from(span_s.clamp(1, 1_800)) * 1_000_000_000;
+    // From the beginning of a block to its end.
+    let block = i64::from(span_s) * 1_000_000_000;
     let shift = begin.as_nanos().rem_euclid(block);
-    while last.as_nanos() - begin.as_nanos() <= block {
+    loop {
         let now = Timestamp::now();
-        last = now;
+        if now.as_nanos() - begin.as_nanos() >= block {
+            break;
+        }
         taken.clear();
         system.sample(now, &mut taken).expect("a sample");
         let at = Timestamp::from_nanos(now.as_nanos() - shift);
@@ -205,27 +208,54 @@ fn bytes(samples: u64, every_ms: u64) {
         }
         std::thread::sleep(Duration::from_millis(every_ms));
     }
+    let open = history.status().bytes as f64 / history.status().points as f64;
+    history.flush(later(&history)).expect("nothing but memory");
     let share = tell("this machine", &history);
+    println!("    monitor.bytes: this machine: {open:.3} B before it is sealed, with tables");
+    kinds(&history);
     bar::figure_alone("monitor.bytes", "B", 1.6, share);
 }
 
-/// Bytes a point of what is sealed, times and tables included: what the history takes more than one whose series have a point
-/// each, which they have in the block that is being filled.
+/// When the blocks of all series are over, so that a flush seals everything.
+fn later(history: &History) -> Timestamp {
+    let newest = history.series("", usize::MAX).iter().filter_map(|one| one.newest).max();
+    newest.unwrap_or_default() + Duration::from_secs(u64::from(history.policy().raw_block_s) + 120)
+}
+
+/// Bytes a point of what is sealed, times included: what the history takes more than one whose series have no point.
 fn tell(of: &str, history: &History) -> f64 {
     let status = history.status();
     let empty = History::new(history.policy().clone()).expect("a policy that makes sense");
     let views = history.series("", usize::MAX);
-    for one in &views {
-        empty.append(&one.name, Timestamp::EPOCH, 0.0);
-    }
+    let made = views.iter().filter(|one| empty.handle(&one.name).is_some()).count();
     let points = status.points as f64;
     let share = status.bytes.saturating_sub(empty.status().bytes) as f64 / points;
     let all = status.bytes as f64 / points;
     println!(
-        "    monitor.bytes: {of}: {} series, {points} points, {share:.3} B a point; with what is open {all:.3} B",
-        views.len()
+        "    monitor.bytes: {of}: {made} series, {points} points, {share:.3} B a point; with the table of series {all:.3} B"
     );
     share
+}
+
+/// Bytes a point by what is measured, without times, those that take most first.
+fn kinds(history: &History) {
+    let mut kinds: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for one in history.series("", usize::MAX) {
+        let kind = one.name.split(['_', '{']).next().unwrap_or_default();
+        let kind = kind.trim_end_matches(|c: char| c.is_ascii_digit());
+        let end = if one.counter { "counters" } else { "others" };
+        let (bytes, rows) = kinds.entry(format!("{kind} ({end})")).or_default();
+        for level in &one.levels {
+            *bytes += level.bytes;
+            *rows += level.rows;
+        }
+    }
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, (bytes, _))| std::cmp::Reverse(*bytes));
+    for (kind, (bytes, rows)) in kinds {
+        let share = bytes as f64 / rows.max(1) as f64;
+        println!("    monitor.bytes:   {kind}: {share:.3} B, {rows} points");
+    }
 }
 
 fn corpus() -> Option<PathBuf> {

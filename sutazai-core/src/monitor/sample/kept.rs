@@ -19,28 +19,29 @@ impl Kept {
         Self { path: path.into(), file: None }
     }
 
-    /// What it has now, in `buffer`. A descriptor that answers no more is opened anew: the device, the interface or the
+    /// What it has now, in `buffer`, which only grows: clearing it would touch more memory than reading does. A descriptor that answers no more is opened anew: the device, the interface or the
     /// mount is another one.
     pub(super) fn read<'a>(&mut self, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {
-        if let Some(file) = &self.file
-            && fill(file, buffer).is_ok()
-        {
-            return Ok(buffer);
-        }
-        self.file = None;
-        let file = File::open(&self.path)?;
-        fill(&file, buffer)?;
-        self.file = Some(file);
-        Ok(buffer)
+        let again = self.file.as_ref().and_then(|file| fill(file, buffer).ok());
+        let length = match again {
+            Some(length) => length,
+            None => {
+                self.file = None;
+                let file = File::open(&self.path)?;
+                let length = fill(&file, buffer)?;
+                self.file = Some(file);
+                length
+            }
+        };
+        Ok(buffer.get(..length).unwrap_or_default())
     }
 }
 
-/// Reads it from the beginning.
-pub(super) fn fill(file: &File, buffer: &mut Vec<u8>) -> io::Result<()> {
+/// Reads it from the beginning; answers with how many bytes there were.
+fn fill(file: &File, buffer: &mut Vec<u8>) -> io::Result<usize> {
     if buffer.len() < 4096 {
         buffer.resize(4096, 0);
     }
-    buffer.resize(buffer.capacity().min(MOST), 0);
     let mut at = 0;
     loop {
         let room = buffer.get_mut(at..).unwrap_or_default();
@@ -58,8 +59,7 @@ pub(super) fn fill(file: &File, buffer: &mut Vec<u8>) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    buffer.truncate(at);
-    Ok(())
+    Ok(at)
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ impl Pressure {
             };
             for word in words {
                 if let Some(percent) = word.strip_prefix(b"avg10=").and_then(fraction) {
-                    out.add(Arc::clone(ratio), percent / 100.0);
+                    // Percents have two places: the nearest number to four of them.
+                    out.add(Arc::clone(ratio), (percent * 100.0).round() / 10_000.0);
                 } else if let Some(micros) = word.strip_prefix(b"total=").and_then(number) {
                     out.add(Arc::clone(seconds), micros as f64 / 1e6);
                 }

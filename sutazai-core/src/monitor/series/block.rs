@@ -30,8 +30,8 @@ pub(super) struct Block<const N: usize> {
 /// Where the rows are.
 #[derive(Debug)]
 pub(super) enum Body<const N: usize> {
-    /// As they came.
-    Frozen(Gorilla<N>),
+    /// As they came; apart, since most blocks are not so for long.
+    Frozen(Box<Gorilla<N>>),
     /// Compressed.
     Sealed(Sealed),
 }
@@ -55,7 +55,7 @@ impl<const N: usize> Block<N> {
             last,
             count,
             journal: AtomicU64::new(journal.unwrap_or(NONE)),
-            body: Body::Frozen(rows),
+            body: Body::Frozen(Box::new(rows)),
             stored: AtomicBool::new(false),
         })
     }
@@ -110,7 +110,7 @@ impl<const N: usize> Block<N> {
     /// Bytes of memory that are its own: the times of sealed ones are counted where they are shared.
     pub(super) fn bytes(&self) -> usize {
         let body = match &self.body {
-            Body::Frozen(rows) => rows.bytes(),
+            Body::Frozen(rows) => size_of::<Gorilla<N>>() + rows.bytes(),
             Body::Sealed(sealed) => sealed.values.len(),
         };
         // The block, the counts of its `Arc`, and its place in the level's queue.

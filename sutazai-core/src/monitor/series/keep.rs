@@ -52,8 +52,8 @@ type Pick<'a, const N: usize> = &'a dyn Fn(&mut Track) -> Option<&mut Level<N>>;
 
 impl History {
     /// Compresses full blocks, lets go of old ones, and writes to the shelf, if there is one, what it has not.
-    /// Call it every few seconds, from one thread and not the one that measures: compressing a block takes about
-    /// a tenth of a millisecond, and the shelf may block.
+    /// Call it every few seconds, from one thread and not the one that measures: compressing a block takes some
+    /// tenths of a millisecond, and the shelf may block.
     ///
     /// # Errors
     /// The first one of the shelf. Memory has everything nevertheless, and the next flush tries again.

@@ -58,6 +58,15 @@ impl Hyper {
     }
 }
 
+/// Two points, as the kernel sees them.
+struct Pair {
+    /// Their distance in lengths, times √5, and the exponential of its negative.
+    r: f64,
+    decay: f64,
+    /// The inner product of the quadratic.
+    product: f64,
+}
+
 /// The process, given points and values.
 #[derive(Clone, Debug)]
 pub(super) struct Gp {
@@ -106,6 +115,12 @@ impl Gp {
 
     #[inline]
     fn kernel(&self, a: &[f64], b: &[f64]) -> f64 {
+        self.covariance(&self.pair(a, b))
+    }
+
+    /// What the kernel needs of two points.
+    #[inline]
+    fn pair(&self, a: &[f64], b: &[f64]) -> Pair {
         let (mut r2, mut product) = (0.0, 1.0);
         for ((a, b), s) in a.iter().zip(b).zip(&self.scale) {
             let z = (a - b) * s;
@@ -113,8 +128,13 @@ impl Gp {
             product += (2.0 * a - 1.0) * (2.0 * b - 1.0);
         }
         let r = SQRT5 * r2.sqrt();
-        self.variance[0] * (1.0 + r + r * r / 3.0) * (-r).exp()
-            + self.variance[1] * product * product
+        Pair { r, decay: (-r).exp(), product }
+    }
+
+    #[inline]
+    fn covariance(&self, pair: &Pair) -> f64 {
+        let Pair { r, decay, product } = *pair;
+        self.variance[0] * (1.0 + r + r * r / 3.0) * decay + self.variance[1] * product * product
     }
 
     /// The logarithm of the posterior density of the hyperparameters, and its gradient.
@@ -196,7 +216,8 @@ impl Gp {
     /// Posterior mean and variance at a point, and their gradients.
     pub(super) fn slope(&self, at: &[f64], dm: &mut [f64], dv: &mut [f64]) -> (f64, f64) {
         let (n, d) = (self.n, self.hyper.dims());
-        let k: Vec<f64> = self.x.chunks_exact(d).map(|x| self.kernel(x, at)).collect();
+        let pairs: Vec<Pair> = self.x.chunks_exact(d).map(|x| self.pair(x, at)).collect();
+        let k: Vec<f64> = pairs.iter().map(|pair| self.covariance(pair)).collect();
         let mean = dot(&k, &self.alpha);
         let mut v = k;
         solve_lower(&self.u, n, &mut v, 1);
@@ -208,15 +229,9 @@ impl Gp {
         for (g, a) in dv.iter_mut().zip(at) {
             *g = self.variance[1] * 2.0 * length * 4.0 * (2.0 * a - 1.0);
         }
-        for ((x, alpha), v) in self.x.chunks_exact(d).zip(&self.alpha).zip(&v) {
-            let (mut r2, mut product) = (0.0, 1.0);
-            for ((a, b), s) in at.iter().zip(x).zip(&self.scale) {
-                let z = (a - b) * s;
-                r2 += z * z;
-                product += (2.0 * a - 1.0) * (2.0 * b - 1.0);
-            }
-            let r = SQRT5 * r2.sqrt();
-            let matern = -self.variance[0] * (5.0 / 3.0) * (1.0 + r) * (-r).exp();
+        for (((x, alpha), v), pair) in self.x.chunks_exact(d).zip(&self.alpha).zip(&v).zip(&pairs) {
+            let Pair { r, decay, product } = *pair;
+            let matern = -self.variance[0] * (5.0 / 3.0) * (1.0 + r) * decay;
             let quadratic = self.variance[1] * 2.0 * product * 2.0;
             for i in 0..d {
                 let delta = at[i] - x[i];
