@@ -3,8 +3,8 @@
 //! **What it looks for.** Up to some concurrency `c` calls take their service time `S`, whatever the number; beyond it
 //! they wait, and take `S·n/c` (P. Denning, J. Buzen, ACM Computing Surveys 10(3), 1978; by Little's law `c = X·S` for
 //! the largest throughput `X`, which is L. Kleinrock's optimal operating point, ICC 1979). Less in flight leaves the
-//! target idle, more only makes queues. The limit is an eighth more than `c`, estimated a standard deviation high, and half its
-//! square root: room for what an estimate is wrong by, as a limit too low costs answers and one somewhat high only
+//! target idle, more only makes queues. The limit is a quarter more than `c`, or an eighth and a standard deviation where that is
+//! in doubt, and half its square root: room for what an estimate is wrong by, as a limit too low costs answers and one somewhat high only
 //! time, and for bursts, which grow with the square root (S. Halfin, W. Whitt, Operations Research 29(3), 1981).
 //!
 //! **How it finds it.** It remembers, by how many were in flight, what calls took, those under way included, and weighs up

@@ -141,7 +141,7 @@ impl AdaptiveLimit {
     /// Moves the limit to what is known to be useful, and a standard deviation more: a limit that is somewhat high
     /// costs nobody an answer, one that is too low does, and with more in flight the doubt shrinks.
     fn follow(&mut self, knee: Knee) {
-        let target = self.policy.with_headroom(knee.useful * knee.doubt.exp()).min(self.ceiling);
+        let target = self.policy.with_headroom(knee.useful, knee.doubt).min(self.ceiling);
         // What is not known may be found out below, at a cost, or above.
         let sure = knee.doubt < DOUBTFUL || self.limit < 3.0 || !self.may_dip(knee);
         if self.limit < target && self.binding && sure {
@@ -206,7 +206,11 @@ impl AdaptiveLimit {
         if missing < 0.0 && differs(missing, MISSING, expected.min(answered.max(4.0))) {
             return true;
         }
-        if answered >= 4.0 && differs((ratios / answered).max(1e-9).ln(), SUBSTANTIAL, answered) {
+        let ratio = (ratios / answered.max(1.0)).max(1e-9).ln();
+        // Of a target that takes more, calls get faster by what they waited for room, and no more than that.
+        let room = self.policy.headroom.ln();
+        let substantial = if ratio < 0.0 { SUBSTANTIAL.min(room) } else { SUBSTANTIAL };
+        if answered >= 4.0 && differs(ratio, substantial, answered) {
             return true;
         }
         // Small changes are seen in many, large ones soon.
