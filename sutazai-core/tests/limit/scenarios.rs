@@ -137,13 +137,16 @@ pub fn mixed(seed: u64) -> Scenario {
         5 => ("lognormal_1.5", Service::LogNormal(1.5)),
         _ => ("pareto", Service::Pareto(random.between(1.5, 2.5))),
     };
-    let sharing = random.bits() % 3 == 0;
-    let line = random.bits() % 4 != 0;
+    let sharing = random.bits().is_multiple_of(3);
+    let line = !random.bits().is_multiple_of(4);
     let kind = random.bits() % 8;
     let second = random.between(0.01_f64.ln(), 1.0_f64.ln()).exp();
     let second = if kind == 5 { random.between(60.0, 600.0) } else { second };
-    let load =
-        if random.bits() % 5 == 0 { random.between(0.5, 1.0) } else { random.between(1.2, 2.0) };
+    let load = if random.bits().is_multiple_of(5) {
+        random.between(0.5, 1.0)
+    } else {
+        random.between(1.2, 2.0)
+    };
     let settle = (10.0 / second).max(20.0);
     let length = (3.0 * settle).max(600.0);
     let half = (length / 2.0).round();
