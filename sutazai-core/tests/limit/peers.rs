@@ -6,6 +6,8 @@ use std::time::Duration;
 use sutazai_core::base::time::Moment;
 use sutazai_core::tune::{AdaptiveLimit, Call, CallOutcome, LimitPolicy};
 
+use super::run::{Scenario, at};
+
 /// What the simulation asks of a limit.
 pub trait Limit {
     fn limit(&self) -> usize;
@@ -68,6 +70,36 @@ impl Limit for Fixed {
     }
     fn begin(&mut self, _: u64, _: f64) {}
     fn end(&mut self, _: u64, _: f64, _: f64, _: usize, _: CallOutcome) {}
+}
+
+/// What is known in hindsight: this multiple of the capacity of the moment.
+pub struct Hindsight {
+    pub share: f64,
+    /// Servers, from each second on.
+    pub capacity: Vec<(f64, f64)>,
+    pub limit: usize,
+}
+
+impl Hindsight {
+    pub fn new(scenario: &Scenario, share: f64) -> Self {
+        let capacity = scenario.capacity.iter().map(|(at, c)| (at * scenario.second, *c)).collect();
+        let mut it = Self { share, capacity, limit: 1 };
+        it.tick(0.0);
+        it
+    }
+}
+
+impl Limit for Hindsight {
+    fn limit(&self) -> usize {
+        self.limit
+    }
+    fn begin(&mut self, _: u64, _: f64) {}
+    fn end(&mut self, _: u64, _: f64, _: f64, _: usize, _: CallOutcome) {}
+    fn tick(&mut self, now: f64) {
+        // Seconds are service times, times so many.
+        let c = at(&self.capacity, now * (1.0 + f64::EPSILON));
+        self.limit = whole((c * self.share).max(1.0));
+    }
 }
 
 fn whole(limit: f64) -> usize {

@@ -124,3 +124,90 @@ pub fn drawn(seed: u64) -> Scenario {
         ..plain(&format!("drawn_{seed}"), capacity)
     }
 }
+
+/// One of everything: its parameters are drawn, and what happens to it.
+pub fn mixed(seed: u64) -> Scenario {
+    let mut random = Random::new(seed ^ 0x6D69_7865_6400);
+    let capacity = random.between(2.0_f64.ln(), 500.0_f64.ln()).exp().round();
+    let mut pick = |n: u64| random.bits() % n;
+    let (shape, service) = match pick(7) {
+        0 | 1 => ("even", Service::Even),
+        2 | 3 => ("exp", Service::Exponential),
+        4 => ("lognormal_1", Service::LogNormal(1.0)),
+        5 => ("lognormal_1.5", Service::LogNormal(1.5)),
+        _ => ("pareto", Service::Pareto(random.between(1.5, 2.5))),
+    };
+    let sharing = random.bits().is_multiple_of(3);
+    let line = !random.bits().is_multiple_of(4);
+    let kind = random.bits() % 8;
+    let second = random.between(0.01_f64.ln(), 1.0_f64.ln()).exp();
+    let second = if kind == 5 { random.between(60.0, 600.0) } else { second };
+    let load = if random.bits().is_multiple_of(5) {
+        random.between(0.5, 1.0)
+    } else {
+        random.between(1.2, 2.0)
+    };
+    let settle = (10.0 / second).max(20.0);
+    let length = (3.0 * settle).max(600.0);
+    let half = (length / 2.0).round();
+    let base = Scenario {
+        second,
+        length,
+        service,
+        discipline: if sharing { Discipline::Sharing } else { Discipline::Fifo },
+        load: vec![(0.0, load)],
+        deadline: random.between(10.0, 40.0),
+        patience: if line { 5.0 } else { 0.0 },
+        ..plain("", capacity)
+    };
+    let factor = random.between(1.5, 3.0);
+    let steps = vec![0.0, half];
+    let long = 2.0 * length;
+    let (what, scenario) = match kind {
+        0 => {
+            let less = (capacity / factor).round().max(1.0);
+            let load = vec![(0.0, load), (half, load.max(1.2))];
+            (
+                "down",
+                Scenario { capacity: vec![(0.0, capacity), (half, less)], load, steps, ..base },
+            )
+        }
+        1 => {
+            // The limit's own bound is 1,000.
+            let more = (capacity * factor).round().min(500.0);
+            let load = vec![(0.0, load), (half, load.max(1.2))];
+            ("up", Scenario { capacity: vec![(0.0, capacity), (half, more)], load, steps, ..base })
+        }
+        2 => {
+            let slow = vec![(0.0, 1.0), (length, random.between(2.0, 6.0))];
+            ("slow", Scenario { slow, length: long, steps: vec![0.0, length], ..base })
+        }
+        3 => {
+            let wave = |t: f64, period: f64| (std::f64::consts::TAU * t / period).sin();
+            let long = 4_000.0;
+            let every = 25.0;
+            let times = || (0..160).map(|i| f64::from(i) * every);
+            let (a, b) = (random.between(1_000.0, 4_000.0), random.between(500.0, 4_000.0));
+            let capacities = times()
+                .map(|t| (t, (capacity * (0.75 + 0.25 * wave(t, a))).round().max(1.0)))
+                .collect();
+            let loads = times().map(|t| (t, 1.1 + 0.5 * wave(t, b))).collect();
+            let second = second.max(0.1);
+            let drift =
+                Scenario { capacity: capacities, load: loads, length: long, second, ..base };
+            ("drift", drift)
+        }
+        4 => {
+            let (from, to) = (length, 1.5 * length);
+            let steps = vec![0.0, from, to];
+            ("hole", Scenario { black: vec![(from, to)], length: 2.5 * length, steps, ..base })
+        }
+        5 => ("minutes", base),
+        _ => ("plain", base),
+    };
+    let (how, line) =
+        (if sharing { "sharing" } else { "fifo" }, if line { "line" } else { "none" });
+    let name =
+        format!("mixed_{seed}/{what}/c{capacity}/{shape}/{how}/{line}/{load:.2}/{second:.3}");
+    Scenario { name, ..scenario }
+}

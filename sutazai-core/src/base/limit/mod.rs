@@ -3,16 +3,16 @@
 //! **What it looks for.** Up to some concurrency `c` calls take their service time `S`, whatever the number; beyond it
 //! they wait, and take `S·n/c` (P. Denning, J. Buzen, ACM Computing Surveys 10(3), 1978; by Little's law `c = X·S` for
 //! the largest throughput `X`, which is L. Kleinrock's optimal operating point, ICC 1979). Less in flight leaves the
-//! target idle, more only makes queues. The limit is a quarter more than `c` and half its square root: room for
-//! what an estimate is wrong by and for bursts, which grow with the square root (S. Halfin, W. Whitt, Operations
-//! Research 29(3), 1981).
+//! target idle, more only makes queues. The limit is a quarter more than `c`, or an eighth and a standard deviation where that is
+//! in doubt, and half its square root: room for what an estimate is wrong by, as a limit too low costs answers and one somewhat high only
+//! time, and for bursts, which grow with the square root (S. Halfin, W. Whitt, Operations Research 29(3), 1981).
 //!
 //! **How it finds it.** It remembers, by how many were in flight, what calls took, those under way included, and weighs up
 //! which `c` and `S` explain that. So latency alone never lowers it: where a dependency has become slow, calls take longer
 //! *at the same concurrency*, and the limit stays; where calls wait at the target they take longer with *more in
 //! flight*, and it goes down. Where the levels seen do not tell, it lowers the limit for a moment (a probe; BBR does so to
-//! see the round-trip time without a queue: N. Cardwell et al., ACM Queue 14(5), 2016), as often as the doubt is
-//! worth the throughput that costs. Nothing drifts: what is assumed of concurrencies that were never tried ends at twice
+//! see the round-trip time without a queue: N. Cardwell et al., ACM Queue 14(5), 2016), as often as the share of the
+//! throughput that may be spent on that allows, and while the limit may be twice what is useful. Nothing drifts: what is assumed of concurrencies that were never tried ends at twice
 //! the highest one that was, a limit that keeps nobody out is not raised, and what is thought to be known is verified now
 //! and then.
 //!

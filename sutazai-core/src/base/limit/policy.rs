@@ -18,9 +18,9 @@ pub struct LimitPolicy {
     pub min: u32,
     /// It never goes beyond, `min` to 1,048,576. Default 1,000.
     pub max: u32,
-    /// The limit is this multiple of the concurrency that is useful (and half its square root more), so
-    /// that neither an estimate that is a little low nor a burst leaves the target without work: 1 to 2.
-    /// Default 1.25.
+    /// The limit is at least this multiple of the concurrency that is useful (and half its square root more), so
+    /// that neither an estimate that is a little low nor a burst leaves the target without work: 1 to 2. Where what is
+    /// useful is in doubt, it is the square root of this, and a standard deviation. Default 1.25.
     pub headroom: f64,
     /// The share of the throughput that may be spent on finding out, by lowering the limit for a moment, how long
     /// calls take where none waits: 0.001 to 0.1. Default 0.01.
@@ -64,9 +64,10 @@ impl LimitPolicy {
         Ok(())
     }
 
-    /// The limit that goes with a useful concurrency.
-    pub(super) fn with_headroom(&self, useful: f64) -> f64 {
-        self.bounded(useful * self.headroom + useful.sqrt() / 2.0)
+    /// The limit that goes with a useful concurrency whose logarithm is known up to this doubt.
+    pub(super) fn with_headroom(&self, useful: f64, doubt: f64) -> f64 {
+        let factor = self.headroom.max(self.headroom.sqrt() * doubt.exp());
+        self.bounded(useful * factor + useful.sqrt() / 2.0)
     }
 
     /// Within the bounds.

@@ -6,8 +6,10 @@ use super::super::view::LimitCause;
 use super::super::{Call, CallOutcome};
 use super::{AdaptiveLimit, Batch, Check, DOUBTFUL, Dip, Fate};
 
-/// With so much of it exploring takes the share of the throughput that the policy says.
-const USUAL_DOUBT: f64 = 0.2;
+/// While too little is known to conclude anything, exploring may take this share of the throughput.
+const LEARNING: f64 = 0.1;
+/// A limit of so many times what is useful does harm: calls take twice as long as they need.
+const TOO_MUCH: f64 = 2.0;
 /// What is thought to be known is verified each so many times that a call takes,
 const VERIFY_EVERY: f64 = 250.0;
 /// with so much of the useful concurrency, where certainly no call waits if it is right.
@@ -127,7 +129,7 @@ impl AdaptiveLimit {
         if enough || self.limit < 3.0 {
             self.follow(knee);
         }
-        let doubtful = knee.doubt > (self.limit / knee.useful).max(1.1).ln() / 2.0
+        let doubtful = self.limit > TOO_MUCH * knee.useful * (-knee.doubt).exp()
             // Calls wait wherever it has looked.
             || knee.useful < knee.seen.0;
         let verifies = !doubtful && self.clock - self.dipped >= VERIFY_EVERY * usual;
@@ -136,19 +138,16 @@ impl AdaptiveLimit {
         }
     }
 
-    /// Moves the limit as far as what is known asks for: where that is doubtful it may stay.
+    /// Moves the limit to what is known to be useful, and a standard deviation more: a limit that is somewhat high
+    /// costs nobody an answer, one that is too low does, and with more in flight the doubt shrinks.
     fn follow(&mut self, knee: Knee) {
-        let target =
-            |doubt: f64| self.policy.with_headroom(knee.useful * doubt.exp()).min(self.ceiling);
+        let target = self.policy.with_headroom(knee.useful, knee.doubt).min(self.ceiling);
         // What is not known may be found out below, at a cost, or above.
-        let unsure = knee.doubt >= DOUBTFUL;
-        let upwards = unsure && (self.limit < 3.0 || !self.may_dip(knee));
-        let least = if upwards { target(0.0) } else { target(-knee.doubt / 2.0) };
-        let most = target(knee.doubt / 2.0);
-        if self.limit < least && self.binding && (upwards || !unsure) {
-            self.set(least.min(2.0 * self.limit), LimitCause::Room);
-        } else if self.limit > most {
-            self.set(most, LimitCause::Queueing);
+        let sure = knee.doubt < DOUBTFUL || self.limit < 3.0 || !self.may_dip(knee);
+        if self.limit < target && self.binding && sure {
+            self.set(target.min(2.0 * self.limit), LimitCause::Room);
+        } else if self.limit > target {
+            self.set(target, LimitCause::Queueing);
         }
     }
 
@@ -156,9 +155,9 @@ impl AdaptiveLimit {
     fn submerge(&mut self, knee: Knee, usual: f64, verifies: bool) {
         // The less is known, the greater the difference that will be seen.
         let share = if knee.doubt < DOUBTFUL { 0.75 } else { 0.5 };
-        let depth = if verifies { VERIFY_AT } else { (-knee.doubt / 4.0).exp() };
+        let depth = if verifies { VERIFY_AT } else { (-knee.doubt / 2.0).exp() };
         let low = (knee.useful * depth).min(self.limit * share);
-        let limit = self.policy.bounded(low.max(self.limit / 4.0).ceil().max(1.0));
+        let limit = self.policy.bounded(low.max(self.limit / 4.0).round().max(1.0));
         if limit >= self.limit {
             return;
         }
@@ -177,16 +176,16 @@ impl AdaptiveLimit {
     fn surface(&mut self, dip: Dip) {
         self.dip = None;
         self.changes = self.changes.saturating_add(1);
-        let useful = self.knee.map_or(self.limit, |knee| knee.useful);
+        // By what may be useful: where that is estimated too low, a dip costs more than it seems to.
+        let useful = self.knee.map_or(self.limit, |knee| knee.useful * knee.doubt.exp());
         self.dip_cost = (1.0 - dip.limit / useful).max(0.1) * (self.clock - dip.since);
         self.dipped = self.clock;
     }
 
-    /// Whether what a dip costs, and the last one did cost, is worth what it may tell: the more the greater the doubt,
-    /// by its square, as the variance of an estimate goes with the number of samples.
+    /// Whether what a dip costs, and the last one did cost, is within the share of the throughput that exploring may take.
     fn may_dip(&self, knee: Knee) -> bool {
-        let share = self.policy.explore * (knee.doubt / USUAL_DOUBT).powi(2);
-        (self.clock - self.dipped) * share.min(0.1) >= self.dip_cost
+        let share = if knee.doubt < DOUBTFUL { self.policy.explore } else { LEARNING };
+        (self.clock - self.dipped) * share >= self.dip_cost
     }
 
     /// Whether calls take other times than they did at the same concurrency: significantly, and by a good deal.
@@ -207,7 +206,11 @@ impl AdaptiveLimit {
         if missing < 0.0 && differs(missing, MISSING, expected.min(answered.max(4.0))) {
             return true;
         }
-        if answered >= 4.0 && differs((ratios / answered).max(1e-9).ln(), SUBSTANTIAL, answered) {
+        let ratio = (ratios / answered.max(1.0)).max(1e-9).ln();
+        // Of a target that takes more, calls get faster by what they waited for room, and no more than that.
+        let room = self.policy.headroom.ln();
+        let substantial = if ratio < 0.0 { SUBSTANTIAL.min(room) } else { SUBSTANTIAL };
+        if answered >= 4.0 && differs(ratio, substantial, answered) {
             return true;
         }
         // Small changes are seen in many, large ones soon.
