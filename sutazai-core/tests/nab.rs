@@ -132,7 +132,7 @@ fn the_detector_on_the_benchmark() {
 }
 
 /// What the detector must reach on the whole benchmark, in the standard profile.
-const LEAST: f64 = 64.0;
+const LEAST: f64 = 68.0;
 
 /// The mean score of 29 files at the threshold that was best on the other 29, in 20 splits.
 fn held_out(run: &Run, files: &[Series]) -> f64 {

@@ -77,12 +77,20 @@ pub(super) const LENGTH: usize = 8;
 /// Shapes that are remembered.
 const REMEMBERED: usize = 512;
 
-/// The last shapes, and how near one of them is (E. Burnaev, V. Ishimtsev, "Conformalized density- and distance-based
-/// anomaly detection in time-series data", 2016).
+/// Those of them that are the last ones; the others are the strangest of all before.
+const RECENT: usize = REMEMBERED / 2;
+
+/// The last shapes and the strangest ones of the past, and how near one of them is (E. Burnaev, V. Ishimtsev,
+/// "Conformalized density- and distance-based anomaly detection in time-series data", 2016). What was once far from all
+/// others is not forgotten because much has come since, so that it is not strange again.
 #[derive(Clone, Debug)]
 pub(super) struct Shapes {
     /// The first values of all shapes, the second ones, and so on, so that many distances are taken at once.
     columns: Box<[[f32; REMEMBERED]; LENGTH]>,
+    /// How far each shape was from those before it; less than zero where there is none yet.
+    strange: Box<[f32; REMEMBERED]>,
+    /// All that are kept are at least so strange.
+    least: f32,
     count: usize,
     next: usize,
 }
@@ -90,10 +98,11 @@ pub(super) struct Shapes {
 impl Shapes {
     pub(super) fn new() -> Self {
         // Where there is no shape yet, all distances are beyond any that there may be.
-        Self { columns: Box::new([[FAR; REMEMBERED]; LENGTH]), count: 0, next: 0 }
+        let columns = Box::new([[FAR; REMEMBERED]; LENGTH]);
+        Self { columns, strange: Box::new([-1.0; REMEMBERED]), least: -1.0, count: 0, next: 0 }
     }
 
-    /// The distance to the third nearest of the shapes before; nothing while they are few.
+    /// The distance to the nearest of the shapes before; nothing while they are few.
     pub(super) fn feed(&mut self, shape: [f32; LENGTH]) -> Option<f64> {
         let mut distances = [0.0_f32; REMEMBERED];
         for (column, value) in self.columns.iter().zip(shape) {
@@ -102,24 +111,60 @@ impl Shapes {
                 *distance += difference * difference;
             }
         }
-        let mut nearest = [f32::MAX; 3];
-        for distance in distances {
-            if distance < nearest[2] {
-                nearest[2] = distance;
-                nearest.sort_by(f32::total_cmp);
-            }
-        }
+        let nearest = least(&distances);
+        self.keep();
         for (column, value) in self.columns.iter_mut().zip(shape) {
             if let Some(oldest) = column.get_mut(self.next) {
                 *oldest = value;
             }
         }
+        if let Some(strange) = self.strange.get_mut(self.next) {
+            // The first shapes are far from nothing.
+            *strange = if self.count >= FIRST { nearest } else { 0.0 };
+        }
         let known = self.count > 20;
         self.count = (self.count + 1).min(REMEMBERED);
-        self.next = (self.next + 1) % REMEMBERED;
-        known.then(|| f64::from(nearest[2]).sqrt())
+        self.next = (self.next + 1) % RECENT;
+        known.then(|| f64::from(nearest).sqrt())
+    }
+
+    /// The oldest of the last shapes takes the place of the least strange of those that are kept, if it is stranger.
+    fn keep(&mut self) {
+        let Some(&oldest) = self.strange.get(self.next) else { return };
+        if oldest <= self.least {
+            return;
+        }
+        let kept = self.strange.iter().enumerate().skip(RECENT);
+        let Some((place, least)) = kept.min_by(|a, b| a.1.total_cmp(b.1)) else { return };
+        self.least = *least;
+        if oldest <= *least {
+            return;
+        }
+        for column in self.columns.iter_mut() {
+            column.copy_within(self.next..=self.next, place);
+        }
+        if let Some(strange) = self.strange.get_mut(place) {
+            *strange = oldest;
+        }
     }
 }
+
+/// The least of some distances, in eight at once, which is quicker.
+fn least(distances: &[f32; REMEMBERED]) -> f32 {
+    let (eights, _) = distances.as_chunks::<8>();
+    let mut least = [f32::MAX; 8];
+    for eight in eights {
+        for (least, distance) in least.iter_mut().zip(eight) {
+            if *distance < *least {
+                *least = *distance;
+            }
+        }
+    }
+    least.into_iter().fold(f32::MAX, f32::min)
+}
+
+/// Shapes that are not judged strange.
+const FIRST: usize = 3;
 
 /// Farther than any value of a shape.
 const FAR: f32 = 1e9;
@@ -160,5 +205,21 @@ mod tests {
         assert_eq!(shapes.count, REMEMBERED);
         assert_eq!(shapes.feed([3.0; LENGTH]), Some(0.0));
         assert!(shapes.feed([30.0; LENGTH]).is_some_and(|d| d > 70.0));
+    }
+
+    #[test]
+    fn a_strange_shape_is_remembered_for_long() {
+        let mut shapes = Shapes::new();
+        let usual = |i: u16| [f32::from(i * 37 % 101) / 101.0; LENGTH];
+        for i in 0..400 {
+            shapes.feed(usual(i));
+        }
+        shapes.feed([9.0; LENGTH]);
+        for _ in 0..20 {
+            for i in 0..600 {
+                shapes.feed(usual(i));
+            }
+        }
+        assert_eq!(shapes.feed([9.0; LENGTH]), Some(0.0));
     }
 }

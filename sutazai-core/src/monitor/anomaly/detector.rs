@@ -14,8 +14,8 @@ use crate::base::time::Timestamp;
 /// Values beyond this, in either direction, are taken for it: their differences and sums must be numbers.
 const LARGEST: f64 = 1e150;
 
-/// How much stronger than the last anomaly one must be to count while that rests.
-const STRONGER: f64 = 0.1;
+/// How many times as strong as the last anomaly one must be to count while that rests.
+const STRONGER: f64 = 1.3;
 
 /// The least strength that is rested from.
 const NOTABLE: f64 = 0.3;
@@ -145,7 +145,7 @@ impl AnomalyDetector {
         let strength = if point <= u64::from(self.policy.warm_up) { 0.0 } else { strength };
         let rest = self.policy.rest(point);
         self.resting = self.resting.filter(|(begun, _)| begun + rest >= point);
-        let counts = rest == 0 || self.resting.is_none_or(|(_, most)| strength > most + STRONGER);
+        let counts = rest == 0 || self.resting.is_none_or(|(_, most)| strength > most * STRONGER);
         if counts && strength > NOTABLE {
             self.resting = Some((point, strength));
         }

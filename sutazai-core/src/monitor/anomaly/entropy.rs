@@ -10,9 +10,6 @@ const CELLS: usize = 17;
 /// Values of the window.
 pub(super) const WINDOW: usize = 48;
 
-/// Values that the past is known by.
-const PAST: f64 = 2.0 * SPAN;
-
 /// What each cell is taken to have had beside what it has: half a value.
 const BESIDE: f64 = 0.5;
 
@@ -50,8 +47,8 @@ impl Entropy {
 
     /// The oldest value of the window becomes part of the past.
     fn leave(&mut self, cell: usize) {
-        if self.total >= PAST {
-            let kept = 1.0 - 1.0 / PAST;
+        if self.total >= SPAN {
+            let kept = 1.0 - 1.0 / SPAN;
             self.past.iter_mut().for_each(|count| *count *= kept);
             self.total *= kept;
         }

@@ -30,9 +30,6 @@ const FITTED: f64 = 10.0;
 /// Bins below a figure that count as nearly its size: a quarter of a doubling.
 const NEARLY: f64 = 2.0;
 
-/// The heaviest tail that is fitted, where enough figures speak for it: of a distribution that just has a variance.
-const SHAPE_MOST: f64 = 0.5;
-
 /// The least scale of the fitted tail, as a share of where it begins: what is known to a twentieth is not taken for
 /// sharper than that.
 const SCALE_LEAST: f64 = 0.05;
@@ -145,8 +142,8 @@ impl Tail {
         }
         let variance = (squares / above.max(1e-9) - mean * mean).max(mean * mean * 1e-3);
         let unknown = PRIOR / (PRIOR + above);
-        let fitted = 0.5 * (1.0 - mean * mean / variance);
-        let shape = fitted.clamp(unknown, SHAPE_MOST.max(unknown));
+        // By its moments no tail is heavier than that of a distribution that just has a variance: a half.
+        let shape = (0.5 * (1.0 - mean * mean / variance)).max(unknown);
         let scale = (mean * (1.0 - shape)).max(SCALE_LEAST * threshold);
         let excess = (figure - threshold).max(0.0) / scale;
         let log = (shape * excess).ln_1p() / shape;
