@@ -36,9 +36,10 @@ def test_a_coroutine_function_measures_too() -> None:
         await asyncio.sleep(0.01)
         return {"answers_total": 42}
 
-    with Kernel() as kernel:
-        kernel.add_monitor("answers", ask)
-        assert kernel.monitor.sample()["values"]["answers_total"] == 42.0
+    for given in (ask, lambda: ask()):
+        with Kernel() as kernel:
+            kernel.add_monitor("answers", given)
+            assert kernel.monitor.sample()["values"]["answers_total"] == 42.0
 
 
 def broken() -> dict[str, float]:

@@ -1,17 +1,16 @@
 //! Which guards calls go through: the policies that were set, and the guards that were made of them.
 //!
-//! A policy is set for all calls, for those of a skill, or for those to an agent. Its parts work in two
-//! places. Timeout, retry, budget and hedge belong to the *call*: one guard a policy. Breaker, bulkhead, rate
-//! limit and the timeout of a try belong to the *agent* that gets it: one guard an agent, of the policy
-//! that fits it best (its own, else its skill's, else that of all). So a call whose agent fails may be
-//! tried again on another one, and an agent that fails is left alone whoever calls it.
+//! A policy is set for all calls, for those of a skill, or for those to an agent. Its parts work in two places. Timeout, retry,
+//! budget and hedge belong to the *call*: one guard a policy. Breaker, bulkhead, rate limit and the timeout of a try belong to
+//! the *agent* that gets it: one guard an agent, of the policy that fits it best (its own, else its skill's, else that of all). So a
+//! call whose agent fails may be tried again on another one, and an agent that fails is left alone whoever calls it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Change;
 use super::handle::Kernel;
@@ -19,15 +18,12 @@ use super::troubled::Troubled;
 use crate::base::runtime::Runtime;
 use crate::event::Bus;
 use crate::port::AgentCard;
-use crate::recovery::{
-    Classifier, ClassifyPolicy, Guard, GuardPolicy, GuardStatus, Share, SharedParts,
-};
+use crate::recovery::{Classifier, ClassifyPolicy, Guard};
+use crate::recovery::{GuardPolicy, GuardStatus, Share, SharedParts};
 use crate::{Code, Error, Result};
 
 /// Which calls a guard's policy is for.
-#[derive(
-    Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CallsTo {
     /// All that have no policy of their own.
@@ -129,12 +125,23 @@ impl Guards {
     /// Puts a policy in force, or takes it away. Guards that stay keep their state.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that is not valid, that is for an agent and says what belongs to
-    /// calls, or that disagrees with others about a part they share. What was in force stays.
+    /// [`Code::INVALID`] for a policy that is not valid, that is for an agent and says what belongs to calls, or that
+    /// disagrees with others about a part they share. What was in force stays.
     pub(super) fn set(&self, calls: CallsTo, policy: Option<GuardPolicy>) -> Result<()> {
+        self.update(calls, |_| Ok(policy))
+    }
+
+    /// As [`set`](Self::set), by the policy in force: nobody else's change comes in between.
+    pub(super) fn update(
+        &self,
+        calls: CallsTo,
+        change: impl FnOnce(Option<&GuardPolicy>) -> Result<Option<GuardPolicy>>,
+    ) -> Result<()> {
         // Whoever waits in a bulkhead may be let in by this, and told so here: without the tables' lock.
         let _alone = self.changing.lock();
-        let given = policy.map(|policy| self.prepare(&calls, policy)).transpose()?;
+        let present = self.tables.read().policies.get(&calls).map(|had| had.policy.clone());
+        let given =
+            change(present.as_ref())?.map(|policy| self.prepare(&calls, policy)).transpose()?;
         let (gone, agents) = {
             let mut tables = self.tables.write();
             let gone = match given {

@@ -56,7 +56,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "tune.report",
             "Tells a tuner what the host has measured, and answers with what its knobs are to be set to.",
-            &[Code::NOT_FOUND],
+            &[Code::NOT_FOUND, Code::INVALID],
             report,
         ),
         Operation::blocking(

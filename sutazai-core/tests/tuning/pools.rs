@@ -126,6 +126,14 @@ fn who_asks_does_what_is_approved() {
 }
 
 #[test]
+fn a_size_beyond_the_pools_bounds_is_told_once() {
+    let mut world = World::new(|scaling| scaling.policy.min = 60);
+    world.kernel.advance(seconds(60)).unwrap();
+    assert_eq!(world.pool().target, 40);
+    assert_eq!(world.subjects(), ["tune.scale"]);
+}
+
+#[test]
 fn a_load_that_is_forecast_is_there_in_time() {
     // The load comes and goes every two minutes; agents take 20 s to start.
     let mut world = World::new(|scaling| {

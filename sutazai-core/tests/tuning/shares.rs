@@ -287,6 +287,23 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(report("places", "a", f64::INFINITY), Code::INVALID);
 }
 
+#[test]
+fn what_is_not_known_to_be_free_is_given_to_nobody() {
+    let (kernel, _events) = kernel(&Arc::new(Manual::new()));
+    let value = AtomicI64::new(30);
+    let knob = Arc::new(Places { name: "a", value, stuck: AtomicBool::new(true) });
+    kernel.add_knob(knob).unwrap();
+    let members =
+        [("a".to_owned(), ShareMember::knob("a")), ("host".to_owned(), ShareMember::host())];
+    kernel.share_out("places", ShareSpec::new(40, members)).unwrap();
+    kernel.advance(seconds(60)).unwrap();
+    // It cannot be taken from `a`, which has more than half.
+    let shared = kernel.shared_out().pop().unwrap();
+    assert_eq!(shared.units["a"], 30);
+    assert!(shared.units["host"] <= 20, "{shared:?}");
+    assert_eq!(shared.trouble.unwrap().code(), Code::IO);
+}
+
 /// Leaves but one entry.
 trait Only {
     fn truncate_to(&mut self, key: &str);

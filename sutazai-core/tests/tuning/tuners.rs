@@ -57,7 +57,17 @@ struct World {
 }
 
 impl World {
+    /// Acts, and may try 1 to 64.
+    fn narrow() -> Self {
+        let kind = KnobKind::Integer { low: 1, high: 64, scale: KnobScale::Log };
+        Self::of(Autonomy::Act, Vec::new(), kind)
+    }
+
     fn new(autonomy: Autonomy, guards: Vec<GuardRail>) -> Self {
+        Self::of(autonomy, guards, Batch::default().kind())
+    }
+
+    fn of(autonomy: Autonomy, guards: Vec<GuardRail>, kind: KnobKind) -> Self {
         let (kernel, events) = kernel(&Arc::new(Manual::new()));
         let batch = Arc::new(Batch { value: AtomicI64::new(2), ..Batch::default() });
         kernel.add_knob(batch.clone()).unwrap();
@@ -65,7 +75,7 @@ impl World {
         (policy.autonomy, policy.guards) = (autonomy, guards);
         (policy.warm_up_ms, policy.window_ms, policy.cool_down_ms) = (0, 5_000, 0);
         policy.approval_ms = 60_000;
-        let mut knob = TunedKnob::new("ingest/batch").kind(batch.kind());
+        let mut knob = TunedKnob::new("ingest/batch").kind(kind);
         knob.max_step = 0.3;
         let mut spec =
             TuneSpec::new(vec![knob], policy).objective(Measure::of("cost", Aggregate::Mean));
@@ -214,6 +224,52 @@ fn what_somebody_else_sets_is_what_is_in_use() {
     assert_eq!(error.code(), Code::INVALID, "{error}");
     let error = world.kernel.set_knob("ingest/none", &KnobValue::Integer(1)).unwrap_err();
     assert_eq!(error.code(), Code::NOT_FOUND, "{error}");
+}
+
+#[test]
+fn a_value_that_may_not_be_tried_stays_and_the_tuner_rests() {
+    let mut world = World::narrow();
+    world.run(120);
+    world.kernel.set_knob("ingest/batch", &KnobValue::Integer(900)).unwrap();
+    assert!(world.run(300)[1..].iter().all(|batch| *batch == 900), "nothing is set over it");
+    let status = world.kernel.tuner("ingest").unwrap();
+    let trouble = status.trouble.unwrap().to_string();
+    assert!(trouble.contains("ingest/batch"), "{trouble}");
+    // Once it may be tried, it is what is in use.
+    world.kernel.set_knob("ingest/batch", &KnobValue::Integer(30)).unwrap();
+    world.run(1);
+    let status = world.kernel.tuner("ingest").unwrap();
+    assert_eq!(status.view.original["ingest/batch"], KnobValue::Integer(30));
+    assert!(status.trouble.is_none());
+    world.run(900);
+    assert!(world.batch.now() < 30, "{}", world.batch.now());
+}
+
+#[test]
+fn what_is_measured_late_counts_all_the_same() {
+    let (kernel, _events) = kernel(&Arc::new(Manual::new()));
+    let mut policy = TunerPolicy::default();
+    (policy.autonomy, policy.window_ms, policy.warm_up_ms) = (Autonomy::Act, 5_000, 0);
+    policy.guards =
+        vec![GuardRail { metric: "lag".to_owned(), side: GuardSide::AtMost, bound: 1.0 }];
+    let batch = Arc::new(Batch { value: AtomicI64::new(2), ..Batch::default() });
+    kernel.add_knob(batch).unwrap();
+    let spec = TuneSpec::new(vec![TunedKnob::new("ingest/batch")], policy)
+        .objective(Measure::of("cost", Aggregate::Mean))
+        .measure("lag", Measure::of("lag_ms", Aggregate::Max));
+    kernel.add_tuner("ingest", spec).unwrap();
+    for _ in 0..60 {
+        // It has the time of two looks ago.
+        let at = kernel.runtime().timestamp();
+        kernel.advance(seconds(2)).unwrap();
+        kernel.measured("cost", 5.0, Some(at)).unwrap();
+        kernel.measured("lag_ms", 0.5, Some(at)).unwrap();
+    }
+    let view = kernel.tuner("ingest").unwrap().view;
+    assert!(view.level.is_some() && view.trials > 0, "{view:?}");
+    let mut odd = sutazai_core::tune::TunerSample::default();
+    odd.guards.insert("lagg".to_owned(), 1.0);
+    assert_eq!(kernel.report("ingest", &odd).unwrap_err().code(), Code::INVALID);
 }
 
 #[test]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from sutazai._loop import LoopThread
 
@@ -18,11 +18,11 @@ def native(sample: MonitorFunction, loop: LoopThread) -> Callable[[], dict[str, 
     """The function, as the native module takes it."""
     if not callable(sample):
         raise TypeError(f"a monitor is a function, not {type(sample).__name__}")
-    awaits = inspect.iscoroutinefunction(sample)
 
     def measure() -> dict[str, float]:
-        function: Any = sample
-        given: object = loop.run(function()) if awaits else function()
+        given: object = sample()
+        if inspect.isawaitable(given):
+            given = loop.run(_awaited(given))
         if not isinstance(given, Mapping):
             raise TypeError(
                 f"a monitor returns a mapping of series to numbers, not {type(given).__name__}"
@@ -30,6 +30,10 @@ def native(sample: MonitorFunction, loop: LoopThread) -> Callable[[], dict[str, 
         return {_series(series): float(value) for series, value in given.items()}
 
     return measure
+
+
+async def _awaited(given: Awaitable[object]) -> object:
+    return await given
 
 
 def _series(name: object) -> str:

@@ -171,9 +171,20 @@ impl Pools {
     }
 
     pub(in crate::kernel) fn set(&self, name: &str, policy: PoolPolicy) -> Result<()> {
-        policy.check()?;
+        self.update(name, |_| Ok(policy))
+    }
+
+    /// Changes the policy in force: nobody else's change comes in between.
+    pub(in crate::kernel) fn update(
+        &self,
+        name: &str,
+        change: impl FnOnce(&PoolPolicy) -> Result<PoolPolicy>,
+    ) -> Result<()> {
         let pool = self.get(name)?;
-        pool.state.lock().pool.set_policy(policy, pool.kept.template().concurrency);
+        let mut state = pool.state.lock();
+        let policy = change(state.pool.policy())?;
+        policy.check()?;
+        state.pool.set_policy(policy, pool.kept.template().concurrency);
         Ok(())
     }
 

@@ -115,9 +115,8 @@ impl Kernel {
         let (shared, name) = (&self.shared, Arc::<str>::from(name));
         let ended = shared.runtime.now();
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        // A clock that began later has no such time.
+        // A clock that began later has no such time: of a longer step it counts what is since then.
         let began = Moment::from_nanos(ended.as_nanos().saturating_sub(nanos));
-        let ended = began + took;
         if let Some(on) = waited_for {
             return shared.tell_of_wait(on, name, began, ended);
         }

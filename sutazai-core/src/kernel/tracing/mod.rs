@@ -331,15 +331,21 @@ impl Tracing {
     ) -> crate::Result<R> {
         policy.check()?;
         let mut detector = self.detector.lock();
+        // As much is kept as anybody has asked for; who asks for less takes nothing from the others.
+        let kept = detector.as_ref().map_or(0, |known| known.policy().spans);
+        let mut keeps = BottleneckPolicy::default();
+        keeps.spans = keeps.spans.max(kept).max(policy.spans);
+        keeps.window_s = keeps.window_s.max(policy.window_s);
         let mut known = match detector.take() {
-            Some(known) => known.with_policy(policy.clone())?,
-            None => BottleneckDetector::new(policy.clone())?,
+            Some(known) => known.with_policy(keeps)?,
+            None => BottleneckDetector::new(keeps)?,
         };
         self.drain().into_iter().for_each(|done| known.record(done.span()));
         known.lost(self.pushed_out.swap(0, Ordering::Relaxed));
-        let found = f(&mut known);
+        let asked = known.clone();
         *detector = Some(known);
-        found
+        drop(detector);
+        f(&mut asked.with_policy(policy.clone())?)
     }
 }
 

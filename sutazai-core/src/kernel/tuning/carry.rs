@@ -116,8 +116,9 @@ impl Shared {
         Ok(set)
     }
 
-    /// Sees whether somebody else has set the knobs, and tries again what failed.
-    pub(super) fn notice(self: &Arc<Self>, tuned: &Tuned, now: Moment) {
+    /// Sees whether somebody else has set the knobs, and tries again what failed; says whether the tuner may go on. It rests
+    /// while a knob stands where it may not try: that is what somebody wanted.
+    pub(super) fn notice(self: &Arc<Self>, tuned: &Tuned, now: Moment) -> bool {
         let (mut present, behind) = {
             let state = tuned.state.lock();
             (state.tuner.applied().clone(), state.behind)
@@ -130,7 +131,7 @@ impl Shared {
                 Ok(set) => state.set(set),
                 Err(error) => state.trouble = Some(error),
             }
-            return;
+            return true;
         }
         let mut moved = false;
         for (knob, adjust) in &tuned.knobs {
@@ -143,15 +144,28 @@ impl Shared {
                 Ok(_) => {}
                 Err(error) => {
                     tuned.state.lock().trouble = Some(error);
-                    return;
+                    return true;
                 }
             }
         }
-        if moved {
-            let mut state = tuned.state.lock();
-            let took = state.tuner.set(&present, now);
-            state.trouble = took.err();
+        if !moved {
+            return true;
         }
+        let mut state = tuned.state.lock();
+        let took = state.tuner.set(&present, now);
+        let goes_on = took.is_ok();
+        if !goes_on {
+            // A trial is over, and what it would do to roll back is not to be done.
+            let autonomy = state.tuner.autonomy();
+            drop(state.tuner.set_autonomy(autonomy, now));
+            state.waiting = None;
+        }
+        state.trouble = took.err().map(|error| {
+            error.advice(
+                "set the knob to what the tuner may try, or remove the tuner; it rests until then",
+            )
+        });
+        goes_on
     }
 }
 

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
+use super::measure::Seen;
 use super::shares::{ShareMember, ShareProposal, ShareSpec, SharedOut};
 use super::{MOST, every, named, shown};
 use crate::base::time::Moment;
@@ -40,6 +41,8 @@ struct State {
     /// Calls that agents had answered well when it began.
     answered: BTreeMap<String, u64>,
     benefits: BTreeMap<String, f64>,
+    /// The newest point of each series that was taken into account.
+    seen: Seen,
     waiting: Option<(ShareProposal, Moment)>,
     /// No change is asked for or suggested before.
     quiet: Moment,
@@ -123,6 +126,9 @@ impl Kernel {
             let now = self.shared.runtime.now();
             let proposal = {
                 let mut state = divided.state.lock();
+                if state.closed {
+                    return Err(none(name));
+                }
                 let waiting = state.waiting.take().filter(|(_, until)| now < *until);
                 let Some((proposal, _)) = waiting else {
                     return Err(Error::new(Code::INVALID, "no change waits for an answer")
@@ -154,7 +160,9 @@ impl Divided {
         self.knobs.values().any(|own| own.name() == knob)
     }
 
-    fn close(&self) {
+    /// Nothing is set by it any more when this has returned.
+    pub(super) fn close(&self) {
+        let _turn = self.turn.lock();
         self.state.lock().closed = true;
     }
 
@@ -198,6 +206,10 @@ impl Shared {
             }
         }
         let now = self.runtime.now();
+        #[cfg(feature = "monitor")]
+        let seen = self.seen_of(spec.members.values().filter_map(|one| one.benefit.as_ref()));
+        #[cfg(not(feature = "monitor"))]
+        let seen = Seen::default();
         // What the host gives is even until it is told.
         let units = shares.quotas(u64::from(spec.units));
         let name: Arc<str> = name.into();
@@ -215,6 +227,7 @@ impl Shared {
                 reported: BTreeMap::new(),
                 answered: BTreeMap::new(),
                 benefits: BTreeMap::new(),
+                seen,
                 waiting: None,
                 quiet: now,
                 trouble: None,
@@ -305,10 +318,12 @@ impl Shared {
             let state = divided.state.lock();
             (state.began, state.answered.clone(), state.reported.clone(), state.units.clone())
         };
-        let within = now.since(began);
-        let seconds = within.as_secs_f64().max(1e-3);
+        let seconds = now.since(began).as_secs_f64().max(1e-3);
         let mut benefits = BTreeMap::new();
         let mut given = BTreeMap::new();
+        // Several benefits may be of one series: what was seen of it counts from the next round on.
+        let seen = divided.state.lock().seen.clone();
+        let mut latest = Seen::default();
         for (name, member) in &divided.spec.members {
             let units = had.get(name).copied().unwrap_or(0);
             // Somebody else has set the knob since: what came of it is nobody's.
@@ -318,8 +333,13 @@ impl Shared {
             if moved {
                 continue;
             }
-            given.insert(name.clone(), units as f64 / f64::from(divided.spec.units));
-            let measured = self.measured_benefit(member, within);
+            let measured = self.measured_benefit(member, &seen, &mut latest);
+            // More than the whole is no share of it: nothing is learned from that.
+            let share = units as f64 / f64::from(divided.spec.units);
+            if share > 1.0 {
+                continue;
+            }
+            given.insert(name.clone(), share);
             let benefit =
                 measured.or_else(|| reported.get(name).map(|sum| sum / seconds)).or_else(|| {
                     let (before, now) = (answered.get(name)?, self.answered_well(name)?);
@@ -328,6 +348,8 @@ impl Shared {
             benefits.extend(benefit.map(|benefit| (name.clone(), benefit)));
         }
         let mut state = divided.state.lock();
+        #[cfg(feature = "monitor")]
+        state.seen.extend(latest);
         state.shares.took(&given);
         state.shares.report(&benefits);
         state.benefits = benefits;
@@ -347,13 +369,18 @@ impl Shared {
     }
 
     #[cfg(feature = "monitor")]
-    fn measured_benefit(&self, member: &ShareMember, within: Duration) -> Option<f64> {
-        self.figure_of(member.benefit.as_ref()?, self.runtime.timestamp(), within)
+    fn measured_benefit(
+        &self,
+        member: &ShareMember,
+        seen: &Seen,
+        latest: &mut Seen,
+    ) -> Option<f64> {
+        self.figure_of(member.benefit.as_ref()?, seen, latest)
     }
 
     #[cfg(not(feature = "monitor"))]
     #[expect(clippy::unused_self, reason = "as with the room that measures")]
-    fn measured_benefit(&self, _: &ShareMember, _: Duration) -> Option<f64> {
+    fn measured_benefit(&self, _: &ShareMember, _: &Seen, _: &mut Seen) -> Option<f64> {
         None
     }
 
@@ -386,43 +413,56 @@ impl Shared {
         }
     }
 
-    /// Sets knobs that shrink first: there are never more units than there are. The host is told of its own.
+    /// Sets knobs that shrink first: there are never more units than there are. What cannot be taken from one, or is not known
+    /// to be, is not given to another. The host is told of its own.
     fn give(self: &Arc<Self>, divided: &Divided, units: &BTreeMap<String, u64>) {
         let mut trouble = None;
-        let mut set: Vec<_> = (divided.knobs.iter())
-            .filter_map(|(member, knob)| {
-                let wanted = i64::try_from(*units.get(member)?).ok()?;
-                let KnobValue::Integer(present) = knob.value().ok()? else { return None };
-                (wanted != present).then_some((wanted - present, wanted, member, knob))
-            })
-            .collect();
-        set.sort_by_key(|(grows, ..)| *grows);
-        for (grows, wanted, member, knob) in set {
-            // What could not be taken from one is not given to another.
-            if grows > 0 && trouble.is_some() {
+        let mut moves = Vec::new();
+        let mut has = divided.state.lock().units.clone();
+        for (member, wanted) in units {
+            let (knob, present) = match divided.knobs.get(member) {
+                None => (None, has.get(member).copied().unwrap_or(0)),
+                Some(knob) => match knob.value() {
+                    Ok(KnobValue::Integer(present)) => {
+                        (Some(knob), u64::try_from(present).unwrap_or(0))
+                    }
+                    Ok(_) => continue,
+                    Err(error) => {
+                        trouble = Some(error.with("member", shown(member)));
+                        continue;
+                    }
+                },
+            };
+            has.insert(member.clone(), present);
+            if *wanted != present {
+                moves.push((*wanted > present, member, *wanted, knob));
+            }
+        }
+        moves.sort_by_key(|(grows, ..)| *grows);
+        for (grows, member, wanted, knob) in moves {
+            if grows && trouble.is_some() {
                 break;
             }
-            let word = wanted.to_string();
-            let change = Change::configuration("tune.shared", knob.name()).by(Change::KERNEL);
-            let value = KnobValue::Integer(wanted);
-            let change = change.with("units", &word);
-            if let Err(error) = self.changes(change, || knob.set(&value)) {
-                trouble = Some(error.with("member", shown(member)));
+            let set = knob.map_or(Ok(()), |knob| {
+                let word = wanted.to_string();
+                let change = Change::configuration("tune.shared", knob.name()).by(Change::KERNEL);
+                let value = KnobValue::Integer(i64::try_from(wanted).unwrap_or(i64::MAX));
+                self.changes(change.with("units", &word), || knob.set(&value))
+            });
+            match set {
+                Ok(()) => drop(has.insert(member.clone(), wanted)),
+                Err(error) => trouble = Some(error.with("member", shown(member))),
             }
         }
         {
             let mut state = divided.state.lock();
-            for (member, units) in units {
-                if !divided.knobs.contains_key(member) {
-                    state.units.insert(member.clone(), *units);
-                }
-            }
+            state.units.clone_from(&has);
             state.trouble.clone_from(&trouble);
         }
         if let Some(error) = trouble {
             let fields = [("shares", divided.name.to_string()), ("error", format!("{error:#}"))];
             self.kept.log().record(Level::Warn, "sutazai.tune", "shares were not given", fields);
         }
-        self.publish("tune.share", serde_json::json!({"shares": &*divided.name, "units": units}));
+        self.publish("tune.share", serde_json::json!({"shares": &*divided.name, "units": has}));
     }
 }

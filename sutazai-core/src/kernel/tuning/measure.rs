@@ -1,9 +1,6 @@
 //! Where a figure comes from that a tuner goes by: [`Measure`].
 
 #[cfg(feature = "monitor")]
-use std::time::Duration;
-
-#[cfg(feature = "monitor")]
 use serde::{Deserialize, Serialize};
 
 use super::super::shared::Shared;
@@ -15,6 +12,12 @@ use crate::monitor::series::{Aggregate, Query};
 use crate::tune::TunerSample;
 #[cfg(feature = "monitor")]
 use crate::{Code, Error, Result};
+
+/// The newest point of each series that was taken into account.
+#[cfg(feature = "monitor")]
+pub(super) type Seen = std::collections::BTreeMap<String, Timestamp>;
+#[cfg(not(feature = "monitor"))]
+pub(super) type Seen = ();
 
 /// A figure of a series since the last look.
 #[cfg(feature = "monitor")]
@@ -111,53 +114,79 @@ impl TuneSpec {
 }
 
 impl Shared {
-    /// What was measured for a tuner within the last time.
+    /// The newest points of what is measured: from then on it counts.
     #[cfg(feature = "monitor")]
-    pub(super) fn measured_for(&self, spec: &TuneSpec, within: Duration) -> TunerSample {
-        let now = self.runtime.timestamp();
-        let objective = spec.objective.as_ref().and_then(|one| self.figure_of(one, now, within));
+    pub(super) fn seen_of<'a>(&self, measures: impl IntoIterator<Item = &'a Measure>) -> Seen {
+        let Some(watch) = self.watched() else { return Seen::default() };
+        let series = measures.into_iter().flat_map(|one| {
+            [Some(&one.series), one.per.as_ref().map(|per| &per.series)].into_iter().flatten()
+        });
+        let newest = |series: &String| watch.history().points(series, 1).first().map(|one| one.at);
+        series.filter_map(|series| Some((series.clone(), newest(series)?))).collect()
+    }
+
+    /// What was measured for a tuner since it was asked last.
+    #[cfg(feature = "monitor")]
+    pub(super) fn measured_for(&self, spec: &TuneSpec, seen: &mut Seen) -> TunerSample {
+        let mut latest = Seen::default();
+        let mut figure = |one: &Measure| self.figure_of(one, seen, &mut latest);
+        let objective = spec.objective.as_ref().and_then(&mut figure);
         let mut sample = TunerSample { objective, ..TunerSample::default() };
         for (metric, measure) in &spec.measures {
             // What was not measured decides nothing.
-            if let Some(value) = self.figure_of(measure, now, within) {
+            if let Some(value) = figure(measure) {
                 sample.guards.insert(metric.clone(), value);
             }
         }
+        // Several figures may be of one series: what was seen of it counts from the next look on.
+        seen.extend(latest);
         sample
     }
 
     #[cfg(not(feature = "monitor"))]
-    pub(super) fn measured_for(&self, _: &TuneSpec, _: std::time::Duration) -> TunerSample {
+    pub(super) fn measured_for(&self, _: &TuneSpec, _: &mut Seen) -> TunerSample {
         TunerSample::default()
     }
 
+    /// What a figure was of the points that came since it was asked for last, whenever they were measured.
     #[cfg(feature = "monitor")]
     pub(super) fn figure_of(
         &self,
         measure: &Measure,
-        now: Timestamp,
-        within: Duration,
+        seen: &Seen,
+        latest: &mut Seen,
     ) -> Option<f64> {
-        let value = self.of_series(&measure.series, measure.aggregate, now, within)?;
+        let mut of = |series: &str, aggregate| {
+            let (value, newest) = self.of_series(series, aggregate, seen.get(series))?;
+            latest.insert(series.to_owned(), newest);
+            Some(value)
+        };
+        let value = of(&measure.series, measure.aggregate)?;
         let Some(per) = &measure.per else { return Some(value) };
-        let per = self.of_series(&per.series, per.aggregate, now, within)?;
+        let per = of(&per.series, per.aggregate)?;
         (per != 0.0).then(|| value / per)
     }
 
+    /// The figure, and the time of the newest point in it.
     #[cfg(feature = "monitor")]
     fn of_series(
         &self,
         series: &str,
         aggregate: Aggregate,
-        now: Timestamp,
-        within: Duration,
-    ) -> Option<f64> {
-        let within = i64::try_from(within.as_nanos()).unwrap_or(i64::MAX);
-        // A sample of just now is part of it, and one that came just after the last look.
-        let to = Timestamp::from_nanos(now.as_nanos().saturating_add(1));
-        let from = Timestamp::from_nanos(now.as_nanos().saturating_sub(within));
+        seen: Option<&Timestamp>,
+    ) -> Option<(f64, Timestamp)> {
         let history = self.watched()?.history();
+        let newest = history.points(series, 1).first()?.at;
+        let from = match seen {
+            Some(seen) if *seen >= newest => return None,
+            // A sample that took long has a time from before the last look. Growth is since the last point that was seen.
+            Some(seen) if aggregate == Aggregate::Rate => *seen,
+            Some(seen) => Timestamp::from_nanos(seen.as_nanos().saturating_add(1)),
+            None => newest,
+        };
+        let to = Timestamp::from_nanos(newest.as_nanos().saturating_add(1));
         let answer = history.query(&Query::new(series, from, to, aggregate)).ok()?;
-        answer.windows.last().map(|reading| reading.value).filter(|value| value.is_finite())
+        let value = answer.windows.last().map(|reading| reading.value);
+        Some((value.filter(|value| value.is_finite())?, newest))
     }
 }

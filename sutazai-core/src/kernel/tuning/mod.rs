@@ -25,6 +25,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::shared::{Phase, Shared};
+use crate::base::contain;
+use crate::observe::Level;
 use crate::tune::Adjust;
 use crate::{Code, Error, Result};
 
@@ -82,7 +84,13 @@ impl Shared {
             // A suggestion takes a millisecond, and what is changed is written to the audit record: not on the timer.
             let aside = Arc::clone(&shared);
             let looks = shared.runtime.spawn_blocking(Box::new(move || {
-                aside.look_at_tuned();
+                // A knob of the host's may panic: the others go on.
+                let looked = contain::run("a knob panicked", || aside.look_at_tuned());
+                if let Err(error) = looked {
+                    let fields = [("error", format!("{error:#}"))];
+                    let log = aside.kept.log();
+                    log.record(Level::Error, "sutazai.tune", "tuning was cut short", fields);
+                }
                 aside.tune_later();
             }));
             if looks.is_err() {

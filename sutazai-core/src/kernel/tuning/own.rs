@@ -201,16 +201,12 @@ impl Adjust for Own {
         let shared = self.shared()?;
         match &self.place {
             #[cfg(feature = "recovery")]
-            Place::Guard(calls) => {
-                let found = shared.guards.policies().into_iter().find(|(of, _)| of == calls);
-                let (_, policy) = found.ok_or_else(|| self.gone())?;
-                shared.guards.set(calls.clone(), Some(self.changed(&policy, value)?))
-            }
+            Place::Guard(calls) => shared.guards.update(calls.clone(), |policy| {
+                self.changed(policy.ok_or_else(|| self.gone())?, value).map(Some)
+            }),
             #[cfg(feature = "agent")]
             Place::Pool(name) => {
-                let found = shared.creation.pools.policies().into_iter().find(|(of, _)| of == name);
-                let (_, policy) = found.ok_or_else(|| self.gone())?;
-                shared.creation.pools.set(name, self.changed(&policy, value)?)
+                shared.creation.pools.update(name, |policy| self.changed(policy, value))
             }
             #[cfg(feature = "monitor")]
             Place::Samples => {

@@ -141,8 +141,9 @@ impl Kernel {
     /// [`Code::NOT_FOUND`] where it is not scaled.
     pub fn unscale_pool(&self, pool: &str) -> Result<()> {
         let unscale = || {
-            let gone = self.shared.tuning.pools.lock().remove(pool);
-            gone.ok_or_else(|| not_scaled(pool))?;
+            // With the lock: a look that is under way tells it no other size afterwards.
+            let mut pools = self.shared.tuning.pools.lock();
+            pools.remove(pool).ok_or_else(|| not_scaled(pool))?;
             self.shared.creation.pools.steer(pool, None);
             Ok(())
         };
@@ -307,11 +308,11 @@ impl Shared {
                 let until = self.clock.wall(now + within);
                 let proposal =
                     SizeProposal { target: decision.target, cause: decision.cause, until };
+                scaled.state.lock().waiting = Some((proposal, now + within));
                 self.publish(
                     "tune.ask",
                     serde_json::json!({"pool": &*scaled.pool, "decision": decision, "until": until}),
                 );
-                scaled.state.lock().waiting = Some((proposal, now + within));
             }
         }
     }
@@ -323,7 +324,11 @@ impl Shared {
         let word = target.to_string();
         let change = Change::deployment("tune.scaled", pool).by(Change::KERNEL);
         let steered = self.changes(change.with("target", &word), || {
-            self.creation.pools.steer(pool, Some((target, format!("scaled by its load: {cause}"))));
+            let pools = self.tuning.pools.lock();
+            if pools.contains_key(pool) {
+                let why = format!("scaled by its load: {cause}");
+                self.creation.pools.steer(pool, Some((target, why)));
+            }
             Ok(())
         });
         if let Err(error) = steered {
@@ -409,7 +414,9 @@ impl State {
         }
         // Where it is not known what a task takes, agents that are missing are none too many.
         let unknown = decision.cause == ScaleCause::Unknown && decision.target < present;
-        if unknown || decision.target == present {
+        // Told so already: the pool's own bounds are in the way.
+        let told = self.told == Some(decision.target);
+        if unknown || told || decision.target == present {
             self.waiting = None;
             return Step::Nothing;
         }
@@ -423,8 +430,12 @@ impl State {
                 Step::Suggest(decision)
             }
             Autonomy::Approve => {
-                let asked = self.waiting.as_ref().is_some_and(|(p, _)| p.target == decision.target);
-                if asked || said { Step::Nothing } else { Step::Ask(decision, within) }
+                // Who answers answers what was asked: it stays so until then, or until its time is over.
+                if self.waiting.is_some() || said {
+                    Step::Nothing
+                } else {
+                    Step::Ask(decision, within)
+                }
             }
             Autonomy::Act => {
                 self.told = Some(decision.target);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
+use super::measure::Seen;
 use super::spec::{TuneSpec, TunedKnob};
 use super::{MOST, Tuning, every, named, shown};
 use crate::base::time::{Moment, Timestamp};
@@ -35,8 +36,7 @@ pub(super) struct State {
     pub(super) tuner: Tuner,
     /// What waits to be approved.
     pub(super) waiting: Option<Proposal>,
-    /// When it was looked at, and when it will be.
-    looked: Moment,
+    /// When it will be looked at.
     next: Moment,
     /// Knobs are not set as they should be.
     pub(super) behind: bool,
@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) trouble: Option<Error>,
     /// The last trial whose end was told.
     pub(super) told: u64,
+    /// The newest point of each series that was taken into account.
+    pub(super) seen: Seen,
     closed: bool,
 }
 
@@ -149,14 +151,23 @@ impl Kernel {
     /// that the kernel knows are set before it returns; the host's it sets itself, as the answer says. May block.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`].
+    /// [`Code::NOT_FOUND`]; [`Code::INVALID`] for a metric that no guard-rail is of.
     pub fn report(&self, name: &str, sample: &TunerSample) -> Result<TunerReport> {
         let shared = &self.shared;
         let tuned = shared.tuning.get(name).map_err(|error| error.operation("tune.report"))?;
+        let rails = &tuned.spec.policy.guards;
+        if let Some(odd) = sample.guards.keys().find(|one| rails.iter().all(|r| r.metric != **one))
+        {
+            return Err(Error::new(Code::INVALID, "no guard-rail is of this metric")
+                .operation("tune.report")
+                .with("metric", shown(odd)));
+        }
         let _turn = tuned.turn.lock();
         let now = shared.runtime.now();
-        shared.notice(&tuned, now);
-        let actions = tuned.state.lock().tuner.report(sample, now);
+        let actions = match shared.notice(&tuned, now) {
+            true => tuned.state.lock().tuner.report(sample, now),
+            false => Vec::new(),
+        };
         let actions = shared.carry(&tuned, actions);
         let applied = tuned.state.lock().tuner.applied().clone();
         Ok(TunerReport { actions, applied })
@@ -264,11 +275,14 @@ impl Shared {
         let state = Mutex::new(State {
             tuner,
             waiting: None,
-            looked: now,
             next: now + every,
             behind: false,
             trouble: None,
             told: 0,
+            #[cfg(feature = "monitor")]
+            seen: self.seen_of(spec.objective.iter().chain(spec.measures.values())),
+            #[cfg(not(feature = "monitor"))]
+            seen: Seen::default(),
             closed: false,
         });
         let shares = self.tuning.divided.lock();
@@ -347,16 +361,21 @@ impl Shared {
             if state.closed {
                 return;
             }
-            let due = (now >= state.next).then(|| now.since(state.looked));
-            if due.is_some() {
-                (state.looked, state.next) = (now, now + tuned.every);
+            let due = now >= state.next;
+            if due {
+                state.next = now + tuned.every;
             }
             due
         };
-        self.notice(tuned, now);
-        let measured = due
-            .filter(|_| tuned.spec.measures())
-            .map(|within| self.measured_for(&tuned.spec, within));
+        if !self.notice(tuned, now) {
+            return;
+        }
+        let measured = (due && tuned.spec.measures()).then(|| {
+            let mut seen = std::mem::take(&mut tuned.state.lock().seen);
+            let sample = self.measured_for(&tuned.spec, &mut seen);
+            tuned.state.lock().seen = seen;
+            sample
+        });
         let actions = {
             let mut state = tuned.state.lock();
             match measured {
@@ -385,7 +404,8 @@ impl Shared {
         all.values().for_each(|tuned| self.end_tuner(tuned));
         #[cfg(feature = "agent")]
         self.tuning.pools.lock().clear();
-        self.tuning.divided.lock().clear();
+        let divided = std::mem::take(&mut *self.tuning.divided.lock());
+        divided.values().for_each(|divided| divided.close());
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Code, Error, Result};
 const RESOURCES_MAX: usize = 256;
 
 /// Remembers what work was done, and says what held it up.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BottleneckDetector {
     policy: BottleneckPolicy,
     spans: VecDeque<WorkSpan>,

@@ -109,6 +109,9 @@ trait Model {
     fn paths(&self, task: &Task<'_>) -> Vec<Vec<f64>>;
 }
 
+/// Intervals of one forecast, at most.
+const LEVELS_MOST: usize = 16;
+
 /// What a method is to forecast.
 struct Task<'a> {
     /// The values, with mean 0 and variance 1.
@@ -127,6 +130,10 @@ fn check(horizon: usize, levels: &[f64]) -> Result<()> {
     if horizon == 0 || horizon > HORIZON_MOST {
         let error = error().with("field", "horizon").with("value", horizon);
         return Err(error.with("rule", "must be between 1 and 10,000"));
+    }
+    if levels.len() > LEVELS_MOST {
+        let error = error().with("field", "levels").with("value", levels.len());
+        return Err(error.with("rule", "must be 16 at most"));
     }
     match levels.iter().find(|level| !(**level > 0.0 && **level < 1.0)) {
         Some(level) => {

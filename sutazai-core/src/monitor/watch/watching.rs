@@ -1,6 +1,7 @@
 //! [`Watch`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use schemars::JsonSchema;
@@ -20,6 +21,9 @@ use crate::{Code, Error, Result};
 
 /// Monitors of one watch, at most.
 pub const MONITORS_MAX: usize = 256;
+
+/// How long a sample waits for another one.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Takes measurements, keeps and judges them. It has [monitors](crate::port::Monitor), a
 /// [history](crate::monitor::series::History) of what they measure, and an [anomaly detector](crate::monitor::AnomalyDetector) and a
@@ -184,8 +188,14 @@ impl Watch {
     pub fn sample(&self, now: Timestamp) -> Sampled {
         let began = std::time::Instant::now();
         let monitors = self.monitors.lock().clone();
-        let mut buffer = self.sampling.lock();
         let (mut values, mut failures) = (Vec::new(), Vec::new());
+        // A monitor that takes a sample itself would wait for its own end.
+        let Some(mut buffer) = self.sampling.try_lock_for(PATIENCE) else {
+            let busy = Error::new(Code::OVERLOADED, "another sample is under way for too long")
+                .advice("a monitor must not take samples itself");
+            failures.push(("sample".to_owned(), busy));
+            return Sampled { values, anomalies: Vec::new(), failures };
+        };
         for monitor in &monitors {
             buffer.clear();
             let sampled = contain::run("a monitor panicked", || monitor.sample(now, &mut buffer));
@@ -335,7 +345,6 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     struct Fixed(&'static str, f64);
     impl Monitor for Fixed {

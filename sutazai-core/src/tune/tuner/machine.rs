@@ -113,6 +113,9 @@ impl Tuner {
             if let (true, Some(guard)) = (counts, guard) {
                 self.guard_broken(guard, foreign, now, &mut actions);
             }
+        } else if let Some(guard) = guard {
+            // What is in use is held to its guard-rails while a trial waits to be approved as well.
+            self.guard_broken(guard, foreign, now, &mut actions);
         }
         actions
     }
@@ -182,6 +185,11 @@ impl Tuner {
         self.former.clear();
         self.restart(now);
         Ok(())
+    }
+
+    /// How far it may go by itself.
+    pub fn autonomy(&self) -> Autonomy {
+        self.policy.autonomy
     }
 
     /// Sets how far it may go by itself. A trial under way ends.

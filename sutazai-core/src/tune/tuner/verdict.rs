@@ -96,6 +96,9 @@ impl Tuner {
                 return;
             }
             self.end(trial, TrialVerdict::BaselineBroken, Some(guard), now, actions);
+        } else if let Phase::Waiting(trial, _) = &self.phase {
+            let trial = (**trial).clone();
+            self.end(trial, TrialVerdict::BaselineBroken, Some(guard), now, actions);
         }
         if self.incumbent != self.original {
             // The setting in use was safe when it was adopted; the world is another one.
