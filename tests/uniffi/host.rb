@@ -49,7 +49,7 @@ class Badges < S::AuthProvider
 end
 
 # A monitor: a block.
-class Measuring < S::Monitor
+class Measuring < S::HostMonitor
   def initialize(&sample)
     super()
     @sample = sample

@@ -13,7 +13,7 @@ use super::agent::{self, Agent, AsyncAgent};
 use super::auth::{self, AuthProvider};
 use super::error::KernelError;
 use super::event::{self, Listener, Subscription};
-use super::monitor::{Measures, Monitor};
+use super::monitor::{HostMonitor, Measures};
 use super::ticket::{Ticket, text};
 use super::worker::{self, MessageWorker, Worker};
 use crate::agent::card_of;
@@ -126,7 +126,11 @@ impl Kernel {
     /// Adds a monitor, before the start or while the kernel runs: what it measures is part of each sample from then on.
     /// `name` has 1 to 64 bytes without control characters. It is let go of when the operation `monitor.remove` takes it
     /// away, and when the kernel has stopped. Throws `base.already_exists` where there is a monitor of the name.
-    pub fn add_monitor(&self, name: String, monitor: Box<dyn Monitor>) -> Result<(), KernelError> {
+    pub fn add_monitor(
+        &self,
+        name: String,
+        monitor: Box<dyn HostMonitor>,
+    ) -> Result<(), KernelError> {
         let monitor = Arc::new(Measures { name, monitor });
         Ok(self.here()?.kernel().add_shared_monitor(monitor)?)
     }

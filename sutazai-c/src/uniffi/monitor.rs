@@ -10,10 +10,10 @@ use sutazai_core::{Code, Error, Result};
 use super::error::KernelError;
 use crate::time::milliseconds;
 
-/// Takes measurements of something. Runs on threads that it may block briefly: all monitors are asked in turn. What it
+/// Takes measurements of something. (`Monitor` is a class of Ruby's own.) Runs on threads that it may block briefly: all monitors are asked in turn. What it
 /// throws is among the failures of the sample.
 #[uniffi::export(callback_interface)]
-pub trait Monitor: Send + Sync {
+pub trait HostMonitor: Send + Sync {
     /// What is measured now: a JSON object of series and their values. Names have their units, as Prometheus has them
     /// (`queue_length`, `cache_bytes`; one in `_total` is a counter). `now_ms` is the sample's time by the kernel's
     /// clock, in milliseconds since 1970.
@@ -23,7 +23,7 @@ pub trait Monitor: Send + Sync {
 /// In the form that the core knows.
 pub(super) struct Measures {
     pub(super) name: String,
-    pub(super) monitor: Box<dyn Monitor>,
+    pub(super) monitor: Box<dyn HostMonitor>,
 }
 
 impl port::Monitor for Measures {
