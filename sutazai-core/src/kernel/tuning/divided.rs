@@ -348,7 +348,6 @@ impl Shared {
             benefits.extend(benefit.map(|benefit| (name.clone(), benefit)));
         }
         let mut state = divided.state.lock();
-        #[cfg(feature = "monitor")]
         state.seen.extend(latest);
         state.shares.took(&given);
         state.shares.report(&benefits);

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::super::shared::Shared;
 use super::spec::TuneSpec;
-#[cfg(feature = "monitor")]
 use crate::base::time::Timestamp;
 #[cfg(feature = "monitor")]
 use crate::monitor::series::{Aggregate, Query};
@@ -14,10 +13,7 @@ use crate::tune::TunerSample;
 use crate::{Code, Error, Result};
 
 /// The newest point of each series that was taken into account.
-#[cfg(feature = "monitor")]
 pub(super) type Seen = std::collections::BTreeMap<String, Timestamp>;
-#[cfg(not(feature = "monitor"))]
-pub(super) type Seen = ();
 
 /// A figure of a series since the last look.
 #[cfg(feature = "monitor")]
