@@ -130,6 +130,30 @@ const RERUNS: &[(&str, &str, f64, f64, Run)] = &[
         clients(&kernel, 5, 1_200.0, |kernel| call(kernel, "pine"));
         kernel
     }),
+    ("more to compute than processors can", "iris", 12.0, 0.3, |took| {
+        let kernel = kernel(Limits::default());
+        agent(&kernel, "oak", |_| sleep(2.0));
+        agent(&kernel, "iris", move |_| compute((took * 150_000.0) as u64));
+        clients(&kernel, 8, 1_500.0, |kernel| {
+            kernel.step("task", || {
+                call(kernel, "oak");
+                call(kernel, "iris");
+            });
+        });
+        kernel
+    }),
+    ("one that computes", "iris", 12.0, 0.3, |took| {
+        let kernel = kernel(Limits::default());
+        agent(&kernel, "oak", |_| sleep(8.0));
+        agent(&kernel, "iris", move |_| compute((took * 500_000.0) as u64));
+        clients(&kernel, 1, 1_000.0, |kernel| {
+            kernel.step("task", || {
+                call(kernel, "oak");
+                call(kernel, "iris");
+            });
+        });
+        kernel
+    }),
     ("too few threads", "wren", 12.0, 0.2, |took| {
         let mut limits = Limits::default();
         limits.pool = Some(2);

@@ -70,18 +70,6 @@ static sutazai_auth_provider_table badges(void) {
     return table;
 }
 
-/* Whether the answer has the text in it. */
-static int answers(sutazai_kernel *kernel, const char *operation, const char *request, const char *text) {
-    sutazai_buffer answer = {0};
-    OK(sutazai_invoke_wait(kernel, operation, strlen(operation), request, strlen(request), &answer));
-    const int found = answer.data != NULL && strstr(answer.data, text) != NULL;
-    if (!found) {
-        printf("%s: %s\n", operation, answer.data == NULL ? "" : answer.data);
-    }
-    sutazai_buffer_free(&answer);
-    return found;
-}
-
 static void a_login_begins_with_it(void) {
     asked = drops = 0;
     sutazai_kernel *kernel = NULL;

@@ -69,6 +69,18 @@ static inline int says(sutazai_str str, const char *text) {
     return str.len == strlen(text) && memcmp(str.data, text, str.len) == 0;
 }
 
+/* Whether the answer to an operation has this in it; it is shown where not. */
+static inline int answers(sutazai_kernel *kernel, const char *operation, const char *request, const char *text) {
+    sutazai_buffer answer = {0};
+    OK(sutazai_invoke_wait(kernel, operation, strlen(operation), request, strlen(request), &answer));
+    const int found = answer.data != NULL && strstr(answer.data, text) != NULL;
+    if (!found) {
+        printf("%s: %s\n", operation, answer.data == NULL ? "" : answer.data);
+    }
+    sutazai_buffer_free(&answer);
+    return found;
+}
+
 /* The threads of this process. */
 static inline int threads(void) {
     DIR *dir = opendir("/proc/self/task");

@@ -28,18 +28,6 @@ static sutazai_error *sample(void *user, int64_t now_ms, sutazai_samples *sample
     return NULL;
 }
 
-/* Whether the answer has the text in it. */
-static int answers(sutazai_kernel *kernel, const char *operation, const char *request, const char *text) {
-    sutazai_buffer answer = {0};
-    OK(sutazai_invoke_wait(kernel, operation, strlen(operation), request, strlen(request), &answer));
-    const int found = answer.data != NULL && strstr(answer.data, text) != NULL;
-    if (!found) {
-        printf("%s: %s\n", operation, answer.data == NULL ? "" : answer.data);
-    }
-    sutazai_buffer_free(&answer);
-    return found;
-}
-
 static sutazai_monitor_table queue(void) {
     sutazai_monitor_table table = {0};
     table.size = sizeof table;

@@ -1,18 +1,6 @@
 /* The security of a kernel, as JSON in its configuration. */
 #include "check.h"
 
-/* Whether the answer has the text in it. */
-static int answers(sutazai_kernel *kernel, const char *operation, const char *request, const char *text) {
-    sutazai_buffer answer = {0};
-    OK(sutazai_invoke_wait(kernel, operation, strlen(operation), request, strlen(request), &answer));
-    const int found = answer.data != NULL && strstr(answer.data, text) != NULL;
-    if (!found) {
-        printf("%s: %s\n", operation, answer.data == NULL ? "" : answer.data);
-    }
-    sutazai_buffer_free(&answer);
-    return found;
-}
-
 static void security_is_said_in_the_configuration(void) {
     sutazai_kernel *kernel = NULL;
     const char *wrong[] = {

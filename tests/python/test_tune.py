@@ -98,7 +98,7 @@ def test_a_pool_that_there_is_not() -> None:
         with pytest.raises(sutazai.NotFound, match="not scaled"):
             kernel.tune.unscale("workers")
         with pytest.raises(sutazai.NotFound):
-            kernel.tune.answer_scaling("workers", approved=True)
+            kernel.tune.answer_scaling("workers", 1, approved=True)
 
 
 def test_what_is_scarce_is_divided() -> None:
@@ -126,6 +126,6 @@ def test_what_is_scarce_is_divided() -> None:
         with pytest.raises(sutazai.Invalid):
             kernel.tune.report_benefits("tokens", {"nobody": 1})
         with pytest.raises(sutazai.Invalid):
-            kernel.tune.answer_shares("tokens", True, by="ann")
+            kernel.tune.answer_shares("tokens", 1, True, by="ann")
         kernel.tune.unshare("tokens")
         assert kernel.tune.shared() == []

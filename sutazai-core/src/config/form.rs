@@ -53,18 +53,21 @@ pub(super) fn read(
     let discovery = root.section("discovery");
     let security = root.section("security");
     let monitor = root.section("monitor");
+    let tune = root.section("tune");
     root.finish();
     manifest.create = create.map(|table| Section::new("create", name, text, table));
     manifest.recovery = recovery.map(|table| Section::new("recovery", name, text, table));
     manifest.discovery = discovery.map(|table| Section::new("discovery", name, text, table));
     manifest.security = security.map(|table| Section::new("security", name, text, table));
     manifest.monitor = monitor.map(|table| Section::new("monitor", name, text, table));
+    manifest.tune = tune.map(|table| Section::new("tune", name, text, table));
     let sections = [
         &manifest.create,
         &manifest.recovery,
         &manifest.discovery,
         &manifest.security,
         &manifest.monitor,
+        &manifest.tune,
     ];
     for section in sections.into_iter().flatten() {
         mistakes.join(grammar.mistakes(section));

@@ -57,6 +57,10 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub monitor: Option<Section>,
+    /// Knobs that are tuned, pools that are scaled and what is divided, from the start: for the room `tune`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
+    pub tune: Option<Section>,
 }
 
 /// `[limits]`: bounds of the kernel.

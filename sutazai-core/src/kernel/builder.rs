@@ -42,6 +42,8 @@ pub struct Builder {
     pub(super) sample_every: Option<std::time::Duration>,
     #[cfg(feature = "monitor")]
     pub(super) monitors: Vec<Arc<dyn crate::port::Monitor>>,
+    #[cfg(feature = "tune")]
+    pub(super) tuning: super::tuning::Plan,
     pub(super) recorders: Vec<Arc<dyn Recorder>>,
     pub(super) components: Vec<Arc<dyn Component>>,
     pub(super) migrations: Vec<Migrations>,

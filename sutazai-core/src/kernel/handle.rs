@@ -128,7 +128,7 @@ impl Kernel {
             #[cfg(feature = "monitor")]
             monitoring,
             #[cfg(feature = "tune")]
-            tuning: super::tuning::Tuning::default(),
+            tuning: super::tuning::Tuning::new(builder.tuning),
             #[cfg(feature = "recovery")]
             rollback,
             #[cfg(feature = "agent")]
@@ -229,6 +229,8 @@ impl Kernel {
                 shared.publish("kernel.started", serde_json::Value::Null);
                 #[cfg(feature = "agent")]
                 shared.agents_begin();
+                #[cfg(feature = "tune")]
+                shared.start_tuning();
                 #[cfg(feature = "recovery")]
                 {
                     shared.warn_of_actions();

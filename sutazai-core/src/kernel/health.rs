@@ -7,13 +7,15 @@ use crate::Result;
 #[cfg(feature = "agent")]
 use crate::agent::{AgentState, AgentView};
 use crate::base::time::Timestamp;
-use crate::monitor::series::{Aggregate, Query};
+use crate::monitor::series::{Aggregate, Query, Reading};
 use crate::monitor::{
     ComponentState, Direction, ExhaustionPolicy, Health, HealthPolicy, Outlook, Watch, health,
 };
 
-/// What figures are the mean of, and how long an anomaly is one of the present.
+/// What figures are the mean of, how old the newest may be, and how long an anomaly is one of the present.
 const PRESENT: Duration = Duration::from_secs(60);
+/// Where samples are taken more seldom, so many times between two.
+const SELDOM: u32 = 3;
 /// Anomalies that are looked at, at most.
 const ANOMALIES: usize = 10_000;
 /// Calls of late before an agent's failures are a share.
@@ -23,15 +25,16 @@ const CALLS: f64 = 5.0;
 impl Kernel {
     /// How healthy the machine, this process and the agents are, from 1 to 0, and why not better. Of a resource counts how much is in
     /// use, what waits for it, whether its figures were unusual within the last minute, and whether it will be used up; of an
-    /// agent, whether it is there and what share of its calls of late has failed. What was not measured costs
-    /// nothing: samples must have been taken. May take a second where the history is long.
+    /// agent, whether it is there and what share of its calls of late has failed. What was not measured within the last minute (or, where
+    /// samples are taken more seldom, the time of three) costs nothing, and its component is not `known`. May take a second where the history is long.
     ///
     /// # Errors
     /// [`Code::NOT_RUNNING`](crate::Code::NOT_RUNNING) before the start, [`Code::INVALID`](crate::Code::INVALID) for a policy
     /// that makes no sense.
     pub fn health(&self, policy: &HealthPolicy) -> Result<Health> {
         let now = self.shared.runtime.timestamp();
-        let present = Present { watch: self.watch()?, now };
+        let every = self.shared.sampled_every().unwrap_or_default();
+        let present = Present { watch: self.watch()?, now, old: PRESENT.max(every * SELDOM) };
         #[cfg_attr(not(feature = "agent"), allow(unused_mut, reason = "agents are added"))]
         let mut states = present.resources();
         #[cfg(feature = "agent")]
@@ -43,6 +46,8 @@ impl Kernel {
 struct Present<'a> {
     watch: &'a Watch,
     now: Timestamp,
+    /// What is older is not of the present.
+    old: Duration,
 }
 
 impl Present<'_> {
@@ -90,13 +95,18 @@ impl Present<'_> {
     }
 
     fn last(&self, series: &str) -> Option<f64> {
-        let newest = self.watch.history().points(series, 1);
-        newest.first().map(|reading| reading.value)
+        self.newest(series).map(|reading| reading.value)
+    }
+
+    fn newest(&self, series: &str) -> Option<Reading> {
+        let newest = self.watch.history().points(series, 1).pop()?;
+        let age = self.now.as_nanos().saturating_sub(newest.at.as_nanos());
+        (age <= nanos(self.old)).then_some(newest)
     }
 
     /// Over the last minute that was measured.
     fn mean(&self, series: &str) -> Option<f64> {
-        let newest = self.watch.history().points(series, 1).first()?.at;
+        let newest = self.newest(series)?.at;
         let from = Timestamp::from_nanos(newest.as_nanos().saturating_sub(nanos(PRESENT)));
         let to = Timestamp::from_nanos(newest.as_nanos().saturating_add(1));
         let answer =
@@ -106,6 +116,7 @@ impl Present<'_> {
 
     /// Seconds until it is used up; nothing where it is not seen to be.
     fn ends(&self, series: &str, limit: f64, direction: Direction) -> Option<f64> {
+        self.newest(series)?;
         let policy = ExhaustionPolicy { limit, direction, ..ExhaustionPolicy::default() };
         match self.watch.exhaustion(series, policy, self.now).ok()?.outlook {
             Outlook::Growing { at, .. } => {

@@ -54,6 +54,10 @@ impl Builder {
         if let Some(section) = &manifest.monitor {
             self = super::manifest_monitor::take(self, section);
         }
+        #[cfg(feature = "tune")]
+        if let Some(section) = &manifest.tune {
+            self = super::manifest_tune::take(self, section);
+        }
         self
     }
 }
@@ -95,6 +99,9 @@ pub fn grammar() -> Grammar {
     #[cfg(feature = "monitor")]
     let grammar = grammar
         .section::<super::manifest_monitor::Monitor>("monitor", super::manifest_monitor::check);
+    #[cfg(feature = "tune")]
+    let grammar =
+        grammar.section::<super::manifest_tune::Tune>("tune", super::manifest_tune::check);
     grammar
 }
 

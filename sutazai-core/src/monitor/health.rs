@@ -182,6 +182,8 @@ pub struct Cause {
 pub struct ComponentHealth {
     /// Its name.
     pub component: String,
+    /// Whether anything is known of it.
+    pub known: bool,
     /// 1 where nothing is wrong, 0 where nothing is left.
     pub score: f64,
     /// What it suffers from, the worst first.
@@ -221,7 +223,9 @@ pub fn health(states: &[ComponentState], policy: &HealthPolicy) -> Result<Health
         let own: f64 = causes.iter().map(|cause| 1.0 - cause.costs).product();
         score = score.min(1.0 - weight * (1.0 - own));
         weighed.extend(causes.iter().map(|cause| (weight * cause.costs, cause.clone())));
-        components.push(ComponentHealth { component: state.component.clone(), score: own, causes });
+        let component = state.component.clone();
+        let known = policy.costs(state).iter().any(|(.., value)| value.is_some_and(|v| !v.is_nan()));
+        components.push(ComponentHealth { component, known, score: own, causes });
     }
     weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
     let causes =
@@ -250,6 +254,9 @@ mod tests {
         assert_eq!((none.score, none.causes.len()), (1.0, 0));
         assert_eq!(score(|_| ()), 1.0);
         assert_eq!(score(|s| s.errors = Some(f64::NAN)), 1.0);
+        let known = [Some(0.0), Some(f64::NAN), None].map(|errors| state("a", |s| s.errors = errors));
+        let known = health(&known, &HealthPolicy::default()).expect("a policy").components;
+        assert_eq!(known.iter().map(|one| one.known).collect::<Vec<_>>(), [true, false, false]);
     }
 
     #[test]

@@ -60,6 +60,23 @@ pub struct OperationView {
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 
+/// The answer of an operation that has nothing to tell.
+#[derive(serde::Serialize, JsonSchema)]
+#[cfg_attr(
+    not(any(feature = "recovery", feature = "security", feature = "tune")),
+    expect(dead_code, reason = "operations of rooms answer so")
+)]
+pub(super) struct Done {
+    /// Always true; failing to is an error.
+    done: bool,
+}
+
+#[cfg_attr(
+    not(any(feature = "recovery", feature = "security", feature = "tune")),
+    expect(dead_code, reason = "operations of rooms answer so")
+)]
+pub(super) const DONE: Done = Done { done: true };
+
 impl Operation {
     /// An operation that answers at once.
     pub(super) fn now<Q, A>(

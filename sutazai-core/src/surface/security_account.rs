@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
-use super::operation::Operation;
-use super::security_shape::{DONE, Done, Removed, a_page};
+use super::operation::{DONE, Done, Operation};
+use super::security_shape::{Removed, a_page};
 use super::who::By;
 use crate::security::authn::{OidcChallenge, OidcIssuer, OidcLink, PrincipalView};
 use crate::{Code, Result};

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dispatch::Surface;
-use super::operation::{Nothing, Operation};
-use super::security_shape::{DONE, Done};
+use super::operation::{DONE, Done, Nothing, Operation};
 use super::who::By;
 use crate::port::AuditClass;
 use crate::security::audit::{Format, PAGE_MAX};

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
-use super::operation::{Nothing, Operation};
-use super::security_shape::{DONE, Done, Of, Removed, a_page};
+use super::operation::{DONE, Done, Nothing, Operation};
+use super::security_shape::{Of, Removed, a_page};
 use super::security_token::{TokensView, tokens_view};
 use crate::base::time::Timestamp;
 use crate::port::Credential;

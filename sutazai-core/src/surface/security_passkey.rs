@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dispatch::Surface;
-use super::operation::Operation;
-use super::security_shape::{DONE, Done, Of, Removed};
+use super::operation::{DONE, Done, Operation};
+use super::security_shape::{Of, Removed};
 use super::who::By;
 use crate::security::Registered;
 use crate::security::authn::{

@@ -11,15 +11,6 @@ pub(super) struct Of {
     pub(super) principal: String,
 }
 
-/// What an operation has done that has nothing to tell.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
-pub(super) const DONE: Done = Done { done: true };
-
 /// What taking something away has come to.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Removed {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
-use super::operation::{Nothing, Operation};
+use super::operation::{DONE, Done, Nothing, Operation};
 use crate::base::payload::Payload;
 use crate::kernel::Change;
 use crate::kernel::TreeView;
@@ -120,15 +120,9 @@ struct Add {
     spec: SupervisorSpec,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
 fn add(surface: &Surface, request: Add) -> Result<Done> {
     surface.kernel().supervise(&request.name, request.spec)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -140,12 +134,12 @@ struct Named {
 
 fn start_tree(surface: &Surface, request: Named) -> Result<Done> {
     surface.kernel().start_tree(&request.name)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 fn remove(surface: &Surface, request: Named) -> Result<Done> {
     surface.kernel().remove_tree(&request.name)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -183,19 +177,19 @@ struct Start {
 
 fn start(surface: &Surface, request: Start) -> Result<Done> {
     surface.kernel().start_child(&request.supervisor, request.child)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 fn terminate(surface: &Surface, request: At) -> Result<Done> {
     let kernel = surface.kernel();
     let change = Change::forced("recovery.child_terminate", &request.path);
     kernel.changes(change, || kernel.tree(&request.path)?.terminate_child(&request.path))?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 fn restart(surface: &Surface, request: At) -> Result<Done> {
     surface.kernel().restart_child(&request.path)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 fn delete(surface: &Surface, request: At) -> Result<Done> {
@@ -203,7 +197,7 @@ fn delete(surface: &Surface, request: At) -> Result<Done> {
     let change = Change::deployment("recovery.child_delete", &request.path);
     kernel.changes(change, || kernel.tree(&request.path)?.delete_child(&request.path))?;
     kernel.workers().forget(&request.path);
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -257,7 +251,7 @@ struct Message {
 
 fn retry(surface: &Surface, request: Message) -> Result<Done> {
     surface.kernel().workers().mailbox(&request.child)?.retry(request.message)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Serialize, JsonSchema)]

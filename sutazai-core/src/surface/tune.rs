@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
-use super::operation::{Nothing, Operation};
+use super::operation::{DONE, Done, Nothing, Operation};
 use super::who::By;
 use crate::Code;
 use crate::Result;
@@ -126,15 +126,9 @@ struct Set {
     value: KnobValue,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
 fn set(surface: &Surface, request: Set) -> Result<Done> {
     surface.kernel().set_knob(&request.knob, &request.value)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -160,7 +154,7 @@ struct OfTuner {
 
 fn remove(surface: &Surface, request: OfTuner) -> Result<Done> {
     surface.kernel().remove_tuner(&request.tuner)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -242,7 +236,7 @@ struct Scale {
 #[cfg(feature = "agent")]
 fn scale(surface: &Surface, request: Scale) -> Result<Done> {
     surface.kernel().scale_pool(&request.pool, request.scaling)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[cfg(feature = "agent")]
@@ -256,7 +250,7 @@ struct OfPool {
 #[cfg(feature = "agent")]
 fn unscale(surface: &Surface, request: OfPool) -> Result<Done> {
     surface.kernel().unscale_pool(&request.pool)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[cfg(feature = "agent")]
@@ -277,6 +271,8 @@ fn scaled(surface: &Surface, _: Nothing) -> Result<ScaledPools> {
 struct ScaleAnswer {
     /// The pool.
     pool: String,
+    /// The number of what was asked.
+    proposal: u64,
     /// Whether it may have that size.
     approved: bool,
     /// Who says so.
@@ -286,7 +282,7 @@ struct ScaleAnswer {
 
 #[cfg(feature = "agent")]
 fn scale_answer(surface: &Surface, request: ScaleAnswer) -> Result<Done> {
-    let ScaleAnswer { pool, approved, by } = request;
-    surface.kernel().answer_scaling(&pool, approved, &by)?;
-    Ok(Done { done: true })
+    let ScaleAnswer { pool, proposal, approved, by } = request;
+    surface.kernel().answer_scaling(&pool, proposal, approved, &by)?;
+    Ok(DONE)
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
-use super::operation::{Nothing, Operation};
+use super::operation::{DONE, Done, Nothing, Operation};
 use super::who::By;
 use crate::kernel::{ShareSpec, SharedOut};
 use crate::{Code, Result};
@@ -62,15 +62,9 @@ struct Share {
     spec: ShareSpec,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Done {
-    /// Always true; failing to is an error.
-    done: bool,
-}
-
 fn share(surface: &Surface, request: Share) -> Result<Done> {
     surface.kernel().share_out(&request.name, request.spec)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -82,7 +76,7 @@ struct Named {
 
 fn unshare(surface: &Surface, request: Named) -> Result<Done> {
     surface.kernel().unshare(&request.name)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -106,7 +100,7 @@ struct Report {
 
 fn report(surface: &Surface, request: Report) -> Result<Done> {
     surface.kernel().report_benefits(&request.name, &request.benefits)?;
-    Ok(Done { done: true })
+    Ok(DONE)
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -114,6 +108,8 @@ fn report(surface: &Surface, request: Report) -> Result<Done> {
 struct ShareAnswer {
     /// What is divided.
     name: String,
+    /// The number of what was asked.
+    proposal: u64,
     /// Whether the units may be given.
     approved: bool,
     /// Who says so.
@@ -122,7 +118,7 @@ struct ShareAnswer {
 }
 
 fn answer(surface: &Surface, request: ShareAnswer) -> Result<Done> {
-    let ShareAnswer { name, approved, by } = request;
-    surface.kernel().answer_shares(&name, approved, &by)?;
-    Ok(Done { done: true })
+    let ShareAnswer { name, proposal, approved, by } = request;
+    surface.kernel().answer_shares(&name, proposal, approved, &by)?;
+    Ok(DONE)
 }

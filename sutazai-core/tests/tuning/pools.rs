@@ -113,16 +113,19 @@ fn who_asks_does_what_is_approved() {
         scaling.autonomy = Autonomy::Approve;
         scaling.approval_ms = 20_000;
     });
-    let error = world.kernel.answer_scaling("servers", true, "ann").unwrap_err();
+    let error = world.kernel.answer_scaling("servers", 1, true, "ann").unwrap_err();
     assert_eq!(error.code(), Code::INVALID, "nothing was asked: {error}");
     world.load(10, 10);
     assert_eq!(world.pool().agents.len(), 1);
     let waiting = world.kernel.scaled_pools().remove(0).waiting.unwrap();
     assert!(waiting.target > 1 && world.subjects().contains(&"tune.ask".to_owned()));
-    world.kernel.answer_scaling("servers", true, "ann").unwrap();
+    let other = world.kernel.answer_scaling("servers", waiting.proposal + 1, true, "ann");
+    assert_eq!(other.unwrap_err().code(), Code::INVALID, "what was asked waits on");
+    world.kernel.answer_scaling("servers", waiting.proposal, true, "ann").unwrap();
     world.load(10, 3);
     assert_eq!(world.pool().agents.len(), waiting.target as usize);
-    assert_eq!(world.kernel.answer_scaling("none", true, "").unwrap_err().code(), Code::NOT_FOUND);
+    let none = world.kernel.answer_scaling("none", 1, true, "").unwrap_err();
+    assert_eq!(none.code(), Code::NOT_FOUND);
 }
 
 #[test]

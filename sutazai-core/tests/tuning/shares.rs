@@ -196,17 +196,20 @@ fn what_is_asked_is_given_when_it_is_approved() {
     assert_eq!(world.now(), [30, 30]);
     let waiting = world.shared().waiting.unwrap();
     assert_eq!(world.subjects(), ["tune.ask"]);
-    world.kernel.answer_shares("places", true, "ann").unwrap();
+    let other = world.kernel.answer_shares("places", waiting.proposal + 1, true, "ann");
+    assert_eq!(other.unwrap_err().code(), Code::INVALID, "what was asked waits on");
+    world.kernel.answer_shares("places", waiting.proposal, true, "ann").unwrap();
     let [a, b] = world.now().map(|places| u64::try_from(places).unwrap());
     assert_eq!(waiting.units, BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]));
     assert_eq!(world.subjects(), ["tune.share"]);
-    let again = world.kernel.answer_shares("places", true, "ann").unwrap_err();
+    let again = world.kernel.answer_shares("places", waiting.proposal, true, "ann").unwrap_err();
     assert_eq!(again.code(), Code::INVALID);
     // What is denied is not asked again at once.
     world.run(2);
     assert_eq!(world.subjects(), ["tune.ask"]);
     let before = world.now();
-    world.kernel.answer_shares("places", false, "ann").unwrap();
+    let waiting = world.shared().waiting.unwrap();
+    world.kernel.answer_shares("places", waiting.proposal, false, "ann").unwrap();
     world.run(4);
     assert_eq!((world.now(), world.subjects().len()), (before, 0));
     world.run(3);

@@ -346,3 +346,51 @@ fn what_makes_no_sense_is_refused() {
     let (idle, _) = (Kernel::builder().build().unwrap(), ());
     assert_eq!(idle.add_tuner("a", spec(own(1))).unwrap_err().code(), Code::NOT_RUNNING);
 }
+
+#[test]
+fn what_was_adopted_is_tried_first_by_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let begin = || {
+        let runtime: Arc<dyn sutazai_core::base::runtime::Runtime> = Arc::new(Manual::new());
+        let kernel = Kernel::builder().runtime(runtime).data_dir(dir.path()).seed(1).build().unwrap();
+        kernel.start().unwrap();
+        let events = kernel.bus().subscribe("tune.>").pull().unwrap();
+        let batch = Arc::new(Batch { value: AtomicI64::new(2), ..Batch::default() });
+        kernel.add_knob(batch.clone()).unwrap();
+        let mut policy = TunerPolicy::default();
+        policy.autonomy = Autonomy::Act;
+        (policy.warm_up_ms, policy.window_ms, policy.cool_down_ms) = (0, 5_000, 0);
+        let mut knob = TunedKnob::new("ingest/batch").kind(batch.kind());
+        knob.max_step = 1.0;
+        let objective = Measure::of("cost", Aggregate::Mean);
+        let spec = TuneSpec::new(vec![knob], policy).objective(objective);
+        kernel.add_tuner("ingest", spec).unwrap();
+        World { kernel, events, batch }
+    };
+    let mut world = begin();
+    world.run(1_800);
+    let KnobValue::Integer(adopted) =
+        world.kernel.tuner("ingest").unwrap().view.incumbent["ingest/batch"]
+    else {
+        panic!()
+    };
+    assert!((7..=14).contains(&adopted), "{adopted}");
+    world.kernel.stop(seconds(1)).unwrap();
+    drop(world);
+
+    let mut world = begin();
+    assert_eq!(world.batch.now(), 2, "what is configured holds until a trial has shown better");
+    world.run(120);
+    let view = world.kernel.tuner("ingest").unwrap().view;
+    let first = &view.history[0];
+    assert_eq!(first.setting["ingest/batch"], KnobValue::Integer(adopted), "{first:?}");
+    assert_eq!(first.verdict, TrialVerdict::Adopted);
+    // Whoever is removed leaves nothing behind.
+    world.kernel.remove_tuner("ingest").unwrap();
+    world.kernel.stop(seconds(1)).unwrap();
+    drop(world);
+    let mut world = begin();
+    world.run(120);
+    let view = world.kernel.tuner("ingest").unwrap().view;
+    assert_ne!(view.history[0].setting["ingest/batch"], KnobValue::Integer(adopted));
+}

@@ -284,6 +284,8 @@ class ComponentHealth(TypedDict):
     """The health of one component."""
 
     component: str
+    known: bool
+    """Whether anything is known of it."""
     score: float
     """1 where nothing is wrong, 0 where nothing is left."""
     causes: list[HealthCause]

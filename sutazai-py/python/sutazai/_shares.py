@@ -62,6 +62,8 @@ class ShareSpec(TypedDict):
 class ShareProposal(TypedDict):
     """Units that wait to be approved."""
 
+    proposal: int
+    """Its number, which an answer repeats."""
     units: dict[str, int]
     until: str
 

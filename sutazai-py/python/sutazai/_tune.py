@@ -333,6 +333,8 @@ class ScaleDecision(TypedDict):
 class SizeProposal(TypedDict):
     """A size that waits to be approved."""
 
+    proposal: int
+    """Its number, which an answer repeats."""
     target: int
     cause: str
     until: str
@@ -420,9 +422,11 @@ class Tuning:
         """The pools that are scaled: their load, the size that would be right, and why."""
         return cast("list[ScaledPool]", self._do("scaled")["pools"])
 
-    def answer_scaling(self, pool: str, approved: bool, *, by: str | None = None) -> None:
+    def answer_scaling(
+        self, pool: str, proposal: int, approved: bool, *, by: str | None = None
+    ) -> None:
         """Answers what was asked of a pool: whether it may have the size that waits to be approved."""
-        self._do("scale_answer", pool=pool, approved=approved, by=by)
+        self._do("scale_answer", pool=pool, proposal=proposal, approved=approved, by=by)
 
     def share(self, name: str, spec: ShareSpec) -> None:
         """Divides something scarce among agents, whose shares follow what one more unit is worth to each; said again, it
@@ -449,6 +453,8 @@ class Tuning:
         """Tells what members have made of their shares since this was told last, in one unit for all."""
         self._do("share_report", name=name, benefits=mapping("benefits", benefits))
 
-    def answer_shares(self, name: str, approved: bool, *, by: str | None = None) -> None:
+    def answer_shares(
+        self, name: str, proposal: int, approved: bool, *, by: str | None = None
+    ) -> None:
         """Answers what was asked: whether the units that wait to be approved may be given."""
-        self._do("share_answer", name=name, approved=approved, by=by)
+        self._do("share_answer", name=name, proposal=proposal, approved=approved, by=by)

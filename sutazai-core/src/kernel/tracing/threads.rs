@@ -4,7 +4,7 @@
 //! (proc(5), `task/[tid]/syscall`, `schedstat` and `stat`). Looks taken at even times see each state as often as it takes time.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -15,8 +15,9 @@ use super::Work;
 pub(super) const CAN_LOOK: bool = cfg!(target_os = "linux");
 
 /// The threads that have worked on calls.
-#[derive(Default)]
 pub(super) struct Threads {
+    /// Which of all lists of this process it is.
+    list: u64,
     all: Mutex<Vec<Weak<Thread>>>,
     /// Where the next look begins.
     next: AtomicUsize,
@@ -29,12 +30,20 @@ struct Thread {
 }
 
 thread_local! {
-    /// This thread, for each kernel that it works for: known by the address of its list.
-    static HERE: RefCell<Vec<(usize, Arc<Thread>)>> = const { RefCell::new(Vec::new()) };
+    /// This thread, for each kernel that it works for: known by the number of its list.
+    static HERE: RefCell<Vec<(u64, Arc<Thread>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Kernels that a thread remembers to have worked for, at most.
 const KERNELS: usize = 8;
+
+impl Default for Threads {
+    fn default() -> Self {
+        static LISTS: AtomicU64 = AtomicU64::new(0);
+        let list = LISTS.fetch_add(1, Ordering::Relaxed);
+        Self { list, all: Mutex::default(), next: AtomicUsize::new(0) }
+    }
+}
 
 impl Threads {
     /// This thread works on something else, or nothing.
@@ -42,10 +51,9 @@ impl Threads {
         if !CAN_LOOK {
             return;
         }
-        let key = std::ptr::from_ref(self) as usize;
         let here = HERE.try_with(|all| {
             let mut all = all.try_borrow_mut().ok()?;
-            if let Some((_, thread)) = all.iter().find(|(of, _)| *of == key) {
+            if let Some((_, thread)) = all.iter().find(|(of, _)| *of == self.list) {
                 return Some(Arc::clone(thread));
             }
             if all.len() >= KERNELS {
@@ -53,7 +61,7 @@ impl Threads {
             }
             let thread = Arc::new(Thread { number: number(), works_on: Mutex::default() });
             self.add(&thread);
-            all.push((key, Arc::clone(&thread)));
+            all.push((self.list, Arc::clone(&thread)));
             Some(thread)
         });
         if let Ok(Some(thread)) = here {

@@ -64,6 +64,7 @@ impl Shared {
             done.push(action);
         }
         self.tell_of_trials(tuned);
+        self.keep_adopted(tuned);
         done
     }
 
@@ -148,12 +149,17 @@ impl Shared {
                 }
             }
         }
+        let mut state = tuned.state.lock();
         if !moved {
+            // Who had set it elsewhere has set it back: what was wrong is so no more.
+            if std::mem::take(&mut state.rests) {
+                state.trouble = None;
+            }
             return true;
         }
-        let mut state = tuned.state.lock();
         let took = state.tuner.set(&present, now);
         let goes_on = took.is_ok();
+        state.rests = !goes_on;
         if !goes_on {
             // A trial is over, and what it would do to roll back is not to be done.
             let autonomy = state.tuner.autonomy();

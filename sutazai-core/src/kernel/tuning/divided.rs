@@ -113,11 +113,18 @@ impl Kernel {
         report().map_err(|error| error.operation("tune.share_report"))
     }
 
-    /// Answers what was asked: whether the units that wait to be approved may be given. `by` says who does, for the record.
+    /// Answers what was asked: whether the units that wait to be approved may be given. `proposal` is the number of what was asked,
+    /// and `by` says who answers, for the record.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where nothing waits (any more).
-    pub fn answer_shares(&self, name: &str, approved: bool, by: &str) -> Result<()> {
+    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where that proposal does not wait (any more).
+    pub fn answer_shares(
+        &self,
+        name: &str,
+        proposal: u64,
+        approved: bool,
+        by: &str,
+    ) -> Result<()> {
         let word = if approved { "approved" } else { "denied" };
         let answer = || {
             let divided = self.shared.tuning.divided.lock().get(name).cloned();
@@ -129,10 +136,12 @@ impl Kernel {
                 if state.closed {
                     return Err(none(name));
                 }
-                let waiting = state.waiting.take().filter(|(_, until)| now < *until);
+                let waiting = (state.waiting)
+                    .take_if(|(one, until)| one.proposal == proposal && now < *until);
                 let Some((proposal, _)) = waiting else {
-                    return Err(Error::new(Code::INVALID, "no change waits for an answer")
-                        .with("name", shown(name)));
+                    return Err(Error::new(Code::INVALID, "this change does not wait for an answer")
+                        .with("name", shown(name))
+                        .with("proposal", proposal));
                 };
                 if !approved {
                     state.quiet = now + Duration::from_millis(divided.spec.approval_ms);
@@ -181,11 +190,11 @@ impl Divided {
 }
 
 impl Shared {
-    fn share_out(self: &Arc<Self>, name: &str, spec: ShareSpec) -> Result<()> {
+    pub(super) fn share_out(self: &Arc<Self>, name: &str, spec: ShareSpec) -> Result<()> {
         self.tunes()?;
         named(name, "not a name for what is divided")?;
-        let every = every(spec.every_ms)?;
         spec.check()?;
+        let every = every(spec.every_ms)?;
         let mut shares = Shares::new(spec.policy.clone())?;
         let mut knobs: BTreeMap<String, Arc<dyn Adjust>> = BTreeMap::new();
         for (who, member) in &spec.members {
@@ -234,6 +243,7 @@ impl Shared {
                 closed: false,
             }),
         });
+        let claims = self.tuning.claims.lock();
         for knob in divided.knobs.values() {
             if let Some(tuner) = self.tuning.tuner_of(knob.name()) {
                 return Err(Error::new(Code::ALREADY_EXISTS, "a tuner has the knob")
@@ -252,7 +262,9 @@ impl Shared {
             if !all.contains_key(&name) && all.len() >= MOST {
                 return Err(Error::new(Code::OVERLOADED, "as much is divided as may be"));
             }
-            if let Some(before) = all.insert(name, Arc::clone(&divided)) {
+            let before = all.insert(name, Arc::clone(&divided));
+            drop((all, claims));
+            if let Some(before) = before {
                 before.close();
             }
         }
@@ -403,11 +415,15 @@ impl Shared {
             }
             Autonomy::Approve => {
                 let until = self.clock.wall(now + within);
+                let proposal = self.tuning.propose();
+                let asked = ShareProposal { proposal, units, until };
+                divided.state.lock().waiting = Some((asked.clone(), now + within));
                 self.publish(
                     "tune.ask",
-                    serde_json::json!({"shares": &*divided.name, "units": units, "until": until}),
+                    serde_json::json!({
+                        "shares": &*divided.name, "proposal": proposal, "units": asked.units, "until": until,
+                    }),
                 );
-                divided.state.lock().waiting = Some((ShareProposal { units, until }, now + within));
             }
         }
     }

@@ -7,19 +7,21 @@
 mod arrivals;
 mod carry;
 mod divided;
+mod kept;
 mod knobs;
 mod measure;
 #[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
 mod own;
 #[cfg(feature = "agent")]
 mod pools;
+mod plan;
 mod shares;
 mod spec;
 mod tuners;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -31,6 +33,7 @@ use crate::tune::Adjust;
 use crate::{Code, Error, Result};
 
 pub use knobs::KnobView;
+pub(super) use plan::Plan;
 #[cfg(feature = "monitor")]
 pub use measure::{Divisor, Measure};
 #[cfg(feature = "agent")]
@@ -54,11 +57,26 @@ pub(super) struct Tuning {
     #[cfg(feature = "agent")]
     pools: Mutex<BTreeMap<Arc<str>, Arc<pools::Scaled>>>,
     divided: Mutex<BTreeMap<Arc<str>, Arc<divided::Divided>>>,
+    /// Held by who takes knobs for itself, from the look for others that have them until it has them.
+    claims: Mutex<()>,
+    /// What is tuned from the start.
+    plan: Mutex<Plan>,
+    /// Proposals for sizes and shares that were made.
+    proposals: AtomicU64,
     /// Whether a timer is set.
     ticks: AtomicBool,
 }
 
 impl Tuning {
+    pub(super) fn new(plan: Plan) -> Self {
+        Self { plan: Mutex::new(plan), ..Self::default() }
+    }
+
+    /// The number of a new proposal for a size or for shares: no other one of this kernel has it.
+    fn propose(&self) -> u64 {
+        self.proposals.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     fn idle(&self) -> bool {
         #[cfg(feature = "agent")]
         if !self.pools.lock().is_empty() {

@@ -51,10 +51,25 @@ impl Default for Scaling {
     }
 }
 
+impl Scaling {
+    /// Whether it makes sense; where not, and why not.
+    pub(in crate::kernel) fn check(&self) -> Result<(), (&'static str, Error)> {
+        every(self.every_ms).map_err(|error| ("every", error))?;
+        if !(1..=366 * 86_400_000).contains(&self.approval_ms) {
+            let rule = "a change is approved within 1 millisecond to a year";
+            let error = Error::new(Code::INVALID, rule).with("approval_ms", self.approval_ms);
+            return Err(("approval", error));
+        }
+        self.policy.check().map_err(|error| ("policy", error))
+    }
+}
+
 /// A size that waits to be approved.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct SizeProposal {
+    /// Its number, which an answer repeats.
+    pub proposal: u64,
     /// The agents that there would be.
     pub target: u32,
     /// Why.
@@ -157,12 +172,18 @@ impl Kernel {
         all.iter().map(|scaled| scaled.view()).collect()
     }
 
-    /// Answers what was asked of a pool: whether it may have the size that waits to be approved. `by` says who does, for the
-    /// record.
+    /// Answers what was asked of a pool: whether it may have the size that waits to be approved. `proposal` is the number of what was
+    /// asked, and `by` says who answers, for the record.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where nothing waits (any more).
-    pub fn answer_scaling(&self, pool: &str, approved: bool, by: &str) -> Result<()> {
+    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where that proposal does not wait (any more).
+    pub fn answer_scaling(
+        &self,
+        pool: &str,
+        proposal: u64,
+        approved: bool,
+        by: &str,
+    ) -> Result<()> {
         let word = if approved { "approved" } else { "denied" };
         let answer = || {
             let found = self.shared.tuning.pools.lock().get(pool).cloned();
@@ -170,13 +191,15 @@ impl Kernel {
             let now = self.shared.runtime.now();
             let target = {
                 let mut state = scaled.state.lock();
-                let waiting = state.waiting.take().filter(|(_, until)| now < *until);
+                let waiting = (state.waiting)
+                    .take_if(|(one, until)| one.proposal == proposal && now < *until);
                 let Some((proposal, _)) = waiting else {
                     return Err(Error::new(
                         Code::INVALID,
-                        "no change of the pool waits for an answer",
+                        "this change of the pool does not wait for an answer",
                     )
-                    .with("pool", shown(pool)));
+                    .with("pool", shown(pool))
+                    .with("proposal", proposal));
                 };
                 let again = now + Duration::from_millis(state.scaling.approval_ms);
                 state.said = (!approved).then_some((proposal.target, again));
@@ -215,16 +238,10 @@ impl Scaled {
 }
 
 impl Shared {
-    fn scale_pool(self: &Arc<Self>, pool: &str, scaling: Scaling) -> Result<()> {
+    pub(super) fn scale_pool(self: &Arc<Self>, pool: &str, scaling: Scaling) -> Result<()> {
         self.tunes()?;
+        scaling.check().map_err(|(_, error)| error)?;
         let every = every(scaling.every_ms)?;
-        if !(1..=366 * 86_400_000).contains(&scaling.approval_ms) {
-            return Err(Error::new(
-                Code::INVALID,
-                "a change is approved within 1 millisecond to a year",
-            )
-            .with("approval_ms", scaling.approval_ms));
-        }
         let scaler = PoolScaler::new(scaling.policy.clone())?;
         let figures = self
             .pool_figures(pool)
@@ -306,12 +323,15 @@ impl Shared {
             ),
             Step::Ask(decision, within) => {
                 let until = self.clock.wall(now + within);
-                let proposal =
-                    SizeProposal { target: decision.target, cause: decision.cause, until };
-                scaled.state.lock().waiting = Some((proposal, now + within));
+                let ScaleDecision { target, cause, .. } = decision;
+                let proposal = self.tuning.propose();
+                let asked = SizeProposal { proposal, target, cause, until };
+                scaled.state.lock().waiting = Some((asked, now + within));
                 self.publish(
                     "tune.ask",
-                    serde_json::json!({"pool": &*scaled.pool, "decision": decision, "until": until}),
+                    serde_json::json!({
+                        "pool": &*scaled.pool, "proposal": proposal, "decision": decision, "until": until,
+                    }),
                 );
             }
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "monitor")]
 use super::measure::Measure;
-use super::{named, shown};
+use super::{every, named, shown};
 use crate::base::time::Timestamp;
 use crate::tune::{Adjust, Autonomy, KnobKind, SharePolicy, SharesView};
 use crate::{Code, Error, Result};
@@ -108,6 +108,8 @@ impl ShareSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct ShareProposal {
+    /// Its number, which an answer repeats.
+    pub proposal: u64,
     /// What each would have.
     pub units: BTreeMap<String, u64>,
     /// Until when an approval counts.
@@ -167,7 +169,8 @@ impl ShareMember {
 }
 
 impl ShareSpec {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(in crate::kernel) fn check(&self) -> Result<()> {
+        every(self.every_ms).map_err(|error| error.with("field", "every"))?;
         let invalid = |field: &'static str, rule: &'static str| {
             Err(Error::new(Code::INVALID, "this cannot be divided so")
                 .with("field", field)

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::every;
 #[cfg(feature = "monitor")]
 use super::measure::Measure;
+use crate::Error;
 use crate::tune::{KnobKind, KnobValue, TunerPolicy};
 
 /// A knob that a tuner may try values of.
@@ -98,6 +100,13 @@ impl TuneSpec {
     pub fn measure(mut self, metric: impl Into<String>, measure: Measure) -> Self {
         self.measures.insert(metric.into(), measure);
         self
+    }
+
+    /// Whether it makes sense, as far as that can be told without its knobs; where not, and why not.
+    pub(in crate::kernel) fn check(&self) -> Result<(), (&'static str, Error)> {
+        every(self.every_ms).map_err(|error| ("every", error))?;
+        self.policy.check().map_err(|error| ("policy", error))?;
+        self.check_measures().map_err(|error| ("", error))
     }
 
     /// Looked at so often.

@@ -42,6 +42,10 @@ pub(super) struct State {
     pub(super) behind: bool,
     /// What went wrong last.
     pub(super) trouble: Option<Error>,
+    /// A knob stands where it may not try.
+    pub(super) rests: bool,
+    /// What is in use, as it is kept.
+    pub(super) kept: Setting,
     /// The last trial whose end was told.
     pub(super) told: u64,
     /// The newest point of each series that was taken into account.
@@ -106,7 +110,8 @@ pub struct TunerReport {
 impl Kernel {
     /// Has knobs tuned from here on. With [`Autonomy::Act`] it tries settings, adopts what is better and rolls back what is
     /// not or breaks a guard-rail; with less it asks, or only says what it would try. Events of the bus tell of it: `tune.suggest`, `tune.ask`,
-    /// `tune.apply`, `tune.trial`. What it has learned is gone with the kernel.
+    /// `tune.apply`, `tune.trial`. Where there is a data directory, a tuner of this name begins with a trial of what the last one had in use
+    /// when its process ended; what else it had learned is gone.
     ///
     /// # Errors
     /// [`Code::INVALID`] for what makes no sense, naming it; [`Code::NOT_FOUND`] for a knob that the kernel does not know and of
@@ -127,6 +132,7 @@ impl Kernel {
         let remove = || {
             let tuned = self.shared.tuning.take(name)?;
             self.shared.end_tuner(&tuned);
+            self.shared.forget_adopted(name);
             Ok(())
         };
         let done = self.shared.changes(change, remove);
@@ -260,17 +266,21 @@ impl Tuned {
 }
 
 impl Shared {
-    fn add_tuner(self: &Arc<Self>, name: &str, spec: TuneSpec) -> Result<()> {
+    pub(super) fn add_tuner(self: &Arc<Self>, name: &str, spec: TuneSpec) -> Result<()> {
         self.tunes()?;
         named(name, "not a name for a tuner")?;
+        spec.check().map_err(|(_, error)| error)?;
         let every = every(spec.every_ms)?;
-        spec.policy.check()?;
-        spec.check_measures()?;
         let knobs: Vec<_> =
             spec.knobs.iter().map(|wanted| self.bind(wanted)).collect::<Result<_>>()?;
         let now = self.runtime.now();
         let space = Space::new(knobs.iter().map(|(knob, _)| knob.clone()).collect())?;
-        let tuner = Tuner::new(space, spec.policy.clone(), now)?;
+        let mut tuner = Tuner::new(space, spec.policy.clone(), now)?;
+        if let Some(adopted) = self.recall_adopted(name) {
+            // One that these knobs do not have any more is of no use.
+            let _ = tuner.recall(&adopted);
+        }
+        let kept = tuner.incumbent().clone();
         let name: Arc<str> = name.into();
         let state = Mutex::new(State {
             tuner,
@@ -278,6 +288,8 @@ impl Shared {
             next: now + every,
             behind: false,
             trouble: None,
+            rests: false,
+            kept,
             told: 0,
             #[cfg(feature = "monitor")]
             seen: self.seen_of(spec.objective.iter().chain(spec.measures.values())),
@@ -285,6 +297,7 @@ impl Shared {
             seen: Seen::default(),
             closed: false,
         });
+        let claims = self.tuning.claims.lock();
         let shares = self.tuning.divided.lock();
         if let Some((knob, _)) =
             knobs.iter().find(|(knob, _)| shares.values().any(|divided| divided.has(&knob.name)))
@@ -318,6 +331,7 @@ impl Shared {
             }
             tuners.insert(name, Arc::new(tuned));
         }
+        drop(claims);
         self.tune_later();
         Ok(())
     }

@@ -72,6 +72,8 @@ pub struct AnomalyDetector {
     missing_run: u32,
     alarms: u64,
     gaps: Gaps,
+    /// The gap that lasts was told.
+    awaits: bool,
     /// The value that came last, and how often it has come in a row before.
     value: Option<f64>,
     run: u32,
@@ -97,6 +99,7 @@ impl AnomalyDetector {
             missing_run: 0,
             alarms: 0,
             gaps: Gaps::new(),
+            awaits: false,
             value: None,
             run: 0,
             longest: 0,
@@ -117,6 +120,20 @@ impl AnomalyDetector {
             interval_s: self.gaps.interval(),
             policy: self.policy.clone(),
         }
+    }
+
+    /// No point has come until now. Data that are missing for too long are told once, here or when the next point has come; nothing is
+    /// learned from it. For whoever looks at series at times of their own.
+    pub fn wait(&mut self, now: Timestamp) -> Verdict {
+        let strength = self.gaps.awaited(now, self.policy.gap);
+        let score = strength / (1.0 + strength);
+        let warm = self.points + self.missing >= u64::from(self.policy.warm_up);
+        if self.awaits || !warm || score < self.policy.alarm {
+            return Verdict::default();
+        }
+        self.awaits = true;
+        self.alarms += 1;
+        Verdict { score, unrested: score, alarm: true, kind: Some(AnomalyKind::MissingData) }
     }
 
     /// A point without a number: it teaches nothing, but too many in a row are an anomaly.
@@ -170,7 +187,9 @@ impl Detector for AnomalyDetector {
     }
 
     fn look(&mut self, at: Timestamp, value: f64) -> Verdict {
+        let told = std::mem::take(&mut self.awaits);
         let gap = self.gaps.feed(at, self.policy.gap);
+        let gap = if told { 0.0 } else { gap };
         if !value.is_finite() {
             return self.skip(gap);
         }

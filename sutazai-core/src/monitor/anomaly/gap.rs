@@ -68,12 +68,25 @@ impl Gaps {
         if !known || longest <= 0.0 || took < NEARLY * longest {
             return 0.0;
         }
-        let gap = (took / longest).min(MOST).min(self.recurring(took));
+        let gap = self.gap(took, longest);
         if self.long.len() >= REMEMBERED {
             self.long.pop_front();
         }
         self.long.push_back((self.points, took));
         if took >= longest { gap } else { 0.0 }
+    }
+
+    /// What would be said of a point that came now.
+    pub(super) fn awaited(&self, now: Timestamp, most: f64) -> f64 {
+        let Some(last) = self.last.filter(|last| now > *last) else { return 0.0 };
+        let took = now.as_nanos().saturating_sub(last.as_nanos()) as f64 * 1e-9;
+        let longest = most * self.interval.mean();
+        let known = self.interval.count() >= INTERVALS && longest > 0.0;
+        if known && took >= longest { self.gap(took, longest) } else { 0.0 }
+    }
+
+    fn gap(&self, took: f64, longest: f64) -> f64 {
+        (took / longest).min(MOST).min(self.recurring(took))
     }
 
     /// The most that is said of a gap when some nearly as long have come before.

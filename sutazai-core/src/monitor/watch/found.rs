@@ -16,7 +16,7 @@ pub struct Anomaly {
     pub series: String,
     /// When.
     pub at: Timestamp,
-    /// What was seen: of a counter, by how much it grew in a second.
+    /// What was seen: of a counter, by how much it grew in a second. Where data are missing, what was seen last.
     pub value: f64,
     /// What is usual there.
     pub usual: f64,

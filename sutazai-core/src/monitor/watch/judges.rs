@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::found::Anomaly;
 use super::policy::{WatchPolicy, fits};
 use super::watched::{Found, Watched};
 use crate::base::time::Timestamp;
@@ -20,6 +21,11 @@ pub(super) struct Judges {
 impl Judges {
     /// Names of series that are remembered as not watched, at most.
     const OTHERS_MAX: usize = 16_384;
+
+    /// The series whose values do not come any more; each once.
+    pub(super) fn wait(&mut self, now: Timestamp) -> Vec<Anomaly> {
+        self.watched.iter_mut().filter_map(|(series, one)| one.wait(series, now)).collect()
+    }
 
     pub(super) fn look(
         &mut self,

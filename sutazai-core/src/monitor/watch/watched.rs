@@ -5,13 +5,15 @@ use super::policy::WatchPolicy;
 use crate::Result;
 use crate::base::time::Timestamp;
 use crate::monitor::series::is_counter;
-use crate::monitor::{AnomalyDetector, ChangeDetector, Detector as _};
+use crate::monitor::{AnomalyDetector, ChangeDetector, Detector as _, Verdict};
 
 pub(super) struct Watched {
     detector: AnomalyDetector,
     levels: ChangeDetector,
     counter: bool,
     last: Option<(Timestamp, f64)>,
+    /// What the detector was shown last.
+    seen: f64,
 }
 
 impl Watched {
@@ -21,6 +23,7 @@ impl Watched {
             levels: ChangeDetector::new(policy.change.clone())?,
             counter: is_counter(series),
             last: None,
+            seen: 0.0,
         })
     }
 
@@ -37,22 +40,31 @@ impl Watched {
             found: at,
             change,
         });
+        self.seen = value;
         let verdict = self.detector.look(at, value);
-        if !verdict.alarm {
-            return Found { anomaly: None, change };
-        }
-        let view = self.detector.view();
-        let anomaly = Anomaly {
-            number: 0,
-            series: series.to_owned(),
-            at,
-            value,
-            usual: view.level,
-            deviation: view.deviation,
-            score: verdict.score,
-            kind: verdict.kind,
-        };
-        Found { anomaly: Some(anomaly), change }
+        Found { anomaly: self.anomaly(series, at, verdict), change }
+    }
+
+    /// That its values do not come any more; once.
+    pub(super) fn wait(&mut self, series: &str, now: Timestamp) -> Option<Anomaly> {
+        let verdict = self.detector.wait(now);
+        self.anomaly(series, now, verdict)
+    }
+
+    fn anomaly(&self, series: &str, at: Timestamp, verdict: Verdict) -> Option<Anomaly> {
+        verdict.alarm.then(|| {
+            let view = self.detector.view();
+            Anomaly {
+                number: 0,
+                series: series.to_owned(),
+                at,
+                value: self.seen,
+                usual: view.level,
+                deviation: view.deviation,
+                score: verdict.score,
+                kind: verdict.kind,
+            }
+        })
     }
 
     /// By how much a counter grows in a second; nothing of one that was reset, or has no time between.

@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// it says when a [sample](Watch::sample) is taken. A kernel has one ([`Kernel::watch`](crate::kernel::Kernel::watch)) and
 /// takes samples by itself where it is told to.
 ///
-/// Of a counter (a name in `_total`) the detector sees how much it grows in a second, and nothing where it was reset.
+/// Of a counter (a name in `_total`) the detector sees how much it grows in a second, and nothing where it was reset. That a series
+/// has no values any more is seen when a sample is taken, once.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -215,7 +216,10 @@ impl Watch {
             failures.extend(failure.map(|error| (monitor.name().to_owned(), error)));
         }
         drop(buffer);
-        let anomalies = self.judge(now, values.iter().map(|one| (&*one.series, one.value)));
+        let mut anomalies = self.judge(now, values.iter().map(|one| (&*one.series, one.value)));
+        let mut missing = self.judges.lock().wait(now);
+        missing.sort_by(|a, b| a.series.cmp(&b.series));
+        anomalies.extend(self.remember(missing));
         let mut figures = self.figures.lock();
         figures.samples += 1;
         figures.failures += failures.len() as u64;
@@ -251,16 +255,22 @@ impl Watch {
                 changes.extend(found.change);
             }
         }
-        let most = self.policy.remembered as usize;
         if !changes.is_empty() {
+            let most = self.policy.remembered as usize;
             let mut latest = self.changes.lock();
             changes.into_iter().for_each(|one| drop(latest.add(one, most)));
         }
-        if !anomalies.is_empty() {
-            let mut latest = self.latest.lock();
-            anomalies = anomalies.into_iter().map(|one| latest.add(one, most)).collect();
+        self.remember(anomalies)
+    }
+
+    /// Gives them their numbers.
+    fn remember(&self, anomalies: Vec<Anomaly>) -> Vec<Anomaly> {
+        if anomalies.is_empty() {
+            return anomalies;
         }
-        anomalies
+        let most = self.policy.remembered as usize;
+        let mut latest = self.latest.lock();
+        anomalies.into_iter().map(|one| latest.add(one, most)).collect()
     }
 
     /// Also looks for anomalies in this series, or in those whose names begin with what stands before a `*`. Whether that is new.
@@ -452,6 +462,25 @@ mod tests {
         assert!(watch.watch("queue*").unwrap() && !watch.watch("queue*").unwrap());
         assert_eq!(watch.record("queue_length", at(601), 9_000.0).unwrap(), None);
         assert_eq!(watch.status().watching, 1);
+    }
+
+    #[test]
+    fn a_series_that_ends_is_told_while_it_is_missing_and_once() {
+        let watch = Watch::new(policy(&["queue*"]), None).unwrap();
+        watch.add(Arc::new(Fixed("other", 1.0))).unwrap();
+        let noise = |i: u64| (i * 37 % 101) as f64;
+        let mut found = Vec::new();
+        for i in 1..600 {
+            if !(300..400).contains(&i) {
+                found.extend(watch.record("queue_length", at(i), noise(i)).unwrap());
+            }
+            found.extend(watch.sample(at(i)).anomalies);
+        }
+        let [missing] = &found[..] else { panic!("{found:?}") };
+        // Twenty intervals after the last value, which is shown.
+        assert_eq!((&*missing.series, missing.at, missing.value), ("queue_length", at(319), noise(299)));
+        assert_eq!(missing.kind, Some(crate::monitor::AnomalyKind::MissingData));
+        assert_eq!(watch.anomalies(0, 10), found);
     }
 
     #[test]

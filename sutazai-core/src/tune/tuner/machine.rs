@@ -187,6 +187,25 @@ impl Tuner {
         Ok(())
     }
 
+    /// A setting that was in use before this tuner began, in an earlier process: its first trial is one of it, or of what one step
+    /// comes to on the way there.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] when the setting is not one of the space's; nothing changes then.
+    pub fn recall(&mut self, setting: &Setting) -> Result<()> {
+        self.space.check(setting)?;
+        if *setting != self.incumbent {
+            self.former.push_back(setting.clone());
+            self.until_recheck = 1;
+        }
+        Ok(())
+    }
+
+    /// The setting in use.
+    pub fn incumbent(&self) -> &Setting {
+        &self.incumbent
+    }
+
     /// How far it may go by itself.
     pub fn autonomy(&self) -> Autonomy {
         self.policy.autonomy

@@ -382,3 +382,44 @@ proptest! {
         prop_assert!(number(&view.incumbent, "a") > 2.0 && number(&view.incumbent, "a") <= edge);
     }
 }
+
+#[test]
+fn what_was_in_use_before_is_tried_first() {
+    let mut tuner = tuner(Autonomy::Act);
+    let mut former = tuner.incumbent().clone();
+    former.insert("a".to_owned(), KnobValue::Number(4.0));
+    tuner.recall(&former).unwrap();
+    former.insert("a".to_owned(), KnobValue::Number(11.0));
+    assert!(tuner.recall(&former).is_err(), "a ends at 10");
+    let mut world = World::new(&tuner, 3, 0.1);
+    for _ in 0..300 {
+        world.second(&mut tuner, bowl);
+    }
+    let first = &tuner.view().history[0];
+    assert_eq!(first.cause, TrialCause::Recheck);
+    assert_eq!((number(&first.setting, "a"), number(&first.setting, "b")), (4.0, 8.0));
+    assert_eq!(first.verdict, TrialVerdict::Adopted);
+}
+
+#[test]
+fn what_is_in_use_is_held_to_its_guard_rails_while_a_trial_waits() {
+    let mut tuner = tuner(Autonomy::Act);
+    let mut world = World::new(&tuner, 4, 0.1);
+    let home = world.setting.clone();
+    while tuner.view().adopted == 0 {
+        world.second(&mut tuner, bowl);
+        assert!(world.now < Moment::ZERO + Duration::from_secs(20_000));
+    }
+    let adopted = tuner.incumbent().clone();
+    tuner.set_autonomy(Autonomy::Approve, world.now);
+    while !tuner.is_waiting() {
+        world.second(&mut tuner, bowl);
+        assert!(world.now < Moment::ZERO + Duration::from_secs(40_000));
+    }
+    assert_eq!((&world.setting, &adopted != &home), (&adopted, true));
+    // What was adopted breaks its guard-rail: it gives way, and nobody is waited for.
+    let actions = world.second(&mut tuner, |_| (10.0, 2.0));
+    assert!(!tuner.is_waiting() && world.setting == home, "{actions:?}");
+    let last = tuner.view().history.last().unwrap().verdict;
+    assert_eq!(last, TrialVerdict::BaselineBroken);
+}
