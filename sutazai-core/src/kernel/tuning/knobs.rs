@@ -13,6 +13,9 @@ use crate::base::contain;
 use crate::tune::{Adjust, Knob, KnobKind, KnobValue};
 use crate::{Code, Error, Result};
 
+/// How names of the kernel's own knobs begin.
+const OWN: [&str; 6] = ["batch/", "guard/", "limits/", "monitor/", "pool/", "store/"];
+
 /// How long somebody who sets a knob waits for the tuner that has it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -36,7 +39,7 @@ impl Kernel {
     /// Adds a knob of the host's.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for one that is not valid, or has a name of the kernel's own (`guard/`, `pool/`, `monitor/`),
+    /// [`Code::INVALID`] for one that is not valid, or has a name of the kernel's own (`batch/`, `guard/`, `limits/`, `monitor/`, `pool/`, `store/`),
     /// [`Code::ALREADY_EXISTS`], and [`Code::OVERLOADED`] beyond a hundred.
     pub fn add_knob(&self, knob: Arc<dyn Adjust>) -> Result<()> {
         let knob = Contained::new(knob).map_err(|error| error.operation("tune.add_knob"))?;
@@ -44,7 +47,7 @@ impl Kernel {
         let refused = |code, problem| {
             Err(Error::new(code, problem).operation("tune.add_knob").with("knob", shown(&name)))
         };
-        if ["guard/", "pool/", "monitor/"].iter().any(|own| name.starts_with(own)) {
+        if OWN.iter().any(|own| name.starts_with(own)) {
             return refused(Code::INVALID, "knobs of this name are the kernel's own");
         }
         Knob::new(name.clone(), knob.kind(), knob.value()?).check()?;
@@ -60,7 +63,7 @@ impl Kernel {
     }
 
     /// The knobs that can be set now, sorted by name: `guard/…` and `pool/…` of the policies in force, `monitor/every_ms` where
-    /// samples are taken, and the host's.
+    /// samples are taken, `limits/…`, `batch/…`, `store/…`, and the host's.
     pub fn knobs(&self) -> Vec<KnobView> {
         let shared = &self.shared;
         let mut all = shared.own_knobs();
@@ -166,16 +169,15 @@ pub(super) fn word(value: &KnobValue) -> String {
 }
 
 impl Shared {
-    #[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
     fn own_knobs(self: &Arc<Self>) -> Vec<Arc<dyn Adjust>> {
-        super::own::all(self)
-    }
-
-    /// Without rooms there are none.
-    #[cfg(not(any(feature = "recovery", feature = "agent", feature = "monitor")))]
-    #[expect(clippy::unused_self, reason = "as with rooms")]
-    fn own_knobs(self: &Arc<Self>) -> Vec<Arc<dyn Adjust>> {
-        Vec::new()
+        #[cfg_attr(
+            not(any(feature = "recovery", feature = "agent")),
+            expect(unused_mut, reason = "of policies there are none")
+        )]
+        let mut all = super::figures::all(self);
+        #[cfg(any(feature = "recovery", feature = "agent"))]
+        all.extend(super::own::all(self));
+        all
     }
 
     pub(super) fn knob(self: &Arc<Self>, name: &str) -> Result<Arc<dyn Adjust>> {

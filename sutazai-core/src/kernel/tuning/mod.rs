@@ -9,10 +9,11 @@ mod ahead;
 mod arrivals;
 mod carry;
 mod divided;
+mod figures;
 mod kept;
 mod knobs;
 mod measure;
-#[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
+#[cfg(any(feature = "recovery", feature = "agent"))]
 mod own;
 #[cfg(feature = "agent")]
 mod pools;
