@@ -110,7 +110,7 @@ const WRONG: &[Wrong] = &[
             1,
             1,
             "unknown key \"colour\"",
-            "valid here: data_dir, limits, log, agent, create, recovery, discovery, security, monitor",
+            "valid here: data_dir, limits, log, agent, create, recovery, discovery, security, monitor, tune",
         )],
     ),
     (
@@ -256,7 +256,7 @@ const WRONG: &[Wrong] = &[
             1,
             1,
             "unknown key \"x\"",
-            "valid here: data_dir, limits, log, agent, create, recovery, discovery, security, monitor",
+            "valid here: data_dir, limits, log, agent, create, recovery, discovery, security, monitor, tune",
         )],
     ),
 ];

@@ -81,7 +81,10 @@ impl Kernel {
             shared: Arc::clone(&self.shared),
             token: token.map(Arc::from),
             of,
-            most: side_by_side.map_or_else(|| self.shared.side_by_side.load(Ordering::Relaxed), NonZeroUsize::get),
+            most: side_by_side.map_or_else(
+                || self.shared.side_by_side.load(Ordering::Relaxed),
+                NonZeroUsize::get,
+            ),
             state: Mutex::new(State { waiting, answers, ..State::default() }),
         });
         let weak = Arc::downgrade(&batch);

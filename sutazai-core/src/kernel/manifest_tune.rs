@@ -87,7 +87,7 @@ bulkhead = { concurrency = 20 }
 [[create.template]]
 name = "worker"
 skills = ["work"]
-make = { command = ["cat"] }
+make = { factory = "worker" }
 [create.pool.workers]
 template = "worker"
 policy = { min = 0 }

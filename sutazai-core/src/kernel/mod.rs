@@ -101,12 +101,12 @@ mod manifest_create;
 mod manifest_discovery;
 #[cfg(all(feature = "config", feature = "monitor"))]
 mod manifest_monitor;
-#[cfg(all(feature = "config", feature = "tune"))]
-mod manifest_tune;
 #[cfg(all(feature = "config", feature = "recovery"))]
 mod manifest_recovery;
 #[cfg(all(feature = "config", feature = "security"))]
 mod manifest_security;
+#[cfg(all(feature = "config", feature = "tune"))]
+mod manifest_tune;
 #[cfg(feature = "monitor")]
 mod monitoring;
 #[cfg(feature = "agent")]

@@ -224,7 +224,8 @@ pub fn health(states: &[ComponentState], policy: &HealthPolicy) -> Result<Health
         score = score.min(1.0 - weight * (1.0 - own));
         weighed.extend(causes.iter().map(|cause| (weight * cause.costs, cause.clone())));
         let component = state.component.clone();
-        let known = policy.costs(state).iter().any(|(.., value)| value.is_some_and(|v| !v.is_nan()));
+        let known =
+            policy.costs(state).iter().any(|(.., value)| value.is_some_and(|v| !v.is_nan()));
         components.push(ComponentHealth { component, known, score: own, causes });
     }
     weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -254,7 +255,8 @@ mod tests {
         assert_eq!((none.score, none.causes.len()), (1.0, 0));
         assert_eq!(score(|_| ()), 1.0);
         assert_eq!(score(|s| s.errors = Some(f64::NAN)), 1.0);
-        let known = [Some(0.0), Some(f64::NAN), None].map(|errors| state("a", |s| s.errors = errors));
+        let known =
+            [Some(0.0), Some(f64::NAN), None].map(|errors| state("a", |s| s.errors = errors));
         let known = health(&known, &HealthPolicy::default()).expect("a policy").components;
         assert_eq!(known.iter().map(|one| one.known).collect::<Vec<_>>(), [true, false, false]);
     }

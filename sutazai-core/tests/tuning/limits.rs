@@ -75,7 +75,7 @@ fn what_was_learnt_stays_with_another_policy_and_goes_with_none() {
     // A call of the limit before is none of this one's.
     assert_eq!(status().adaptive.unwrap().in_flight, 0);
     let error = set(serde_json::json!({"adapt": {"headroom": 9.0}})).unwrap_err();
-    assert_eq!(error.code(), sutazai_core::Code::INVALID, "{error}");
+    assert_eq!(error.code(), Code::INVALID, "{error}");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn bounds_of_the_kernel_are_knobs() {
             kernel.store().put("test", &key, &Payload::from(i), now, durable)
         })
         .collect();
-    writes.into_iter().for_each(|mut write| drop(write.wait().unwrap()));
+    writes.into_iter().for_each(|mut write| write.wait().unwrap());
     assert_eq!(kernel.store().list("test", "", None, 100).unwrap().len(), 50);
     kernel.stop(std::time::Duration::from_secs(1)).unwrap();
 }

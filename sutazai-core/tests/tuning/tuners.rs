@@ -350,10 +350,15 @@ fn what_makes_no_sense_is_refused() {
 #[test]
 fn what_was_adopted_is_tried_first_by_the_next_process() {
     let dir = tempfile::tempdir().unwrap();
-    let begin = || {
+    let mut processes = 0;
+    let mut begin = || {
         let runtime: Arc<dyn sutazai_core::base::runtime::Runtime> = Arc::new(Manual::new());
-        let kernel = Kernel::builder().runtime(runtime).data_dir(dir.path()).seed(1).build().unwrap();
+        let kernel =
+            Kernel::builder().runtime(runtime).data_dir(dir.path()).seed(1).build().unwrap();
         kernel.start().unwrap();
+        // Time goes on from one to the next.
+        kernel.advance(seconds(10_000 * processes)).unwrap();
+        processes += 1;
         let events = kernel.bus().subscribe("tune.>").pull().unwrap();
         let batch = Arc::new(Batch { value: AtomicI64::new(2), ..Batch::default() });
         kernel.add_knob(batch.clone()).unwrap();

@@ -190,6 +190,11 @@ impl Pool {
         &self.policy
     }
 
+    /// How many agents it may have, at least and at most.
+    pub fn bounds(&self) -> (u32, u32) {
+        (self.policy.min, self.policy.max)
+    }
+
     /// How many agents there are to be.
     pub fn target(&self) -> u32 {
         self.target

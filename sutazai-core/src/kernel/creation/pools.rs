@@ -441,7 +441,6 @@ impl Shared {
     #[cfg(feature = "tune")]
     pub(in crate::kernel) fn pool_figures(&self, name: &str) -> Option<PoolFigures> {
         let pool = self.creation.pools.get(name).ok()?;
-        let now = self.runtime.now();
         let (mut ready, mut in_flight, mut calls, mut took) = (0, 0_u32, 0.0, 0.0);
         let mut done = BTreeMap::new();
         for entry in self.members(&pool.name) {
@@ -449,7 +448,7 @@ impl Shared {
                 ready += 1;
             }
             in_flight = in_flight.saturating_add(entry.in_flight());
-            let stats = entry.ledger().stats(now);
+            let stats = entry.ledger().stats(self.runtime.now());
             done.insert(Arc::clone(entry.name()), stats.calls);
             if let Some(recent) = stats.recent {
                 calls += recent.calls;
@@ -467,7 +466,7 @@ impl Shared {
             done,
             took_ms: if calls > 0.0 { took / calls / 1e6 } else { 0.0 },
             target: state.pool.target(),
-            bounds: (state.pool.policy().min, state.pool.policy().max),
+            bounds: state.pool.bounds(),
         })
     }
 

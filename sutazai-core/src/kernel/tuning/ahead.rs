@@ -1,5 +1,7 @@
 //! What is forecast to come in to a pool.
 
+use std::time::Duration;
+
 use crate::base::time::Moment;
 use crate::tune::RateForecast;
 
@@ -12,16 +14,18 @@ const LOOKS: u32 = 10;
 pub(super) struct Ahead {
     #[cfg(feature = "monitor")]
     looks: u32,
-    /// When, and how many tasks a second.
+    /// From when on, and how many tasks a second there may be.
     rates: Vec<(Moment, f64)>,
+    /// For how long each.
+    step: Duration,
 }
 
 impl Ahead {
     /// What of it is still ahead.
     pub(super) fn from(&self, now: Moment) -> Vec<RateForecast> {
-        let ahead = self.rates.iter().filter(|(at, _)| *at >= now);
-        let millis = |at: &Moment| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
-        ahead.map(|(at, per_s)| RateForecast { ahead_ms: millis(at), per_s: *per_s }).collect()
+        let ahead = self.rates.iter().filter(|(from, _)| *from + self.step > now);
+        let millis = |from: &Moment| u64::try_from(from.since(now).as_millis()).unwrap_or(u64::MAX);
+        ahead.map(|(from, rate)| RateForecast { ahead_ms: millis(from), per_s: *rate }).collect()
     }
 }
 
@@ -31,7 +35,6 @@ mod forecast {
 
     use super::super::super::shared::Shared;
     use super::{Ahead, LOOKS};
-    use crate::base::time::Moment;
     use crate::monitor::ForecastQuery;
 
     impl Ahead {
@@ -43,12 +46,12 @@ mod forecast {
     }
 
     impl Shared {
-        /// The rates ahead of a pool that is looked at `every` so many milliseconds and whose workers take `start_up` to start: until the
-        /// forecast after the next one, and as far ahead of that as is looked. Nothing is known where too little is kept yet.
+        /// The rates ahead of a pool that is looked at `every` so many milliseconds and whose workers take `start_up` to start, as far
+        /// as a scaler looks. Nothing is known where too little is kept yet.
         pub(in super::super) fn rates_ahead(&self, pool: &str, every: u64, start_up: u64) -> Ahead {
             let step_ms = every.max(start_up / 8).max(1_000);
-            let reach = start_up.saturating_mul(2).saturating_add(every.saturating_mul(LOOKS.into()));
-            let steps = usize::try_from(reach.div_ceil(step_ms)).unwrap_or(usize::MAX).clamp(1, 64);
+            let steps = usize::try_from(start_up.saturating_mul(2) / step_ms).unwrap_or(usize::MAX);
+            let steps = steps.saturating_add(1).min(64);
             let series = rate_of(pool);
             let query = ForecastQuery { series, step_ms, steps, levels: vec![0.8], until: None };
             let (now, began) = (self.runtime.timestamp(), self.runtime.now());
@@ -56,12 +59,11 @@ mod forecast {
             let Some(found) = found else { return Ahead::default() };
             let upper = found.forecast.intervals.first().map(|interval| interval.upper.clone());
             let rates = upper.unwrap_or(found.forecast.point);
-            let at = |step: usize| -> Moment {
-                let steps = u32::try_from(step + 1).unwrap_or(u32::MAX);
-                began + Duration::from_millis(step_ms).saturating_mul(steps)
-            };
-            let rates = rates.into_iter().enumerate().map(|(step, rate)| (at(step), rate.max(0.0)));
-            Ahead { looks: 0, rates: rates.collect() }
+            let step = Duration::from_millis(step_ms);
+            let from =
+                |at: usize| began + step.saturating_mul(u32::try_from(at).unwrap_or(u32::MAX));
+            let rates = rates.into_iter().enumerate().map(|(at, rate)| (from(at), rate.max(0.0)));
+            Ahead { looks: 0, rates: rates.collect(), step }
         }
 
         /// Keeps what came in, so that it can be forecast and looked at.
@@ -87,12 +89,13 @@ mod tests {
     #[test]
     fn what_was_ahead_comes_nearer_and_is_over() {
         let at = |s: u64| Moment::ZERO + Duration::from_secs(s);
-        let ahead = Ahead { rates: vec![(at(1), 5.0), (at(4), 7.0)], ..Ahead::default() };
+        let rates = vec![(at(0), 5.0), (at(1), 6.0), (at(2), 7.0)];
+        let ahead = Ahead { rates, step: Duration::from_secs(1), ..Ahead::default() };
         let seen = |s| -> Vec<_> {
             ahead.from(at(s)).iter().map(|one| (one.ahead_ms, one.per_s)).collect()
         };
-        assert_eq!(seen(0), [(1_000, 5.0), (4_000, 7.0)]);
-        assert_eq!(seen(3), [(1_000, 7.0)]);
-        assert_eq!(seen(5), []);
+        assert_eq!(seen(0), [(0, 5.0), (1_000, 6.0), (2_000, 7.0)]);
+        assert_eq!(seen(1), [(0, 6.0), (1_000, 7.0)]);
+        assert_eq!(seen(4), []);
     }
 }

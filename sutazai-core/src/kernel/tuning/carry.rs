@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::super::Change;
 use super::super::shared::Shared;
-use super::knobs::{allowed, fitted, word};
+use super::kinds::{allowed, fitted};
+use super::knobs::word;
 use super::tuners::{Behind, Proposal, State, Tuned};
 use crate::base::time::Moment;
 use crate::observe::Level;
@@ -113,21 +114,24 @@ impl Shared {
         let mut left: Vec<_> = (tuned.knobs.iter())
             .filter_map(|(knob, adjust)| {
                 let (adjust, wanted) = (adjust.as_deref()?, setting.get(&knob.name)?);
-                let stands = adjust.value().is_ok_and(|value| tuned.stands(&knob.name, &value, wanted));
+                let stands =
+                    adjust.value().is_ok_and(|value| tuned.stands(&knob.name, &value, wanted));
                 (!stands).then_some((&*knob.name, adjust, wanted))
             })
             .collect();
         loop {
             let before = left.len();
             let mut trouble = None;
-            left.retain(|(name, adjust, wanted)| match self.set_one(tuned, name, *adjust, wanted) {
-                Ok(()) => {
-                    set += 1;
-                    false
-                }
-                Err(error) => {
-                    trouble.get_or_insert(error.with("knob", name));
-                    true
+            left.retain(|(name, adjust, wanted)| {
+                match self.set_one(tuned, name, *adjust, wanted) {
+                    Ok(()) => {
+                        set += 1;
+                        false
+                    }
+                    Err(error) => {
+                        trouble.get_or_insert(error.with("knob", name));
+                        true
+                    }
                 }
             });
             match trouble {
@@ -274,7 +278,8 @@ impl Shared {
 impl State {
     /// Knobs could not be set to this.
     fn failed(&mut self, setting: Setting, error: Error, now: Moment) {
-        let pause = self.behind.take().map_or(PAUSE, |behind| (behind.pause * 2).min(LONGEST_PAUSE));
+        let pause =
+            self.behind.take().map_or(PAUSE, |behind| (behind.pause * 2).min(LONGEST_PAUSE));
         self.behind = Some(Behind { setting, again: now + pause, pause });
         self.trouble = Some(error);
     }
@@ -284,9 +289,12 @@ impl Tuned {
     /// Whether a knob that gives this value stands where it is wanted to. One that rounds gives what it gave when it was set.
     fn stands(&self, knob: &str, value: &KnobValue, wanted: &KnobValue) -> bool {
         same(value, wanted)
-            || self.state.lock().echo.get(knob).is_some_and(|(own, given)| {
-                same(own, wanted) && same(given, value)
-            })
+            || self
+                .state
+                .lock()
+                .echo
+                .get(knob)
+                .is_some_and(|(own, given)| same(own, wanted) && same(given, value))
     }
 
     /// Remembers what a knob gives that was just set.

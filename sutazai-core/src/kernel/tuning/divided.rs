@@ -118,13 +118,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where that proposal does not wait (any more).
-    pub fn answer_shares(
-        &self,
-        name: &str,
-        proposal: u64,
-        approved: bool,
-        by: &str,
-    ) -> Result<()> {
+    pub fn answer_shares(&self, name: &str, proposal: u64, approved: bool, by: &str) -> Result<()> {
         let word = if approved { "approved" } else { "denied" };
         let answer = || {
             let divided = self.shared.tuning.divided.lock().get(name).cloned();
@@ -139,9 +133,12 @@ impl Kernel {
                 let waiting = (state.waiting)
                     .take_if(|(one, until)| one.proposal == proposal && now < *until);
                 let Some((proposal, _)) = waiting else {
-                    return Err(Error::new(Code::INVALID, "this change does not wait for an answer")
-                        .with("name", shown(name))
-                        .with("proposal", proposal));
+                    return Err(Error::new(
+                        Code::INVALID,
+                        "this change does not wait for an answer",
+                    )
+                    .with("name", shown(name))
+                    .with("proposal", proposal));
                 };
                 if !approved {
                     state.quiet = now + Duration::from_millis(divided.spec.approval_ms);

@@ -86,8 +86,7 @@ fn millis(time: Duration) -> u64 {
 pub(super) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Adjust>> {
     let used = FIGURES.iter().filter(|figure| (figure.get)(shared).is_some());
     used.map(|figure| {
-        let own: Arc<dyn Adjust> =
-            Arc::new(OwnFigure { shared: Arc::downgrade(shared), figure });
+        let own: Arc<dyn Adjust> = Arc::new(OwnFigure { shared: Arc::downgrade(shared), figure });
         own
     })
     .collect()

@@ -2,11 +2,11 @@
 
 use super::super::shared::Shared;
 use super::tuners::Tuned;
+use crate::Error;
 use crate::base::payload::Payload;
 use crate::observe::Level;
 use crate::store::Durability;
 use crate::tune::Setting;
-use crate::Error;
 
 /// Where it is in the store: by tuner.
 const NAMESPACE: &str = "tune.adopted";

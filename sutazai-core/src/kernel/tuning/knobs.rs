@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
+use super::kinds::{allowed, fitted};
 use super::{MOST, shown};
 use crate::base::contain;
 use crate::tune::{Adjust, Knob, KnobKind, KnobValue};
@@ -137,30 +138,6 @@ impl Adjust for Contained {
     fn set(&self, value: &KnobValue) -> Result<()> {
         contain::run(PANICKED, || self.knob.set(value)).flatten()
     }
-}
-
-/// The value as one of this kind, where it is one: a whole number is written as such.
-pub(super) fn fitted(value: &KnobValue, kind: &KnobKind) -> KnobValue {
-    match (value, kind) {
-        (KnobValue::Number(x), KnobKind::Integer { .. })
-            if x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0 =>
-        {
-            KnobValue::Integer(*x as i64)
-        }
-        (KnobValue::Integer(i), KnobKind::Float { .. } | KnobKind::Levels { .. }) => {
-            KnobValue::Number(*i as f64)
-        }
-        _ => value.clone(),
-    }
-}
-
-pub(super) fn allowed(name: &str, kind: &KnobKind, value: &KnobValue) -> Result<()> {
-    if Knob::new(name, kind.clone(), value.clone()).allows(value) {
-        return Ok(());
-    }
-    Err(Error::new(Code::INVALID, "the knob may not be set to this")
-        .with("value", word(value))
-        .with("kind", serde_json::to_string(kind).unwrap_or_default()))
 }
 
 /// A value as it is written on the record.

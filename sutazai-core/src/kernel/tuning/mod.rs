@@ -11,13 +11,14 @@ mod carry;
 mod divided;
 mod figures;
 mod kept;
+mod kinds;
 mod knobs;
 mod measure;
 #[cfg(any(feature = "recovery", feature = "agent"))]
 mod own;
+mod plan;
 #[cfg(feature = "agent")]
 mod pools;
-mod plan;
 mod shares;
 mod spec;
 mod tuners;
@@ -36,9 +37,9 @@ use crate::tune::Adjust;
 use crate::{Code, Error, Result};
 
 pub use knobs::KnobView;
-pub(super) use plan::Plan;
 #[cfg(feature = "monitor")]
 pub use measure::{Divisor, Measure};
+pub(super) use plan::Plan;
 #[cfg(feature = "agent")]
 pub(super) use pools::PoolFigures;
 #[cfg(feature = "agent")]

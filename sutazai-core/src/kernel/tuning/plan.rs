@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "agent")]
-use super::Scaling;
 use super::super::Change;
 use super::super::shared::Shared;
+#[cfg(feature = "agent")]
+use super::Scaling;
 use super::{ShareSpec, TuneSpec};
 use crate::Result;
 use crate::kernel::Builder;

@@ -10,13 +10,13 @@ use serde::Serialize;
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
+use super::kinds::{around, is_within};
 use super::measure::Seen;
 use super::spec::{TuneSpec, TunedKnob};
 use super::{MOST, Tuning, every, named, shown};
 use crate::base::time::{Moment, Timestamp};
 use crate::tune::{
-    Adjust, Autonomy, Knob, KnobKind, KnobScale, KnobValue, Setting, Space, Tuner, TunerAction,
-    TunerSample, TunerView,
+    Adjust, Autonomy, Knob, KnobValue, Setting, Space, Tuner, TunerAction, TunerSample, TunerView,
 };
 use crate::{Code, Error, Result};
 
@@ -464,54 +464,5 @@ impl Shared {
         self.tuning.pools.lock().clear();
         let divided = std::mem::take(&mut *self.tuning.divided.lock());
         divided.values().for_each(|divided| divided.close());
-    }
-}
-
-/// From a quarter of what it is set to up to four times as much, within what it may take.
-fn around(kind: &KnobKind, value: &KnobValue) -> KnobKind {
-    match (kind, value) {
-        (KnobKind::Integer { low, high, .. }, KnobValue::Integer(value)) => {
-            let least = (value / 4).clamp(*low, *high);
-            let most = value.saturating_mul(4).clamp(*low, *high);
-            // Of a knob that stands at zero there is no four times as much.
-            let most = if most > least { most } else { least.saturating_add(4).min(*high) };
-            let scale = if least > 0 { KnobScale::Log } else { KnobScale::Linear };
-            KnobKind::Integer { low: least.min(most - 1), high: most, scale }
-        }
-        (KnobKind::Float { low, high, scale }, KnobValue::Number(value)) => {
-            let (a, b) = ((value / 4.0).clamp(*low, *high), (value * 4.0).clamp(*low, *high));
-            let (a, b) = (a.min(b), a.max(b));
-            if a < b { KnobKind::Float { low: a, high: b, scale: *scale } } else { kind.clone() }
-        }
-        _ => kind.clone(),
-    }
-}
-
-/// Whether one may take all values of the other.
-fn is_within(inner: &KnobKind, outer: &KnobKind) -> bool {
-    let takes = |value| Knob::new("k", outer.clone(), KnobValue::Switch(true)).allows(&value);
-    match inner {
-        KnobKind::Integer { low, high, .. } => match outer {
-            // Between two levels there is none.
-            KnobKind::Levels { levels } => {
-                high.abs_diff(*low) < levels.len() as u64
-                    && (*low..=*high).all(|whole| levels.contains(&(whole as f64)))
-            }
-            _ => takes(KnobValue::Integer(*low)) && takes(KnobValue::Integer(*high)),
-        },
-        KnobKind::Float { low, high, .. } => {
-            matches!(outer, KnobKind::Float { .. })
-                && takes(KnobValue::Number(*low))
-                && takes(KnobValue::Number(*high))
-        }
-        KnobKind::Levels { levels } => match outer {
-            // Whole ones of a whole number.
-            KnobKind::Integer { low, high, .. } => levels.iter().all(|level| {
-                level.fract() == 0.0 && *level >= *low as f64 && *level <= *high as f64
-            }),
-            _ => levels.iter().all(|level| takes(KnobValue::Number(*level))),
-        },
-        KnobKind::Choice { names } => names.iter().all(|name| takes(KnobValue::Name(name.clone()))),
-        KnobKind::Switch => matches!(outer, KnobKind::Switch),
     }
 }

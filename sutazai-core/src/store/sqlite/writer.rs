@@ -213,7 +213,8 @@ impl Bench {
                     match self.commit(batch) {
                         Durability::Fsync => sync_at = None,
                         Durability::Interval => {
-                            sync_at = sync_at.or_else(|| Some(Instant::now() + self.pace.sync_every()));
+                            sync_at =
+                                sync_at.or_else(|| Some(Instant::now() + self.pace.sync_every()));
                         }
                         Durability::Process | Durability::Memory => {}
                     }
