@@ -47,7 +47,8 @@ mod forecast {
         /// forecast after the next one, and as far ahead of that as is looked. Nothing is known where too little is kept yet.
         pub(in super::super) fn rates_ahead(&self, pool: &str, every: u64, start_up: u64) -> Ahead {
             let step_ms = every.max(start_up / 8).max(1_000);
-            let reach = start_up.saturating_mul(2).saturating_add(every.saturating_mul(LOOKS.into()));
+            let reach =
+                start_up.saturating_mul(2).saturating_add(every.saturating_mul(LOOKS.into()));
             let steps = usize::try_from(reach.div_ceil(step_ms)).unwrap_or(usize::MAX).clamp(1, 64);
             let series = rate_of(pool);
             let query = ForecastQuery { series, step_ms, steps, levels: vec![0.8], until: None };

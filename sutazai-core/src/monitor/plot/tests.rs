@@ -219,7 +219,7 @@ fn labels_are_round() {
     assert_eq!(texts(&plain, 0.0, 9_500.0), ["0", "2000", "4000", "6000", "8000"]);
     assert_eq!(texts(&plain, -1e6, 1e6), ["-1.0M", "-0.5M", "0.0M", "0.5M", "1.0M"]);
     assert_eq!(texts(&plain, 0.0, 4e300), ["0", "1e300", "2e300", "3e300", "4e300"]);
-    assert_eq!(texts(&plain, 0.0, 1e-6), ["0", "2e-7", "4e-7", "6e-7", "8e-7", "1e-6"]);
+    assert_eq!(texts(&plain, 0.0, 9e-7), ["0", "2e-7", "4e-7", "6e-7", "8e-7"]);
     assert_eq!(
         texts(&plain, 1.01e-7, 1.05e-7),
         ["1.01e-7", "1.02e-7", "1.03e-7", "1.04e-7", "1.05e-7"]

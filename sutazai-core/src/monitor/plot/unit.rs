@@ -58,8 +58,6 @@ impl Unit {
             return if nought { "0".to_owned() } else { format!("{value:.digits$e}") };
         }
         let digits = (-(step / power).log10().floor()).clamp(0.0, DIGITS) as usize;
-        // A part of a KiB has no end of digits.
-        let digits = if self.binary && power > 1.0 { digits.min(2) } else { digits };
         let value = value / power;
         let value = if value.abs() < 0.5 * 10_f64.powi(-(digits as i32)) { 0.0 } else { value };
         format!("{value:.digits$}{}", prefix.unwrap_or_default())

@@ -18,7 +18,7 @@ pub(super) struct Judges {
     /// Series that had no room.
     pub(super) left_out: u64,
     /// Watched series that have had no values for so long that another one may have their place.
-    gone: usize,
+    pub(super) gone: usize,
 }
 
 impl Judges {
