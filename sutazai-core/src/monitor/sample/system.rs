@@ -394,7 +394,7 @@ pub(super) mod tests {
         let Some(limit) = before.current else { return };
         assert_eq!(value(&sample(&system), "process_max_fds"), Some(limit as f64));
         // One less: nothing that runs beside is disturbed.
-        let less = rustix::process::Rlimit { current: Some(limit - 1), ..before.clone() };
+        let less = rustix::process::Rlimit { current: Some(limit - 1), ..before };
         setrlimit(Resource::Nofile, less).unwrap();
         let told = value(&sample(&system), "process_max_fds");
         setrlimit(Resource::Nofile, before).unwrap();

@@ -230,7 +230,7 @@ fn the_newest_anomalies_are_seen_and_those_of_a_time() {
         watch.record("x", at(i), noise(i)).unwrap();
     }
     let found = watch.record("x", at(600), 5_000.0).unwrap().unwrap();
-    assert_eq!(watch.anomalies_between(at(540), at(600)), [found.clone()]);
+    assert_eq!(watch.anomalies_between(at(540), at(600)), std::slice::from_ref(&found));
     assert_eq!(watch.anomalies_between(at(600), at(660)), [found]);
     assert!(watch.anomalies_between(at(500), at(599)).is_empty());
     assert!(watch.anomalies_between(at(601), at(700)).is_empty());
