@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sutazai_core::agent::from_fn;
+use sutazai_core::base::runtime::Manual;
 use sutazai_core::base::time::Timestamp;
 use sutazai_core::kernel::Kernel;
 use sutazai_core::monitor::series::{Aggregate, Query};
@@ -95,16 +96,45 @@ fn what_was_measured_is_there_after_a_restart() {
     let begun = Timestamp::now();
     first.measured("queue_length", 17.0, Some(begun)).unwrap();
     first.stop(GRACE).unwrap();
+    let series = "process_resident_memory_bytes";
+    let before = first.watch().unwrap().history().points(series, 9_999);
     drop(first);
 
-    let second = kernel(Some(dir.path()), &asked);
+    // It takes no samples itself: what there is, the first one has measured.
+    let second = Kernel::builder().data_dir(dir.path()).build().unwrap();
+    second.start().unwrap();
+    assert_eq!(second.watch().unwrap().status().samples, 0);
     let history = second.watch().unwrap().history();
     assert_eq!(history.points("queue_length", 9).len(), 1);
     let until = begun + Duration::from_secs(1);
     let answer = history.query(&Query::new("queue_length", begun, until, Aggregate::Last)).unwrap();
     assert_eq!(answer.windows[0].value, 17.0);
-    assert!(history.points("process_resident_memory_bytes", 99).len() > 3);
+    assert!(before.len() > 3);
+    assert_eq!(history.points(series, 9_999), before);
     second.stop(GRACE).unwrap();
+}
+
+#[test]
+fn without_a_data_directory_what_is_old_goes_as_well() {
+    let time = Arc::new(Manual::new());
+    let mut policy = WatchPolicy::default();
+    policy.watched.clear();
+    (policy.history.raw_keep_s, policy.history.raw_block_s) = (60, 60);
+    policy.history.levels.clear();
+    let kernel = Kernel::builder().runtime(time.clone()).watch(policy).build().unwrap();
+    kernel.start().unwrap();
+    for second in 0..600 {
+        kernel.measured("queue_length", f64::from(second), None).unwrap();
+        time.advance(Duration::from_secs(1));
+        time.run();
+    }
+    let history = kernel.watch().unwrap().history();
+    let status = history.status();
+    assert!(status.expired_blocks > 3, "{status:?}");
+    assert!(history.points("queue_length", 600).len() < 300);
+    time.advance(Duration::from_secs(3_600));
+    time.run();
+    kernel.stop(Duration::ZERO).unwrap();
 }
 
 #[test]
@@ -146,6 +176,46 @@ fn health_has_causes() {
     assert_eq!((&*first.component, first.aspect), ("cpu", Aspect::Utilisation));
     assert_eq!((&*second.component, second.aspect), ("agent bad", Aspect::Errors));
     assert_eq!(health.score, 0.5);
+    kernel.stop(GRACE).unwrap();
+}
+
+#[test]
+fn health_goes_by_anomalies_of_the_last_minute() {
+    let mut policy = WatchPolicy::default();
+    policy.watched = vec!["network_*".to_owned()];
+    policy.remembered = 100_000;
+    let kernel = Kernel::builder().watch(policy).build().unwrap();
+    kernel.start().unwrap();
+    let odd = |series: &str, last: Timestamp| {
+        for i in (1..600).rev() {
+            let at = Timestamp::from_nanos(last.as_nanos() - i * 50_000_000);
+            kernel.measured(series, (i * 37 % 101) as f64, Some(at)).unwrap();
+        }
+        kernel.measured(series, 5_000.0, Some(last)).unwrap().unwrap();
+    };
+    let network = || {
+        let health = kernel.health(&HealthPolicy::default()).unwrap();
+        health.causes.iter().any(|cause| cause.component == "network")
+    };
+    // What is said to come is not of the present.
+    odd("network_later", Timestamp::now() + Duration::from_secs(3_600));
+    assert!(!network());
+    odd("network_now", Timestamp::now());
+    assert!(network());
+    kernel.stop(GRACE).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn where_there_is_a_data_directory_its_file_system_is_looked_at() {
+    // Another file system than that of `/`, where there is one.
+    let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
+    let kernel = Kernel::builder().data_dir(dir.path()).build().unwrap();
+    kernel.start().unwrap();
+    let sampled = kernel.sample().unwrap();
+    let size = sampled.values.iter().find(|one| &*one.series == "disk_size_bytes").unwrap().value;
+    let there = rustix::fs::statvfs(dir.path()).unwrap();
+    assert_eq!(size, there.f_blocks as f64 * there.f_frsize as f64);
     kernel.stop(GRACE).unwrap();
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::shared::Shared;
-use crate::Result;
 use crate::base::time::Timestamp;
 use crate::monitor::sample::Processes;
 use crate::port::{Monitor, Samples};
+use crate::{Code, Result};
 
 /// Follows the process of each agent that runs in one of its own ([`Agent::process`](crate::port::Agent::process)): of the
 /// agent `x` as `agent.x.process.cpu_seconds_total`, `…resident_memory_bytes`, `…threads`, `…open_fds`,
@@ -25,7 +25,10 @@ impl AgentProcesses {
     }
 
     /// Follows those that there are, and no others.
-    fn look(&self, kernel: &Shared) {
+    ///
+    /// # Errors
+    /// The first one that cannot be read, once the others are followed.
+    fn look(&self, kernel: &Shared) -> Result<()> {
         let mut there: BTreeMap<Arc<str>, u32> = (kernel.agents.all().iter())
             .filter_map(|entry| Some((Arc::clone(entry.name()), entry.process()?)))
             .collect();
@@ -36,10 +39,16 @@ impl AgentProcesses {
                 self.processes.leave(&name);
             }
         }
+        let mut first = Ok(());
         for (name, pid) in there {
+            let followed = self.processes.follow(&name, pid);
             // One that has ended since is looked for the next time.
-            let _ = self.processes.follow(&name, pid);
+            let unreadable = followed.err().filter(|error| error.code() != Code::NOT_FOUND);
+            if let (Some(error), true) = (unreadable, first.is_ok()) {
+                first = Err(error.with("agent", name));
+            }
         }
+        first
     }
 }
 
@@ -49,9 +58,7 @@ impl Monitor for AgentProcesses {
     }
 
     fn sample(&self, now: Timestamp, out: &mut Samples) -> Result<()> {
-        if let Some(kernel) = self.kernel.upgrade() {
-            self.look(&kernel);
-        }
-        self.processes.sample(now, out)
+        let looked = self.kernel.upgrade().map_or(Ok(()), |kernel| self.look(&kernel));
+        self.processes.sample(now, out).and(looked)
     }
 }

@@ -16,8 +16,6 @@ use crate::monitor::{
 const PRESENT: Duration = Duration::from_secs(60);
 /// Where samples are taken more seldom, so many times between two.
 const SELDOM: u32 = 3;
-/// Anomalies that are looked at, at most.
-const ANOMALIES: usize = 10_000;
 /// Calls of late before an agent's failures are a share.
 #[cfg(feature = "agent")]
 const CALLS: f64 = 5.0;
@@ -52,11 +50,12 @@ struct Present<'a> {
 
 impl Present<'_> {
     fn resources(&self) -> Vec<ComponentState> {
-        let anomalies = self.watch.anomalies(0, ANOMALIES);
         let since = Timestamp::from_nanos(self.now.as_nanos().saturating_sub(nanos(PRESENT)));
+        // Not of the future: a time that was told may be any.
+        let anomalies = self.watch.anomalies_between(since, self.now);
         let odd = |prefixes: &[&str]| {
             let of = |series: &str| prefixes.iter().any(|prefix| series.starts_with(prefix));
-            let found = anomalies.iter().filter(|one| one.at >= since && of(&one.series));
+            let found = anomalies.iter().filter(|one| of(&one.series));
             found.map(|one| one.score).reduce(f64::max)
         };
         let mut cpu = ComponentState::new("cpu");

@@ -1,6 +1,7 @@
 //! The room `monitor` in the kernel: a watch, and the samples that it takes by itself.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -19,10 +20,11 @@ use crate::monitor::series::{Shelf, StoreShelf};
 use crate::monitor::{Anomaly, Sampled, SeriesChange, Watch, WatchPolicy, check_monitor};
 use crate::observe::Level;
 use crate::port::Monitor;
+use crate::store::DataDir;
 use crate::{Code, Error, Result};
 
-/// How often what was measured is written down, where there is a data directory.
-const FLUSH: Duration = Duration::from_secs(60);
+/// How often what was measured is put in order, and written down where there is a data directory.
+const TIDY: Duration = Duration::from_secs(60);
 
 /// Milliseconds between samples, at least and at most.
 const EVERY_LEAST: Duration = Duration::from_millis(10);
@@ -102,10 +104,17 @@ pub(super) fn millis(every: Option<Duration>) -> Result<u64> {
     Ok(u64::try_from(every.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// What measures this machine.
-fn system() -> Option<Arc<dyn Monitor>> {
+/// What measures this machine; of the file systems the one that the kernel writes to.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables, reason = "no space is told of"))]
+fn system(data_dir: Option<&Path>) -> Option<Arc<dyn Monitor>> {
     #[cfg(target_os = "linux")]
-    return Some(Arc::new(System::new(SystemOptions::default())));
+    {
+        let mut options = SystemOptions::default();
+        if let Some(path) = data_dir {
+            options.disk = path.to_owned();
+        }
+        Some(Arc::new(System::new(options)))
+    }
     #[cfg(not(target_os = "linux"))]
     return Portable::new().ok().map(|portable| Arc::new(portable) as _);
 }
@@ -119,7 +128,8 @@ impl Shared {
             shelf
         });
         let watch = Watch::new(room.policy.clone(), shelf)?;
-        system().into_iter().try_for_each(|one| watch.add(one))?;
+        let data_dir = self.data_dir.as_ref().map(DataDir::path);
+        system(data_dir).into_iter().try_for_each(|one| watch.add(one))?;
         watch.add(Arc::new(Figures::new(self.kept.metrics().clone())))?;
         #[cfg(all(target_os = "linux", feature = "agent"))]
         watch.add(Arc::new(super::agent_processes::AgentProcesses::new(self)))?;
@@ -138,23 +148,21 @@ impl Shared {
         // It is started once.
         let _ = room.watch.set(watch);
         self.sample_later();
-        self.flush_later();
+        self.tidy_later();
         Ok(())
     }
 
-    /// Writes what was measured since the last time, and lets go of the monitors.
+    /// Puts what was measured in order, and lets go of the monitors.
     pub(super) fn stop_monitoring(&self) {
         self.monitoring.round.fetch_add(1, Ordering::AcqRel);
-        self.write_measurements();
+        self.tidy_measurements();
         self.monitoring.waiting.lock().take();
         self.monitoring.watch.get().map(Watch::release);
     }
 
-    fn write_measurements(&self) {
+    /// Compresses what is full, lets go of what is too old, and writes what is new where there is a data directory.
+    fn tidy_measurements(&self) {
         let Some(watch) = self.monitoring.watch.get() else { return };
-        if self.data_dir.is_none() {
-            return;
-        }
         if let Err(error) = watch.flush(self.runtime.timestamp()) {
             self.say("what was measured could not be written", &error);
         }
@@ -194,19 +202,16 @@ impl Shared {
         Ok(())
     }
 
-    fn flush_later(self: &Arc<Self>) {
-        if self.data_dir.is_none() {
-            return;
-        }
+    fn tidy_later(self: &Arc<Self>) {
         let weak = Arc::downgrade(self);
         let job = Box::new(move || {
             let Some(shared) = weak.upgrade().filter(|shared| shared.lives()) else { return };
-            let writes = Arc::clone(&shared);
+            let tidies = Arc::clone(&shared);
             // Where the pool is full it is done the next time.
-            let _ = shared.runtime.spawn_blocking(Box::new(move || writes.write_measurements()));
-            shared.flush_later();
+            let _ = shared.runtime.spawn_blocking(Box::new(move || tidies.tidy_measurements()));
+            shared.tidy_later();
         });
-        self.runtime.spawn_at(self.runtime.now() + FLUSH, job);
+        self.runtime.spawn_at(self.runtime.now() + TIDY, job);
     }
 
     fn lives(&self) -> bool {
@@ -336,15 +341,17 @@ impl Kernel {
     /// Keeps a measurement of the host's, and looks whether it is odd, where its series is watched. Its time is now, if it says none.
     ///
     /// # Errors
-    /// What [`Watch::record`] says; [`Code::NOT_RUNNING`] before the start.
+    /// What [`Watch::record`] says, and without a time [`Watch::record_now`]; [`Code::NOT_RUNNING`] before the start.
     pub fn measured(
         &self,
         series: &str,
         value: f64,
         at: Option<Timestamp>,
     ) -> Result<Option<Anomaly>> {
-        let at = at.unwrap_or_else(|| self.shared.runtime.timestamp());
-        let found = self.watch()?.record(series, at, value)?;
+        let found = match at {
+            Some(at) => self.watch()?.record(series, at, value)?,
+            None => self.watch()?.record_now(series, self.shared.runtime.timestamp(), value)?,
+        };
         found.iter().for_each(|anomaly| self.shared.tell_of_anomaly(anomaly));
         self.shared.tell_of_changes(self.watch()?);
         Ok(found)

@@ -142,6 +142,9 @@ fn the_time_is_foretold_at_half_of_the_life() {
                 said.iter().map(|s| s.map_or(f64::INFINITY, |s| s.0)).collect();
             of_kind.extend(errors.iter().copied());
             let middle = median(&mut errors);
+            // One leak without much else is foretold, however few there are.
+            let quiet = noise < 0.01 && season == 0.0;
+            assert!(!quiet || middle <= 0.2, "{kind:?}: {middle}");
             println!(
                 "{kind:?}, noise {noise}, season {season}: median error {middle:.3}, 80 % within {:.3}, \
                  nothing said {silent} of {seeds}, in the interval {inside}",

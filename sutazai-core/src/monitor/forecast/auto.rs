@@ -13,7 +13,7 @@ use super::clean::clean;
 use super::interval::Spread;
 use super::methods::{Method, methods};
 use super::scale::Scale;
-use super::{Forecast, Forecaster, Share, Task, check, season};
+use super::{Forecast, Forecaster, HORIZON_MOST, Interval, Share, Task, check, season};
 use crate::{Code, Error, Result};
 
 /// Forecasts made inside the series, at most. This and the next figure were chosen on one half of the corpus's hourly
@@ -88,7 +88,7 @@ impl AutoForecaster {
     /// # Errors
     /// [`Code::INVALID`] for fewer than eight numbers.
     pub fn seasons(&self, values: &[f64]) -> Result<Vec<usize>> {
-        Ok(self.seasons_of(&clean(self.last(values))?))
+        Ok(self.seasons_of(&clean(self.last(measured(values)))?))
     }
 
     fn last<'a>(&self, values: &'a [f64]) -> &'a [f64] {
@@ -114,6 +114,19 @@ impl Forecaster for AutoForecaster {
 
     fn forecast(&self, values: &[f64], horizon: usize, levels: &[f64]) -> Result<Forecast> {
         check(horizon, levels)?;
+        let all = values.len();
+        let values = measured(values);
+        // Steps that have gone by without a value are ahead of what is known, too.
+        let silent = all - values.len();
+        let asked = horizon;
+        let horizon = horizon + silent;
+        if horizon > HORIZON_MOST {
+            return Err(Error::new(Code::INVALID, "the values are too old to forecast from")
+                .operation("monitor.forecast")
+                .with("steps_without_values", silent)
+                .with("rule", "these and the steps ahead must be 10,000 at most")
+                .advice("longer steps, or a past that ends earlier"));
+        }
         let values = clean(self.last(values))?;
         let seasons = self.seasons_of(&values);
         let trials = Trials::new(&values, &seasons, horizon);
@@ -146,12 +159,23 @@ impl Forecaster for AutoForecaster {
         }
         point.iter_mut().for_each(|v| *v = v.max(least));
         let spread = Spread::new(&values, &trials.origins, &tried);
-        let intervals = levels.iter().map(|level| spread.interval(&point, *level, least)).collect();
+        let mut intervals: Vec<Interval> =
+            levels.iter().map(|level| spread.interval(&point, *level, least)).collect();
+        let paths = intervals.iter_mut().flat_map(|one| [&mut one.lower, &mut one.upper]);
+        for path in paths.chain([&mut point]) {
+            *path = path.split_off(path.len().saturating_sub(asked));
+        }
         runs.sort_by(|a, b| b.weight.total_cmp(&a.weight));
         let share = |run: Run| Share { method: run.name, weight: run.weight };
         let methods = runs.into_iter().map(share).collect();
         Ok(Forecast { point, intervals, seasons, methods })
     }
+}
+
+/// The values up to the last number.
+fn measured(values: &[f64]) -> &[f64] {
+    let end = values.iter().rposition(|value| value.is_finite()).map_or(0, |last| last + 1);
+    values.get(..end).unwrap_or(values)
 }
 
 /// Steps between trials: half a round, so that a step of the forecast has the phase that it had in every other trial, or a

@@ -8,7 +8,7 @@ const LARGEST: f64 = 1e100;
 /// Numbers that something can be said from.
 const LEAST: usize = 8;
 
-/// Fills what is not a number with the straight line between its neighbours, and bounds what is left.
+/// Fills what is not a number with the straight line between its neighbours, and bounds what is left. The last value is a number.
 ///
 /// # Errors
 /// [`Code::INVALID`] for fewer than eight numbers.
@@ -33,6 +33,5 @@ pub(super) fn clean(values: &[f64]) -> Result<Vec<f64>> {
         cleaned.push(value);
         last = value;
     }
-    cleaned.resize(values.len(), last);
     Ok(cleaned)
 }

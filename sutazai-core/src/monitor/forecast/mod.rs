@@ -25,7 +25,8 @@
 //! ```
 //!
 //! **Input**: values at equal distances, oldest first; eight numbers at least. What is not a number is
-//! filled with the straight line between its neighbours. **Output** is always finite; nothing is forecast below 0
+//! filled with the straight line between its neighbours; at the end there is no line: what is not a number there is forecast as well, before
+//! what is asked for, and intervals are as wide as that makes them. **Output** is always finite; nothing is forecast below 0
 //! for a series that never was. **Cost**: about 10 ms for 900 values and 48 steps, growing with both. No state is
 //! kept, and the same input gives the same output.
 
@@ -52,18 +53,19 @@ use serde::{Deserialize, Serialize};
 use crate::{Code, Error, Result};
 
 /// Steps that may be forecast at once.
-const HORIZON_MOST: usize = 10_000;
+pub(super) const HORIZON_MOST: usize = 10_000;
 
 /// Says how a series goes on.
 pub trait Forecaster: Send + Sync + 'static {
     /// A short name of how it does so.
     fn name(&self) -> &str;
 
-    /// The next `horizon` values of a series (1 to 10,000), with an interval for each of `levels`: the
+    /// The `horizon` values (1 to 10,000) that follow the last of these, also where the last ones are no numbers, with an interval for each of `levels`: the
     /// probability, above 0 and below 1, that a value is inside.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a horizon or level out of range, and for fewer than eight numbers.
+    /// [`Code::INVALID`] for a horizon or level out of range, for fewer than eight numbers, and for more than 10,000 steps from the last
+    /// number on.
     fn forecast(&self, values: &[f64], horizon: usize, levels: &[f64]) -> Result<Forecast>;
 }
 

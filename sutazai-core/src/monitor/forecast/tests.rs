@@ -195,3 +195,18 @@ fn told_seasons_are_taken() {
         assert!((value - 5.0 * round(90 + i, 40)).abs() < 1.0, "{i}: {value}");
     }
 }
+
+#[test]
+fn what_is_missing_at_the_end_is_ahead() {
+    let values: Vec<f64> = (0..300).map(|i| 50.0 + f64::from(i * 7_919 % 997)).collect();
+    let forecaster = AutoForecaster::default();
+    let whole = forecaster.forecast(&values, 30, &[0.9]).unwrap();
+    let mut late = values.clone();
+    late.extend([f64::NAN, f64::INFINITY].repeat(10));
+    let told = forecaster.forecast(&late, 10, &[0.9]).unwrap();
+    assert_eq!(told.point, whole.point[20..]);
+    assert_eq!(told.intervals[0].lower, whole.intervals[0].lower[20..]);
+    assert_eq!(told.intervals[0].upper, whole.intervals[0].upper[20..]);
+    late.extend([f64::NAN; 10_000]);
+    assert_eq!(forecaster.forecast(&late, 1, &[]).unwrap_err().code(), Code::INVALID);
+}

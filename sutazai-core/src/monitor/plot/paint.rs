@@ -202,13 +202,11 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
 
     fn title(&self) -> Drawn<B> {
         let room = (self.plot.width as i32 - 2 * EDGE) * self.unit;
-        let title: String =
-            self.plot.title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let title = self.cut(title, room, LARGE);
+        let title = self.cut(plain(&self.plot.title), room, LARGE);
         let place = (EDGE * self.unit, 19 * self.unit);
         self.text(&title, LARGE, TEXT, HPos::Left, place)?;
         let place = (EDGE * self.unit, self.row());
-        self.text(&self.plot.unit.name, SMALL, QUIET, HPos::Left, place)
+        self.text(&plain(&self.plot.unit.name), SMALL, QUIET, HPos::Left, place)
     }
 
     /// Where the legend and the unit stand.
@@ -452,6 +450,12 @@ impl<'a, B: DrawingBackend> Painter<'a, B> {
         text.push('…');
         text
     }
+}
+
+/// A text without what none may have: control characters, and the two that XML knows of besides (`Char` of XML 1.0).
+fn plain(text: &str) -> String {
+    let none = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.chars().map(|c| if none(c) { ' ' } else { c }).collect()
 }
 
 /// Room around values; where they are far from zero none is added beyond it.

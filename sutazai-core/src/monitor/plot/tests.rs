@@ -44,6 +44,55 @@ fn count(pixels: &[u8], colour: [u8; 3]) -> usize {
     pixels.chunks_exact(3).filter(|pixel| near(pixel)).count()
 }
 
+/// Panics unless it is XML as SVG needs it: elements that end as they begin, attributes once and in quotes, characters that there may be.
+fn well_formed(text: &str) {
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    assert!(text.chars().all(allowed), "{text:?}");
+    // What stands between tags, or in quotes.
+    let data = |text: &str| {
+        assert!(!text.contains('<') && !text.contains("]]>"), "{text}");
+        for after in text.split('&').skip(1) {
+            let (name, _) = after.split_once(';').unwrap();
+            assert!(["amp", "lt", "gt", "quot", "apos"].contains(&name), "&{name};");
+        }
+    };
+    let (mut open, mut rest, mut roots) = (Vec::new(), text, 0);
+    while let Some((before, after)) = rest.split_once('<') {
+        data(before);
+        assert!(!open.is_empty() || before.trim().is_empty(), "{before}");
+        let (tag, after) = after.split_once('>').unwrap();
+        rest = after;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name));
+            continue;
+        }
+        assert!(!tag.starts_with(['!', '?']), "{tag}");
+        let (tag, empty) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
+        let (name, mut attributes) = tag.split_once(' ').unwrap_or((tag, ""));
+        roots += usize::from(open.is_empty());
+        let mut names = Vec::new();
+        while !attributes.trim().is_empty() {
+            let (name, after) = attributes.split_once("=\"").unwrap();
+            let (value, after) = after.split_once('"').unwrap();
+            data(value);
+            assert!(
+                name.trim().chars().all(|c| c.is_ascii_alphanumeric() || "-:".contains(c)),
+                "{name}"
+            );
+            names.push(name.trim());
+            attributes = after;
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count, "{tag}");
+        if !empty {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty() && roots == 1 && rest.trim().is_empty(), "{open:?} {roots} {rest}");
+}
+
 const BLUE: [u8; 3] = [0, 114, 178];
 const GREEN: [u8; 3] = [0, 158, 115];
 const VERMILION: [u8; 3] = [213, 94, 0];
@@ -63,6 +112,7 @@ fn everything_that_is_there_is_drawn() {
     let (_, _, after) = pixels(&plot);
     assert!(count(&after, GREEN) > 100 && count(&after, VERMILION) > 50);
     let svg = plot.to_svg().unwrap();
+    well_formed(&svg);
     for text in [
         "memory_used_bytes &lt;of &quot;x&quot; &amp; y&gt;",
         "bytes",
@@ -122,13 +172,15 @@ fn what_cannot_be_drawn_is_left_out() {
         vec![1e-320, 0.0, -1e-320, 0.0, 0.0],
         vec![1e15, 1e15 + 0.125, 1e15, 1e15, 1e15],
     ] {
-        let mut plot = Plot::new("a\u{0}\u{7}title ".repeat(100));
+        let mut plot = Plot::new("a\u{0}\u{7}\u{ffff}\u{9b}]]><title ".repeat(100));
         plot.past = readings(&values);
         plot.marks = vec![Mark { at: at(0), value: values[0], score: f64::NAN }];
         plot.ahead = Some(ahead(300, &values, 1e200));
         for unit in ["x_bytes", "x_ratio", "x_total"] {
             plot.unit = Unit::of(unit);
+            plot.unit.name.push_str("\u{b}<\u{fffe}&\u{ffff}\"");
             let svg = plot.to_svg().unwrap();
+            well_formed(&svg);
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
             assert!(!svg.contains('\u{0}') && svg.contains('…'));
             plot.to_png().unwrap();
@@ -167,7 +219,29 @@ fn labels_are_round() {
     assert_eq!(texts(&plain, 0.0, 9_500.0), ["0", "2000", "4000", "6000", "8000"]);
     assert_eq!(texts(&plain, -1e6, 1e6), ["-1.0M", "-0.5M", "0.0M", "0.5M", "1.0M"]);
     assert_eq!(texts(&plain, 0.0, 4e300), ["0", "1e300", "2e300", "3e300", "4e300"]);
+    assert_eq!(texts(&plain, 0.0, 9e-7), ["0", "2e-7", "4e-7", "6e-7", "8e-7"]);
+    assert_eq!(
+        texts(&plain, 1.01e-7, 1.05e-7),
+        ["1.01e-7", "1.02e-7", "1.03e-7", "1.04e-7", "1.05e-7"]
+    );
+    assert_eq!(
+        texts(&plain, 1e15, 1.2e15),
+        ["1.00e15", "1.05e15", "1.10e15", "1.15e15", "1.20e15"]
+    );
+    assert_eq!(texts(&plain, -2e-9, 2e-9), ["-2e-9", "-1e-9", "0", "1e-9", "2e-9"]);
     let bytes = Unit::of("memory_used_bytes");
+    // Whatever is drawn, no two labels are the same.
+    for unit in [&plain, &bytes] {
+        for power in -12..20 {
+            for least in [0.0, 1.0, 1.5] {
+                let one = 10_f64.powi(power);
+                let mut all = texts(unit, least * one, (least + 1e-3) * one);
+                let count = all.len();
+                all.dedup();
+                assert!(count > 2 && all.len() == count, "{all:?}");
+            }
+        }
+    }
     let gib = f64::from(1 << 30);
     assert_eq!(texts(&bytes, 0.0, 5.0 * gib), ["0 Gi", "1 Gi", "2 Gi", "3 Gi", "4 Gi", "5 Gi"]);
     let times = |from: u64, to: u64| -> Vec<String> {

@@ -9,6 +9,9 @@ pub struct Unit {
     pub binary: bool,
 }
 
+/// Digits behind the point, at most: floats have no more.
+const DIGITS: f64 = 16.0;
+
 impl Unit {
     /// That of a series, by the end of its name as those of Prometheus have it. Of a counter (`…_total`) that of its growth in
     /// a second.
@@ -48,11 +51,13 @@ impl Unit {
         let fine = self.binary && most < 10_000.0 * self.prefix(step).0;
         let (power, prefix) = self.prefix(if fine { step } else { most });
         if prefix.is_none() {
-            return if value == 0.0 { "0".to_owned() } else { format!("{value:.0e}") };
+            // As many digits as tell it from its neighbours.
+            let digits = value.abs().log10().floor() - (step * (1.0 + 1e-9)).log10().floor();
+            let digits = digits.clamp(0.0, DIGITS) as usize;
+            let nought = value.abs() < step * 1e-9;
+            return if nought { "0".to_owned() } else { format!("{value:.digits$e}") };
         }
-        let digits = (-(step / power).log10().floor()).clamp(0.0, 9.0) as usize;
-        // A part of a KiB has no end of digits.
-        let digits = if self.binary && power > 1.0 { digits.min(2) } else { digits };
+        let digits = (-(step / power).log10().floor()).clamp(0.0, DIGITS) as usize;
         let value = value / power;
         let value = if value.abs() < 0.5 * 10_f64.powi(-(digits as i32)) { 0.0 } else { value };
         format!("{value:.digits$}{}", prefix.unwrap_or_default())

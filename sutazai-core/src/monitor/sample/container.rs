@@ -1,5 +1,5 @@
 //! Limits of control groups, version 2 (the kernel's Documentation/admin-guide/cgroup-v2.rst): what holds for this
-//! process is the tightest one of its group and of those above it.
+//! process is the least of its group and of those above it, and the first to be used up is the fullest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,10 +30,13 @@ pub(super) struct Containers {
     names: [Arc<str>; 7],
 }
 
-/// What binds first.
+/// What binds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Bounds {
-    pub(super) memory: Option<(u64, u64)>,
+    /// The least limit of the groups.
+    pub(super) memory: Option<u64>,
+    /// How much is used of the limit that is nearest.
+    pub(super) memory_share: Option<f64>,
     pub(super) cores: Option<f64>,
 }
 
@@ -64,10 +67,14 @@ impl Containers {
 
     pub(super) fn take(&mut self, buffer: &mut Vec<u8>, out: &mut Samples) -> Bounds {
         let mut bounds = Bounds::default();
+        let mut memory: Option<(u64, u64)> = None;
         let mut pids: Option<(u64, u64)> = None;
         for group in &mut self.groups {
             if let Some(there) = group.memory(buffer) {
-                bounds.memory = Some(tighter(bounds.memory, there));
+                memory = Some(memory.filter(|least| least.1 <= there.1).unwrap_or(there));
+                let share = share(there);
+                bounds.memory_share =
+                    Some(bounds.memory_share.map_or(share, |most| most.max(share)));
             }
             if let Some(cores) = group.cores(buffer) {
                 bounds.cores = Some(bounds.cores.map_or(cores, |least| least.min(cores)));
@@ -78,10 +85,13 @@ impl Containers {
         }
         let [used_name, limit_name, ratio_name, cores_name, throttled_name, pids_name, pids_limit] =
             &self.names;
-        if let Some((used, limit)) = bounds.memory {
+        if let Some((used, limit)) = memory {
             out.add(Arc::clone(used_name), used as f64);
             out.add(Arc::clone(limit_name), limit as f64);
-            out.add(Arc::clone(ratio_name), share((used, limit)));
+            bounds.memory = Some(limit);
+        }
+        if let Some(share) = bounds.memory_share {
+            out.add(Arc::clone(ratio_name), share);
         }
         if let Some(cores) = bounds.cores {
             out.add(Arc::clone(cores_name), cores);
@@ -127,7 +137,7 @@ impl Group {
 }
 
 /// How much of it is used.
-pub(super) fn share((used, limit): (u64, u64)) -> f64 {
+fn share((used, limit): (u64, u64)) -> f64 {
     match limit {
         0 => 1.0,
         limit => used as f64 / limit as f64,
@@ -190,7 +200,8 @@ mod tests {
         let mut containers = Containers::new(dir.path(), b"1:cpu:/x\n0::/pod/box\n");
         let mut out = Samples::default();
         let bounds = containers.take(&mut Vec::new(), &mut out);
-        assert_eq!(bounds, Bounds { memory: Some((7500, 10000)), cores: Some(1.5) });
+        let expected = Bounds { memory: Some(10000), memory_share: Some(0.75), cores: Some(1.5) };
+        assert_eq!(bounds, expected);
         assert_eq!(value(&out, "container_memory_used_ratio"), Some(0.75));
         assert_eq!(value(&out, "container_throttled_seconds_total"), Some(2.5));
         assert_eq!(
@@ -200,7 +211,17 @@ mod tests {
         // A limit that is set later holds from then on.
         write(&own, "memory.max", "5200\n");
         let bounds = containers.take(&mut Vec::new(), &mut out);
-        assert_eq!(bounds.memory, Some((5000, 5200)));
+        assert_eq!((bounds.memory, bounds.memory_share), (Some(5200), Some(5000.0 / 5200.0)));
+        // The group above may be nearer to its limit than the one with the least is.
+        write(&own, "memory.max", "9000\n");
+        write(&own, "memory.current", "100\n");
+        write(&pod, "memory.current", "10000\n");
+        out.clear();
+        let bounds = containers.take(&mut Vec::new(), &mut out);
+        assert_eq!((bounds.memory, bounds.memory_share), (Some(9000), Some(0.95)));
+        let told = ["limit_bytes", "used_bytes", "used_ratio"];
+        let told = told.map(|what| value(&out, &format!("container_memory_{what}")));
+        assert_eq!(told, [Some(9000.0), Some(100.0), Some(0.95)]);
     }
 
     #[test]

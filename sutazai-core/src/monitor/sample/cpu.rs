@@ -45,16 +45,28 @@ impl Ticks {
         }
     }
 
+    /// Both together.
+    fn plus(self, more: Self) -> Self {
+        Self {
+            user: self.user.saturating_add(more.user),
+            system: self.system.saturating_add(more.system),
+            idle: self.idle.saturating_add(more.idle),
+            iowait: self.iowait.saturating_add(more.iowait),
+            steal: self.steal.saturating_add(more.steal),
+        }
+    }
+
     fn sum(self) -> u64 {
         let Self { user, system, idle, iowait, steal } = self;
         [user, system, idle, iowait, steal].into_iter().fold(0, u64::saturating_add)
     }
 
-    /// Busy and stolen shares; none where no time has passed.
+    /// Busy and stolen shares; none where no time has passed. Busy is what is not idle, with what others have had of it.
     fn shares(self) -> Option<(f64, f64)> {
         let sum = self.sum();
         let share = |ticks: u64| ticks as f64 / sum as f64;
-        (sum > 0).then(|| (share(self.user.saturating_add(self.system)), share(self.steal)))
+        let busy = [self.user, self.system, self.steal].into_iter().fold(0, u64::saturating_add);
+        (sum > 0).then(|| (share(busy), share(self.steal)))
     }
 }
 
@@ -67,6 +79,8 @@ struct Core {
 pub(super) struct Cpus {
     names: [Arc<str>; 7],
     before: Option<Ticks>,
+    /// What the first look had, and what each field has gone up by since: iowait and idle may fall.
+    grown: Ticks,
     cores: Vec<Core>,
     most: usize,
     /// Ticks of a second.
@@ -88,6 +102,7 @@ impl Cpus {
         Self {
             names: names.map(Arc::from),
             before: None,
+            grown: Ticks::default(),
             cores: Vec::new(),
             most,
             hz: hz.max(1) as f64,
@@ -114,19 +129,20 @@ impl Cpus {
     fn take_all(&mut self, line: &[u8], out: &mut Samples) {
         let Some(ticks) = Ticks::read(line) else { return };
         let [user, system, iowait, steal, idle, used_ratio, steal_ratio] = &self.names;
+        let since = self.before.map(|before| ticks.since(before));
+        self.grown = self.grown.plus(since.unwrap_or(ticks));
         let counters = [
-            (user, ticks.user),
-            (system, ticks.system),
-            (iowait, ticks.iowait),
-            (steal, ticks.steal),
-            (idle, ticks.idle),
+            (user, self.grown.user),
+            (system, self.grown.system),
+            (iowait, self.grown.iowait),
+            (steal, self.grown.steal),
+            (idle, self.grown.idle),
         ];
         for (name, ticks) in counters {
             // A quotient is the nearest number to the decimal, which is kept in fewer bytes than its neighbours.
             out.add(Arc::clone(name), ticks as f64 / self.hz);
         }
-        let shares = self.before.and_then(|before| ticks.since(before).shares());
-        if let Some((used, stolen)) = shares {
+        if let Some((used, stolen)) = since.and_then(Ticks::shares) {
             out.add(Arc::clone(used_ratio), used);
             out.add(Arc::clone(steal_ratio), stolen);
         }
@@ -171,8 +187,8 @@ mod tests {
             b"cpu  130 10 60 840 40 5 5 20 0 0\ncpu0 130 10 60 840 40 5 5 20 0 0\ncpu2 1 1 1 1\n",
             &mut out,
         );
-        // 40 of 90 ticks, and 10 stolen.
-        assert!((value(&out, "cpu_used_ratio").unwrap_or_default() - 40.0 / 90.0).abs() < 1e-12);
+        // 40 of 90 ticks, and 10 stolen, which are no less busy.
+        assert!((value(&out, "cpu_used_ratio").unwrap_or_default() - 50.0 / 90.0).abs() < 1e-12);
         assert!((value(&out, "cpu_steal_ratio").unwrap_or_default() - 10.0 / 90.0).abs() < 1e-12);
         assert_eq!(value(&out, "cpu0_used_ratio"), value(&out, "cpu_used_ratio"));
         assert_eq!(value(&out, "cpu2_used_ratio"), None);
@@ -186,6 +202,12 @@ mod tests {
         cpus.take(b"cpu  110 0 0 110 40\ncpu0 1 1 1 1\n", &mut out);
         assert_eq!(value(&out, "cpu_used_ratio"), Some(0.5));
         assert_eq!(value(&out, "cpu0_used_ratio"), None);
+        out.clear();
+        cpus.take(b"cpu  110 0 0 90 45", &mut out);
+        let told = ["user", "idle", "iowait"].map(|of| format!("cpu_{of}_seconds_total"));
+        assert_eq!(told.map(|name| value(&out, &name)), [Some(1.1), Some(1.1), Some(0.55)]);
+        out.clear();
+        cpus.take(b"cpu  110 0 0 110 40\n", &mut out);
         out.clear();
         cpus.take(b"cpu  110 0 0 110 40\n", &mut out);
         assert_eq!(value(&out, "cpu_used_ratio"), None);

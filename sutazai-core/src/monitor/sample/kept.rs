@@ -19,6 +19,11 @@ impl Kept {
         Self { path: path.into(), file: None }
     }
 
+    /// Opens it anew when it is read the next time.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+    }
+
     /// What it has now, in `buffer`, which only grows: clearing it would touch more memory than reading does. A descriptor that answers no more is opened anew: the device, the interface or the
     /// mount is another one.
     pub(super) fn read<'a>(&mut self, buffer: &'a mut Vec<u8>) -> io::Result<&'a [u8]> {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::grown::Grown;
 use super::number::{lines, numbers, words};
 use crate::port::Samples;
 
 /// What is told of the interfaces, all together but the loopback.
 pub(super) struct Networks {
     names: [Arc<str>; 8],
+    counted: Grown<8>,
 }
 
 impl Networks {
@@ -22,30 +24,22 @@ impl Networks {
             "network_sent_errors_total",
             "network_sent_dropped_total",
         ];
-        Self { names: names.map(Arc::from) }
+        Self { names: names.map(Arc::from), counted: Grown::new() }
     }
 
     /// Two lines of headings, then `name: bytes packets errs drop fifo frame compressed multicast` received, and
     /// `bytes packets errs drop …` sent.
-    pub(super) fn take(&self, text: &[u8], out: &mut Samples) {
-        let (mut sums, mut any) = ([0_u64; 8], false);
+    pub(super) fn take(&mut self, text: &[u8], out: &mut Samples) {
         for line in lines(text) {
             let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
             let (name, rest) = line.split_at(colon);
-            if words(name).next().is_none_or(|name| name == b"lo") {
-                continue;
-            }
+            let Some(name) = words(name).next().filter(|name| *name != b"lo") else { continue };
             let fields = numbers(words(rest.get(1..).unwrap_or_default()));
             let Some([rb, rp, re, rd, _, _, _, _, sb, sp, se, sd]) = fields else { continue };
-            any = true;
-            for (sum, field) in sums.iter_mut().zip([rb, rp, re, rd, sb, sp, se, sd]) {
-                *sum = sum.saturating_add(field);
-            }
+            self.counted.add(name, [rb, rp, re, rd, sb, sp, se, sd]);
         }
-        if any {
-            for (name, sum) in self.names.iter().zip(sums) {
-                out.add(Arc::clone(name), sum as f64);
-            }
+        for (name, sum) in self.names.iter().zip(self.counted.sums().into_iter().flatten()) {
+            out.add(Arc::clone(name), sum as f64);
         }
     }
 }
@@ -67,5 +61,20 @@ mod tests {
         out.clear();
         Networks::new().take(b"lo: 1 2 3\n:\n", &mut out);
         assert_eq!(out.iter().count(), 0);
+    }
+
+    #[test]
+    fn an_interface_that_goes_takes_nothing_away() {
+        let mut networks = Networks::new();
+        let mut told = |text: &[u8]| {
+            let mut out = Samples::default();
+            networks.take(text, &mut out);
+            value(&out, "network_received_bytes_total")
+        };
+        let both = b"eth0: 100 10 1 2 0 0 0 0 200 20 3 4\n veth1: 9000 9 0 0 0 0 0 0 9 9 0 0\n";
+        assert_eq!(told(both), Some(9_100.0));
+        assert_eq!(told(b"eth0: 150 10 1 2 0 0 0 0 200 20 3 4\n"), Some(9_150.0));
+        let new = b"eth0: 150 10 1 2 0 0 0 0 200 20 3 4\n veth2: 70 9 0 0 0 0 0 0 9 9 0 0\n";
+        assert_eq!(told(new), Some(9_150.0));
     }
 }

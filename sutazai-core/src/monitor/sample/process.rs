@@ -68,12 +68,6 @@ pub(super) fn device_bytes(text: &[u8]) -> Option<(u64, u64)> {
     Some((field(b"read_bytes:")?, field(b"write_bytes:")?))
 }
 
-/// The soft limit of open files, of `/proc/PID/limits`; none where there is no limit.
-pub(super) fn file_limit(text: &[u8]) -> Option<u64> {
-    lines(text)
-        .find_map(|line| words(line.strip_prefix(b"Max open files")?).next().and_then(number))
-}
-
 /// How many files it has open. Linux 6.2 and later answer without listing them.
 pub(super) fn open_files(folder: &Path) -> io::Result<u64> {
     let size = std::fs::metadata(folder)?.size();
@@ -104,8 +98,11 @@ impl Process {
         }
     }
 
-    pub(super) fn usage(&mut self) -> Option<Usage> {
-        usage(self.stat.read(&mut self.buffer).ok()?, self.units)
+    /// # Errors
+    /// Why it cannot be read; [`gone`] tells whether that is because there is no such process.
+    pub(super) fn usage(&mut self) -> io::Result<Usage> {
+        let text = self.stat.read(&mut self.buffer)?;
+        usage(text, self.units).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     pub(super) fn device_bytes(&mut self) -> Option<(u64, u64)> {
@@ -116,15 +113,24 @@ impl Process {
         open_files(&self.folder.join("fd")).ok()
     }
 
-    pub(super) fn file_limit(&mut self) -> Option<u64> {
-        let mut limits = Kept::new(self.folder.join("limits"));
-        file_limit(limits.read(&mut self.buffer).ok()?)
+    /// Keeps no file open until it is read again.
+    pub(super) fn close(&mut self) {
+        self.stat.close();
+        self.io.close();
     }
+}
+
+/// Whether a process could not be read because it has ended.
+pub(super) fn gone(error: &io::Error) -> bool {
+    let ended = rustix::io::Errno::SRCH.raw_os_error();
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ended)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     const UNITS: Units = Units { hz: 100, page: 4096 };
@@ -141,9 +147,6 @@ mod tests {
         }
         assert_eq!(device_bytes(b"rchar: 1\nread_bytes: 10\nwrite_bytes: 20\n"), Some((10, 20)));
         assert_eq!(device_bytes(b"read_bytes: 10\n"), None);
-        let limits = b"Limit   Soft   Hard\nMax open files            1024  4096  files\n";
-        assert_eq!(file_limit(limits), Some(1024));
-        assert_eq!(file_limit(b"Max open files   unlimited unlimited files\n"), None);
     }
 
     #[test]
@@ -151,12 +154,26 @@ mod tests {
         let mut process = Process::new("/proc/self".into(), Units::of_this_system());
         let before = process.usage().unwrap();
         assert!(before.resident_bytes > 100_000 && before.threads >= 1);
-        let files = process.open_files().unwrap();
-        let more: Vec<_> =
-            (0..10).map(|_| std::fs::File::open("/proc/self/stat").unwrap()).collect();
-        // Other tests open files as well.
-        assert!(process.open_files().unwrap() >= 10 && files >= 3, "{files}");
-        drop(more);
-        assert!(process.file_limit().is_none_or(|limit| limit >= files));
+        // Other tests open files as well: another process tells how many there are.
+        let files = |script: &str| {
+            let mut child = std::process::Command::new("sh")
+                .args(["-c", script])
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut said = [0; 3];
+            child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+            let folder = format!("/proc/{}", child.id());
+            let counted = std::fs::read_dir(format!("{folder}/fd")).unwrap().count() as u64;
+            let told = Process::new(folder.into(), Units::of_this_system()).open_files();
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            assert_eq!(told, Some(counted));
+            counted
+        };
+        let few = files("echo ok; read line");
+        assert!(few >= 3);
+        assert_eq!(files("exec 7</dev/null 8</dev/null; echo ok; read line"), few + 2);
     }
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::process::{Process, Units};
+use super::process::{Process, Units, gone};
 use crate::base::time::Timestamp;
 use crate::port::{Monitor, Samples};
 use crate::{Code, Error, Result};
 
 /// Processes that are followed at once, at most.
 const MOST: usize = 10_000;
+/// Of so many the two files stay open; those of the others are opened in each sample. Systems let a process have 1,024 open, usually.
+const KEPT: usize = 128;
 
 /// Follows processes by their numbers. A number that the system gives to another process is not followed there: what
 /// began later is somebody else.
@@ -62,7 +64,7 @@ impl Processes {
     /// Follows the process of this number from now on, in the place of the one of this name.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`] when there is no such process, [`Code::INVALID`] for a name that is empty, too long or has
+    /// [`Code::NOT_FOUND`] when there is no such process, [`Code::IO`] when it cannot be read, [`Code::INVALID`] for a name that is empty, too long or has
     /// quotes, backslashes or control characters, [`Code::OVERLOADED`] beyond ten thousand.
     pub fn follow(&self, name: &str, pid: u32) -> Result<()> {
         const OPERATION: &str = "monitor.follow";
@@ -73,11 +75,9 @@ impl Processes {
                 .with("bytes", name.len()));
         }
         let mut process = Process::new(self.proc.join(pid.to_string()), self.units);
-        let usage = process.usage().ok_or_else(|| {
-            Error::new(Code::NOT_FOUND, "there is no process of this number")
-                .operation(OPERATION)
-                .with("pid", pid)
-        })?;
+        let usage = process.usage().map_err(|error| unreadable(error, OPERATION, pid))?;
+        // Whose files stay open is said in each sample.
+        process.close();
         let series = |what: &str| Arc::from((self.name)(name, what));
         let names = [
             "cpu_seconds_total",
@@ -114,18 +114,45 @@ impl Monitor for Processes {
         "processes"
     }
 
-    /// Those that have ended are followed no more.
+    /// Those that have ended are followed no more. Those that cannot be read are, without figures, and the first of them is told.
     fn sample(&self, _now: Timestamp, out: &mut Samples) -> Result<()> {
-        self.followed.lock().retain(|_, one| one.take(out));
-        Ok(())
+        let mut first = Ok(());
+        let mut place = 0;
+        self.followed.lock().retain(|_, one| {
+            let there = one.take(out).unwrap_or_else(|error| {
+                if first.is_ok() {
+                    first = Err(unreadable(error, "monitor.sample", one.pid));
+                }
+                true
+            });
+            place += usize::from(there);
+            if place > KEPT {
+                one.process.close();
+            }
+            there
+        });
+        first
     }
+}
+
+/// Why a process is not followed.
+fn unreadable(error: std::io::Error, operation: &'static str, pid: u32) -> Error {
+    let problem = match gone(&error) {
+        true => Error::new(Code::NOT_FOUND, "there is no process of this number"),
+        false => Error::new(Code::IO, "the process cannot be read").because(error),
+    };
+    problem.operation(operation).with("pid", pid)
 }
 
 impl Followed {
     /// Whether it is still there.
-    fn take(&mut self, out: &mut Samples) -> bool {
-        let usage = self.process.usage().filter(|usage| usage.began == self.began);
-        let Some(usage) = usage else { return false };
+    fn take(&mut self, out: &mut Samples) -> std::io::Result<bool> {
+        let usage = match self.process.usage() {
+            Ok(usage) if usage.began == self.began => usage,
+            Ok(_) => return Ok(false),
+            Err(error) if gone(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        };
         let [cpu, resident, threads, files, read, written] = &self.names;
         out.add(Arc::clone(cpu), usage.cpu_seconds);
         out.add(Arc::clone(resident), usage.resident_bytes as f64);
@@ -137,7 +164,7 @@ impl Followed {
             out.add(Arc::clone(read), from as f64);
             out.add(Arc::clone(written), to as f64);
         }
-        true
+        Ok(true)
     }
 }
 
@@ -195,5 +222,68 @@ mod tests {
         fs::write(folder.join("stat"), stat(2000)).unwrap();
         assert_eq!(sample(&processes).iter().count(), 0);
         assert!(processes.followed().is_empty());
+    }
+
+    /// Whether a process keeps files of this folder open here.
+    fn open_below(folder: &std::path::Path) -> usize {
+        let files = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        files
+            .filter(|file| fs::read_link(file.path()).is_ok_and(|to| to.starts_with(folder)))
+            .count()
+    }
+
+    #[test]
+    fn of_many_only_some_keep_their_files_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let processes = Processes::in_folder(dir.path().to_owned());
+        let all = 2 * KEPT;
+        for pid in 1..=all {
+            let folder = dir.path().join(pid.to_string());
+            fs::create_dir(&folder).unwrap();
+            let stat =
+                format!("{pid} (x) S 1 7 7 0 -1 0 0 0 0 0 100 0 0 0 20 0 1 0 {pid} 4096 1 0\n");
+            fs::write(folder.join("stat"), stat).unwrap();
+            fs::write(folder.join("io"), "read_bytes: 1\nwrite_bytes: 2\n").unwrap();
+            processes.follow(&format!("p{pid}"), u32::try_from(pid).unwrap()).unwrap();
+        }
+        assert_eq!(open_below(dir.path()), 0);
+        for _ in 0..2 {
+            // Five figures of each: there is no folder of its files.
+            assert_eq!(sample(&processes).iter().count(), 5 * all);
+            assert_eq!(open_below(dir.path()), 2 * KEPT);
+        }
+        // Those that end make room for others.
+        for pid in 1..=KEPT {
+            processes.leave(&format!("p{pid}"));
+        }
+        sample(&processes);
+        assert_eq!(open_below(dir.path()), 2 * KEPT);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = |pid: u32| dir.path().join(pid.to_string());
+        let stat = "7 (x) S 1 7 7 0 -1 0 0 0 0 0 100 0 0 0 20 0 1 0 5 4096 1 0\n";
+        for pid in [7, 8] {
+            fs::create_dir(folder(pid)).unwrap();
+            fs::write(folder(pid).join("stat"), stat).unwrap();
+        }
+        let processes = Processes::in_folder(dir.path().to_owned());
+        // A folder is there, and cannot be read as a file is.
+        fs::create_dir_all(folder(9).join("stat")).unwrap();
+        assert_eq!(processes.follow("z", 9).unwrap_err().code(), Code::IO);
+        processes.follow("x", 7).unwrap();
+        processes.follow("y", 8).unwrap();
+        fs::remove_file(folder(7).join("stat")).unwrap();
+        fs::create_dir(folder(7).join("stat")).unwrap();
+        let mut out = Samples::default();
+        let error = processes.sample(Timestamp::EPOCH, &mut out).unwrap_err();
+        assert_eq!(error.code(), Code::IO);
+        assert_eq!(value(&out, "process_threads{name=\"y\"}"), Some(1.0));
+        assert_eq!(processes.followed().len(), 2);
+        fs::remove_dir(folder(7).join("stat")).unwrap();
+        assert_eq!(sample(&processes).iter().count(), 3);
+        assert_eq!(processes.followed().len(), 1);
     }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::container::{Bounds, Containers, share};
+use super::container::{Bounds, Containers};
 use super::cpu::Cpus;
 use super::disk::Disks;
 use super::kept::Kept;
@@ -122,7 +123,6 @@ struct State {
     networks: Networks,
     containers: Containers,
     own: Process,
-    file_limit: Option<u64>,
     names: Names,
     cost: f64,
 }
@@ -145,8 +145,7 @@ impl System {
         let units = Units::of_this_system();
         let mut buffer = Vec::new();
         let groups = at("self/cgroup").read(&mut buffer).map(<[u8]>::to_vec).unwrap_or_default();
-        let mut own = Process::new(proc.join("self"), units);
-        let file_limit = own.file_limit();
+        let own = Process::new(proc.join("self"), units);
         let own_names = [
             "process_cpu_seconds_total",
             "process_children_cpu_seconds_total",
@@ -172,7 +171,6 @@ impl System {
             networks: Networks::new(),
             containers: Containers::new(&options.cgroup, &groups),
             own,
-            file_limit,
             names: Names {
                 own: own_names.map(Arc::from),
                 file_limit: "process_max_fds".into(),
@@ -282,7 +280,7 @@ impl State {
 
     fn take_own(&mut self, out: &mut Samples) {
         let [cpu, children, resident, virtual_, threads, ..] = &self.names.own;
-        if let Some(usage) = self.own.usage() {
+        if let Ok(usage) = self.own.usage() {
             out.add(Arc::clone(cpu), usage.cpu_seconds);
             out.add(Arc::clone(children), usage.ended_children_seconds);
             out.add(Arc::clone(resident), usage.resident_bytes as f64);
@@ -295,9 +293,10 @@ impl State {
         let [.., files, read, written] = &self.names.own;
         if let Some(open) = self.own.open_files() {
             out.add(Arc::clone(files), open as f64);
-        }
-        if let Some(limit) = self.file_limit {
-            out.add(Arc::clone(&self.names.file_limit), limit as f64);
+            // It may be raised at any time; what has no limit has no figure.
+            if let Some(limit) = getrlimit(Resource::Nofile).current {
+                out.add(Arc::clone(&self.names.file_limit), limit as f64);
+            }
         }
         if let Some((from, to)) = self.own.device_bytes() {
             out.add(Arc::clone(read), from as f64);
@@ -312,10 +311,10 @@ impl State {
             found.map(|sample| sample.value)
         };
         let (total, ratio) = (find("memory_total_bytes"), find("memory_used_ratio"));
-        let limit = bounds.memory.map(|(_, limit)| limit as f64);
+        let limit = bounds.memory.map(|limit| limit as f64);
         let least = [total, limit].into_iter().flatten().reduce(f64::min);
         // Whichever runs out first.
-        let most = [ratio, bounds.memory.map(share)].into_iter().flatten().reduce(f64::max);
+        let most = [ratio, bounds.memory_share].into_iter().flatten().reduce(f64::max);
         // Unlike `available_parallelism`, which looks for the container's limit in files of its own.
         let processors =
             rustix::thread::sched_getaffinity(None).map(|set| f64::from(set.count())).ok();
@@ -385,6 +384,48 @@ pub(super) mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all, "each name once");
+    }
+
+    #[test]
+    fn the_limit_of_files_is_that_of_now() {
+        use rustix::process::setrlimit;
+        let system = System::new(SystemOptions::default());
+        let before = getrlimit(Resource::Nofile);
+        let Some(limit) = before.current else { return };
+        assert_eq!(value(&sample(&system), "process_max_fds"), Some(limit as f64));
+        // One less: nothing that runs beside is disturbed.
+        let less = rustix::process::Rlimit { current: Some(limit - 1), ..before };
+        setrlimit(Resource::Nofile, less).unwrap();
+        let told = value(&sample(&system), "process_max_fds");
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert_eq!(told, Some((limit - 1) as f64));
+    }
+
+    #[test]
+    fn the_least_limit_is_told_and_the_fullest_share() {
+        let dir = tempfile::tempdir().unwrap();
+        let (proc, groups) = (dir.path().join("proc"), dir.path().join("cgroup"));
+        fs::create_dir_all(proc.join("self")).unwrap();
+        fs::create_dir_all(groups.join("pod/box")).unwrap();
+        fs::write(proc.join("meminfo"), "MemTotal: 100 kB\nMemAvailable: 80 kB\n").unwrap();
+        fs::write(proc.join("self/cgroup"), "0::/pod/box\n").unwrap();
+        let group = |of: &str, max: &str, current: &str| {
+            fs::write(groups.join(of).join("memory.max"), max).unwrap();
+            fs::write(groups.join(of).join("memory.current"), current).unwrap();
+        };
+        let options = SystemOptions { proc, cgroup: groups.clone(), ..SystemOptions::default() };
+        let system = System::new(options);
+        let told = || {
+            let samples = sample(&system);
+            ["memory_limit_bytes", "memory_limit_used_ratio"].map(|name| value(&samples, name))
+        };
+        group("pod/box", "40000", "4000");
+        group("pod", "50000", "45000");
+        assert_eq!(told(), [Some(40_000.0), Some(0.9)]);
+        group("pod", "max", "45000");
+        assert_eq!(told(), [Some(40_000.0), Some(0.2)]);
+        group("pod/box", "200000", "150000");
+        assert_eq!(told(), [Some(102_400.0), Some(0.75)]);
     }
 
     #[test]

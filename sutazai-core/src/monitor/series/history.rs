@@ -15,7 +15,7 @@ use super::query::{Aggregate, Answer, Query, Windows};
 use super::shelf::Shelf;
 use super::status::{Figures, HistoryStatus, LevelView, SeriesView, count};
 use super::times::Times;
-use super::track::{Coarse, Gone, Track, floor};
+use super::track::{Coarse, Gone, Track};
 use crate::base::time::Timestamp;
 use crate::{Code, Error, Result};
 
@@ -53,7 +53,7 @@ pub enum Appended {
 /// What was measured. All methods may be called from any thread at once; see the [module](super).
 pub struct History {
     pub(super) policy: HistoryPolicy,
-    pub(super) table: RwLock<HashMap<Arc<str>, Arc<Series>>>,
+    pub(super) table: RwLock<Table>,
     pub(super) figures: Figures,
     pub(super) times: Mutex<Times>,
     pub(super) shelf: Option<Box<dyn Shelf>>,
@@ -64,6 +64,9 @@ pub struct History {
     pub(super) gone: Mutex<VecDeque<String>>,
     losses: Mutex<VecDeque<(String, String)>>,
 }
+
+/// The series by name.
+pub(super) type Table = HashMap<Arc<str>, Arc<Series>>;
 
 /// A series of a [`History`], for [`History::record`]. One of another history records to nobody's use.
 #[derive(Debug)]
@@ -112,16 +115,29 @@ impl History {
         &self.policy
     }
 
-    /// Adds a point to a series, which the first one makes. A series whose name, without labels in braces, ends
+    /// Adds a point of now to a series, which the first one makes. A series whose name, without labels in braces, ends
     /// in `_total` is a counter.
     #[inline]
     pub fn append(&self, series: &str, now: Timestamp, value: f64) -> Appended {
+        self.append_by(series, now, value, true)
+    }
+
+    /// As [`append`](Self::append), for a point whose time somebody has told: one that is not after the series' newest is refused,
+    /// however many of them come, and no clock is taken to have been set back.
+    #[inline]
+    pub fn append_at(&self, series: &str, at: Timestamp, value: f64) -> Appended {
+        self.append_by(series, at, value, false)
+    }
+
+    /// `clock`: the time is that of a clock.
+    #[inline]
+    fn append_by(&self, series: &str, now: Timestamp, value: f64, clock: bool) -> Appended {
         if !value.is_finite() {
             count(&self.figures.not_finite);
             return Appended::NotFinite;
         }
         let table = self.table.read();
-        let known = table.get(series).and_then(|series| self.add(series, now, value));
+        let known = table.get(series).and_then(|series| self.add(series, now, value, clock));
         drop(table);
         match known {
             Some((appended, grown)) => {
@@ -130,7 +146,7 @@ impl History {
                 }
                 appended
             }
-            None => self.append_new(series, now, value),
+            None => self.append_new(series, now, value, clock),
         }
     }
 
@@ -150,7 +166,7 @@ impl History {
             count(&self.figures.not_finite);
             return Appended::NotFinite;
         }
-        match self.add(&handle.0, now, value) {
+        match self.add(&handle.0, now, value, true) {
             Some((appended, grown)) => {
                 if grown {
                     self.make_room();
@@ -160,7 +176,7 @@ impl History {
             None => {
                 // It made room for others, or had nothing left.
                 let name = Arc::clone(&handle.0.name);
-                let appended = self.append_new(&name, now, value);
+                let appended = self.append_new(&name, now, value, true);
                 if let Some(series) = self.table.read().get(&name) {
                     handle.0 = Arc::clone(series);
                 }
@@ -170,7 +186,7 @@ impl History {
     }
 
     #[cold]
-    fn append_new(&self, name: &str, now: Timestamp, value: f64) -> Appended {
+    fn append_new(&self, name: &str, now: Timestamp, value: f64, clock: bool) -> Appended {
         if !is_name(name) {
             count(&self.figures.no_room);
             return Appended::BadName;
@@ -181,7 +197,7 @@ impl History {
                 count(&self.figures.no_room);
                 return Appended::NoRoom;
             };
-            if let Some((appended, _)) = self.add(&series, now, value) {
+            if let Some((appended, _)) = self.add(&series, now, value, clock) {
                 self.make_room();
                 return appended;
             }
@@ -191,7 +207,13 @@ impl History {
     /// What became of the point, and whether it takes more memory; nothing when the series is no longer in the
     /// table.
     #[inline]
-    fn add(&self, series: &Series, now: Timestamp, value: f64) -> Option<(Appended, bool)> {
+    fn add(
+        &self,
+        series: &Series,
+        now: Timestamp,
+        value: f64,
+        clock: bool,
+    ) -> Option<(Appended, bool)> {
         let time = self.ticks(now);
         let mut gone = Gone::new();
         let mut track = series.track.lock();
@@ -199,7 +221,7 @@ impl History {
             return None;
         }
         let before = track.bytes();
-        let appended = track.append(time, value, &mut gone);
+        let appended = track.append(time, value, clock, &mut gone);
         let after = track.bytes();
         drop(track);
         match appended {
@@ -222,18 +244,23 @@ impl History {
         }
         if table.len() >= self.policy.series as usize {
             let Overflow::Idle = self.policy.overflow else { return None };
-            let newest = |series: &Arc<Series>| series.track.lock().raw.last();
+            let newest = |series: &Arc<Series>| series.track.lock().newest();
             let idle = table.values().min_by_key(|series| newest(series)).cloned()?;
             table.remove(&idle.name);
             self.removed(&idle);
         }
+        Some(self.insert(&mut table, name))
+    }
+
+    /// A new series.
+    pub(super) fn insert(&self, table: &mut Table, name: &str) -> Arc<Series> {
         let name: Arc<str> = name.into();
         let counter = is_counter(&name);
         let track = Mutex::new(Track::new(&self.policy, counter));
         let series = Arc::new(Series { name: Arc::clone(&name), counter, track });
         self.figures.resized(0, self.overhead(&name));
         table.insert(name, Arc::clone(&series));
-        Some(series)
+        series
     }
 
     /// A series was taken out of the table.
@@ -427,36 +454,6 @@ impl History {
 /// Whether a series may be named so.
 pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
-}
-
-impl Track {
-    /// The finest coarser level, if not the points, that has all there is from `from` on.
-    fn finest(&self, from: i64) -> Option<usize> {
-        let levels = self.coarse.len();
-        let has_all = |oldest: Option<i64>, next: usize| {
-            oldest.is_some_and(|oldest| {
-                (next..levels).all(|coarser| {
-                    let Some(step) = self.coarse.get(coarser).map(|c| c.level.step) else {
-                        return true;
-                    };
-                    let known = self.oldest_bucket(coarser).unwrap_or(i64::MAX);
-                    floor(oldest, step) <= known.max(floor(from, step))
-                })
-            })
-        };
-        if has_all(self.raw.oldest(), 0) {
-            return None;
-        }
-        let found = (0..levels).find(|&index| has_all(self.oldest_bucket(index), index + 1));
-        // The last one has all there is, unless it was damaged.
-        found.or_else(|| (0..levels).rev().find(|&index| self.oldest_bucket(index).is_some()))
-    }
-
-    /// The oldest bucket of a coarser level, which may not have ended.
-    fn oldest_bucket(&self, index: usize) -> Option<i64> {
-        let ended = self.coarse.get(index).and_then(|coarse| coarse.level.oldest());
-        ended.or_else(|| self.open_rows(index).first().map(|row| row.0))
-    }
 }
 
 fn view<const N: usize>(level: &Level<N>, step_s: u32, oldest: Option<Timestamp>) -> LevelView {

@@ -45,8 +45,23 @@ impl History {
                 track.rebuild();
             });
         }
+        history.trim();
         history.make_room();
         Ok(history)
+    }
+
+    /// Lets go of the series that have had no point for longest, where there are more than there may be. Not before all was read: until
+    /// then nothing tells which these are.
+    fn trim(&self) {
+        let mut table = self.table.write();
+        let Some(over) = table.len().checked_sub(self.policy.series as usize) else { return };
+        let newest = |series: &Arc<Series>| (series.track.lock().newest(), Arc::clone(series));
+        let mut all: Vec<_> = table.values().map(newest).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.name.cmp(&b.1.name)));
+        for (_, idle) in all.into_iter().take(over) {
+            table.remove(&idle.name);
+            self.removed(&idle);
+        }
     }
 
     /// The records by step and number.
@@ -104,7 +119,7 @@ impl History {
     ) -> Result<()> {
         let heading = loaded.heading.clone();
         let Some(series) = self.series_here(&heading) else {
-            return self.foreign(shelf, key, "of another level or tick, or of too many series");
+            return self.foreign(shelf, key, "of another level or tick");
         };
         self.number_after(heading.step, loaded.number);
         let cut = void_after(voids, &heading, |number| number > loaded.number);
@@ -195,7 +210,12 @@ impl History {
     /// The series that this is of, if it fits the policy.
     fn series_here(&self, heading: &Heading) -> Option<Arc<Series>> {
         let fits = heading.tick_ns == self.policy.tick_ns && self.place(heading.step).is_some();
-        if fits && is_name(&heading.name) { self.series_of(&heading.name) } else { None }
+        if !fits || !is_name(&heading.name) {
+            return None;
+        }
+        let mut table = self.table.write();
+        let known = table.get(&*heading.name).cloned();
+        Some(known.unwrap_or_else(|| self.insert(&mut table, &heading.name)))
     }
 
     /// Which level a step is of: 0 for the points.

@@ -11,9 +11,11 @@
 //!
 //! - Values are finite. They and their times come back as they were, bit by bit (times, unless the policy
 //!   sets a coarser [tick](HistoryPolicy::tick_ns)).
-//! - A point whose time is not after its series' newest is refused, and counted; a gap stays one. When
-//!   [several](HistoryPolicy::set_back_after) in a row are late and ascend, the clock was set back: what the
-//!   series has from their first time on is let go of, and the newest of them is taken. A clock that jumps
+//! - A point whose time is not after its series' newest is refused, and counted; a gap stays one. A series whose points
+//!   come late, by as much each time, loses none by that. When [several](HistoryPolicy::set_back_after) points of
+//!   [now](History::append) in a row are late and ascend, the clock was set back: what the series has from their first
+//!   time on is let go of, and the newest of them is taken. Times that [were told](History::append_at) say nothing of
+//!   a clock. A clock that jumps
 //!   ahead makes a gap. One flush lets go of one block of a level as too old, so that one that jumps ahead
 //!   and back again costs little.
 //! - Memory is bounded, with the number of series and by a budget. Beyond that the series that takes most loses

@@ -33,7 +33,7 @@ pub struct HistoryPolicy {
     pub budget_bytes: u64,
     /// When so many points of a series in a row come with times that were before, and ascend, the clock is
     /// taken to have been set back, and what the series has from that time on is let go of. 2 or more.
-    /// Default 10.
+    /// Only points of now count, as samples are: those whose time was told are refused. Default 10.
     pub set_back_after: u32,
 }
 
@@ -56,7 +56,7 @@ pub enum Overflow {
     /// The new one is refused.
     #[default]
     Refuse,
-    /// The one that has had no point for longest makes room.
+    /// The one that has had no point for longest makes room; when a history is opened, once all of it is read.
     Idle,
 }
 

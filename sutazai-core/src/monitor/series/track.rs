@@ -23,6 +23,10 @@ pub(super) struct Track {
     late: Late,
     set_back_after: u32,
     grace: i64,
+    /// The longest that any level keeps its rows.
+    keep: i64,
+    /// When it was first looked at after its newest point had come.
+    quiet_since: Option<i64>,
     /// It is no longer in the table: nothing may be added.
     pub(super) gone: bool,
 }
@@ -63,21 +67,31 @@ impl Track {
             late: Late::default(),
             set_back_after: policy.set_back_after,
             grace: policy.ticks(GRACE_S),
+            keep: policy.levels.iter().map(|level| policy.ticks(level.keep_s)).fold(keep, i64::max),
+            quiet_since: None,
             gone: false,
         }
     }
 
-    /// Adds a point with a finite value; `gone` learns which blocks are no more.
+    /// Adds a point with a finite value; `gone` learns which blocks are no more. Where the time is not that of `clock`, but was
+    /// told, it says nothing of a clock that was set back.
     #[inline]
-    pub(super) fn append(&mut self, time: i64, value: f64, gone: &mut Gone) -> Appended {
+    pub(super) fn append(
+        &mut self,
+        time: i64,
+        value: f64,
+        clock: bool,
+        gone: &mut Gone,
+    ) -> Appended {
         let late = self.raw.last().is_some_and(|last| time <= last) || time < self.floor;
         if late {
-            if !self.was_set_back(time) {
+            if !clock || !self.was_set_back(time) {
                 return Appended::Late;
             }
             self.set_back(self.late.first, gone);
         }
         self.late.count = 0;
+        self.quiet_since = None;
         let carry = self.carry(value);
         self.previous = Some(value);
         self.raw.push(time, [value]);
@@ -189,13 +203,20 @@ impl Track {
         buckets
     }
 
-    /// Ends the buckets and heads whose time was over some time ago.
+    /// Ends the buckets whose time was over some time ago by the series' own time, which is behind where its points come late; and
+    /// the heads that are full by now.
     pub(super) fn end_old(&mut self, now: i64) {
+        let since = self.quiet_since.map_or(now, |since| since.min(now));
+        self.quiet_since = Some(since);
+        let own =
+            self.raw.last().map_or(now, |last| last.saturating_add(now.saturating_sub(since)));
+        // What is about to be let go of waits for nothing.
+        let over = own.min(now).max(now.saturating_sub(self.keep));
         for index in 0..self.coarse.len() {
             let Some(coarse) = self.coarse.get_mut(index) else { return };
             let Some(open) = coarse.open else { continue };
             let end = open.start.saturating_add(coarse.level.step);
-            if end.saturating_add(self.grace) < now {
+            if end.saturating_add(self.grace) < over {
                 coarse.open = None;
                 let bucket = open.bucket();
                 coarse.level.push(open.start, bucket.row());
@@ -251,10 +272,44 @@ impl Track {
         rows
     }
 
+    /// The time of the newest row; of a bucket, its beginning.
+    pub(super) fn newest(&self) -> Option<i64> {
+        let coarse = self.coarse.iter().filter_map(|coarse| coarse.level.last());
+        self.raw.last().into_iter().chain(coarse).max()
+    }
+
     /// Bytes of memory of its rows.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.raw.bytes() + self.coarse.iter().map(|coarse| coarse.level.bytes()).sum::<usize>()
+    }
+
+    /// The finest coarser level, if not the points, that has all there is from `from` on.
+    pub(super) fn finest(&self, from: i64) -> Option<usize> {
+        let levels = self.coarse.len();
+        let has_all = |oldest: Option<i64>, next: usize| {
+            oldest.is_some_and(|oldest| {
+                (next..levels).all(|coarser| {
+                    let Some(step) = self.coarse.get(coarser).map(|c| c.level.step) else {
+                        return true;
+                    };
+                    let known = self.oldest_bucket(coarser).unwrap_or(i64::MAX);
+                    floor(oldest, step) <= known.max(floor(from, step))
+                })
+            })
+        };
+        if has_all(self.raw.oldest(), 0) {
+            return None;
+        }
+        let found = (0..levels).find(|&index| has_all(self.oldest_bucket(index), index + 1));
+        // The last one has all there is, unless it was damaged.
+        found.or_else(|| (0..levels).rev().find(|&index| self.oldest_bucket(index).is_some()))
+    }
+
+    /// The oldest bucket of a coarser level, which may not have ended.
+    pub(super) fn oldest_bucket(&self, index: usize) -> Option<i64> {
+        let ended = self.coarse.get(index).and_then(|coarse| coarse.level.oldest());
+        ended.or_else(|| self.open_rows(index).first().map(|row| row.0))
     }
 
     /// Whether it has no rows.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Watch;
 use crate::base::time::Timestamp;
-use crate::monitor::forecast::{AutoForecaster, Forecast, Forecaster as _};
-use crate::monitor::series::{Aggregate, Query, Reading};
+use crate::monitor::forecast::{AutoForecaster, Forecast, Forecaster as _, HORIZON_MOST};
+use crate::monitor::series::{Aggregate, LevelView, Query, Reading};
 use crate::monitor::{Exhaustion, ExhaustionPolicy, ExhaustionView};
 use crate::{Code, Error, Result};
 
@@ -27,7 +27,7 @@ pub struct ForecastQuery {
     /// The series.
     pub series: String,
     /// Milliseconds of a step, 1 or more: the forecast is of means over steps (of counters, of their growth in a second). Of the
-    /// past it goes by the last 5,000 of them, or as many as are kept; eight at least.
+    /// past it goes by the last 5,000 of them, or as many as are kept in a resolution that is no coarser; eight at least.
     pub step_ms: u64,
     /// Steps ahead, 1 to 10,000.
     pub steps: usize,
@@ -51,7 +51,7 @@ pub struct SeriesForecast {
     pub from: Timestamp,
     /// Milliseconds of a step.
     pub step_ms: u64,
-    /// Steps of the past that it goes by.
+    /// Steps of the past that it goes by, up to the newest value.
     pub past: usize,
     /// What is expected.
     #[serde(flatten)]
@@ -89,12 +89,12 @@ impl Outlooks {
 }
 
 impl Watch {
-    /// How a series goes on after the last step that has ended by now. Takes some milliseconds up to a second, by the length of the
-    /// past.
+    /// How a series goes on after the last step that has ended by now. Where it has had no values for some steps, these were ahead as
+    /// well, and the intervals are wider by that. Takes some milliseconds up to a second, by the length of the past.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`] where there is no such series, [`Code::INVALID`] for a query that makes no sense, and where too
-    /// little is kept.
+    /// [`Code::NOT_FOUND`] where there is no such series, [`Code::INVALID`] for a query that makes no sense, where too
+    /// little is kept in steps so short, and where the newest value is more than 10,000 steps old.
     pub fn forecast(&self, wanted: &ForecastQuery, now: Timestamp) -> Result<SeriesForecast> {
         let step = i64::try_from(wanted.step_ms).ok().and_then(|ms| ms.checked_mul(1_000_000));
         let Some(step) = step.filter(|step| (1..=i64::MAX / 16_384).contains(step)) else {
@@ -107,12 +107,32 @@ impl Watch {
         };
         let until = wanted.until.unwrap_or(now).as_nanos();
         let end = until.saturating_sub(until.rem_euclid(step));
-        let windows = self.windows(&wanted.series, end, step, STEPS_MAX)?;
-        let values = spread(&windows, end, step);
+        let view = self.history().series(&wanted.series, 1);
+        let view = view.into_iter().find(|one| one.name == wanted.series);
+        // The past ends with the step of the newest value; those that follow are ahead.
+        let newest = view.as_ref().and_then(|view| view.newest).map_or(end, Timestamp::as_nanos);
+        let newest = newest.saturating_sub(newest.rem_euclid(step));
+        let known = newest.saturating_add(step).min(end);
+        let silent = usize::try_from((end - known) / step).unwrap_or(usize::MAX);
+        if silent > HORIZON_MOST {
+            return Err(Error::new(Code::INVALID, "the series is too old to forecast from")
+                .operation("monitor.forecast")
+                .with("steps_without_values", silent)
+                .advice("longer steps, or `until` where its values end"));
+        }
+        let steps = view.map_or(1, |view| fine_steps(&view.levels, known, step));
+        let windows = self.windows(&wanted.series, known, step, steps.min(STEPS_MAX))?;
+        let mut values = spread(&windows, known, step);
+        values.resize(values.len() + silent, f64::NAN);
         let forecaster = AutoForecaster::default();
-        let forecast = forecaster.forecast(&values, wanted.steps, &wanted.levels)?;
+        let forecast = forecaster.forecast(&values, wanted.steps, &wanted.levels);
+        let forecast = forecast.map_err(|error| match steps < STEPS_MAX {
+            true => error.advice("longer steps: of so short ones no more is kept"),
+            false => error,
+        })?;
         let from = Timestamp::from_nanos(end);
-        Ok(SeriesForecast { from, step_ms: wanted.step_ms, past: values.len(), forecast })
+        let past = values.iter().rposition(|value| value.is_finite()).map_or(0, |last| last + 1);
+        Ok(SeriesForecast { from, step_ms: wanted.step_ms, past, forecast })
     }
 
     /// When the resource that a series tells of is used up, if it goes on as it does: by its means over minutes, of what is kept
@@ -167,6 +187,14 @@ impl Watch {
     }
 }
 
+/// How many steps before `end` are kept in a resolution that is no coarser than they are; one at least.
+fn fine_steps(levels: &[LevelView], end: i64, step: i64) -> u64 {
+    let fine = |level: &&LevelView| i64::from(level.step_s).saturating_mul(1_000_000_000) <= step;
+    let oldest = levels.iter().filter(fine).filter_map(|level| level.oldest).min();
+    let span = oldest.map_or(0, |oldest| end.saturating_sub(oldest.as_nanos()));
+    u64::try_from(span / step).unwrap_or(0).max(1)
+}
+
 /// A value for each step from the first window on, not a number where there is none.
 fn spread(windows: &[Reading], end: i64, step: i64) -> Vec<f64> {
     let Some(first) = windows.first() else { return Vec::new() };
@@ -183,6 +211,7 @@ fn spread(windows: &[Reading], end: i64, step: i64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::monitor::anomaly::noise::Rng;
     use crate::monitor::{Outlook, WatchPolicy};
 
     fn at(minutes: u64) -> Timestamp {
@@ -227,6 +256,62 @@ mod tests {
         assert_eq!(watch.forecast(&wanted, at(900)).unwrap_err().code(), Code::INVALID);
         wanted.steps = 5;
         assert_eq!(watch.forecast(&wanted, at(3)).unwrap_err().code(), Code::INVALID, "too short");
+    }
+
+    fn asked(step_ms: u64, steps: usize) -> ForecastQuery {
+        ForecastQuery { series: "load".into(), step_ms, steps, levels: usual(), until: None }
+    }
+
+    #[test]
+    fn no_step_is_shorter_than_what_is_kept_of_it() {
+        let watch = watch();
+        let second = |second: u64| Timestamp::EPOCH + Duration::from_secs(second);
+        let mut rng = Rng::new(1);
+        let values: Vec<f64> = (0..20_060).map(|_| 100.0 + rng.normal()).collect();
+        let noise = |second: u64| values[second as usize];
+        for now in 0..20_000 {
+            watch.record("load", second(now), noise(now)).unwrap();
+            if now % 60 == 0 {
+                watch.flush(second(now)).unwrap();
+            }
+        }
+        // Of the points themselves there is an hour and a half at most.
+        let told = watch.forecast(&asked(1_000, 60), second(20_000)).unwrap();
+        assert!((3_600..=5_400).contains(&told.past), "{}", told.past);
+        let [interval] = &told.forecast.intervals[..] else { panic!() };
+        let held = (20_000..20_060).zip(interval.lower.iter().zip(&interval.upper));
+        let held =
+            held.filter(|(now, (low, high))| (**low..=**high).contains(&noise(*now))).count();
+        assert!(held >= 50, "{held} of 60: {interval:?}");
+        // Of steps as long as a level's there are as many as are asked for.
+        assert_eq!(watch.forecast(&asked(10_000, 5), second(20_000)).unwrap().past, 2_000);
+        // Where nothing so fine is left, that is said.
+        for minute in 0..200 {
+            watch.flush(second(30_000 + minute * 60)).unwrap();
+        }
+        let error = watch.forecast(&asked(1_000, 60), second(20_000)).unwrap_err();
+        assert_eq!(error.code(), Code::INVALID);
+        assert!(error.remedy().unwrap().contains("longer steps"), "{error:?}");
+        assert!(watch.forecast(&asked(60_000, 60), second(20_000)).is_ok());
+    }
+
+    #[test]
+    fn a_series_that_has_ended_is_less_certain_by_the_minute() {
+        let (watch, mut rng) = (watch(), Rng::new(2));
+        for minute in 0..600 {
+            watch.record("load", at(minute), 100.0 + rng.normal()).unwrap();
+        }
+        let wide = |now: u64| {
+            let told = watch.forecast(&asked(60_000, 10), at(now)).unwrap();
+            assert_eq!((told.from, told.past, told.forecast.point.len()), (at(now), 600, 10));
+            let [interval] = &told.forecast.intervals[..] else { panic!() };
+            assert_eq!((interval.lower.len(), interval.upper.len()), (10, 10));
+            interval.upper[9] - interval.lower[9]
+        };
+        let (now, later, late) = (wide(600), wide(700), wide(2_000));
+        assert!(now > 3.0 && later > 0.9 * now && late > 1.5 * now, "{now} {later} {late}");
+        let error = watch.forecast(&asked(60_000, 10), at(10_600)).unwrap_err();
+        assert_eq!(error.code(), Code::INVALID, "too old");
     }
 
     #[test]

@@ -36,6 +36,11 @@ impl<T: Numbered> Latest<T> {
         self.found.iter().skip(skip).take(most).cloned().collect()
     }
 
+    /// Those that are wanted, the oldest first.
+    pub(super) fn select(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        self.found.iter().filter(|one| wanted(one)).cloned().collect()
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.number
     }

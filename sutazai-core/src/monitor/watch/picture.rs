@@ -171,7 +171,14 @@ mod tests {
         let ahead = plot.ahead.as_ref().unwrap();
         assert_eq!((ahead.from, ahead.forecast.point.len()), (at(1_200), 30));
         let svg = plot.to_svg().unwrap();
-        assert!(svg.contains(">jobs<") || svg.contains("jobs"), "{svg}");
+        // The title is a text of its own, and the series' name unless another one is asked for.
+        assert!(svg.lines().any(|line| line == "jobs"), "{svg}");
+        let titled = PlotQuery { title: Some("Queue".into()), ..wanted.clone() };
+        let svg = watch.plot(&titled, at(1_200)).unwrap().to_svg().unwrap();
+        assert!(svg.lines().any(|line| line == "Queue") && !svg.contains("jobs"), "{svg}");
+        // As many steps as there may be.
+        let fine = PlotQuery { step_ms: Some(1), window_ms: 100_000, ahead: 0, ..wanted.clone() };
+        assert_eq!(watch.plot(&fine, at(1_200)).unwrap().past.len(), 100);
         // An anomaly before what is shown is not.
         wanted.window_ms = 200_000;
         assert!(watch.plot(&wanted, at(1_200)).unwrap().marks.is_empty());

@@ -14,7 +14,17 @@ pub(super) struct Watched {
     last: Option<(Timestamp, f64)>,
     /// What the detector was shown last.
     seen: f64,
+    /// When its newest value was measured, and how long after the one before.
+    newest: Option<Timestamp>,
+    interval: i64,
+    /// Its values were told to be missing, and have not come again.
+    missing: bool,
 }
+
+/// Nanoseconds after which a series without values has gone, if it was not said before that they are missing.
+const GONE: i64 = 3_600 * 1_000_000_000;
+/// Or so many times as long as it took from one value to the next.
+const SELDOM: i64 = 3;
 
 impl Watched {
     pub(super) fn new(policy: &WatchPolicy, series: &str) -> Result<Self> {
@@ -24,11 +34,17 @@ impl Watched {
             counter: is_counter(series),
             last: None,
             seen: 0.0,
+            newest: None,
+            interval: 0,
+            missing: false,
         })
     }
 
     /// What is odd in the next value, and the change of level that it makes sure.
     pub(super) fn look(&mut self, series: &str, at: Timestamp, value: f64) -> Found {
+        let before = self.newest.replace(at).unwrap_or(at);
+        self.interval = at.as_nanos().saturating_sub(before.as_nanos());
+        self.missing = false;
         let value = match self.counter {
             false => Some(value),
             true => self.rate(at, value),
@@ -48,7 +64,15 @@ impl Watched {
     /// That its values do not come any more; once.
     pub(super) fn wait(&mut self, series: &str, now: Timestamp) -> Option<Anomaly> {
         let verdict = self.detector.wait(now);
+        self.missing |= verdict.alarm;
         self.anomaly(series, now, verdict)
+    }
+
+    /// For how long it has had no values, in nanoseconds, if that is so long that it may have gone for good.
+    pub(super) fn gone_for(&self, now: Timestamp) -> Option<i64> {
+        let silent = now.as_nanos().saturating_sub(self.newest?.as_nanos());
+        let long = GONE.max(self.interval.saturating_mul(SELDOM));
+        (silent > 0 && (self.missing || silent > long)).then_some(silent)
     }
 
     fn anomaly(&self, series: &str, at: Timestamp, verdict: Verdict) -> Option<Anomaly> {

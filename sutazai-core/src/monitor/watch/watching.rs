@@ -228,14 +228,34 @@ impl Watch {
         Sampled { values, anomalies, failures }
     }
 
-    /// Keeps and judges a measurement that somebody else has taken; answers what is odd in it.
+    /// Keeps and judges a measurement that somebody else has taken, with its time; answers what is odd in it.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a value that is not finite, a name that is none, and a time that is not after the series' newest;
-    /// [`Code::OVERLOADED`] for a new series where there are as many as there may be.
-    pub fn record(&self, series: &str, now: Timestamp, value: f64) -> Result<Option<Anomaly>> {
-        match refused_by(self.history.append(series, now, value), series) {
-            None => Ok(self.judge(now, [(series, value)]).pop()),
+    /// [`Code::INVALID`] for a value that is not finite, a name that is none, and a time that is not after the series' newest, however
+    /// many such come; [`Code::OVERLOADED`] for a new series where there are as many as there may be.
+    pub fn record(&self, series: &str, at: Timestamp, value: f64) -> Result<Option<Anomaly>> {
+        self.recorded(self.history.append_at(series, at, value), series, at, value)
+    }
+
+    /// As [`record`](Self::record), for a measurement of now: where the clock stands behind the series' newest for
+    /// [several](crate::monitor::series::HistoryPolicy::set_back_after) of them in a row, it was set back, and what was kept of later
+    /// times is let go of.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn record_now(&self, series: &str, now: Timestamp, value: f64) -> Result<Option<Anomaly>> {
+        self.recorded(self.history.append(series, now, value), series, now, value)
+    }
+
+    fn recorded(
+        &self,
+        appended: Appended,
+        series: &str,
+        at: Timestamp,
+        value: f64,
+    ) -> Result<Option<Anomaly>> {
+        match refused_by(appended, series) {
+            None => Ok(self.judge(at, [(series, value)]).pop()),
             Some(refused) => Err(refused.operation("monitor.record")),
         }
     }
@@ -309,6 +329,11 @@ impl Watch {
         self.latest.lock().after(after, most)
     }
 
+    /// The anomalies that are remembered of these times, both included.
+    pub fn anomalies_between(&self, from: Timestamp, to: Timestamp) -> Vec<Anomaly> {
+        self.latest.lock().select(|one| (from..=to).contains(&one.at))
+    }
+
     /// The changes of level that are remembered with numbers above this one, the oldest first.
     pub fn changes(&self, after: u64, most: usize) -> Vec<SeriesChange> {
         self.changes.lock().after(after, most)
@@ -319,11 +344,12 @@ impl Watch {
         &self.history
     }
 
-    /// Writes what is new to the shelf, where there is one, and lets go of what is too old. May block.
+    /// Compresses what is full, lets go of what is too old, and writes what is new to the shelf, where there is one. May block.
     ///
     /// # Errors
     /// What the shelf answers; what could not be written is tried again the next time.
     pub fn flush(&self, now: Timestamp) -> Result<()> {
+        self.judges.lock().rest(now);
         self.history.flush(now)
     }
 
@@ -353,178 +379,5 @@ impl Watch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Fixed(&'static str, f64);
-    impl Monitor for Fixed {
-        fn name(&self) -> &str {
-            self.0
-        }
-        fn sample(&self, _: Timestamp, out: &mut Samples) -> Result<()> {
-            out.add(self.0, self.1);
-            Ok(())
-        }
-    }
-
-    struct Broken(bool);
-    impl Monitor for Broken {
-        fn name(&self) -> &str {
-            "broken"
-        }
-        fn sample(&self, _: Timestamp, out: &mut Samples) -> Result<()> {
-            out.add("before", 1.0);
-            out.add("not_a_number", f64::NAN);
-            match self.0 {
-                true => panic!("on purpose"),
-                false => Err(Error::new(Code::IO, "nothing there")),
-            }
-        }
-    }
-
-    fn at(s: u64) -> Timestamp {
-        Timestamp::EPOCH + Duration::from_secs(s)
-    }
-
-    fn policy(watched: &[&str]) -> WatchPolicy {
-        let watched = watched.iter().map(|one| (*one).to_owned()).collect();
-        WatchPolicy { watched, ..WatchPolicy::default() }
-    }
-
-    #[test]
-    fn a_monitor_that_fails_takes_its_own_figures_away() {
-        for panics in [false, true] {
-            let watch = Watch::new(policy(&[]), None).unwrap();
-            watch.add(Arc::new(Broken(panics))).unwrap();
-            watch.add(Arc::new(Fixed("good", 3.0))).unwrap();
-            let sampled = watch.sample(at(1));
-            let names: Vec<&str> = sampled.values.iter().map(|one| &*one.series).collect();
-            assert_eq!(names, ["before", "good"]);
-            assert_eq!(sampled.failures.len(), 1);
-            assert_eq!(sampled.failures[0].0, "broken");
-            assert_eq!(watch.history().points("good", 9).len(), 1);
-            let status = watch.status();
-            assert_eq!((status.samples, status.failures, status.last), (1, 1, Some(at(1))));
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_kept_is_a_failure_of_its_monitor() {
-        let watch = Watch::new(policy(&[]), None).unwrap();
-        watch.add(Arc::new(Fixed("two\nlines", 1.0))).unwrap_err();
-        struct Odd;
-        impl Monitor for Odd {
-            fn name(&self) -> &str {
-                "odd"
-            }
-            fn sample(&self, _: Timestamp, out: &mut Samples) -> Result<()> {
-                out.add("", 1.0);
-                out.add("fine", 2.0);
-                Ok(())
-            }
-        }
-        watch.add(Arc::new(Odd)).unwrap();
-        let sampled = watch.sample(at(1));
-        assert_eq!(sampled.values.len(), 1);
-        assert_eq!((&*sampled.failures[0].0, sampled.failures[0].1.code()), ("odd", Code::INVALID));
-        watch.release();
-        assert!(watch.status().monitors.is_empty() && watch.sample(at(2)).values.is_empty());
-    }
-
-    #[test]
-    fn names_of_monitors_are_one_monitors() {
-        let watch = Watch::new(policy(&[]), None).unwrap();
-        watch.add(Arc::new(Fixed("x", 1.0))).unwrap();
-        let error = watch.add(Arc::new(Fixed("x", 2.0))).unwrap_err();
-        assert_eq!(error.code(), Code::ALREADY_EXISTS);
-        assert!(watch.remove("x") && !watch.remove("x"));
-        assert!(watch.sample(at(1)).values.is_empty());
-    }
-
-    #[test]
-    fn what_is_odd_is_found_where_it_is_looked_for() {
-        let watch = Watch::new(policy(&["queue*"]), None).unwrap();
-        let noise = |i: u64| (i * 37 % 101) as f64;
-        for i in 1..600 {
-            for series in ["queue_length", "other"] {
-                assert_eq!(watch.record(series, at(i), noise(i)).unwrap(), None);
-            }
-        }
-        let found = watch.record("queue_length", at(600), 5_000.0).unwrap().unwrap();
-        assert_eq!((found.number, found.value), (1, 5_000.0));
-        assert!(found.usual > 20.0 && found.usual < 80.0, "{found:?}");
-        assert_eq!(watch.record("other", at(600), 5_000.0).unwrap(), None);
-        assert_eq!(watch.anomalies(0, 10), [found]);
-        assert!(watch.anomalies(1, 10).is_empty());
-        // What is not watched any more is forgotten, and begins anew.
-        assert!(watch.unwatch("queue*") && !watch.unwatch("queue*"));
-        assert_eq!(watch.status().watching, 0);
-        assert!(watch.watch("queue*").unwrap() && !watch.watch("queue*").unwrap());
-        assert_eq!(watch.record("queue_length", at(601), 9_000.0).unwrap(), None);
-        assert_eq!(watch.status().watching, 1);
-    }
-
-    #[test]
-    fn a_series_that_ends_is_told_while_it_is_missing_and_once() {
-        let watch = Watch::new(policy(&["queue*"]), None).unwrap();
-        watch.add(Arc::new(Fixed("other", 1.0))).unwrap();
-        // Without an order that a gap would break.
-        let noise = |i: u64| {
-            let x = (i ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            ((x >> 33) % 101) as f64
-        };
-        let mut found = Vec::new();
-        for i in 1..600 {
-            if !(300..400).contains(&i) {
-                found.extend(watch.record("queue_length", at(i), noise(i)).unwrap());
-            }
-            found.extend(watch.sample(at(i)).anomalies);
-        }
-        let [missing] = &found[..] else { panic!("{found:?}") };
-        // Twenty intervals after the last value, which is shown.
-        assert_eq!(
-            (&*missing.series, missing.at, missing.value),
-            ("queue_length", at(319), noise(299))
-        );
-        assert_eq!(missing.kind, Some(crate::monitor::AnomalyKind::MissingData));
-        assert_eq!(watch.anomalies(0, 10), found);
-    }
-
-    #[test]
-    fn a_level_that_changes_for_good_is_told_once() {
-        let watch = Watch::new(policy(&["*"]), None).unwrap();
-        for i in 1..800 {
-            let level = if i < 500 { 20.0 } else { 60.0 };
-            watch.record("queue_length", at(i), level + (i * 37 % 11) as f64).unwrap();
-        }
-        let [found] = &watch.changes(0, 10)[..] else { panic!("{:?}", watch.changes(0, 10)) };
-        assert_eq!((found.number, &*found.series, found.change.at), (1, "queue_length", at(500)));
-        assert!(found.found > at(500) && found.found < at(520), "{found:?}");
-        assert!((found.change.after - found.change.before - 40.0).abs() < 4.0, "{found:?}");
-        assert!(watch.changes(1, 10).is_empty() && watch.status().changes == 1);
-    }
-
-    #[test]
-    fn what_cannot_be_kept_is_refused_with_a_reason() {
-        let watch = Watch::new(policy(&["*"]), None).unwrap();
-        watch.record("x", at(5), 1.0).unwrap();
-        for (series, when, value) in
-            [("x", at(5), 2.0), ("x", at(6), f64::NAN), ("", at(6), 1.0), ("a\nb", at(6), 1.0)]
-        {
-            let error = watch.record(series, when, value).unwrap_err();
-            assert_eq!(error.code(), Code::INVALID, "{series}");
-        }
-    }
-
-    #[test]
-    fn detectors_and_memories_have_bounds() {
-        let bounded = WatchPolicy { watched_most: 2, remembered: 1, ..policy(&["*"]) };
-        let watch = Watch::new(bounded, None).unwrap();
-        for series in ["a", "b", "c", "c"] {
-            watch.record(series, at(watch.history().status().points + 1), 1.0).unwrap();
-        }
-        let status = watch.status();
-        assert_eq!((status.watching, status.left_out), (2, 1));
-    }
-}
+#[path = "watching_tests.rs"]
+mod tests;

@@ -121,6 +121,51 @@ fn the_number_of_series_is_bounded() {
 }
 
 #[test]
+fn opening_lets_go_of_the_idlest_alone() {
+    for overflow in [Overflow::Idle, Overflow::Refuse] {
+        let shelf = MemoryShelf::default();
+        let policy = HistoryPolicy { series: 3, overflow: Overflow::Idle, ..Default::default() };
+        let history = History::open(policy.clone(), Box::new(shelf.clone())).unwrap();
+        for second in 0..4_000 {
+            // The journal has points of each; `old` made room for `c`.
+            let names = if second < 100 { ["a", "b", "old"] } else { ["a", "b", "c"] };
+            for name in names {
+                assert_eq!(history.append(name, at(second), second as f64), Appended::Kept);
+            }
+            if second % 50 == 0 {
+                history.flush(at(second)).unwrap();
+            }
+        }
+        history.flush(at(4_000)).unwrap();
+        let told = |history: &History| {
+            ["a", "b", "c"].map(|name| {
+                (history.points(name, usize::MAX), all(history, name, Aggregate::Count, 10))
+            })
+        };
+        let before = told(&history);
+        let blocks = shelf.list("block/", None, usize::MAX).unwrap();
+        let again =
+            History::open(HistoryPolicy { overflow, ..policy.clone() }, Box::new(shelf.clone()));
+        let again = again.unwrap();
+        assert_eq!(told(&again), before);
+        assert_eq!(again.status().foreign + again.status().damaged, 0);
+        again.flush(at(4_001)).unwrap();
+        assert_eq!(shelf.list("block/", None, usize::MAX).unwrap(), blocks);
+        // Where fewer may be than there are, the one that is idle goes, and its blocks.
+        again.append("b", at(4_002), 1.0);
+        again.append("c", at(4_002), 1.0);
+        again.flush(at(4_003)).unwrap();
+        let fewer = HistoryPolicy { series: 2, overflow, ..policy };
+        let fewer = History::open(fewer, Box::new(shelf.clone())).unwrap();
+        let names: Vec<_> = fewer.series("", 9).into_iter().map(|view| view.name).collect();
+        assert_eq!(names, ["b", "c"]);
+        fewer.flush(at(4_004)).unwrap();
+        assert!(shelf.list("block/a/", None, 9).unwrap().is_empty());
+        assert!(!shelf.list("block/b/", None, 9).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn a_handle_outlives_its_series() {
     let history = History::new(HistoryPolicy::default()).unwrap();
     assert!(history.handle("").is_none() && history.handle("a\tb").is_none());

@@ -251,6 +251,51 @@ fn a_clock_that_was_set_back_is_believed_after_a_while() {
 }
 
 #[test]
+fn times_that_are_told_set_no_clock_back() {
+    let history = History::new(HistoryPolicy::default()).unwrap();
+    for second in 0..5_000 {
+        assert_eq!(history.append("s", at(second), 1.0), Appended::Kept);
+    }
+    for second in 1_000..1_100 {
+        assert_eq!(history.append_at("s", at(second), 2.0), Appended::Late);
+        // Nor together with some of a clock, as long as these are few.
+        let of_clock = second % 20 == 0;
+        assert!(!of_clock || history.append("s", at(second), 2.0) == Appended::Late);
+    }
+    let status = history.status();
+    assert_eq!((status.set_back, status.late), (0, 105));
+    assert_eq!(history.points("s", usize::MAX).len(), 5_000);
+    assert_eq!(history.append_at("s", at(5_000), 1.0), Appended::Kept);
+}
+
+#[test]
+fn points_that_come_late_are_all_kept() {
+    for (lag, every, flush) in
+        [(0, 10, 60), (300, 10, 60), (7_200, 7, 60), (300, 1, 5), (90, 45, 7)]
+    {
+        let history = History::new(HistoryPolicy::default()).unwrap();
+        let mut count = 0;
+        for now in 10_000..20_000 {
+            if now % every == 0 {
+                let became = history.append_at("s", at(now - lag), 1.0);
+                assert_eq!(became, Appended::Kept, "{now} {lag} {every} {flush}");
+                count += 1;
+            }
+            if now % flush == 0 {
+                history.flush(at(now)).unwrap();
+            }
+        }
+        let counts = all(&history, "s", Aggregate::Count, 60);
+        assert_eq!(counts.iter().map(|window| window.1).sum::<f64>(), f64::from(count));
+        // What ends is ended nevertheless: nothing waits for points that do not come.
+        for minute in 0..5 {
+            history.flush(at(20_000 + 60 * minute)).unwrap();
+        }
+        assert_eq!(history.append_at("s", at(19_999 - lag), 1.0), Appended::Late, "{lag} {flush}");
+    }
+}
+
+#[test]
 fn levels_agree_after_the_clock_was_set_back() {
     // Without points the coarser levels tell.
     let policy = HistoryPolicy { raw_keep_s: 300, raw_block_s: 60, ..HistoryPolicy::default() };
