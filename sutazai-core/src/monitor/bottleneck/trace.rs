@@ -35,17 +35,22 @@ impl Node<'_> {
         self.ended - self.started
     }
 
+    /// Whether somebody only told that he has waited.
+    fn only_waits(&self) -> bool {
+        self.span.agent.is_none() && !self.span.waits.is_empty() && self.service() <= 0.0
+    }
+
     /// Who answers for its time: the agent, or the step where there is none.
     pub(super) fn owner(&self) -> &Arc<str> {
         self.span.agent.as_ref().unwrap_or(&self.span.step)
     }
 }
 
-/// Parts of parts, at most: those that go deeper are tasks of their own.
+/// Parts of parts, at most: those that go deeper are left out.
 const DEEPEST: usize = 64;
 
 impl<'a> Traces<'a> {
-    /// Parts whose whole is not among these are left out: it has not ended, or is forgotten.
+    /// Parts whose whole is not among these are tasks of their own: it has not ended, or is forgotten. Waits alone are no task.
     pub(super) fn new(spans: impl Iterator<Item = &'a WorkSpan>) -> Self {
         let spans: Vec<&WorkSpan> = spans.collect();
         let origin = spans.iter().map(|span| span.arrived).min().unwrap_or(Moment::ZERO);
@@ -81,7 +86,8 @@ impl<'a> Traces<'a> {
         for (at, parent) in parents.iter().enumerate() {
             match parent {
                 None => roots.push(at),
-                Some(None) => {}
+                Some(None) if nodes.get(at).is_some_and(Node::only_waits) => {}
+                Some(None) => roots.push(at),
                 Some(Some(parent)) if goes_up(&parents, at) => {
                     if let Some(node) = nodes.get_mut(at) {
                         node.parent = Some(*parent);
@@ -158,7 +164,7 @@ fn goes_up(parents: &[Option<Option<usize>>], from: usize) -> bool {
     let mut at = from;
     for _ in 0..DEEPEST {
         match parents.get(at) {
-            Some(None) => return true,
+            Some(None | Some(None)) => return true,
             Some(Some(Some(up))) => at = *up,
             _ => return false,
         }
