@@ -2,6 +2,8 @@
 #![cfg(all(feature = "tune", feature = "monitor", feature = "agent", feature = "recovery"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "tuning/hand.rs"]
+mod hand;
 #[path = "tuning/limits.rs"]
 mod limits;
 #[path = "tuning/pools.rs"]

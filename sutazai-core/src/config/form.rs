@@ -110,6 +110,7 @@ fn root_of(table: &mut Table<'_, '_, '_>, base: &Base<'_>) -> Manifest {
         discovery: None,
         security: None,
         monitor: None,
+        tune: None,
     }
 }
 

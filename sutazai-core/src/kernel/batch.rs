@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,7 +17,7 @@ use crate::base::time::Moment;
 use crate::port::{Outcome, Task};
 use crate::{Code, Error, Result};
 
-/// Calls side by side where nobody says how many.
+/// Calls side by side where nobody says how many, and nobody has set it.
 pub(crate) const SIDE_BY_SIDE: usize = 16;
 
 /// While others have all agents, it is looked so often whether one is free.
@@ -80,7 +81,7 @@ impl Kernel {
             shared: Arc::clone(&self.shared),
             token: token.map(Arc::from),
             of,
-            most: side_by_side.map_or(SIDE_BY_SIDE, NonZeroUsize::get),
+            most: side_by_side.map_or_else(|| self.shared.side_by_side.load(Ordering::Relaxed), NonZeroUsize::get),
             state: Mutex::new(State { waiting, answers, ..State::default() }),
         });
         let weak = Arc::downgrade(&batch);

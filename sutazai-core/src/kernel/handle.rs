@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::time::Duration;
 
 use super::builder::Builder;
@@ -120,6 +120,7 @@ impl Kernel {
                 super::record::announcer(&bus, kept.log()),
             ),
             load: Load::new(limits.calls),
+            side_by_side: AtomicUsize::new(super::batch::SIDE_BY_SIDE),
             #[cfg(feature = "recovery")]
             heal,
             steps,

@@ -10,7 +10,7 @@ use crate::{Code, Result};
 
 /// Counts unfinished calls. A call is unfinished until its agent lets go of the reply.
 pub(super) struct Load {
-    most: usize,
+    most: AtomicUsize,
     now: AtomicUsize,
     /// Of these, the ones whose callers have an answer: nobody waits for them any more.
     settled: AtomicUsize,
@@ -32,7 +32,7 @@ pub(super) struct Pursued(Arc<Load>);
 impl Load {
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
-            most,
+            most: AtomicUsize::new(most),
             now: AtomicUsize::new(0),
             settled: AtomicUsize::new(0),
             pursued: AtomicUsize::new(0),
@@ -49,11 +49,23 @@ impl Load {
             code: Code::OVERLOADED,
             message: "the kernel has as many calls in flight as its limits allow",
         };
-        if self.now.fetch_add(1, Ordering::SeqCst) >= self.most {
+        if self.now.fetch_add(1, Ordering::SeqCst) >= self.most.load(Ordering::Relaxed) {
             self.leave();
             return Err((&FULL).into());
         }
         Ok(Place(Arc::clone(self)))
+    }
+
+    /// The bound.
+    #[cfg(any(feature = "agent", feature = "tune"))]
+    pub(super) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Sets the bound. Calls that are in flight already stay so.
+    #[cfg(feature = "tune")]
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     pub(super) fn now(&self) -> usize {

@@ -2,7 +2,7 @@
 //! the [`Owner`](super::handle::Owner)'s.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::clock::Clock;
 #[cfg(feature = "agent")]
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(super) tuning: super::tuning::Tuning,
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,
+    /// Calls of a batch that are made at a time, where nobody says how many.
+    pub(super) side_by_side: AtomicUsize,
     #[cfg(feature = "recovery")]
     pub(super) heal: super::heal::Heal,
     #[cfg(feature = "recovery")]

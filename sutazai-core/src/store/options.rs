@@ -33,16 +33,17 @@ impl Default for Options {
 }
 
 impl Options {
+    pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
     /// The same, with every value inside its range.
     #[cfg_attr(not(feature = "store"), expect(dead_code, reason = "the map has no bounds to set"))]
     pub(super) fn clamped(self) -> Self {
-        const HOUR: Duration = Duration::from_secs(3600);
         Self {
-            busy_timeout: self.busy_timeout.min(HOUR),
+            busy_timeout: self.busy_timeout.min(Self::HOUR),
             queue: self.queue.clamp(1, 1_000_000),
             batch: self.batch.clamp(1, 65_536),
             readers: self.readers.clamp(1, 64),
-            sync_every: self.sync_every.clamp(Duration::from_millis(1), HOUR),
+            sync_every: self.sync_every.clamp(Duration::from_millis(1), Self::HOUR),
         }
     }
 }

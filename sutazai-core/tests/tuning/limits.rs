@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use sutazai_core::Code;
+use sutazai_core::base::payload::Payload;
 use sutazai_core::base::runtime::Manual;
 use sutazai_core::kernel::CallsTo;
 use sutazai_core::port::Task;
 use sutazai_core::recovery::GuardPolicy;
-use sutazai_core::tune::LimitView;
+use sutazai_core::tune::{KnobValue, LimitView};
 
 use super::world::{Server, kernel, ms, seconds};
 
@@ -74,4 +76,38 @@ fn what_was_learnt_stays_with_another_policy_and_goes_with_none() {
     assert_eq!(status().adaptive.unwrap().in_flight, 0);
     let error = set(serde_json::json!({"adapt": {"headroom": 9.0}})).unwrap_err();
     assert_eq!(error.code(), sutazai_core::Code::INVALID, "{error}");
+}
+
+#[test]
+fn bounds_of_the_kernel_are_knobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = sutazai_core::kernel::Kernel::builder().data_dir(dir.path()).build().unwrap();
+    kernel.start().unwrap();
+    for (name, is, to) in [
+        ("batch/side_by_side", 16, 3),
+        ("limits/calls", 100_000, 7),
+        ("store/batch", 256, 1),
+        ("store/sync_ms", 1_000, 20),
+    ] {
+        let value = || {
+            let knob = kernel.knobs().into_iter().find(|knob| knob.name == name).unwrap();
+            knob.value.unwrap()
+        };
+        assert_eq!(value(), KnobValue::Integer(is), "{name}");
+        kernel.set_knob(name, &KnobValue::Integer(to)).unwrap();
+        assert_eq!(value(), KnobValue::Integer(to), "{name}");
+        let refused = kernel.set_knob(name, &KnobValue::Integer(0)).unwrap_err();
+        assert_eq!(refused.code(), Code::INVALID, "{name}");
+    }
+    // One transaction after the other, and all of them are there.
+    let writes: Vec<_> = (0..50_u64)
+        .map(|i| {
+            let now = kernel.runtime().timestamp();
+            let (key, durable) = (format!("k{i}"), sutazai_core::store::Durability::Interval);
+            kernel.store().put("test", &key, &Payload::from(i), now, durable)
+        })
+        .collect();
+    writes.into_iter().for_each(|mut write| drop(write.wait().unwrap()));
+    assert_eq!(kernel.store().list("test", "", None, 100).unwrap().len(), 50);
+    kernel.stop(std::time::Duration::from_secs(1)).unwrap();
 }

@@ -177,3 +177,17 @@ fn what_makes_no_sense_is_refused() {
     };
     assert_eq!(scale("servers", &most), Code::INVALID);
 }
+
+#[test]
+fn bounds_that_come_and_go_do_not_hold_a_size() {
+    let mut world = World::new(|_| {});
+    world.load(10, 20);
+    let before = world.pool().target;
+    assert!(before > 5, "{before}");
+    world.kernel.set_knob("pool/servers/max", &sutazai_core::tune::KnobValue::Integer(5)).unwrap();
+    world.load(10, 5);
+    assert_eq!(world.pool().target, 5);
+    world.kernel.set_knob("pool/servers/max", &sutazai_core::tune::KnobValue::Integer(40)).unwrap();
+    world.load(10, 5);
+    assert!(world.pool().target >= before, "{} after {before}", world.pool().target);
+}

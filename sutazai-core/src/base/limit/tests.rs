@@ -169,6 +169,23 @@ fn silence_is_noticed_before_a_call_ends() {
 }
 
 #[test]
+fn errors_that_come_in_time_are_no_silence() {
+    let mut limit = limit();
+    let mut now = Moment::ZERO;
+    let mut stalled = 0;
+    for i in 0..2_000 {
+        let calls: Vec<Call> = std::iter::from_fn(|| limit.try_begin(now)).collect();
+        now = now + ms(100);
+        let outcome = if i < 200 { CallOutcome::Answered } else { CallOutcome::Failed };
+        for call in calls {
+            let change = limit.end(call, outcome, now);
+            stalled += u32::from(change.is_some_and(|it| it.cause == LimitCause::Stalled));
+        }
+    }
+    assert_eq!(stalled, 0, "{:?}", limit.view());
+}
+
+#[test]
 fn refusals_lower_it_by_their_share() {
     let mut limit = limit();
     let mut now = Moment::ZERO;

@@ -467,6 +467,7 @@ impl Shared {
             done,
             took_ms: if calls > 0.0 { took / calls / 1e6 } else { 0.0 },
             target: state.pool.target(),
+            bounds: (state.pool.policy().min, state.pool.policy().max),
         })
     }
 

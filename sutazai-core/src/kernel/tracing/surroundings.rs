@@ -73,7 +73,7 @@ impl Shared {
             let running = f64::from(u32::try_from(stats.running).unwrap_or(u32::MAX));
             add("pool", Some((running / most.max(1.0)).min(1.0)));
         }
-        add("calls", share(self.load.now(), self.limits.calls));
+        add("calls", share(self.load.now(), self.load.most()));
     }
 }
 

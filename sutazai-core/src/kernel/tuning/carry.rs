@@ -2,15 +2,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::Change;
 use super::super::shared::Shared;
-use super::knobs::word;
-use super::tuners::{Proposal, Tuned};
+use super::knobs::{allowed, fitted, word};
+use super::tuners::{Behind, Proposal, State, Tuned};
 use crate::base::time::Moment;
 use crate::observe::Level;
-use crate::tune::{KnobValue, Setting, TunerAction};
+use crate::tune::{Adjust, ApplyCause, KnobValue, Setting, TunerAction};
 use crate::{Error, Result};
+
+/// What failed is tried again after so long, and then after twice as long each time, up to the longest.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Shared {
     /// Does what a tuner wants done; answers with what that was. Whoever asks has the tuner's turn.
@@ -28,10 +33,11 @@ impl Shared {
                         Ok(set) => set,
                         Err(error) => {
                             self.complain_of_tuner(tuned, &error);
+                            let now = self.runtime.now();
                             let mut state = tuned.state.lock();
-                            (state.trouble, state.behind) = (Some(error), true);
+                            state.failed(setting.clone(), error, now);
                             // The trial is over; what it wants done instead is all that counts now.
-                            left = state.tuner.not_applied(self.runtime.now()).into();
+                            left = state.tuner.not_applied(now).into();
                             continue;
                         }
                     };
@@ -100,78 +106,197 @@ impl Shared {
         self.kept.log().record(Level::Warn, "sutazai.tune", "knobs could not be set", fields);
     }
 
-    /// Sets the knobs that the kernel knows and that stand otherwise; says how many.
+    /// Sets the knobs that the kernel knows and that stand otherwise; says how many. Fields of one policy bound each other: those that
+    /// cannot be set are tried again after the others.
     fn apply(&self, tuned: &Tuned, setting: &Setting) -> Result<u32> {
         let mut set = 0;
-        for (knob, adjust) in &tuned.knobs {
-            let (Some(adjust), Some(wanted)) = (adjust, setting.get(&knob.name)) else { continue };
-            if same(&adjust.value()?, wanted) {
-                continue;
+        let mut left: Vec<_> = (tuned.knobs.iter())
+            .filter_map(|(knob, adjust)| {
+                let (adjust, wanted) = (adjust.as_deref()?, setting.get(&knob.name)?);
+                let stands = adjust.value().is_ok_and(|value| tuned.stands(&knob.name, &value, wanted));
+                (!stands).then_some((&*knob.name, adjust, wanted))
+            })
+            .collect();
+        loop {
+            let before = left.len();
+            let mut trouble = None;
+            left.retain(|(name, adjust, wanted)| match self.set_one(tuned, name, *adjust, wanted) {
+                Ok(()) => {
+                    set += 1;
+                    false
+                }
+                Err(error) => {
+                    trouble.get_or_insert(error.with("knob", name));
+                    true
+                }
+            });
+            match trouble {
+                None => return Ok(set),
+                Some(error) if left.len() == before => return Err(error),
+                Some(_) => {}
             }
-            let word = word(wanted);
-            let change = Change::configuration("tune.apply", &knob.name).by(Change::KERNEL);
-            self.changes(change.with("value", &word), || adjust.set(wanted))
-                .map_err(|error| error.with("knob", &knob.name))?;
-            set += 1;
         }
-        Ok(set)
+    }
+
+    fn set_one(
+        &self,
+        tuned: &Tuned,
+        name: &str,
+        adjust: &dyn Adjust,
+        wanted: &KnobValue,
+    ) -> Result<()> {
+        let kind = adjust.kind();
+        let value = fitted(wanted, &kind);
+        allowed(name, &kind, &value)?;
+        let word = word(&value);
+        let change = Change::configuration("tune.apply", name).by(Change::KERNEL);
+        self.changes(change.with("value", &word), || adjust.set(&value))?;
+        tuned.hear(adjust, wanted);
+        Ok(())
     }
 
     /// Sees whether somebody else has set the knobs, and tries again what failed; says whether the tuner may go on. It rests
     /// while a knob stands where it may not try: that is what somebody wanted.
     pub(super) fn notice(self: &Arc<Self>, tuned: &Tuned, now: Moment) -> bool {
-        let (mut present, behind) = {
-            let state = tuned.state.lock();
-            (state.tuner.applied().clone(), state.behind)
-        };
-        let wanted = present.clone();
-        if behind {
-            let tried = self.apply(tuned, &wanted);
-            let mut state = tuned.state.lock();
-            match tried {
-                Ok(set) => state.set(set),
-                Err(error) => state.trouble = Some(error),
-            }
+        if self.catch_up(tuned, now) {
             return true;
         }
-        let mut moved = false;
+        let wanted = tuned.state.lock().tuner.applied().clone();
+        let mut moved = Setting::new();
         for (knob, adjust) in &tuned.knobs {
-            let Some(adjust) = adjust else { continue };
+            let (Some(adjust), Some(wanted)) = (adjust, wanted.get(&knob.name)) else { continue };
             match adjust.value() {
-                Ok(value) if !wanted.get(&knob.name).is_some_and(|own| same(own, &value)) => {
-                    moved = true;
-                    present.insert(knob.name.clone(), value);
+                Ok(value) if !tuned.stands(&knob.name, &value, wanted) => {
+                    moved.insert(knob.name.clone(), value);
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tuned.state.lock().trouble = Some(error);
+                    tuned.state.lock().trouble = Some(error.with("knob", &knob.name));
                     return true;
                 }
             }
         }
-        let mut state = tuned.state.lock();
-        if !moved {
+        if moved.is_empty() {
+            let mut state = tuned.state.lock();
             // Who had set it elsewhere has set it back: what was wrong is so no more.
             if std::mem::take(&mut state.rests) {
                 state.trouble = None;
             }
             return true;
         }
-        let took = state.tuner.set(&present, now);
-        let goes_on = took.is_ok();
-        state.rests = !goes_on;
-        if !goes_on {
-            // A trial is over, and what it would do to roll back is not to be done.
-            let autonomy = state.tuner.autonomy();
-            drop(state.tuner.set_autonomy(autonomy, now));
-            state.waiting = None;
+        self.moved_by_hand(tuned, moved, now)
+    }
+
+    /// Tries again what failed, when it is time to; whether anything has.
+    pub(super) fn catch_up(&self, tuned: &Tuned, now: Moment) -> bool {
+        let setting = {
+            let state = tuned.state.lock();
+            let Some(behind) = &state.behind else { return false };
+            if now < behind.again {
+                return true;
+            }
+            behind.setting.clone()
+        };
+        let tried = self.apply(tuned, &setting);
+        let mut state = tuned.state.lock();
+        match tried {
+            Ok(set) => state.set(set),
+            Err(error) => state.failed(setting, error, now),
         }
-        state.trouble = took.err().map(|error| {
-            error.advice(
-                "set the knob to what the tuner may try, or remove the tuner; it rests until then",
-            )
-        });
+        true
+    }
+
+    /// Somebody has set a knob through the kernel, who has the tuner's turn.
+    pub(super) fn set_by_hand(self: &Arc<Self>, tuned: &Tuned, adjust: &dyn Adjust, to: KnobValue) {
+        tuned.hear(adjust, &to);
+        let in_use = {
+            let state = tuned.state.lock();
+            let tuner = &state.tuner;
+            tuner.applied() == tuner.incumbent()
+                && tuner.applied().get(adjust.name()).is_some_and(|own| same(own, &to))
+        };
+        if !in_use {
+            let moved = Setting::from([(adjust.name().to_owned(), to)]);
+            self.moved_by_hand(tuned, moved, self.runtime.now());
+        }
+    }
+
+    /// Somebody else has set these knobs: with what was in use of the others that is what is in use now, and what a trial had set goes
+    /// back. Whether the tuner may go on.
+    fn moved_by_hand(self: &Arc<Self>, tuned: &Tuned, moved: Setting, now: Moment) -> bool {
+        let (goes_on, tried, back) = {
+            let mut state = tuned.state.lock();
+            let mut present = state.tuner.incumbent().clone();
+            let tried = state.tuner.applied() != &present;
+            let mut back = present.clone();
+            back.retain(|knob, _| !moved.contains_key(knob));
+            present.extend(moved);
+            let took = state.tuner.set(&present, now);
+            let goes_on = took.is_ok();
+            if !goes_on {
+                // A trial is over; of what it would do to roll back, what was set by hand is not to be done.
+                let autonomy = state.tuner.autonomy();
+                drop(state.tuner.set_autonomy(autonomy, now));
+                state.waiting = None;
+            }
+            (state.rests, state.behind) = (!goes_on, None);
+            state.trouble = took.err().map(|error| {
+                error.advice(
+                    "set the knob to what the tuner may try, or remove the tuner; it rests until then",
+                )
+            });
+            (goes_on, tried, back)
+        };
+        if let Err(error) = self.apply(tuned, &back) {
+            self.complain_of_tuner(tuned, &error);
+            tuned.state.lock().failed(back, error, now);
+        }
+        if tried {
+            // Whoever sets knobs of the host's sets them back.
+            let (trial, setting) = {
+                let state = tuned.state.lock();
+                (state.tuner.last_trial(), state.tuner.applied().clone())
+            };
+            self.publish(
+                "tune.apply",
+                serde_json::json!({
+                    "tuner": &*tuned.name, "trial": trial, "setting": setting,
+                    "cause": ApplyCause::RollBack,
+                }),
+            );
+        }
+        self.tell_of_trials(tuned);
+        self.keep_adopted(tuned);
         goes_on
+    }
+}
+
+impl State {
+    /// Knobs could not be set to this.
+    fn failed(&mut self, setting: Setting, error: Error, now: Moment) {
+        let pause = self.behind.take().map_or(PAUSE, |behind| (behind.pause * 2).min(LONGEST_PAUSE));
+        self.behind = Some(Behind { setting, again: now + pause, pause });
+        self.trouble = Some(error);
+    }
+}
+
+impl Tuned {
+    /// Whether a knob that gives this value stands where it is wanted to. One that rounds gives what it gave when it was set.
+    fn stands(&self, knob: &str, value: &KnobValue, wanted: &KnobValue) -> bool {
+        same(value, wanted)
+            || self.state.lock().echo.get(knob).is_some_and(|(own, given)| {
+                same(own, wanted) && same(given, value)
+            })
+    }
+
+    /// Remembers what a knob gives that was just set.
+    fn hear(&self, adjust: &dyn Adjust, wanted: &KnobValue) {
+        let given = adjust.value().ok().filter(|given| !same(given, wanted));
+        let mut state = self.state.lock();
+        match given {
+            Some(given) => state.echo.insert(adjust.name().to_owned(), (wanted.clone(), given)),
+            None => state.echo.remove(adjust.name()),
+        };
     }
 }
 

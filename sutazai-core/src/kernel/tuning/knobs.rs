@@ -1,6 +1,7 @@
 //! Knobs: those of the kernel's rooms and of the host, listed and set.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -8,8 +9,15 @@ use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
 use super::{MOST, shown};
+use crate::base::contain;
 use crate::tune::{Adjust, Knob, KnobKind, KnobValue};
 use crate::{Code, Error, Result};
+
+/// How names of the kernel's own knobs begin.
+const OWN: [&str; 6] = ["batch/", "guard/", "limits/", "monitor/", "pool/", "store/"];
+
+/// How long somebody who sets a knob waits for the tuner that has it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A knob as hosts see it.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
@@ -31,14 +39,15 @@ impl Kernel {
     /// Adds a knob of the host's.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for one that is not valid, or has a name of the kernel's own (`guard/`, `pool/`, `monitor/`),
+    /// [`Code::INVALID`] for one that is not valid, or has a name of the kernel's own (`batch/`, `guard/`, `limits/`, `monitor/`, `pool/`, `store/`),
     /// [`Code::ALREADY_EXISTS`], and [`Code::OVERLOADED`] beyond a hundred.
     pub fn add_knob(&self, knob: Arc<dyn Adjust>) -> Result<()> {
-        let name = knob.name().to_owned();
+        let knob = Contained::new(knob).map_err(|error| error.operation("tune.add_knob"))?;
+        let name = knob.name.clone();
         let refused = |code, problem| {
             Err(Error::new(code, problem).operation("tune.add_knob").with("knob", shown(&name)))
         };
-        if ["guard/", "pool/", "monitor/"].iter().any(|own| name.starts_with(own)) {
+        if OWN.iter().any(|own| name.starts_with(own)) {
             return refused(Code::INVALID, "knobs of this name are the kernel's own");
         }
         Knob::new(name.clone(), knob.kind(), knob.value()?).check()?;
@@ -49,12 +58,12 @@ impl Kernel {
         if knobs.len() >= MOST {
             return refused(Code::OVERLOADED, "there are as many knobs as there may be");
         }
-        knobs.insert(name, knob);
+        knobs.insert(name, Arc::new(knob));
         Ok(())
     }
 
     /// The knobs that can be set now, sorted by name: `guard/…` and `pool/…` of the policies in force, `monitor/every_ms` where
-    /// samples are taken, and the host's.
+    /// samples are taken, `limits/…`, `batch/…`, `store/…`, and the host's.
     pub fn knobs(&self) -> Vec<KnobView> {
         let shared = &self.shared;
         let mut all = shared.own_knobs();
@@ -78,17 +87,74 @@ impl Kernel {
     pub fn set_knob(&self, name: &str, value: &KnobValue) -> Result<()> {
         let word = word(value);
         let change = Change::configuration("tune.set", name).with("value", &word);
+        // The tuner that has it waits, and is told: what it tries may be this very value.
+        let tuned = self.shared.tuning.tuner_with(name);
+        let turn = tuned.as_ref().and_then(|tuned| tuned.turn.try_lock_for(PATIENCE));
         let set = || {
             let knob = self.shared.knob(name)?;
-            allowed(name, &knob.kind(), value)?;
-            knob.set(value)
+            let value = fitted(value, &knob.kind());
+            allowed(name, &knob.kind(), &value)?;
+            knob.set(&value)?;
+            if let (Some(tuned), Some(_)) = (&tuned, &turn) {
+                self.shared.set_by_hand(tuned, &*knob, value);
+            }
+            Ok(())
         };
         let done = self.shared.changes(change, set);
         done.map_err(|error| error.operation("tune.set").with("knob", shown(name)))
     }
 }
 
-fn allowed(name: &str, kind: &KnobKind, value: &KnobValue) -> Result<()> {
+/// A knob of the host's: what it panics with is an error.
+struct Contained {
+    knob: Arc<dyn Adjust>,
+    name: String,
+    kind: KnobKind,
+}
+
+const PANICKED: &str = "a knob panicked";
+
+impl Contained {
+    fn new(knob: Arc<dyn Adjust>) -> Result<Self> {
+        let (name, kind) = contain::run(PANICKED, || (knob.name().to_owned(), knob.kind()))?;
+        Ok(Self { knob, name, kind })
+    }
+}
+
+impl Adjust for Contained {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> KnobKind {
+        contain::run(PANICKED, || self.knob.kind()).unwrap_or_else(|_| self.kind.clone())
+    }
+
+    fn value(&self) -> Result<KnobValue> {
+        contain::run(PANICKED, || self.knob.value()).flatten()
+    }
+
+    fn set(&self, value: &KnobValue) -> Result<()> {
+        contain::run(PANICKED, || self.knob.set(value)).flatten()
+    }
+}
+
+/// The value as one of this kind, where it is one: a whole number is written as such.
+pub(super) fn fitted(value: &KnobValue, kind: &KnobKind) -> KnobValue {
+    match (value, kind) {
+        (KnobValue::Number(x), KnobKind::Integer { .. })
+            if x.fract() == 0.0 && x.abs() <= 9_007_199_254_740_992.0 =>
+        {
+            KnobValue::Integer(*x as i64)
+        }
+        (KnobValue::Integer(i), KnobKind::Float { .. } | KnobKind::Levels { .. }) => {
+            KnobValue::Number(*i as f64)
+        }
+        _ => value.clone(),
+    }
+}
+
+pub(super) fn allowed(name: &str, kind: &KnobKind, value: &KnobValue) -> Result<()> {
     if Knob::new(name, kind.clone(), value.clone()).allows(value) {
         return Ok(());
     }
@@ -103,16 +169,15 @@ pub(super) fn word(value: &KnobValue) -> String {
 }
 
 impl Shared {
-    #[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
     fn own_knobs(self: &Arc<Self>) -> Vec<Arc<dyn Adjust>> {
-        super::own::all(self)
-    }
-
-    /// Without rooms there are none.
-    #[cfg(not(any(feature = "recovery", feature = "agent", feature = "monitor")))]
-    #[expect(clippy::unused_self, reason = "as with rooms")]
-    fn own_knobs(self: &Arc<Self>) -> Vec<Arc<dyn Adjust>> {
-        Vec::new()
+        #[cfg_attr(
+            not(any(feature = "recovery", feature = "agent")),
+            expect(unused_mut, reason = "of policies there are none")
+        )]
+        let mut all = super::figures::all(self);
+        #[cfg(any(feature = "recovery", feature = "agent"))]
+        all.extend(super::own::all(self));
+        all
     }
 
     pub(super) fn knob(self: &Arc<Self>, name: &str) -> Result<Arc<dyn Adjust>> {

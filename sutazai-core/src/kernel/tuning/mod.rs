@@ -4,13 +4,16 @@
 //! `tune` decides; the rooms whose knobs they are carry out. One timer serves them all, and none runs without them.
 
 #[cfg(feature = "agent")]
+mod ahead;
+#[cfg(feature = "agent")]
 mod arrivals;
 mod carry;
 mod divided;
+mod figures;
 mod kept;
 mod knobs;
 mod measure;
-#[cfg(any(feature = "recovery", feature = "agent", feature = "monitor"))]
+#[cfg(any(feature = "recovery", feature = "agent"))]
 mod own;
 #[cfg(feature = "agent")]
 mod pools;
@@ -102,13 +105,7 @@ impl Shared {
             // A suggestion takes a millisecond, and what is changed is written to the audit record: not on the timer.
             let aside = Arc::clone(&shared);
             let looks = shared.runtime.spawn_blocking(Box::new(move || {
-                // A knob of the host's may panic: the others go on.
-                let looked = contain::run("a knob panicked", || aside.look_at_tuned());
-                if let Err(error) = looked {
-                    let fields = [("error", format!("{error:#}"))];
-                    let log = aside.kept.log();
-                    log.record(Level::Error, "sutazai.tune", "tuning was cut short", fields);
-                }
+                aside.look_at_tuned();
                 aside.tune_later();
             }));
             if looks.is_err() {
@@ -119,14 +116,21 @@ impl Shared {
     }
 
     fn look_at_tuned(self: &Arc<Self>) {
+        // One that panics leaves the others alone.
+        let look = |look: &dyn Fn()| {
+            if let Err(error) = contain::run("a look panicked", look) {
+                let fields = [("error", format!("{error:#}"))];
+                self.kept.log().record(Level::Error, "sutazai.tune", "it is not tuned", fields);
+            }
+        };
         let tuners: Vec<_> = self.tuning.tuners.lock().values().cloned().collect();
-        tuners.iter().for_each(|tuned| self.look_at_tuner(tuned));
+        tuners.iter().for_each(|tuned| look(&|| self.look_at_tuner(tuned)));
         let divided: Vec<_> = self.tuning.divided.lock().values().cloned().collect();
-        divided.iter().for_each(|divided| self.look_at_divided(divided));
+        divided.iter().for_each(|divided| look(&|| self.look_at_divided(divided)));
         #[cfg(feature = "agent")]
         {
             let pools: Vec<_> = self.tuning.pools.lock().values().cloned().collect();
-            pools.iter().for_each(|pool| self.look_at_scaled(pool));
+            pools.iter().for_each(|pool| look(&|| self.look_at_scaled(pool)));
         }
     }
 

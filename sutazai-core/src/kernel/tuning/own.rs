@@ -18,7 +18,6 @@ struct Field {
 #[derive(Clone, Copy)]
 enum Kind {
     Whole(i64, i64, KnobScale),
-    #[cfg(any(feature = "recovery", feature = "agent"))]
     Number(f64, f64, KnobScale),
 }
 
@@ -26,7 +25,6 @@ impl Kind {
     fn knob(self) -> KnobKind {
         match self {
             Self::Whole(low, high, scale) => KnobKind::Integer { low, high, scale },
-            #[cfg(any(feature = "recovery", feature = "agent"))]
             Self::Number(low, high, scale) => KnobKind::Float { low, high, scale },
         }
     }
@@ -37,7 +35,6 @@ const fn whole(path: &'static str, low: i64, high: i64) -> Field {
     Field { path, kind: Kind::Whole(low, high, scale) }
 }
 
-#[cfg(any(feature = "recovery", feature = "agent"))]
 const fn number(path: &'static str, low: f64, high: f64) -> Field {
     Field { path, kind: Kind::Number(low, high, KnobScale::Linear) }
 }
@@ -80,12 +77,7 @@ enum Place {
     Guard(super::super::CallsTo),
     #[cfg(feature = "agent")]
     Pool(Arc<str>),
-    #[cfg(feature = "monitor")]
-    Samples,
 }
-
-#[cfg(feature = "monitor")]
-static SAMPLES: Field = whole("every_ms", 10, 60_000);
 
 /// All that there are now.
 pub(super) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Adjust>> {
@@ -107,16 +99,10 @@ pub(super) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Adjust>> {
             all.push(Own::of(format!("pool/{name}/{}", field.path), shared, place, field));
         }
     }
-    #[cfg(feature = "monitor")]
-    if shared.sampled_every().is_some() {
-        let name = format!("monitor/{}", SAMPLES.path);
-        all.push(Own::of(name, shared, Place::Samples, &SAMPLES));
-    }
     all
 }
 
 /// The fields that a policy has.
-#[cfg(any(feature = "recovery", feature = "agent"))]
 fn there<'a>(
     fields: &'static [Field],
     policy: &'a Value,
@@ -128,7 +114,6 @@ fn value(policy: &Value, field: &Field) -> Option<KnobValue> {
     let found = policy.pointer(&format!("/{}", field.path))?;
     match field.kind {
         Kind::Whole(..) => found.as_i64().map(KnobValue::Integer),
-        #[cfg(any(feature = "recovery", feature = "agent"))]
         Kind::Number(..) => found.as_f64().map(KnobValue::Number),
     }
 }
@@ -152,7 +137,6 @@ impl Own {
     }
 
     /// The policy with another value in it.
-    #[cfg(any(feature = "recovery", feature = "agent"))]
     fn changed<P>(&self, policy: &P, value: &KnobValue) -> Result<P>
     where
         P: serde::Serialize + serde::de::DeserializeOwned,
@@ -189,10 +173,6 @@ impl Adjust for Own {
             Place::Pool(name) => (shared.creation.pools.policies().into_iter())
                 .find(|(of, _)| of == name)
                 .and_then(|(_, policy)| serde_json::to_value(policy).ok()),
-            #[cfg(feature = "monitor")]
-            Place::Samples => shared.sampled_every().map(|every| {
-                serde_json::json!({"every_ms": u64::try_from(every.as_millis()).unwrap_or(u64::MAX)})
-            }),
         };
         policy.and_then(|policy| value(&policy, self.field)).ok_or_else(|| self.gone())
     }
@@ -207,12 +187,6 @@ impl Adjust for Own {
             #[cfg(feature = "agent")]
             Place::Pool(name) => {
                 shared.creation.pools.update(name, |policy| self.changed(policy, value))
-            }
-            #[cfg(feature = "monitor")]
-            Place::Samples => {
-                let KnobValue::Integer(ms) = value else { return Err(self.gone()) };
-                let every = std::time::Duration::from_millis(ms.unsigned_abs());
-                shared.take_samples_every(Some(every))
             }
         }
     }

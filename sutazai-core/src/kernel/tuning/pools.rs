@@ -9,18 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
+use super::ahead::Ahead;
 use super::arrivals::Arrivals;
 use super::{MOST, every, shown};
 use crate::base::time::{Moment, Timestamp};
 use crate::observe::Level;
-use crate::tune::{
-    Autonomy, PoolSample, PoolScaler, RateForecast, ScaleCause, ScaleDecision, ScalePolicy,
-};
+use crate::tune::{Autonomy, PoolSample, PoolScaler, ScaleCause, ScaleDecision, ScalePolicy};
 use crate::{Code, Error, Result};
-
-/// A forecast is made anew every so many looks, as it takes milliseconds.
-#[cfg(feature = "monitor")]
-const FORECAST: u32 = 10;
 
 /// How a pool is scaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -113,6 +108,8 @@ pub(in crate::kernel) struct PoolFigures {
     pub(in crate::kernel) took_ms: f64,
     /// How many it is to have.
     pub(in crate::kernel) target: u32,
+    /// How many its own policy allows, at least and at most.
+    pub(in crate::kernel) bounds: (u32, u32),
 }
 
 /// One pool that is scaled.
@@ -129,12 +126,15 @@ struct State {
     next: Moment,
     sample: PoolSample,
     decision: Option<ScaleDecision>,
-    told: Option<u32>,
+    /// What it was told to have, and the bounds of its own that held then.
+    told: Option<(u32, (u32, u32))>,
+    bounds: (u32, u32),
+    /// What comes in ahead.
+    ahead: Ahead,
     /// The proposal that waits, and until when.
     waiting: Option<(SizeProposal, Moment)>,
     /// What was suggested, or denied until then: it is not said again and again.
     said: Option<(u32, Moment)>,
-    looks: u32,
 }
 
 impl Kernel {
@@ -203,15 +203,12 @@ impl Kernel {
                 };
                 let again = now + Duration::from_millis(state.scaling.approval_ms);
                 state.said = (!approved).then_some((proposal.target, again));
-                if approved {
-                    state.told = Some(proposal.target);
-                }
                 proposal
             };
-            if approved {
-                self.shared.resize(&scaled.pool, target.target, target.cause);
+            match approved {
+                true => self.shared.resize(&scaled, target.target, target.cause),
+                false => Ok(()),
             }
-            Ok(())
         };
         let change = Change::forced("tune.scale_answer", pool).by(by).with("answer", word);
         let done = self.shared.changes(change, answer);
@@ -231,7 +228,7 @@ impl Scaled {
             scaling: state.scaling.clone(),
             sample: state.sample.clone(),
             decision: state.decision,
-            told: state.told,
+            told: state.told.map(|(size, _)| size),
             waiting: state.waiting.as_ref().map(|(proposal, _)| proposal.clone()),
         }
     }
@@ -258,9 +255,10 @@ impl Shared {
             sample: PoolSample::default(),
             decision: None,
             told: None,
+            bounds: figures.bounds,
+            ahead: Ahead::default(),
             waiting: None,
             said: None,
-            looks: 0,
         });
         {
             let mut pools = self.tuning.pools.lock();
@@ -287,36 +285,50 @@ impl Shared {
             self.tuning.pools.lock().remove(&scaled.pool);
             return;
         };
-        let ahead = self.ahead_of(scaled);
+        #[cfg(feature = "monitor")]
+        self.look_ahead(scaled);
         let mut state = scaled.state.lock();
         state.next = now + scaled.every;
         let pending = u64::from(figures.in_flight) + u64::from(figures.waiting);
         let Some(rate) = state.arrivals.look(figures.done, pending, now) else { return };
-        if let Some(ahead) = ahead {
-            state.sample.forecast = ahead;
-        }
+        state.bounds = figures.bounds;
         state.sample = PoolSample {
             ready: figures.ready,
             starting: figures.starting,
             queue: u64::from(figures.waiting),
             arrivals_per_s: rate,
             service_ms: figures.took_ms / f64::from(figures.places.max(1)),
-            forecast: std::mem::take(&mut state.sample.forecast),
+            forecast: state.ahead.from(now),
         };
         let sample = state.sample.clone();
         let decision = state.scaler.decide(&sample, now);
         state.decision = Some(decision);
-        state.looks = state.looks.wrapping_add(1);
         let next = state.next_step(figures.target, decision, now);
         drop(state);
+        #[cfg(feature = "monitor")]
         self.keep_rate(&scaled.pool, rate);
         self.step(scaled, next, now);
+    }
+
+    /// Forecasts anew, where it is time to.
+    #[cfg(feature = "monitor")]
+    fn look_ahead(&self, scaled: &Scaled) {
+        let (every, start_up) = {
+            let mut state = scaled.state.lock();
+            if !state.ahead.is_due() || !state.scaling.forecast {
+                return;
+            }
+            (state.scaling.every_ms, state.scaling.policy.start_up_ms)
+        };
+        let ahead = self.rates_ahead(&scaled.pool, every, start_up);
+        scaled.state.lock().ahead = ahead;
     }
 
     fn step(&self, scaled: &Scaled, next: Step, now: Moment) {
         match next {
             Step::Nothing => {}
-            Step::Resize(target, cause) => self.resize(&scaled.pool, target, cause),
+            // What failed is logged, and tried again at the next look.
+            Step::Resize(target, cause) => drop(self.resize(scaled, target, cause)),
             Step::Suggest(decision) => self.publish(
                 "tune.suggest",
                 serde_json::json!({"pool": &*scaled.pool, "decision": decision}),
@@ -338,7 +350,8 @@ impl Shared {
     }
 
     /// The room `agent` carries it out.
-    fn resize(&self, pool: &Arc<str>, target: u32, cause: ScaleCause) {
+    fn resize(&self, scaled: &Scaled, target: u32, cause: ScaleCause) -> Result<()> {
+        let pool = &scaled.pool;
         let cause = serde_json::to_value(cause).unwrap_or_default();
         let cause = cause.as_str().unwrap_or_default();
         let word = target.to_string();
@@ -354,66 +367,18 @@ impl Shared {
         if let Err(error) = steered {
             let fields = [("pool", pool.to_string()), ("error", format!("{error:#}"))];
             self.kept.log().record(Level::Warn, "sutazai.tune", "a pool was not scaled", fields);
-            return;
+            return Err(error);
+        }
+        {
+            let mut state = scaled.state.lock();
+            state.told = Some((target, state.bounds));
         }
         self.publish(
             "tune.scale",
             serde_json::json!({"pool": &**pool, "target": target, "cause": cause}),
         );
+        Ok(())
     }
-
-    /// The rates ahead, where it is time to ask for them.
-    #[cfg(feature = "monitor")]
-    fn ahead_of(&self, scaled: &Scaled) -> Option<Vec<RateForecast>> {
-        use crate::monitor::ForecastQuery;
-        let (wanted, start_up, every) = {
-            let state = scaled.state.lock();
-            let due = state.looks % FORECAST == FORECAST - 1;
-            let policy = &state.scaling.policy;
-            (state.scaling.forecast && due, policy.start_up_ms, state.scaling.every_ms)
-        };
-        if !wanted {
-            return None;
-        }
-        let step_ms = every.max(start_up / 8).max(1_000);
-        let steps = usize::try_from(start_up.saturating_mul(2) / step_ms).unwrap_or(1) + 1;
-        let series = rate_of(&scaled.pool);
-        let query =
-            ForecastQuery { series, step_ms, steps: steps.min(64), levels: vec![0.8], until: None };
-        let now = self.runtime.timestamp();
-        // Where too little is kept yet nothing is known of what is ahead.
-        let found = self.watched()?.forecast(&query, now).ok()?;
-        let upper = found.forecast.intervals.first().map(|interval| interval.upper.clone());
-        let rates = upper.unwrap_or(found.forecast.point);
-        let ahead = |step: usize| (step as u64 + 1).saturating_mul(step_ms);
-        Some(
-            (rates.into_iter().enumerate())
-                .map(|(step, per_s)| RateForecast { ahead_ms: ahead(step), per_s: per_s.max(0.0) })
-                .collect(),
-        )
-    }
-
-    #[cfg(not(feature = "monitor"))]
-    fn ahead_of(&self, _: &Scaled) -> Option<Vec<RateForecast>> {
-        None
-    }
-
-    /// Keeps what came in, so that it can be forecast and looked at.
-    #[cfg(feature = "monitor")]
-    fn keep_rate(&self, pool: &str, rate: f64) {
-        if let Some(watch) = self.watched() {
-            // One that comes late is none that a forecast needs.
-            let _ = watch.record(&rate_of(pool), self.runtime.timestamp(), rate);
-        }
-    }
-
-    #[cfg(not(feature = "monitor"))]
-    fn keep_rate(&self, _: &str, _: f64) {}
-}
-
-#[cfg(feature = "monitor")]
-fn rate_of(pool: &str) -> String {
-    format!("pool_arrivals_per_s{{pool={pool:?}}}")
 }
 
 /// What is done about a decision.
@@ -434,8 +399,8 @@ impl State {
         }
         // Where it is not known what a task takes, agents that are missing are none too many.
         let unknown = decision.cause == ScaleCause::Unknown && decision.target < present;
-        // Told so already: the pool's own bounds are in the way.
-        let told = self.told == Some(decision.target);
+        // Told so already: the pool's own bounds, which are what they were, are in the way.
+        let told = self.told == Some((decision.target, self.bounds));
         if unknown || told || decision.target == present {
             self.waiting = None;
             return Step::Nothing;
@@ -457,10 +422,7 @@ impl State {
                     Step::Ask(decision, within)
                 }
             }
-            Autonomy::Act => {
-                self.told = Some(decision.target);
-                Step::Resize(decision.target, decision.cause)
-            }
+            Autonomy::Act => Step::Resize(decision.target, decision.cause),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tuners: what they are asked, what they are told, and what they say of themselves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +39,10 @@ pub(super) struct State {
     pub(super) waiting: Option<Proposal>,
     /// When it will be looked at.
     next: Moment,
-    /// Knobs are not set as they should be.
-    pub(super) behind: bool,
+    /// What knobs should be set to and are not, and when that is tried again.
+    pub(super) behind: Option<Behind>,
+    /// What knobs that round say of themselves when they were set: the value that was wanted, and the one that they gave.
+    pub(super) echo: BTreeMap<String, (KnobValue, KnobValue)>,
     /// What went wrong last.
     pub(super) trouble: Option<Error>,
     /// A knob stands where it may not try.
@@ -53,10 +56,17 @@ pub(super) struct State {
     closed: bool,
 }
 
+/// Knobs that could not be set.
+pub(super) struct Behind {
+    pub(super) setting: Setting,
+    pub(super) again: Moment,
+    pub(super) pause: Duration,
+}
+
 impl State {
     /// Knobs stand as they should, of which so many were set now: what went wrong is told until then.
     pub(super) fn set(&mut self, knobs: u32) {
-        self.behind = false;
+        self.behind = None;
         if knobs > 0 {
             self.trouble = None;
         }
@@ -126,13 +136,16 @@ impl Kernel {
     /// Ends a tuner. A trial under way is rolled back first: the setting in use stays.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`].
+    /// [`Code::NOT_FOUND`]; what its knobs answer where they cannot be rolled back: that is tried again and again, and the tuner is
+    /// gone when it is done.
     pub fn remove_tuner(&self, name: &str) -> Result<()> {
         let change = Change::configuration("tune.remove", name);
         let remove = || {
-            let tuned = self.shared.tuning.take(name)?;
-            self.shared.end_tuner(&tuned);
-            self.shared.forget_adopted(name);
+            let tuned = self.shared.tuning.get(name)?;
+            self.shared.end_tuner(&tuned).map_err(|error| {
+                error.advice("the tuner tries nothing any more, and is gone when its knobs stand as they did")
+            })?;
+            self.shared.remove(&tuned);
             Ok(())
         };
         let done = self.shared.changes(change, remove);
@@ -235,15 +248,16 @@ impl Tuning {
         self.tuners.lock().get(name).cloned().ok_or_else(|| none(name))
     }
 
-    fn take(&self, name: &str) -> Result<Arc<Tuned>> {
-        self.tuners.lock().remove(name).ok_or_else(|| none(name))
+    /// The name of the tuner that has a knob.
+    pub(super) fn tuner_of(&self, knob: &str) -> Option<Arc<str>> {
+        self.tuner_with(knob).map(|tuned| Arc::clone(&tuned.name))
     }
 
     /// The tuner that has a knob.
-    pub(super) fn tuner_of(&self, knob: &str) -> Option<Arc<str>> {
+    pub(super) fn tuner_with(&self, knob: &str) -> Option<Arc<Tuned>> {
         let tuners = self.tuners.lock();
         let has = |tuned: &&Arc<Tuned>| tuned.knobs.iter().any(|(own, _)| own.name == knob);
-        tuners.values().find(has).map(|tuned| Arc::clone(&tuned.name))
+        tuners.values().find(has).cloned()
     }
 }
 
@@ -286,7 +300,8 @@ impl Shared {
             tuner,
             waiting: None,
             next: now + every,
-            behind: false,
+            behind: None,
+            echo: BTreeMap::new(),
             trouble: None,
             rests: false,
             kept,
@@ -370,11 +385,16 @@ impl Shared {
         // Who has the turn looks at it just now.
         let Some(_turn) = tuned.turn.try_lock() else { return };
         let now = self.runtime.now();
+        let closed = tuned.state.lock().closed;
+        if closed {
+            self.catch_up(tuned, now);
+            if tuned.state.lock().behind.is_none() {
+                self.remove(tuned);
+            }
+            return;
+        }
         let due = {
             let mut state = tuned.state.lock();
-            if state.closed {
-                return;
-            }
             let due = now >= state.next;
             if due {
                 state.next = now + tuned.every;
@@ -400,22 +420,46 @@ impl Shared {
         self.carry(tuned, actions);
     }
 
-    /// Rolls back what a tuner tries, and looks at it no more.
-    fn end_tuner(self: &Arc<Self>, tuned: &Tuned) {
+    /// Rolls back what a tuner tries, after which it tries nothing.
+    fn end_tuner(self: &Arc<Self>, tuned: &Tuned) -> Result<()> {
         let _turn = tuned.turn.lock();
+        let now = self.runtime.now();
         let actions = {
             let mut state = tuned.state.lock();
             state.closed = true;
             state.waiting = None;
-            state.tuner.set_autonomy(Autonomy::Observe, self.runtime.now())
+            if let Some(behind) = &mut state.behind {
+                behind.again = now;
+            }
+            state.tuner.set_autonomy(Autonomy::Observe, now)
         };
+        if actions.is_empty() {
+            self.catch_up(tuned, now);
+        }
         self.carry(tuned, actions);
+        let state = tuned.state.lock();
+        match (&state.behind, &state.trouble) {
+            (Some(_), Some(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove(&self, tuned: &Arc<Tuned>) {
+        {
+            let mut tuners = self.tuning.tuners.lock();
+            // Another one may have its name by now.
+            if tuners.get(&tuned.name).is_some_and(|one| Arc::ptr_eq(one, tuned)) {
+                tuners.remove(&tuned.name);
+            }
+        }
+        self.forget_adopted(&tuned.name);
     }
 
     /// The kernel stops: what was tried is rolled back.
     pub(in crate::kernel) fn stop_tuning(self: &Arc<Self>) {
         let all = std::mem::take(&mut *self.tuning.tuners.lock());
-        all.values().for_each(|tuned| self.end_tuner(tuned));
+        // What could not be rolled back is on the log.
+        all.values().for_each(|tuned| drop(self.end_tuner(tuned)));
         #[cfg(feature = "agent")]
         self.tuning.pools.lock().clear();
         let divided = std::mem::take(&mut *self.tuning.divided.lock());
@@ -447,9 +491,14 @@ fn around(kind: &KnobKind, value: &KnobValue) -> KnobKind {
 fn is_within(inner: &KnobKind, outer: &KnobKind) -> bool {
     let takes = |value| Knob::new("k", outer.clone(), KnobValue::Switch(true)).allows(&value);
     match inner {
-        KnobKind::Integer { low, high, .. } => {
-            takes(KnobValue::Integer(*low)) && takes(KnobValue::Integer(*high))
-        }
+        KnobKind::Integer { low, high, .. } => match outer {
+            // Between two levels there is none.
+            KnobKind::Levels { levels } => {
+                high.abs_diff(*low) < levels.len() as u64
+                    && (*low..=*high).all(|whole| levels.contains(&(whole as f64)))
+            }
+            _ => takes(KnobValue::Integer(*low)) && takes(KnobValue::Integer(*high)),
+        },
         KnobKind::Float { low, high, .. } => {
             matches!(outer, KnobKind::Float { .. })
                 && takes(KnobValue::Number(*low))

@@ -6,6 +6,7 @@ mod job;
 mod kv;
 mod migrate;
 mod open;
+mod pace;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use rusqlite::Connection;
 
 use gate::Gate;
 use job::Write;
+use pace::Pace;
 use pool::Pool;
 use writer::{Bench, Desk, Writer};
 
@@ -42,6 +44,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     writer: Writer,
+    pace: Arc<Pace>,
     readers: Arc<Pool>,
     rooms: BTreeMap<String, u32>,
     /// `None`: in memory.
@@ -115,18 +118,18 @@ impl Store {
         options: &Options,
     ) -> Self {
         let file = dir.as_ref().map(DataDir::database);
+        let pace = Arc::new(Pace::new(options));
         let bench = Bench {
             desk,
             gate,
             full: false,
-            batch: options.batch,
-            sync_every: options.sync_every,
+            pace: Arc::clone(&pace),
             counters: Arc::default(),
             watch: Arc::default(),
             dir,
         };
         let writer = Writer::new(bench, options.queue);
-        Self(Arc::new(Inner { writer, readers, rooms, file, pid: std::process::id() }))
+        Self(Arc::new(Inner { writer, pace, readers, rooms, file, pid: std::process::id() }))
     }
 
     /// Starts the writer thread, `sutazai-store`. The first write does so, too.

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::gate::{Gate, Mode};
 use super::job::{Job, Tx};
+use super::pace::Pace;
 use super::pool::Pool;
 use super::watch::{At, Ending, Watch};
 use crate::base::runtime;
@@ -170,8 +171,7 @@ pub(super) struct Bench {
     pub(super) gate: Gate,
     /// Whether the connection has `synchronous=FULL`.
     pub(super) full: bool,
-    pub(super) batch: usize,
-    pub(super) sync_every: Duration,
+    pub(super) pace: Arc<Pace>,
     pub(super) counters: Arc<Counters>,
     pub(super) watch: Arc<Watch>,
     /// Keeps the directory's lock until the thread has ended.
@@ -209,25 +209,25 @@ impl Bench {
             match first {
                 Ok(first) => {
                     let mut batch = vec![first];
-                    batch.extend(jobs.try_iter().take(self.batch - 1));
+                    batch.extend(jobs.try_iter().take(self.pace.batch() - 1));
                     match self.commit(batch) {
                         Durability::Fsync => sync_at = None,
                         Durability::Interval => {
-                            sync_at = sync_at.or_else(|| Some(Instant::now() + self.sync_every));
+                            sync_at = sync_at.or_else(|| Some(Instant::now() + self.pace.sync_every()));
                         }
                         Durability::Process | Durability::Memory => {}
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     // A sync that failed is tried again after another interval.
-                    sync_at = self.sync().is_err().then(|| Instant::now() + self.sync_every);
+                    sync_at = self.sync().is_err().then(|| Instant::now() + self.pace.sync_every());
                 }
                 // Closing the last connection checkpoints the log, and that syncs it.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             // An interval that passed under a stream of writes must not wait for it to end.
             if sync_at.is_some_and(|at| at <= Instant::now()) {
-                sync_at = self.sync().is_err().then(|| Instant::now() + self.sync_every);
+                sync_at = self.sync().is_err().then(|| Instant::now() + self.pace.sync_every());
             }
         }
     }

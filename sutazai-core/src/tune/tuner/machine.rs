@@ -100,12 +100,13 @@ impl Tuner {
 
     /// Takes what was measured, and says what is to be done, in this order. A guard-rail that it breaks ends the trial at once.
     pub fn report(&mut self, sample: &TunerSample, now: Moment) -> Vec<TunerAction> {
-        let mut actions = self.poll(now);
+        let mut actions = Vec::new();
         let guard = broken(sample, &self.policy.guards);
         let loss = sample.objective.map(|v| self.policy.direction.loss(v));
-        let foreign = self.applied != self.incumbent;
+        // What is measured just after the knobs went back is still the trial's doing.
+        let just_back = matches!(&self.phase, Phase::Trying(_, window) if !window.warm(now));
+        let foreign = self.applied != self.incumbent || just_back;
         if let Some(window) = self.phase.window() {
-            // What is measured just after the knobs went back may still be the trial's doing.
             let counts = guard.is_some() && (foreign || window.warm(now));
             if window.warm(now) {
                 window.add(sample, loss, &self.policy.guards);
@@ -117,6 +118,8 @@ impl Tuner {
             // What is in use is held to its guard-rails while a trial waits to be approved as well.
             self.guard_broken(guard, foreign, now, &mut actions);
         }
+        // It was measured before what is done now.
+        actions.extend(self.poll(now));
         actions
     }
 
@@ -201,6 +204,11 @@ impl Tuner {
         Ok(())
     }
 
+    /// The number of the last trial; 0 before the first.
+    pub fn last_trial(&self) -> u64 {
+        self.trials
+    }
+
     /// The setting in use.
     pub fn incumbent(&self) -> &Setting {
         &self.incumbent
@@ -257,7 +265,7 @@ impl Tuner {
     fn learned(&mut self, seen: &Window, now: Moment) {
         // Nothing is tried before all was measured, nor while the setting in use breaks a guard-rail.
         let Some((loss, margins)) = seen.measured() else { return };
-        if margins.iter().any(|m| *m <= 0.0) {
+        if margins.iter().any(|m| *m < 0.0) {
             return;
         }
         self.refer(loss);

@@ -423,3 +423,43 @@ fn what_is_in_use_is_held_to_its_guard_rails_while_a_trial_waits() {
     let last = tuner.view().history.last().unwrap().verdict;
     assert_eq!(last, TrialVerdict::BaselineBroken);
 }
+
+#[test]
+fn a_break_that_is_measured_when_the_window_ends_is_the_trials() {
+    for warm_up_ms in [0, 3_000] {
+        let policy = TunerPolicy { warm_up_ms, ..policy(Autonomy::Act) };
+        let mut tuner = Tuner::new(space(0.3), policy, Moment::ZERO).unwrap();
+        let mut world = World::new(&tuner, 5, 0.1);
+        let home = world.setting.clone();
+        // Five seconds of measuring: the errors of what is tried show in the last of them.
+        let mut tried = 0;
+        for _ in 0..3_000 {
+            let last = tried == warm_up_ms / 1_000 + 4;
+            let errors = if world.setting != home && last { 2.0 } else { 0.2 };
+            world.second(&mut tuner, |_| (10.0, errors));
+            tried = if world.setting == home { 0 } else { tried + 1 };
+        }
+        let view = tuner.view();
+        let bad = |trial: &&TrialRecord| trial.verdict == TrialVerdict::BaselineBroken;
+        assert!(view.broken > 0 && view.history.iter().find(bad).is_none(), "{view:?}");
+        assert_eq!((view.adopted, &view.incumbent), (0, &home));
+    }
+}
+
+#[test]
+fn a_break_that_shows_late_is_the_trials() {
+    let mut tuner = tuner(Autonomy::Act);
+    let mut world = World::new(&tuner, 6, 0.1);
+    let home = world.setting.clone();
+    let mut before = home.clone();
+    for _ in 0..3_000 {
+        // A second late, it is of what was set before; the objective is much better there.
+        let errors = if before != home { 2.0 } else { 0.2 };
+        before = world.setting.clone();
+        let cost = if before == home { 10.0 } else { 1.0 };
+        world.second(&mut tuner, |_| (cost, errors));
+    }
+    let view = tuner.view();
+    assert!(view.broken > 0 && view.adopted == 0, "{view:?}");
+    assert_eq!(view.incumbent, home);
+}

@@ -62,7 +62,11 @@ impl Tuner {
 
     pub(super) fn remember_margins(&mut self, setting: &Setting, margins: &[f64]) {
         let Some(units) = &self.units else { return };
-        let relative = margins.iter().zip(units).map(|(m, u)| m / u).collect();
-        self.envelope.observe(setting, relative);
+        // Of a metric that is best at its bound (no errors at all) it is only known on which side it was.
+        let relative = |(margin, unit): (&f64, &f64)| match *unit > 0.0 {
+            true => margin / unit,
+            false => if *margin >= 0.0 { 1.0 } else { -1.0 },
+        };
+        self.envelope.observe(setting, margins.iter().zip(units).map(relative).collect());
     }
 }

@@ -188,7 +188,8 @@ impl AdaptiveLimit {
         if call.generation == self.generation {
             self.learn(&call, outcome, took);
         }
-        if outcome == CallOutcome::Answered {
+        // An error is an answer too: silence is what does not come back, or comes too late.
+        if !matches!(outcome, CallOutcome::TimedOut | CallOutcome::Ignored) {
             (self.fate.quiet_since, self.fate.quiet_expected) = (self.clock, 0.0);
         }
         self.judge(&call, outcome);
