@@ -231,7 +231,7 @@ fn what_is_estimated_comes_true() {
             again.stop(ms(1000.0)).unwrap();
             last = off(&estimate, &rerun);
             println!(
-                "{name}: {:.1}/s and {:.1} ms, estimated {:.1}/s and {:.1} ms, rerun {:.1}/s and {:.1} ms; off by {:.0} % and {:.0} %",
+                "{name}: {:.1}/s and {:.1} ms, estimated {:.1}/s and {:.1} ms, rerun {:.1}/s and {:.1} ms; off by {:.0} % and {:.0} %, replayed {:.2?}",
                 before.tasks_per_s,
                 1e3 * before.latency_s,
                 estimate.tasks_per_s,
@@ -239,7 +239,8 @@ fn what_is_estimated_comes_true() {
                 rerun.tasks_per_s,
                 1e3 * rerun.latency_s,
                 100.0 * last.0,
-                100.0 * last.1
+                100.0 * last.1,
+                before.replayed
             );
             if last.0.max(last.1) <= 0.2 {
                 break;

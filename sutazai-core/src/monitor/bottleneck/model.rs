@@ -265,9 +265,10 @@ impl Ground<'_, '_> {
 
     /// When tasks begin: at their time; or when the one before of their client has ended, where it waits for that.
     fn begin(&self, pieces: &mut [Piece]) {
-        let mut clients: HashMap<u64, Vec<usize>> = HashMap::new();
+        let mut clients: HashMap<(Option<u64>, u64), Vec<usize>> = HashMap::new();
         for (at, task) in self.traces.tasks() {
-            clients.entry(task.span.client).or_default().push(at);
+            // Parts of what has not ended are tasks in the order of that.
+            clients.entry((task.span.parent, task.span.client)).or_default().push(at);
         }
         let mut others: Vec<usize> = Vec::new();
         for tasks in clients.values() {
