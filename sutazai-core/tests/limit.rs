@@ -145,7 +145,10 @@ fn it_does_not_drift_in_a_day() {
     let figures = over(&scenario, "ours", 1);
     tell(&scenario, "ours", &figures);
     assert!(figures.p50 <= 2.0 && figures.goodput >= 0.93, "{figures}");
-    assert!(figures.largest <= 8.0, "{figures}");
+    // At the end it is within twice the capacity. Before, it is about twice the most that there was that day at most: when there is half
+    // of that, and little to do, four times as much.
+    assert!(figures.last <= 2.0, "{figures}");
+    assert!(figures.largest <= 4.4, "{figures}");
 }
 
 #[test]

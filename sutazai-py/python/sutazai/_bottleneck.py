@@ -137,8 +137,9 @@ class Bottlenecks(TypedDict):
     latency_s: float
     waiting: float
     """Share of the tasks' time that was spent waiting."""
-    replayed: float
-    """The mean time of the tasks done again without a change, by what it was: near 1 where estimates stand on firm ground."""
+    replayed: float | None
+    """The mean time of the tasks done again without a change, by what it was: near 1 where estimates stand on firm ground. None where
+    they could not be done again; then there are no estimates."""
     forgotten: int
     stations: list[Station]
     resources: list[ResourceFigures]

@@ -18,8 +18,9 @@ use crate::port::Trace;
 impl Kernel {
     /// What holds tasks up: one ranked answer, with evidence, and what would change if it were better. It goes by the calls of the
     /// last [`Limits::spans`](crate::kernel::Limits::spans), by what the threads were seen to do that worked on them, and by what
-    /// is measured where [samples](Self::sample) are taken. Calls that have no answer yet are not among them. Takes
-    /// milliseconds; with 4,096 calls some ten.
+    /// is measured where [samples](Self::sample) are taken. Calls that have no answer yet are not among them; the parts of what goes on
+    /// for longer than any task that has ended, such as a step around a main loop, are tasks of their own. Takes milliseconds; with
+    /// 4,096 calls some ten.
     ///
     /// ```
     /// use sutazai_core::agent::from_fn;

@@ -119,7 +119,11 @@ impl Late {
     }
 }
 
-/// The sum of the last values, kept as they come; made anew now and then, since differences gather errors.
+/// Times what is usual from which on a value takes the places of the others in a sum.
+const BLURS: f64 = 1e6;
+
+/// The sum of the last values, kept as they come; made anew now and then, since differences gather errors, and when a value leaves that
+/// was so large that little of the others is left.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
     count: usize,
@@ -131,12 +135,14 @@ impl Window {
         Self { count, sum: 0.0 }
     }
 
-    /// Takes in the newest of `recent`, when `seen` values have come in all; the mean once the window is full.
-    pub(super) fn slide(&mut self, recent: &Recent, seen: usize) -> Option<f64> {
-        if seen <= self.count || seen.is_multiple_of(64) {
+    /// Takes in the newest of `recent`, whose values are usually of this size, when `seen` have come in all; the mean once the
+    /// window is full.
+    pub(super) fn slide(&mut self, recent: &Recent, usual: f64, seen: usize) -> Option<f64> {
+        let leaves = recent.back(self.count);
+        if seen <= self.count || seen.is_multiple_of(64) || leaves.abs() > BLURS * usual {
             self.sum = recent.sum(self.count.min(seen));
         } else {
-            self.sum += recent.back(0) - recent.back(self.count);
+            self.sum += recent.back(0) - leaves;
         }
         (seen >= self.count).then_some(self.sum / self.count as f64)
     }
@@ -171,9 +177,22 @@ mod tests {
         let mut mean = None;
         for i in 1..=1_000_usize {
             recent.push((i as f64) * 0.1);
-            mean = window.slide(&recent, i);
+            mean = window.slide(&recent, 100.0, i);
             assert_eq!(mean.is_some(), i >= 8);
         }
         assert!((mean.unwrap_or(0.0) - 99.65).abs() < 1e-9, "{mean:?}");
+    }
+
+    #[test]
+    fn a_huge_value_leaves_no_trace_in_the_sum() {
+        let mut recent = Recent::new(9);
+        let mut window = Window::new(8);
+        for i in 1..=63_usize {
+            recent.push(if i == 30 { i64::MAX as f64 } else { 1_000.0 });
+            let mean = window.slide(&recent, 1_000.0, i);
+            if i >= 38 {
+                assert_eq!(mean, Some(1_000.0), "{i}");
+            }
+        }
     }
 }

@@ -233,8 +233,10 @@ impl Parts {
         self.values.push(value);
         let moved = (value - before).abs();
         self.motions.push(moved);
+        let usual = mean.abs() + deviation;
         for (i, part) in [Part::Mean8, Part::Mean32, Part::Mean128].into_iter().enumerate() {
-            let now = self.means.get_mut(i).and_then(|w| w.slide(&self.values, self.seen));
+            let slid = |w: &mut Window| w.slide(&self.values, usual, self.seen);
+            let now = self.means.get_mut(i).and_then(slid);
             let far = now.map(|now| grained(now - mean));
             if part == Part::Mean128 {
                 self.say_late(&mut said, part, far);
@@ -243,8 +245,9 @@ impl Parts {
             }
         }
         for (i, part) in [Part::Motion16, Part::Motion64].into_iter().enumerate() {
-            let now = self.moved.get_mut(i).and_then(|w| w.slide(&self.motions, self.seen));
             let usual = self.motion.mean();
+            let slid = |w: &mut Window| w.slide(&self.motions, usual, self.seen);
+            let now = self.moved.get_mut(i).and_then(slid);
             let now = now.filter(|_| usual > 0.0);
             let ratio = now.map(|now| (now.max(0.0) / usual + 1e-3).ln());
             self.say_late(&mut said, part, ratio);

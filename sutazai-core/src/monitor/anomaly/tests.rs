@@ -229,15 +229,26 @@ fn after_an_anomaly_only_a_stronger_one_counts() {
 
 #[test]
 fn noise_raises_hardly_an_alarm() {
-    let seeds = if long() { 20 } else { 2 };
+    // Other seeds than those that `tuning.rs` was measured on.
+    let seeds = if long() { 40 } else { 8 };
     for kind in NOISE {
         let alarms: usize = (0..seeds)
-            .map(|seed| alarms(&verdicts(&noise(kind, 1_000 + seed, 10_000))).len())
+            .map(|seed| alarms(&verdicts(&noise(kind, 2_000 + seed, 10_000))).len())
             .sum();
         let rate = alarms as f64 / seeds as f64;
         println!("{kind:?}: {rate} alarms in 10,000 points, {seeds} series");
-        // The goal is 1; of few series not much can be said.
-        assert!(rate <= if long() { 1.0 } else { 3.0 }, "{kind:?}: {rate}");
+        assert!(rate <= 1.0, "{kind:?}: {rate}");
+    }
+}
+
+#[test]
+fn a_huge_value_is_one_alarm() {
+    for seed in 0..4 {
+        let mut values: Vec<f64> =
+            noise(Noise::Independent, 50 + seed, 500).iter().map(|v| 1_000.0 + v).collect();
+        values[300] = i64::MAX as f64;
+        let found = alarms(&verdicts(&values));
+        assert_eq!(found.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [300], "{seed}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The window of spans, and the looks at it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::policy::BottleneckPolicy;
@@ -17,7 +18,8 @@ const RESOURCES_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct BottleneckDetector {
     policy: BottleneckPolicy,
-    spans: VecDeque<WorkSpan>,
+    /// A copy of the detector has the same ones.
+    spans: VecDeque<Arc<WorkSpan>>,
     forgotten: u64,
     stated: BTreeMap<String, (ResourceFigures, Moment)>,
 }
@@ -61,7 +63,7 @@ impl BottleneckDetector {
             self.spans.pop_front();
             self.forgotten += 1;
         }
-        self.spans.push_back(span);
+        self.spans.push_back(Arc::new(span));
     }
 
     /// Spans that are remembered.
@@ -157,7 +159,7 @@ impl BottleneckDetector {
 
     fn recent(&self, now: Moment) -> impl Iterator<Item = &WorkSpan> {
         let window = self.window();
-        self.spans.iter().filter(move |span| now.since(span.ended) <= window)
+        self.spans.iter().map(Arc::as_ref).filter(move |span| now.since(span.ended) <= window)
     }
 
     fn window(&self) -> Duration {

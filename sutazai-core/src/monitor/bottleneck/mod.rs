@@ -39,6 +39,7 @@
 
 mod blame;
 mod detector;
+mod ended;
 mod model;
 mod policy;
 mod rank;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::blame::{CPU, POOL};
+use super::ended::Ended;
 use super::span::WaitFor;
 use super::station::{Makeup, mean_and_scv};
 use super::trace::{Node, Traces};
@@ -138,12 +139,12 @@ impl Ground<'_, '_> {
             && node.span.failure.is_none_or(|_| node.service() > 0.0)
         {
             if let Some(most) = self.capacity.get(agent) {
-                piece.holds.push(building.server(agent, *most, false));
+                piece.holds.push(building.server(Kind::Places, agent, *most));
             }
             if node.span.waits.iter().any(|wait| wait.on == WaitFor::Pool && &*wait.what == POOL)
                 && let Some(most) = self.capacity.get(POOL)
             {
-                piece.holds.push(building.server(POOL, *most, false));
+                piece.holds.push(building.server(Kind::Threads, POOL, *most));
             }
         }
         // Its own work, with its parts in between.
@@ -188,14 +189,14 @@ impl Ground<'_, '_> {
         // What waits for a lock is done one at a time, all of it: how much of it was outside the lock is not known.
         if makeup.locked > CONTENDED {
             let own = self.lock.map_or("lock", |lock| lock);
-            let server = building.server(own, 1.0, false);
+            let server = building.server(Kind::Lock, own, 1.0);
             does.push(Does::Uses(server, rest * factor));
             return;
         }
         rest += seconds * makeup.locked;
         if makeup.runnable > CONTENDED && runs > 0.0 {
             let on_cpu = seconds * runs;
-            let server = building.server(CPU, self.cores, true);
+            let server = building.server(Kind::Processors, CPU, self.cores);
             does.push(Does::Uses(server, on_cpu * factor));
             rest -= on_cpu;
         } else {
@@ -209,7 +210,7 @@ impl Ground<'_, '_> {
     /// Parts that overlap belong together: the whole goes on when the last of them has ended.
     fn groups(&self, node: &Node<'_>) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
-        let mut ends: Vec<(f64, usize)> = Vec::new();
+        let mut ended = Ended::default();
         for (at, part) in self.traces.children(node) {
             let joined = part.ended <= node.ended + 1e-3;
             let together =
@@ -220,13 +221,13 @@ impl Ground<'_, '_> {
                     if joined {
                         group.end = group.end.map(|end| end.max(part.ended));
                     }
-                    if before(&ends, part.arrived).is_none() {
+                    if ended.by(part.arrived).is_none() {
                         let begin = group.begin.unwrap_or(part.arrived);
                         group.parts.push((at, part.arrived - begin));
                     }
                 }
                 None => {
-                    ends.clear();
+                    ended.clear();
                     groups.push(Group {
                         begin: Some(part.arrived),
                         end: Some(if joined { part.ended } else { part.arrived }),
@@ -236,7 +237,7 @@ impl Ground<'_, '_> {
                 }
             }
             if joined {
-                ends.push((part.ended, at));
+                ended.add(part.ended, at);
             }
         }
         groups
@@ -245,18 +246,18 @@ impl Ground<'_, '_> {
     /// Parts that began when a sibling of their group had ended, whoever that was, and how long after.
     fn sequels(&self, node: &Node<'_>) -> Vec<(usize, usize, f64)> {
         let mut all = Vec::new();
-        let (mut ends, mut until): (Vec<(f64, usize)>, f64) = (Vec::new(), f64::NEG_INFINITY);
+        let (mut ended, mut until) = (Ended::default(), f64::NEG_INFINITY);
         for (at, part) in self.traces.children(node) {
             let joined = part.ended <= node.ended + 1e-3;
             if part.arrived >= until {
-                ends.clear();
+                ended.clear();
                 until = part.arrived;
-            } else if let Some((end, sibling)) = before(&ends, part.arrived) {
+            } else if let Some((end, sibling)) = ended.by(part.arrived) {
                 all.push((at, sibling, part.arrived - end));
             }
             if joined {
                 until = until.max(part.ended);
-                ends.push((part.ended, at));
+                ended.add(part.ended, at);
             }
         }
         all
@@ -264,9 +265,10 @@ impl Ground<'_, '_> {
 
     /// When tasks begin: at their time; or when the one before of their client has ended, where it waits for that.
     fn begin(&self, pieces: &mut [Piece]) {
-        let mut clients: HashMap<u64, Vec<usize>> = HashMap::new();
+        let mut clients: HashMap<(Option<u64>, u64), Vec<usize>> = HashMap::new();
         for (at, task) in self.traces.tasks() {
-            clients.entry(task.span.client).or_default().push(at);
+            // Parts of what has not ended are tasks in the order of that.
+            clients.entry((task.span.parent, task.span.client)).or_default().push(at);
         }
         let mut others: Vec<usize> = Vec::new();
         for tasks in clients.values() {
@@ -352,6 +354,15 @@ impl Ground<'_, '_> {
     }
 }
 
+/// What a server is: those of one name are several, such as an agent's places and the lock within it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Places,
+    Threads,
+    Lock,
+    Processors,
+}
+
 struct Group {
     begin: Option<f64>,
     end: Option<f64>,
@@ -359,15 +370,9 @@ struct Group {
     waits_for: usize,
 }
 
-/// The last of a group that had ended by then.
-fn before(ends: &[(f64, usize)], at: f64) -> Option<(f64, usize)> {
-    let ended = ends.iter().filter(|(end, _)| *end <= at);
-    ended.max_by(|a, b| a.0.total_cmp(&b.0)).copied()
-}
-
 struct Building<'a> {
     servers: Vec<Server>,
-    names: HashMap<String, usize>,
+    names: HashMap<(Kind, String), usize>,
     changed: Option<&'a Changed<'a>>,
 }
 
@@ -383,25 +388,26 @@ impl Building<'_> {
         }
     }
 
-    fn server(&mut self, name: &str, capacity: f64, shared: bool) -> usize {
-        // An agent's places and the lock within it are two servers.
-        let key = format!("{name}\u{0}{capacity}\u{0}{shared}");
+    fn server(&mut self, kind: Kind, name: &str, capacity: f64) -> usize {
+        let key = (kind, name.to_owned());
         if let Some(known) = self.names.get(&key) {
             return *known;
         }
         let more = match self.changed {
+            // Who has more places still has one lock.
             Some(Changed { component, by: Improvement::MoreCapacity(more), .. })
-                if *component == name =>
+                if *component == name && kind != Kind::Lock =>
             {
                 f64::from(*more)
             }
             Some(Changed { component, by: Improvement::Faster(share), .. })
-                if *component == name && (name == CPU) =>
+                if *component == name && kind == Kind::Processors =>
             {
                 capacity / (1.0 - share) - capacity
             }
             _ => 0.0,
         };
+        let shared = kind == Kind::Processors;
         self.servers.push(Server { capacity: capacity + more, shared });
         self.names.insert(key, self.servers.len() - 1);
         self.servers.len() - 1

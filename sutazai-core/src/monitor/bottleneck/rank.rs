@@ -119,10 +119,10 @@ impl<'a> Looked<'a> {
             tasks_per_s: if seconds > 0.0 { tasks as f64 / seconds } else { 0.0 },
             latency_s,
             waiting,
-            replayed: match before {
-                Some(before) if latency_s > 0.0 => before.latency / latency_s,
-                _ => 1.0,
-            },
+            replayed: before.map(|before| match latency_s > 0.0 {
+                true => before.latency / latency_s,
+                false => 1.0,
+            }),
             forgotten,
             stations,
             resources: self.resources,

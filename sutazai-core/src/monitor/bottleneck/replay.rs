@@ -54,8 +54,11 @@ struct Doing {
 struct Line {
     busy: f64,
     waiting: VecDeque<Waiting>,
-    /// For shared ones: who is there, and how much each still needs.
-    there: Vec<(usize, f64)>,
+    /// For shared ones: who is there, by how much each will have had when it is done, and in the order of coming. All have equally
+    /// much at a time, so that only the first has to be looked at.
+    there: BinaryHeap<Reverse<(At, u64, usize)>>,
+    /// What each has had that was there all the time, and until when that is.
+    had: f64,
     since: f64,
     version: u64,
 }
@@ -77,7 +80,7 @@ pub(super) struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    /// Does it all; nothing where no task ends.
+    /// Does it all; nothing where there is no task, or one would never end.
     pub(super) fn run(model: &'a Model) -> Option<Replayed> {
         let mut replay = Self {
             model,
@@ -101,10 +104,10 @@ impl<'a> Replay<'a> {
 
     #[allow(clippy::cast_precision_loss, reason = "counts of a window")]
     fn figures(&self) -> Option<Replayed> {
-        let done =
-            self.model.tasks.iter().filter_map(|at| self.doing.get(*at)).filter(|it| it.done);
         let (mut n, mut sum, mut first, mut last) = (0_u64, 0.0, f64::INFINITY, 0.0_f64);
-        for task in done {
+        for at in &self.model.tasks {
+            // Those that wait for each other for ever have no figures, and the others would have false ones.
+            let task = self.doing.get(*at).filter(|task| task.done)?;
             n += 1;
             sum += task.ended - task.arrived;
             first = first.min(task.arrived);
@@ -219,7 +222,8 @@ impl<'a> Replay<'a> {
         let Some(line) = self.lines.get_mut(server) else { return };
         if kind.shared {
             advance(line, now, capacity);
-            line.there.push((at, seconds));
+            let (until, number) = (nanos(line.had + seconds), self.number);
+            line.there.push(Reverse((until, number, at)));
             self.next_share(server);
         } else if line.busy + 1.0 <= capacity {
             line.busy += 1.0;
@@ -253,10 +257,10 @@ impl<'a> Replay<'a> {
         let Some(line) = self.lines.get_mut(server) else { return };
         line.version += 1;
         let version = line.version;
-        let least = line.there.iter().map(|(_, left)| *left).reduce(f64::min);
-        if let Some(least) = least {
+        if let Some(Reverse((until, ..))) = line.there.peek() {
+            let left = (seconds(*until) - line.had).max(0.0);
             let rate = rate(line, capacity);
-            self.plan(now + least.max(0.0) / rate, Event::Shares(server, version));
+            self.plan(now + left / rate, Event::Shares(server, version));
         }
     }
 
@@ -270,13 +274,13 @@ impl<'a> Replay<'a> {
         };
         advance(line, now, capacity);
         let mut done = Vec::new();
-        line.there.retain(|(at, left)| {
-            let stays = *left > 2e-9;
-            if !stays {
-                done.push(*at);
+        while let Some(Reverse((until, _, at))) = line.there.peek().copied() {
+            if seconds(until) - line.had > 2e-9 {
+                break;
             }
-            stays
-        });
+            line.there.pop();
+            done.push(at);
+        }
         for at in done {
             self.plan(now, Event::GoesOn(at));
         }
@@ -292,7 +296,7 @@ fn rate(line: &Line, capacity: f64) -> f64 {
 
 fn advance(line: &mut Line, now: f64, capacity: f64) {
     let done = (now - line.since).max(0.0) * rate(line, capacity);
-    line.there.iter_mut().for_each(|(_, left)| *left -= done);
+    line.had += done;
     line.since = now;
 }
 

@@ -1,6 +1,6 @@
 //! Spans put together to tasks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::span::WorkSpan;
@@ -35,17 +35,23 @@ impl Node<'_> {
         self.ended - self.started
     }
 
+    /// Whether somebody only told that he has waited.
+    fn only_waits(&self) -> bool {
+        self.span.agent.is_none() && !self.span.waits.is_empty() && self.service() <= 0.0
+    }
+
     /// Who answers for its time: the agent, or the step where there is none.
     pub(super) fn owner(&self) -> &Arc<str> {
         self.span.agent.as_ref().unwrap_or(&self.span.step)
     }
 }
 
-/// Parts of parts, at most: those that go deeper are tasks of their own.
+/// Parts of parts, at most: those that go deeper are left out.
 const DEEPEST: usize = 64;
 
 impl<'a> Traces<'a> {
-    /// Parts whose whole is not among these are left out: it has not ended, or is forgotten.
+    /// Parts whose whole is not among these, since it has not ended or is forgotten, are tasks of their own where it has gone on for
+    /// longer than any task took that has ended; else it is a task under way, and they are left out. Waits alone are no task.
     pub(super) fn new(spans: impl Iterator<Item = &'a WorkSpan>) -> Self {
         let spans: Vec<&WorkSpan> = spans.collect();
         let origin = spans.iter().map(|span| span.arrived).min().unwrap_or(Moment::ZERO);
@@ -77,11 +83,17 @@ impl<'a> Traces<'a> {
                 Some(index.get(&parent).copied())
             })
             .collect();
+        let open = open_for_long(&nodes, &parents);
         let mut roots = Vec::new();
         for (at, parent) in parents.iter().enumerate() {
             match parent {
                 None => roots.push(at),
-                Some(None) => {}
+                Some(None) => {
+                    let part = nodes.get(at).filter(|part| !part.only_waits());
+                    if part.and_then(|part| part.span.parent).is_some_and(|it| open.contains(&it)) {
+                        roots.push(at);
+                    }
+                }
                 Some(Some(parent)) if goes_up(&parents, at) => {
                     if let Some(node) = nodes.get_mut(at) {
                         node.parent = Some(*parent);
@@ -153,12 +165,30 @@ impl<'a> Traces<'a> {
     }
 }
 
+/// Wholes that are not there, and whose parts were done over a longer time than any whole task took.
+fn open_for_long(nodes: &[Node<'_>], parents: &[Option<Option<usize>>]) -> HashSet<u64> {
+    let mut longest = 0.0_f64;
+    let mut open: HashMap<u64, (f64, f64)> = HashMap::new();
+    for (node, parent) in nodes.iter().zip(parents) {
+        match (parent, node.span.parent) {
+            (None, _) => longest = longest.max(node.ended - node.arrived),
+            (Some(None), Some(whole)) => {
+                let (first, last) = open.entry(whole).or_insert((node.arrived, node.ended));
+                (*first, *last) = (first.min(node.arrived), last.max(node.ended));
+            }
+            _ => {}
+        }
+    }
+    let long = |times: &(f64, f64)| times.1 - times.0 > longest;
+    open.into_iter().filter(|(_, times)| long(times)).map(|(whole, _)| whole).collect()
+}
+
 /// Whether a chain of wholes ends: what says that it is part of itself is left out.
 fn goes_up(parents: &[Option<Option<usize>>], from: usize) -> bool {
     let mut at = from;
     for _ in 0..DEEPEST {
         match parents.get(at) {
-            Some(None) => return true,
+            Some(None | Some(None)) => return true,
             Some(Some(Some(up))) => at = *up,
             _ => return false,
         }

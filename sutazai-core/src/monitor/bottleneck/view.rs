@@ -199,7 +199,8 @@ pub struct Bottlenecks {
     /// Share of the tasks' time that was spent waiting.
     pub waiting: f64,
     /// The mean time of the recorded tasks done again without a change, by what it was: 1 where the estimates stand on firm ground.
-    pub replayed: f64,
+    /// Nothing where they could not be done again; then there are no estimates.
+    pub replayed: Option<f64>,
     /// Spans that were pushed out of the window for want of room.
     pub forgotten: u64,
     /// Each agent and step as a queue.

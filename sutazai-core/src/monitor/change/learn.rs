@@ -139,16 +139,26 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Means of the phases of a season.
+/// Means of the phases of a season. What is far off moves the mean of its phase no more than a far value does, unless the value a
+/// round before was as far off: a spike is learned from little, and what lasts in full.
 #[derive(Clone, Debug)]
 pub(super) struct Season {
-    phases: Vec<f64>,
+    phases: Vec<Phase>,
     seen: usize,
+    /// How far values mostly are off what is usual at their phase.
+    off: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Phase {
+    usual: f64,
+    /// How far off the last value was.
+    rest: f64,
 }
 
 impl Season {
     pub(super) fn new(period: usize) -> Self {
-        Self { phases: vec![0.0; period], seen: 0 }
+        Self { phases: vec![Phase::default(); period], seen: 0, off: 0.0 }
     }
 
     /// The value without what is usual at its phase; nothing in the first two rounds. Without a season the value.
@@ -157,11 +167,21 @@ impl Season {
         if period == 0 {
             return Some(value);
         }
-        let (round, phase) = (self.seen / period, self.seen % period);
+        let (round, at) = (self.seen / period, self.seen % period);
         self.seen += 1;
-        let usual = self.phases.get_mut(phase)?;
-        let rest = value - *usual;
-        *usual += rest / ((round + 1) as f64).min(ROUNDS);
+        let phase = self.phases.get_mut(at)?;
+        let rest = value - phase.usual;
+        let (mut learned, mut off, far) = (rest, rest.abs(), FAR * self.off);
+        if round >= 2 && far > 0.0 {
+            learned = rest.clamp(phase.rest.min(-far), phase.rest.max(far));
+            off = off.min(far);
+        }
+        if round >= 1 {
+            let share = 1.0 / ((self.seen - period) as f64).min(ROUNDS * period as f64);
+            self.off += share * (off - self.off);
+        }
+        phase.rest = rest;
+        phase.usual += learned / ((round + 1) as f64).min(ROUNDS);
         (round >= 2).then_some(rest)
     }
 }

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! **Bad input**: what is not a number is left out; times are handed back as they came and are not calculated with.
-//! **Cost**: well below a microsecond a point; 20 KB, and 8 bytes for each point of a season.
+//! **Cost**: well below a microsecond a point; 20 KB, and 16 bytes for each point of a season.
 
 mod hull;
 mod learn;

@@ -94,6 +94,37 @@ fn a_spike_is_no_change() {
 }
 
 #[test]
+fn a_spike_is_no_change_of_a_season_either() {
+    for seed in 0..5 {
+        let mut rng = Rng::new(100 + seed);
+        let season = |i: usize| 3.0 * (std::f64::consts::TAU * i as f64 / 7.0).sin();
+        let spike = |i: usize| if i == 3_000 { 1e6 } else { 0.0 };
+        let values: Vec<f64> = (0..5_000).map(|i| season(i) + rng.normal() + spike(i)).collect();
+        let policy = ChangePolicy { season: 7, ..Default::default() };
+        assert_eq!(changes(&policy, values.iter().copied()), [], "{seed}");
+        // What the next rounds are held against is what it was.
+        let mut season = Season::new(7);
+        let rests: Vec<f64> = values.iter().filter_map(|value| season.without(*value)).collect();
+        assert!(rests.iter().skip(2_987).all(|rest| rest.abs() < 6.0), "{seed}");
+    }
+}
+
+#[test]
+fn what_lasts_is_learned_by_a_season() {
+    let (mut rng, mut season) = (Rng::new(9), Season::new(7));
+    let mut rests = Vec::new();
+    for i in 0..7 * 300 {
+        let bump = if i >= 7 * 200 && i % 7 == 3 { 30.0 } else { 0.0 };
+        rests.extend(season.without(rng.normal() + bump));
+    }
+    // Two rounds were learned from only, and forty since: 30 × 0.9³⁹ is half a deviation.
+    let late: Vec<f64> = rests.iter().skip(7 * 238 + 3).step_by(7).copied().collect();
+    assert!(late.iter().all(|rest| rest.abs() < 6.0), "{late:?}");
+    let mean = late.iter().sum::<f64>() / late.len() as f64;
+    assert!(mean.abs() < 0.6, "{mean}");
+}
+
+#[test]
 fn neither_the_unit_nor_the_zero_matters() {
     let mut rng = Rng::new(6);
     let values: Vec<f64> =
