@@ -416,7 +416,7 @@ fn what_is_in_use_is_held_to_its_guard_rails_while_a_trial_waits() {
         world.second(&mut tuner, bowl);
         assert!(world.now < Moment::ZERO + Duration::from_secs(40_000));
     }
-    assert_eq!((&world.setting, &adopted != &home), (&adopted, true));
+    assert_eq!((&world.setting, adopted != home), (&adopted, true));
     // What was adopted breaks its guard-rail: it gives way, and nobody is waited for.
     let actions = world.second(&mut tuner, |_| (10.0, 2.0));
     assert!(!tuner.is_waiting() && world.setting == home, "{actions:?}");
