@@ -61,7 +61,7 @@ mod tests {
                 now += (random.bits() % 3) as f64;
                 assert_eq!(ended.by(now), plainly(&all, now));
                 answered += usize::from(plainly(&all, now).is_some());
-                if random.bits() % 20 == 0 {
+                if random.bits().is_multiple_of(20) {
                     ended.clear();
                     all.clear();
                 }
