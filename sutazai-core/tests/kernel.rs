@@ -385,13 +385,15 @@ fn mixed_deadlines_need_one_timer() {
         .build()
         .unwrap();
     kernel.start().unwrap();
+    // What was measured is put in order now and then.
+    let others = kernel.runtime().stats().timers;
     let call = |ms| kernel.call(Task::new("keep", "x").timeout(Duration::from_millis(ms)));
     let long = call(30_000);
     for _ in 0..100 {
         let mut short = call(50);
         kernel.advance(Duration::from_millis(100)).unwrap();
         assert_eq!(short.try_take().unwrap().unwrap_err().code(), Code::DEADLINE_EXCEEDED);
-        assert!(kernel.runtime().stats().timers <= 1);
+        assert!(kernel.runtime().stats().timers <= others + 1);
     }
     assert!(!long.is_done());
     kernel.advance(Duration::from_millis(30_000)).unwrap();
