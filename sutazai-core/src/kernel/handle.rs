@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::atomic::AtomicU8;
+#[cfg(feature = "agent")]
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::builder::Builder;
@@ -120,6 +122,7 @@ impl Kernel {
                 super::record::announcer(&bus, kept.log()),
             ),
             load: Load::new(limits.calls),
+            #[cfg(feature = "agent")]
             side_by_side: AtomicUsize::new(super::batch::SIDE_BY_SIDE),
             #[cfg(feature = "recovery")]
             heal,

@@ -2,7 +2,9 @@
 //! the [`Owner`](super::handle::Owner)'s.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+#[cfg(feature = "agent")]
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::clock::Clock;
 #[cfg(feature = "agent")]
@@ -65,6 +67,7 @@ pub(crate) struct Shared {
     pub(super) lifecycle: Lifecycle,
     pub(super) load: Arc<Load>,
     /// Calls of a batch that are made at a time, where nobody says how many.
+    #[cfg(feature = "agent")]
     pub(super) side_by_side: AtomicUsize,
     #[cfg(feature = "recovery")]
     pub(super) heal: super::heal::Heal,

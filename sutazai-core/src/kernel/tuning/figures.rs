@@ -1,5 +1,6 @@
 //! Knobs of the kernel that are numbers by themselves: its bounds, and how much is done in one go.
 
+#[cfg(feature = "agent")]
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 #[cfg(any(feature = "monitor", feature = "store"))]
@@ -20,6 +21,7 @@ struct Figure {
 }
 
 const FIGURES: &[Figure] = &[
+    #[cfg(feature = "agent")]
     Figure {
         name: "batch/side_by_side",
         low: 1,

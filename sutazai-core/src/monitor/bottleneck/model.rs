@@ -84,7 +84,12 @@ const SOON: f64 = 0.02;
 
 impl Ground<'_, '_> {
     pub(super) fn model(&self, changed: Option<&Changed<'_>>) -> Model {
-        let mut building = Building { servers: Vec::new(), names: HashMap::new(), changed };
+        let mut building = Building {
+            servers: Vec::new(),
+            names: HashMap::new(),
+            locked: Locked::default(),
+            changed,
+        };
         let mut pieces: Vec<Piece> = Vec::with_capacity(self.traces.nodes.len());
         for node in &self.traces.nodes {
             let piece = self.piece(node, &mut building);
@@ -98,6 +103,7 @@ impl Ground<'_, '_> {
                 }
             }
         }
+        self.unlock(&mut pieces, &building);
         let tasks: Vec<usize> = self.traces.roots.clone();
         self.begin(&mut pieces);
         Model { servers: building.servers, pieces, tasks }
@@ -186,10 +192,14 @@ impl Ground<'_, '_> {
         let makeup = self.makeups.get(node.station).copied().unwrap_or_default();
         let runs = makeup.cpu + makeup.memory;
         let mut rest = seconds * (1.0 - makeup.runnable - makeup.locked).max(0.0);
-        // What waits for a lock is done one at a time, all of it: how much of it was outside the lock is not known.
+        // What waits for a lock is done one at a time, all of it as far as that is possible: how much of it was outside the lock is
+        // not known.
         if makeup.locked > CONTENDED {
             let own = self.lock.map_or("lock", |lock| lock);
             let server = building.server(Kind::Lock, own, 1.0);
+            building.locked.pieces += 1.0;
+            building.locked.done += rest;
+            building.locked.waited += seconds * makeup.locked;
             does.push(Does::Uses(server, rest * factor));
             return;
         }
@@ -204,6 +214,33 @@ impl Ground<'_, '_> {
         }
         if rest > 0.0 {
             does.push(Does::Takes(rest * factor));
+        }
+    }
+
+    /// More work cannot have been done under locks than there was time: then they were held as long as waiting for them tells.
+    fn unlock(&self, pieces: &mut [Piece], building: &Building<'_>) {
+        let nodes = &self.traces.nodes;
+        let began = nodes.iter().map(|node| node.started).fold(f64::INFINITY, f64::min);
+        let ended = nodes.iter().map(|node| node.ended).fold(f64::NEG_INFINITY, f64::max);
+        let within = building.locked.within(ended - began);
+        if within >= 1.0 {
+            return;
+        }
+        let locks = |server: usize| {
+            building.names.iter().any(|((kind, _), at)| *kind == Kind::Lock && *at == server)
+        };
+        let locks: Vec<bool> = (0..building.servers.len()).map(locks).collect();
+        for piece in pieces {
+            let does = std::mem::take(&mut piece.does);
+            for one in does {
+                match one {
+                    Does::Uses(server, seconds) if locks.get(server) == Some(&true) => {
+                        piece.does.push(Does::Takes(seconds * (1.0 - within)));
+                        piece.does.push(Does::Uses(server, seconds * within));
+                    }
+                    other => piece.does.push(other),
+                }
+            }
         }
     }
 
@@ -363,6 +400,28 @@ enum Kind {
     Processors,
 }
 
+/// Work that waited for locks: how many pieces, the seconds that they did something, and those that they waited.
+#[derive(Default)]
+struct Locked {
+    pieces: f64,
+    done: f64,
+    waited: f64,
+}
+
+impl Locked {
+    /// The share of the work that was done under a lock, where so many seconds passed: all of it, if that is possible, and else as much
+    /// as makes pieces that come by chance wait as long as these did (`W = λs² ÷ (1 − λs)`, M/M/1).
+    fn within(&self, seconds: f64) -> f64 {
+        if self.done <= seconds || self.pieces < 1.0 || seconds <= 0.0 {
+            return 1.0;
+        }
+        let rate = self.pieces / seconds;
+        let waited = self.waited / self.pieces * rate;
+        let held = ((waited * waited + 4.0 * waited).sqrt() - waited) / (2.0 * rate);
+        (held * self.pieces / self.done).min(1.0)
+    }
+}
+
 struct Group {
     begin: Option<f64>,
     end: Option<f64>,
@@ -373,6 +432,8 @@ struct Group {
 struct Building<'a> {
     servers: Vec<Server>,
     names: HashMap<(Kind, String), usize>,
+    /// What waited for locks, as it was recorded.
+    locked: Locked,
     changed: Option<&'a Changed<'a>>,
 }
 

@@ -119,10 +119,7 @@ impl<'a> Looked<'a> {
             tasks_per_s: if seconds > 0.0 { tasks as f64 / seconds } else { 0.0 },
             latency_s,
             waiting,
-            replayed: before.map(|before| match latency_s > 0.0 {
-                true => before.latency / latency_s,
-                false => 1.0,
-            }),
+            replayed: self.replayed(before),
             forgotten,
             stations,
             resources: self.resources,
@@ -196,6 +193,7 @@ impl<'a> Looked<'a> {
         found.what_if =
             changes.into_iter().filter_map(|by| self.what_if(name, None, by, before)).collect();
         found.evidence = words::evidence(&found, stations, &self.resources, cost.seconds);
+        found.evidence.extend(words::estimates(&found.what_if, self.replayed(before)));
         found
     }
 
@@ -218,6 +216,12 @@ impl<'a> Looked<'a> {
             lock: self.mostly.lock.as_ref(),
             cores: self.cores,
         }
+    }
+
+    /// How long tasks take when they are done again, as a multiple of what they took.
+    fn replayed(&self, before: Option<Replayed>) -> Option<f64> {
+        let (_, took) = self.seen();
+        before.map(|before| if took > 0.0 { before.latency / took } else { 1.0 })
     }
 
     fn replay(&self, changed: Option<&Changed<'_>>) -> Option<Replayed> {

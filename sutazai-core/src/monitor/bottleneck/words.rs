@@ -3,8 +3,11 @@
 use super::rank::is_machine;
 use super::view::{
     Bottleneck, BottleneckKind as Kind, BottleneckVerdict, Improvement, ResourceFigures,
-    StationView,
+    StationView, WhatIf,
 };
+
+/// Multiples of what tasks took, within which doing them again shows what changes would bring.
+const WELL: std::ops::Range<f64> = 0.5..2.0;
 
 pub(super) fn answer(verdict: BottleneckVerdict, first: Option<&Bottleneck>) -> String {
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
@@ -81,17 +84,28 @@ pub(super) fn evidence(
     for it in resources.iter().filter(|it| it.name == found.component) {
         all.push(resource(it));
     }
-    for what_if in &found.what_if {
+    all
+}
+
+/// What would come of changes; `replayed` says how well that can be told.
+pub(super) fn estimates(all: &[WhatIf], replayed: Option<f64>) -> Vec<String> {
+    let told = all.iter().map(|what_if| {
         let change = match what_if.change {
             Improvement::Faster(share) => format!("{:.0} % faster", 100.0 * share),
             Improvement::MoreCapacity(more) => format!("room for {more} more"),
         };
-        all.push(format!(
+        format!(
             "with {change}: {:.1} tasks/s (× {:.2}), {:.4} s a task (× {:.2})",
             what_if.tasks_per_s, what_if.throughput, what_if.latency_s, what_if.latency
+        )
+    });
+    let mut told: Vec<String> = told.collect();
+    if let Some(times) = replayed.filter(|times| !told.is_empty() && !WELL.contains(times)) {
+        told.push(format!(
+            "these are rough: done again as they were recorded, tasks take {times:.1} times as long as they took"
         ));
     }
-    all
+    told
 }
 
 fn station(it: &StationView) -> String {

@@ -26,6 +26,35 @@ fn more_places_are_no_more_locks() {
 }
 
 #[test]
+fn what_waits_little_for_a_lock_is_not_all_within_it() {
+    let mut detector = detector();
+    for i in 0..200_u64 {
+        // Eight at a time, which all of the work under one lock could not be.
+        let t = i as f64 * 0.01;
+        let mut one = span(i, None, "index", [t, t, t + 0.08]);
+        one.activity = Activity { locked: 1, asleep: 9, ..Activity::default() };
+        detector.record(one);
+    }
+    let found = detector.look(at(10.0), &room(&[("index", 16.0)]));
+    assert!(found.replayed.is_some_and(|it| (0.8..1.2).contains(&it)), "{:?}", found.replayed);
+}
+
+#[test]
+fn estimates_that_are_rough_are_said_to_be() {
+    let what_if = WhatIf {
+        change: Improvement::Faster(0.2),
+        throughput: 1.1,
+        latency: 0.9,
+        tasks_per_s: 11.0,
+        latency_s: 0.09,
+    };
+    let all = [what_if];
+    let said = |replayed| crate::monitor::bottleneck::words::estimates(&all, replayed);
+    assert_eq!((said(Some(1.0)).len(), said(None).len()), (1, 1));
+    assert!(said(Some(14.27))[1].contains("14.3 times as long"), "{:?}", said(Some(14.27)));
+}
+
+#[test]
 fn who_has_the_only_place_does_not_wait_for_himself() {
     let mut detector = detector();
     for i in 0..40_u64 {
