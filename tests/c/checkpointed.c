@@ -38,16 +38,6 @@ static sutazai_checkpointed_table table_of(host *h) {
     return table;
 }
 
-static int answers(sutazai_kernel *kernel, const char *operation, const char *request,
-                   const char *part) {
-    sutazai_buffer out = {0};
-    OK(sutazai_invoke_wait(kernel, S(operation), S(request), &out));
-    int found = out.data != NULL && strstr(out.data, part) != NULL;
-    if (!found) fprintf(stderr, "%s not in %s\n", part, out.data);
-    sutazai_buffer_free(&out);
-    return found;
-}
-
 static void fails(sutazai_kernel *kernel, const char *operation, const char *request,
                   uint32_t code) {
     sutazai_buffer out = {0};
