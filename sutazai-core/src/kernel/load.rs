@@ -57,7 +57,7 @@ impl Load {
     }
 
     /// The bound.
-    #[cfg(any(feature = "agent", feature = "tune"))]
+    #[cfg(any(feature = "tune", all(feature = "agent", feature = "monitor")))]
     pub(super) fn most(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
