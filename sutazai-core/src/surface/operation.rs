@@ -61,8 +61,8 @@ pub struct OperationView {
 pub(super) struct Nothing {}
 
 /// The answer of an operation that has nothing to tell.
-#[derive(serde::Serialize, JsonSchema)]
 #[cfg(any(feature = "recovery", feature = "security", feature = "tune"))]
+#[derive(serde::Serialize, JsonSchema)]
 pub(super) struct Done {
     /// Always true; failing to is an error.
     done: bool,
