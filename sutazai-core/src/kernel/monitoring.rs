@@ -341,19 +341,25 @@ impl Kernel {
     /// Keeps a measurement of the host's, and looks whether it is odd, where its series is watched. Its time is now, if it says none.
     ///
     /// # Errors
-    /// What [`Watch::record`] says, and without a time [`Watch::record_now`]; [`Code::NOT_RUNNING`] before the start.
+    /// What [`Watch::record`] says, and without a time [`Watch::record_now`]; [`Code::NOT_RUNNING`] before the start, and once
+    /// it has stopped.
     pub fn measured(
         &self,
         series: &str,
         value: f64,
         at: Option<Timestamp>,
     ) -> Result<Option<Anomaly>> {
+        let watch = self.watch()?;
+        if self.phase() == Phase::Stopped {
+            let stopped = "the kernel has stopped, and keeps no measurements";
+            return Err(Error::new(Code::NOT_RUNNING, stopped).operation("monitor.record"));
+        }
         let found = match at {
-            Some(at) => self.watch()?.record(series, at, value)?,
-            None => self.watch()?.record_now(series, self.shared.runtime.timestamp(), value)?,
+            Some(at) => watch.record(series, at, value)?,
+            None => watch.record_now(series, self.shared.runtime.timestamp(), value)?,
         };
         found.iter().for_each(|anomaly| self.shared.tell_of_anomaly(anomaly));
-        self.shared.tell_of_changes(self.watch()?);
+        self.shared.tell_of_changes(watch);
         Ok(found)
     }
 

@@ -8,7 +8,7 @@ use super::model::{Changed, Ground};
 use super::policy::BottleneckPolicy;
 use super::replay::{Replay, Replayed};
 use super::span::WorkSpan;
-use super::station::{Makeup, capacities, makeups, views};
+use super::station::{Makeup, capacities, kept_threads, makeups, views};
 use super::trace::Traces;
 use super::view::{
     Bottleneck, BottleneckKind as Kind, BottleneckVerdict, Bottlenecks, Improvement, Part,
@@ -60,7 +60,11 @@ impl<'a> Looked<'a> {
         let sane = |most: &f64| most.is_finite() && *most >= 1.0;
         let said = around.capacity.iter().filter(|(_, most)| sane(most));
         let said = said.map(|(name, most)| (Arc::clone(name), *most)).collect();
-        let capacity = capacities(&traces, &said);
+        let mut capacity = capacities(&traces, &said);
+        // Those that were given a thread have not kept it where that is not possible: they wait, and that is all.
+        if capacity.get(POOL).is_some_and(|most| !kept_threads(&traces, *most)) {
+            capacity.remove(POOL);
+        }
         let mostly = Mostly::of(&traces, &makeups);
         let cores = if sane(&around.cores) { around.cores } else { 1.0 };
         let resources = around.resources.iter().map(sound).collect();

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::span::WaitFor;
+use super::blame::POOL;
+use super::span::{Wait, WaitFor};
 use super::trace::Traces;
 use super::view::StationView;
 
@@ -274,6 +275,17 @@ pub(super) fn capacities(
         }
     }
     all
+}
+
+/// Whether all that waited for a thread of the pool can have kept it until they ended.
+pub(super) fn kept_threads(traces: &Traces<'_>, most: f64) -> bool {
+    let waited = |wait: &Wait| wait.on == WaitFor::Pool && &*wait.what == POOL;
+    let (mut held, mut began, mut ended) = (0.0, f64::INFINITY, f64::NEG_INFINITY);
+    for node in traces.nodes.iter().filter(|node| node.span.waits.iter().any(waited)) {
+        held += node.service();
+        (began, ended) = (began.min(node.started), ended.max(node.ended));
+    }
+    held <= 1.05 * most * (ended - began).max(0.0)
 }
 
 fn most_at_once(traces: &Traces<'_>, agent: &Arc<str>) -> f64 {

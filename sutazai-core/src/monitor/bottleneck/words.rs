@@ -57,7 +57,8 @@ pub(super) fn evidence(
     let parts: Vec<String> = (found.parts.iter().filter(|part| part.share >= 0.005).take(4))
         .map(|part| format!("{:.1} % {}", 100.0 * part.share, name(part.kind)))
         .collect();
-    all.push(format!("{seconds:.3} s of the tasks' time: {}", parts.join(", ")));
+    let of_what = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    all.push(format!("{seconds:.3} s of the tasks' time{of_what}"));
     let of_it = |it: &&StationView| {
         let who = it.agent.as_deref().unwrap_or(&it.step);
         who == found.component

@@ -13,6 +13,9 @@ use crate::monitor::series::{Aggregate, LevelView, Query, Reading};
 use crate::monitor::{Exhaustion, ExhaustionPolicy, ExhaustionView};
 use crate::{Code, Error, Result};
 
+/// Steps of the past that a forecast needs.
+const FEWEST: usize = 8;
+
 /// Steps of the past that a forecast goes by, at most.
 const STEPS_MAX: u64 = 5_000;
 /// Windows that exhaustion is judged by, at most: thirty days of minutes.
@@ -126,7 +129,8 @@ impl Watch {
         values.resize(values.len() + silent, f64::NAN);
         let forecaster = AutoForecaster::default();
         let forecast = forecaster.forecast(&values, wanted.steps, &wanted.levels);
-        let forecast = forecast.map_err(|error| match steps < STEPS_MAX {
+        let few = values.iter().filter(|value| value.is_finite()).count() < FEWEST;
+        let forecast = forecast.map_err(|error| match few && steps < STEPS_MAX {
             true => error.advice("longer steps: of so short ones no more is kept"),
             false => error,
         })?;

@@ -1,6 +1,7 @@
 //! Tasks done again: what is changed, what cannot be done again, and how long it takes.
 
 use super::*;
+use crate::monitor::bottleneck::{blame::POOL, words};
 
 /// Calls of four clients to an agent that lets one at a time go on, each for 10 ms.
 fn locked(looks: Activity) -> BottleneckDetector {
@@ -40,6 +41,21 @@ fn what_waits_little_for_a_lock_is_not_all_within_it() {
 }
 
 #[test]
+fn who_was_given_a_thread_need_not_have_kept_it() {
+    let mut detector = detector();
+    for i in 0..200_u64 {
+        // Each is on a thread for a moment, and answers later: twenty at a time, on two threads.
+        let t = i as f64 * 0.01;
+        let mut one = span(i, None, "index", [t, t + 0.001, t + 0.201]);
+        let (from, to) = (one.arrived, one.started);
+        one.waits.push(Wait { on: WaitFor::Pool, what: POOL.into(), from, to });
+        detector.record(one);
+    }
+    let found = detector.look(at(10.0), &room(&[(POOL, 2.0)]));
+    assert!(found.replayed.is_some_and(|it| (it - 1.0).abs() < 0.01), "{:?}", found.replayed);
+}
+
+#[test]
 fn estimates_that_are_rough_are_said_to_be() {
     let what_if = WhatIf {
         change: Improvement::Faster(0.2),
@@ -49,7 +65,7 @@ fn estimates_that_are_rough_are_said_to_be() {
         latency_s: 0.09,
     };
     let all = [what_if];
-    let said = |replayed| crate::monitor::bottleneck::words::estimates(&all, replayed);
+    let said = |replayed| words::estimates(&all, replayed);
     assert_eq!((said(Some(1.0)).len(), said(None).len()), (1, 1));
     assert!(said(Some(14.27))[1].contains("14.3 times as long"), "{:?}", said(Some(14.27)));
 }
