@@ -70,7 +70,7 @@ mod forecast {
         pub(in super::super) fn keep_rate(&self, pool: &str, rate: f64) {
             if let Some(watch) = self.watched() {
                 // One that comes late is none that a forecast needs.
-                let _ = watch.record(&rate_of(pool), self.runtime.timestamp(), rate);
+                let _ = watch.record_now(&rate_of(pool), self.runtime.timestamp(), rate);
             }
         }
     }

@@ -445,14 +445,13 @@ impl Shared {
     }
 
     fn remove(&self, tuned: &Arc<Tuned>) {
-        {
-            let mut tuners = self.tuning.tuners.lock();
-            // Another one may have its name by now.
-            if tuners.get(&tuned.name).is_some_and(|one| Arc::ptr_eq(one, tuned)) {
-                tuners.remove(&tuned.name);
-            }
+        let mut tuners = self.tuning.tuners.lock();
+        // Another one may have its name by now; and one that a stop has ended is not there, and what it has found is kept.
+        if tuners.get(&tuned.name).is_some_and(|one| Arc::ptr_eq(one, tuned)) {
+            tuners.remove(&tuned.name);
+            drop(tuners);
+            self.forget_adopted(&tuned.name);
         }
-        self.forget_adopted(&tuned.name);
     }
 
     /// The kernel stops: what was tried is rolled back.
