@@ -1,5 +1,6 @@
 //! Where more concurrency stops to help: [`Knee`].
 
+use super::before::Before;
 use super::levels::Point;
 
 /// Calls that what is expected of their spread counts for.
@@ -22,6 +23,8 @@ pub(super) struct Knee {
     pub(super) spread: f64,
     /// The lowest and the highest concurrency at which calls were answered.
     pub(super) seen: (f64, f64),
+    /// The chance that about as many calls are useful as before the target changed, or more; `None` where it did not.
+    pub(super) kept: Option<f64>,
 }
 
 impl Knee {
@@ -46,8 +49,8 @@ impl Knee {
     /// squared coefficient of variation that was seen, makes that a quasi-likelihood for other
     /// distributions (R. Wedderburn, Biometrika 61(3), 1974). The answer is the mean of `ln c` under it, for candidates
     /// spread evenly in `ln c` from half the lowest level to twice the highest. So what was not tried
-    /// yet is thought possible, in both directions and within a factor of two.
-    pub(super) fn find(points: &[Point]) -> Option<Self> {
+    /// yet is thought possible, in both directions and within a factor of two. What was known before the target changed is the prior.
+    pub(super) fn find(points: &[Point], before: Option<&Before>) -> Option<Self> {
         points.first()?;
         let spread = pooled(points);
         let weights: Vec<f64> = points
@@ -68,6 +71,7 @@ impl Knee {
             (work / all).max(f64::MIN_POSITIVE)
         };
         let (from, to) = ((lowest / 2.0).ln(), (highest * 2.0).ln());
+        let from = before.map_or(from, |before| before.lowest(from, to));
         let step = (to - from) / f64::from(CANDIDATES - 1);
         let candidates = || (0..CANDIDATES).map(|i| from + step * f64::from(i));
         let cost = |log: f64| {
@@ -77,10 +81,12 @@ impl Knee {
         };
         let costs: Vec<f64> = candidates().map(cost).collect();
         let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
-        let (mut sum, mut first, mut second) = (0.0, 0.0, 0.0);
+        let (mut sum, mut first, mut second, mut kept) = (0.0, 0.0, 0.0, 0.0);
         for (log, cost) in candidates().zip(&costs) {
-            let weight = (least - cost).exp();
+            let (prior, keeps) = before.map_or((1.0, true), |before| before.weigh(log, from, to));
+            let weight = (least - cost).exp() * prior;
             sum += weight;
+            kept += if keeps { weight } else { 0.0 };
             first += weight * log;
             second += weight * log * log;
         }
@@ -92,6 +98,7 @@ impl Knee {
             service: service(useful),
             seen: (lowest, highest),
             spread,
+            kept: before.map(|_| kept / sum),
         };
         (useful.is_finite() && knee.doubt.is_finite() && knee.service.is_finite()).then_some(knee)
     }

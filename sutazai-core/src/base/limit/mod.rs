@@ -17,11 +17,14 @@
 //! and then.
 //!
 //! **When the target changes.** A batch of calls that takes significantly longer or shorter than expected at its
-//! concurrency, or does not come back when it should, makes it forget and learn anew, from where the limit is. When most
+//! concurrency, or does not come back when it should, makes it learn anew, from where the limit is. What it knew of the
+//! useful concurrency is likely to hold still, so the limit stays; one probe, which ends as soon as that is clear, tells a target that is slow from one
+//! that takes less (A. Wald, Annals of Mathematical Statistics 16(2), 1945). When most
 //! calls time out the limit halves down to its floor, where each answer is a probe, and doubles on the way
 //! back; when the target refuses calls it goes down by their share, and the bound so found rises slowly again (additive
 //! increase, multiplicative decrease: D.-M. Chiu, R. Jain, Computer Networks 17, 1989). When nothing at all comes back for
-//! many times what a call takes it gives way before the first call ends.
+//! many times what a call takes it gives way before the first call ends; and when those calls are answered
+//! after all the target was slow, not away, and the limit is what it was.
 //!
 //! ```
 //! use std::time::Duration;
@@ -49,6 +52,7 @@
 //! **Limits of it.** With few servers there is little to learn from: at a capacity of 4, twenty service times are eighty
 //! calls, and the limit may be off by half for a while.
 
+mod before;
 mod knee;
 mod levels;
 mod machine;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::before::Before;
 use super::knee::Knee;
 use super::levels::{Levels, Point};
 use super::{AdaptiveLimit, Call, CallOutcome, LimitCause, LimitPhase, LimitPolicy};
@@ -28,7 +29,7 @@ fn points(useful: f64, service: f64, levels: &[f64]) -> Vec<Point> {
 
 #[test]
 fn the_knee_is_where_it_is() {
-    let knee = Knee::find(&points(10.0, 0.2, &[4.0, 8.0, 16.0, 24.0])).unwrap();
+    let knee = Knee::find(&points(10.0, 0.2, &[4.0, 8.0, 16.0, 24.0]), None).unwrap();
     assert!((knee.useful / 10.0).ln().abs() < 0.1, "{knee:?}");
     assert!((knee.service / 0.2).ln().abs() < 0.1, "{knee:?}");
     assert!(knee.doubt < 0.1, "{knee:?}");
@@ -38,19 +39,19 @@ fn the_knee_is_where_it_is() {
 
 #[test]
 fn what_was_not_tried_is_possible_within_a_factor_of_two() {
-    let flat = Knee::find(&points(1e6, 0.2, &[8.0, 16.0])).unwrap();
+    let flat = Knee::find(&points(1e6, 0.2, &[8.0, 16.0]), None).unwrap();
     assert!(flat.useful > 16.0 && flat.useful < 32.0, "{flat:?}");
-    let steep = Knee::find(&points(1.0, 0.2, &[8.0, 16.0])).unwrap();
+    let steep = Knee::find(&points(1.0, 0.2, &[8.0, 16.0]), None).unwrap();
     assert!(steep.useful > 4.0 && steep.useful < 8.0, "{steep:?}");
-    let single = Knee::find(&points(10.0, 0.2, &[16.0])).unwrap();
+    let single = Knee::find(&points(10.0, 0.2, &[16.0]), None).unwrap();
     assert!(single.doubt > 0.35, "one level says nothing: {single:?}");
-    assert!(Knee::find(&[]).is_none());
+    assert!(Knee::find(&[], None).is_none());
 }
 
 #[test]
 fn a_slower_target_is_no_queue() {
     for service in [1e-6, 0.001, 1.0, 3600.0] {
-        let knee = Knee::find(&points(32.0, service, &[20.0, 28.0, 40.0])).unwrap();
+        let knee = Knee::find(&points(32.0, service, &[20.0, 28.0, 40.0]), None).unwrap();
         assert!((knee.useful / 32.0).ln().abs() < 0.1, "{service} {knee:?}");
     }
 }
@@ -159,13 +160,66 @@ fn silence_is_noticed_before_a_call_ends() {
         }
     }
     let before = limit.view().target;
-    let _hang: Vec<Call> = std::iter::from_fn(|| limit.try_begin(now)).collect();
+    let hang: Vec<Call> = std::iter::from_fn(|| limit.try_begin(now)).collect();
     let mut change = None;
-    for _ in 0..20 {
+    for _ in 0..40 {
         now = now + Duration::from_secs(60);
         change = change.or(limit.tick(now).filter(|it| it.cause == LimitCause::Stalled));
     }
-    assert!(change.is_some() && limit.view().target < before, "{:?}", limit.view());
+    assert!(change.is_some() && limit.view().target < before / 2, "{:?}", limit.view());
+    // They are answered after all: it was slow, and takes as many as before.
+    let changes: Vec<_> = hang
+        .into_iter()
+        .filter_map(|call| limit.end(call, CallOutcome::Answered, now))
+        .map(|change| change.cause)
+        .collect();
+    assert_eq!(changes.first(), Some(&LimitCause::CameBack));
+    assert_eq!(limit.view().target, before, "{:?}", limit.view());
+    assert_ne!(limit.view().phase, LimitPhase::Backing);
+}
+
+#[test]
+fn who_answers_again_but_not_what_was_asked_before_has_to_be_learnt_anew() {
+    let mut limit = limit();
+    let mut now = Moment::ZERO;
+    let mut round = |limit: &mut AdaptiveLimit, answers: bool| {
+        let calls: Vec<Call> = std::iter::from_fn(|| limit.try_begin(now)).collect();
+        for _ in 0..if answers { 1 } else { 60 } {
+            now = now + ms(100);
+            limit.tick(now);
+        }
+        let outcome = if answers { CallOutcome::Answered } else { CallOutcome::TimedOut };
+        let ends: Vec<_> =
+            calls.into_iter().filter_map(|call| limit.end(call, outcome, now)).collect();
+        ends.iter().any(|change| change.cause == LimitCause::CameBack)
+    };
+    for _ in 0..50 {
+        assert!(!round(&mut limit, true));
+    }
+    for _ in 0..10 {
+        assert!(!round(&mut limit, false));
+    }
+    assert_eq!(limit.limit(), 1, "{:?}", limit.view());
+    assert!(!round(&mut limit, true), "{:?}", limit.view());
+    assert!(limit.view().target < 10, "{:?}", limit.view());
+}
+
+#[test]
+fn what_was_useful_is_likely_to_be_still() {
+    let usual = Knee::find(&points(10.0, 1.0, &[5.0, 10.0, 14.0]), None).unwrap();
+    assert_eq!(usual.kept, None);
+    let before = Before::new(&usual);
+    // Where it is, calls take five times as long: that may be either.
+    let either = Knee::find(&points(10.0, 5.0, &[14.0]), Some(&before)).unwrap();
+    assert!((either.useful / 10.0).ln().abs() < 0.3, "{either:?}");
+    assert!(either.kept.is_some_and(|kept| (0.5..0.9).contains(&kept)), "{either:?}");
+    // With fewer it is seen.
+    let slow = Knee::find(&points(10.0, 5.0, &[5.0, 14.0]), Some(&before)).unwrap();
+    assert!(slow.kept > Some(0.99), "{slow:?}");
+    let less = Knee::find(&points(2.0, 1.0, &[5.0, 14.0]), Some(&before)).unwrap();
+    assert!(less.kept < Some(0.01) && less.useful < 5.0, "{less:?}");
+    let more = Knee::find(&points(30.0, 1.0, &[10.0, 28.0]), Some(&before)).unwrap();
+    assert!(more.useful > 20.0, "{more:?}");
 }
 
 #[test]

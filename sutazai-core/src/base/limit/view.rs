@@ -34,6 +34,8 @@ pub enum LimitCause {
     Refused,
     /// Much less comes back than should, from calls that are still under way.
     Stalled,
+    /// What had stalled was answered after all: the target is slow, and takes as many calls at once as before.
+    CameBack,
     /// For a moment, to see what calls take with fewer in flight.
     Probe,
     /// The probe is over.

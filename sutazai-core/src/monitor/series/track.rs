@@ -6,8 +6,11 @@ use super::gorilla::Row;
 use super::level::Level;
 use super::policy::HistoryPolicy;
 
-/// The oldest points that a bucket waits for once its time is over, in seconds.
+/// What a full head waits for late points once its time is over, in seconds.
 const GRACE_S: u32 = 60;
+/// What a bucket waits, in seconds: who feeds in batches may come only so often. A quarter of the time that points are kept at most, as a bucket
+/// that waits is made anew from them after a restart.
+const WAIT_S: u32 = 900;
 
 /// A series.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(super) struct Track {
     late: Late,
     set_back_after: u32,
     grace: i64,
+    wait: i64,
     /// The longest that any level keeps its rows.
     keep: i64,
     /// When it was first looked at after its newest point had come.
@@ -67,6 +71,7 @@ impl Track {
             late: Late::default(),
             set_back_after: policy.set_back_after,
             grace: policy.ticks(GRACE_S),
+            wait: policy.ticks(WAIT_S.min(policy.raw_keep_s / 4)),
             keep: policy.levels.iter().map(|level| policy.ticks(level.keep_s)).fold(keep, i64::max),
             quiet_since: None,
             gone: false,
@@ -216,7 +221,7 @@ impl Track {
             let Some(coarse) = self.coarse.get_mut(index) else { return };
             let Some(open) = coarse.open else { continue };
             let end = open.start.saturating_add(coarse.level.step);
-            if end.saturating_add(self.grace) < over {
+            if end.saturating_add(self.wait) < over {
                 coarse.open = None;
                 let bucket = open.bucket();
                 coarse.level.push(open.start, bucket.row());

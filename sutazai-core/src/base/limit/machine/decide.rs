@@ -1,10 +1,11 @@
 //! What an adaptive limit makes of what it sees.
 
+use super::super::before::Before;
 use super::super::knee::Knee;
 use super::super::levels::Point;
 use super::super::view::LimitCause;
 use super::super::{Call, CallOutcome};
-use super::{AdaptiveLimit, Batch, Check, DOUBTFUL, Dip, Fate};
+use super::{AdaptiveLimit, Batch, Check, DOUBTFUL, Dip, Fate, Stall};
 
 /// While too little is known to conclude anything, exploring may take this share of the throughput.
 const LEARNING: f64 = 0.1;
@@ -14,6 +15,11 @@ const TOO_MUCH: f64 = 2.0;
 const VERIFY_EVERY: f64 = 250.0;
 /// with so much of the useful concurrency, where certainly no call waits if it is right.
 const VERIFY_AT: f64 = 0.7;
+/// Whether a target that changed takes as many calls as before is looked at with this share of the limit at most,
+const LOOK_AT: f64 = 0.4;
+/// in so many calls at least, until one or the other is as likely as this.
+const SOME: f64 = 2.0;
+const SURE: f64 = 0.9;
 /// Standard errors by which a batch of calls must differ from what was expected.
 const SIGNIFICANT: f64 = 4.0;
 /// The logarithm of the factor by which it must, besides.
@@ -79,16 +85,36 @@ impl AdaptiveLimit {
         let quiet = self.clock - self.fate.quiet_since;
         if self.fate.quiet_expected >= 16.0 * knee.spread.max(1.0) && quiet >= 4.0 * usual {
             (self.fate.quiet_since, self.fate.quiet_expected) = (self.clock, 0.0);
+            self.stall.get_or_insert(Stall { limit: self.limit, since: self.clock });
             self.forget();
             self.give_way(0.5, LimitCause::Stalled);
         }
     }
 
-    /// Forgets what was learnt: the target has become another one.
+    /// A call was answered: where that is one from before a stall, its target was slow and not away.
+    pub(super) fn come_back(&mut self, call: &Call, took: f64) {
+        let Some(stall) = self.stall.take() else { return };
+        if call.start >= stall.since {
+            return;
+        }
+        if let Some(knee) = &mut self.knee {
+            // Or the next silence would be another stall.
+            knee.service = knee.service.max(took / knee.stretch(stall.limit));
+        }
+        self.backing = false;
+        self.set(self.policy.bounded(stall.limit), LimitCause::CameBack);
+    }
+
+    /// Forgets what was learnt, up to what was useful: the target has become another one.
     fn forget(&mut self) {
         self.levels.clear();
         self.generation = self.generation.wrapping_add(1);
         self.batch = Batch::default();
+        match (self.sure(), &mut self.before) {
+            (Some(knee), before) => *before = Some(Before::new(&knee)),
+            (None, Some(before)) => before.again(),
+            (None, None) => {}
+        }
         if let Some(knee) = &mut self.knee {
             knee.doubt = 1.0;
         }
@@ -113,12 +139,17 @@ impl AdaptiveLimit {
         let rounds = 2.0 - self.knee.map_or(1.0, |knee| knee.spread.min(1.0));
         let most = self.most(self.limit);
         let points: Vec<Point> = self.levels.points(self.clock, most, rounds).collect();
-        let Some(knee) = Knee::find(&points) else { return };
+        let Some(knee) = Knee::find(&points, self.before.as_ref()) else { return };
         self.knee = Some(knee);
         let usual = knee.service * knee.stretch(self.limit);
-        self.levels.fade((-passed / (usual * self.policy.memory)).exp());
+        let fade = (-passed / (usual * self.policy.memory)).exp();
+        self.levels.fade(fade);
+        if let Some(before) = &mut self.before {
+            before.fade(fade);
+        }
         if let Some(dip) = self.dip {
-            if dip.ended >= dip.need || self.clock >= dip.until {
+            let clear = dip.ended >= SOME && self.verify(knee);
+            if clear || dip.ended >= dip.need || self.clock >= dip.until {
                 self.surface(dip);
             } else {
                 return;
@@ -131,7 +162,8 @@ impl AdaptiveLimit {
         }
         let doubtful = self.limit > TOO_MUCH * knee.useful * (-knee.doubt).exp()
             // Calls wait wherever it has looked.
-            || knee.useful < knee.seen.0;
+            || knee.useful < knee.seen.0
+            || self.is_unverified();
         let verifies = !doubtful && self.clock - self.dipped >= VERIFY_EVERY * usual;
         if self.binding && enough && (verifies || doubtful && self.may_dip(knee)) {
             self.submerge(knee, usual, verifies);
@@ -151,10 +183,31 @@ impl AdaptiveLimit {
         }
     }
 
+    /// Whether the target has changed, and it is not known whether it takes as many calls at once as before.
+    fn is_unverified(&self) -> bool {
+        self.before.is_some_and(|before| !before.is_verified())
+    }
+
+    /// Whether that is known now, and was not.
+    fn verify(&mut self, knee: Knee) -> bool {
+        let Some(before) = self.before.as_mut().filter(|before| !before.is_verified()) else {
+            return false;
+        };
+        let clear = knee.kept.is_none_or(|kept| !(1.0 - SURE..=SURE).contains(&kept));
+        if clear {
+            before.verify();
+        }
+        clear
+    }
+
     /// Begins a dip.
     fn submerge(&mut self, knee: Knee, usual: f64, verifies: bool) {
         // The less is known, the greater the difference that will be seen.
-        let share = if knee.doubt < DOUBTFUL { 0.75 } else { 0.5 };
+        let share = match knee.doubt {
+            _ if self.is_unverified() => LOOK_AT,
+            doubt if doubt < DOUBTFUL => 0.75,
+            _ => 0.5,
+        };
         let depth = if verifies { VERIFY_AT } else { (-knee.doubt / 2.0).exp() };
         let low = (knee.useful * depth).min(self.limit * share);
         let limit = self.policy.bounded(low.max(self.limit / 4.0).round().max(1.0));
@@ -184,7 +237,8 @@ impl AdaptiveLimit {
 
     /// Whether what a dip costs, and the last one did cost, is within the share of the throughput that exploring may take.
     fn may_dip(&self, knee: Knee) -> bool {
-        let share = if knee.doubt < DOUBTFUL { self.policy.explore } else { LEARNING };
+        let known = knee.doubt < DOUBTFUL && !self.is_unverified();
+        let share = if known { self.policy.explore } else { LEARNING };
         (self.clock - self.dipped) * share >= self.dip_cost
     }
 

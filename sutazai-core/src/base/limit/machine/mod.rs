@@ -2,6 +2,7 @@
 
 mod decide;
 
+use super::before::Before;
 use super::knee::Knee;
 use super::levels::Levels;
 use super::view::{LimitCause, LimitChange, LimitPhase, LimitView};
@@ -35,6 +36,8 @@ pub struct AdaptiveLimit {
     /// Counts the times that everything was forgotten: a call that began before tells nothing.
     generation: u32,
     knee: Option<Knee>,
+    /// What was known before the target changed.
+    before: Option<Before>,
     /// Answers since the limit was set.
     heard: f64,
     dip: Option<Dip>,
@@ -46,6 +49,7 @@ pub struct AdaptiveLimit {
     check: Check,
     batch: Batch,
     fate: Fate,
+    stall: Option<Stall>,
     backing: bool,
     binding: bool,
     kept_out: u64,
@@ -100,6 +104,15 @@ struct Fate {
     quiet_expected: f64,
 }
 
+/// Nothing comes back.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    /// The limit before.
+    limit: f64,
+    /// When it gave way to that first.
+    since: f64,
+}
+
 impl AdaptiveLimit {
     /// One that has seen nothing yet.
     ///
@@ -117,6 +130,7 @@ impl AdaptiveLimit {
             levels: Levels::default(),
             generation: 0,
             knee: None,
+            before: None,
             heard: 0.0,
             dip: None,
             dipped: 0.0,
@@ -125,6 +139,7 @@ impl AdaptiveLimit {
             check: Check::default(),
             batch: Batch::default(),
             fate: Fate::default(),
+            stall: None,
             backing: false,
             binding: false,
             kept_out: 0,
@@ -192,6 +207,9 @@ impl AdaptiveLimit {
         if !matches!(outcome, CallOutcome::TimedOut | CallOutcome::Ignored) {
             (self.fate.quiet_since, self.fate.quiet_expected) = (self.clock, 0.0);
         }
+        if outcome == CallOutcome::Answered {
+            self.come_back(&call, took);
+        }
         self.judge(&call, outcome);
         self.check.ended = self.check.ended.saturating_add(1);
         let limit = self.limit();
@@ -217,7 +235,7 @@ impl AdaptiveLimit {
     pub fn set_policy(&mut self, policy: LimitPolicy) -> Result<()> {
         policy.check()?;
         self.policy = policy;
-        self.dip = None;
+        (self.dip, self.stall) = (None, None);
         self.ceiling = f64::from(self.policy.max);
         self.set(self.policy.bounded(self.limit), LimitCause::Policy);
         Ok(())

@@ -288,10 +288,35 @@ fn points_that_come_late_are_all_kept() {
         let counts = all(&history, "s", Aggregate::Count, 60);
         assert_eq!(counts.iter().map(|window| window.1).sum::<f64>(), f64::from(count));
         // What ends is ended nevertheless: nothing waits for points that do not come.
-        for minute in 0..5 {
+        for minute in 0..20 {
             history.flush(at(20_000 + 60 * minute)).unwrap();
         }
         assert_eq!(history.append_at("s", at(19_999 - lag), 1.0), Appended::Late, "{lag} {flush}");
+    }
+}
+
+#[test]
+fn points_that_come_in_batches_are_all_kept() {
+    // Batches of some minutes, which end in the middle of buckets.
+    for minutes in [1, 5, 10] {
+        let history = History::new(HistoryPolicy::default()).unwrap();
+        let (every, mut count) = (60 * minutes + 7, 0);
+        let mut next = 10_000;
+        for now in 10_000..20_000 {
+            if now % every == 0 {
+                for time in next..now {
+                    let became = history.append_at("s", at(time), 1.0);
+                    assert_eq!(became, Appended::Kept, "{time} {now} {minutes}");
+                    count += 1;
+                }
+                next = now;
+            }
+            if now % 60 == 0 {
+                history.flush(at(now)).unwrap();
+            }
+        }
+        let counts = all(&history, "s", Aggregate::Count, 60);
+        assert_eq!(counts.iter().map(|window| window.1).sum::<f64>(), f64::from(count));
     }
 }
 
