@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sutazai_core::agent::from_fn;
-use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::runtime::{Manual, Runtime as _};
 use sutazai_core::base::time::Timestamp;
 use sutazai_core::kernel::Kernel;
 use sutazai_core::monitor::series::{Aggregate, Query};
@@ -153,6 +153,246 @@ fn what_is_odd_is_an_event_and_a_line_of_the_log() {
     assert_eq!(event.subject.as_str(), "monitor.anomaly");
     assert_eq!(event.payload.value().unwrap()["number"], found.number);
     assert!(events.try_next().unwrap().is_none());
+    kernel.stop(GRACE).unwrap();
+}
+
+#[test]
+fn what_was_found_is_remembered_over_a_restart_and_not_told_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut policy = WatchPolicy::default();
+        policy.watched = vec!["queue_*".to_owned()];
+        let kernel = Kernel::builder().watch(policy).data_dir(dir.path()).build().unwrap();
+        kernel.start().unwrap();
+        kernel
+    };
+    let now = Timestamp::now();
+    let at = |i: i64| Some(Timestamp::from_nanos(now.as_nanos() + (i - 1_000) * 1_000_000_000));
+    let first = start();
+    for i in 1..600 {
+        first.measured("queue_length", (i * 37 % 101) as f64, at(i)).unwrap();
+        let level = if i < 400 { 20.0 } else { 60.0 };
+        first.measured("queue_level", level + (i * 37 % 11) as f64, at(i)).unwrap();
+    }
+    first.measured("queue_length", 5_000.0, at(600)).unwrap().unwrap();
+    let watch = first.watch().unwrap();
+    let (anomalies, changes) = (watch.anomalies(0, 99), watch.changes(0, 99));
+    assert!(!anomalies.is_empty() && !changes.is_empty());
+    let held = watch.status().history.held;
+    assert_eq!(held, watch.status().history.points);
+    first.stop(GRACE).unwrap();
+    drop(first);
+
+    let second = start();
+    let mut events = second.bus().subscribe("monitor.>").pull().unwrap();
+    let watch = second.watch().unwrap();
+    assert_eq!(
+        (watch.anomalies(0, 99), watch.changes(0, 99)),
+        (anomalies.clone(), changes.clone())
+    );
+    let status = second.watch_status().unwrap();
+    assert_eq!((status.history.points, status.history.held), (0, held));
+    assert_eq!(status.anomalies, anomalies.last().unwrap().number);
+    second.measured("queue_length", 50.0, at(601)).unwrap();
+    second.sample().unwrap();
+    assert!(events.try_next().unwrap().is_none());
+    second.stop(GRACE).unwrap();
+}
+
+#[test]
+fn what_is_forgotten_makes_room_and_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut policy = WatchPolicy::default();
+        policy.history.series = 2_000;
+        let kernel = Kernel::builder().watch(policy).data_dir(dir.path()).build().unwrap();
+        kernel.start().unwrap();
+        kernel
+    };
+    let first = start();
+    let record = |kernel: &Kernel, i: u32| {
+        kernel.measured(&format!("job_seconds{{job=\"{i}\"}}"), 1.0, None).map(drop)
+    };
+    let refused = (0..2_000).find_map(|i| record(&first, i).err()).unwrap();
+    assert_eq!(refused.code(), Code::OVERLOADED);
+    let said = refused.to_string();
+    assert!(said.contains("most=1000") && said.contains("job_seconds (1000)"), "{said}");
+    let status = first.watch_status().unwrap().history;
+    assert_eq!((status.most, status.others_most), (2_000, 1_000));
+    assert!(status.refused[0].starts_with("job_seconds{"), "{status:?}");
+    // The kernel's own have room nevertheless.
+    let sampled = first.sample().unwrap();
+    assert!(sampled.failures.is_empty(), "{:?}", sampled.failures);
+    let of = first.watch().unwrap().history().points("memory_total_bytes", 1).len();
+    assert_eq!(of, usize::from(cfg!(target_os = "linux")));
+
+    let labels = std::collections::BTreeMap::from([("job".to_owned(), "7".to_owned())]);
+    assert_eq!(first.forget_series("job_*", &labels).unwrap().len(), 1);
+    let none = std::collections::BTreeMap::new();
+    assert_eq!(first.forget_series("a*b", &none).unwrap_err().code(), Code::INVALID);
+    assert_eq!(first.forget_series("job_*", &none).unwrap().len(), 999);
+    record(&first, 1).unwrap();
+    first.stop(GRACE).unwrap();
+    drop(first);
+    let second = start();
+    let there = second.watch().unwrap().history().series("job_", 9);
+    assert_eq!(there.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["job_seconds{job=\"1\"}"]);
+    second.stop(GRACE).unwrap();
+}
+
+/// Waits for a word before it returns, where it was told to.
+struct Hangs {
+    name: &'static str,
+    hangs: Arc<std::sync::atomic::AtomicBool>,
+    asked: std::sync::mpsc::SyncSender<()>,
+    go_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Monitor for Hangs {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn sample(&self, _: Timestamp, out: &mut Samples) -> Result<()> {
+        out.add(format!("{}_value", self.name), 1.0);
+        if self.hangs.load(Ordering::SeqCst) {
+            self.asked.send(()).unwrap();
+            self.go_on.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_monitor_that_hangs_stops_nobody_else_and_is_told_of_once() {
+    use std::sync::mpsc::{channel, sync_channel};
+    let (asked, was_asked) = sync_channel(9);
+    let (go_on, waits) = channel();
+    let hangs = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let stuck =
+        Hangs { name: "stuck", hangs: hangs.clone(), asked, go_on: std::sync::Mutex::new(waits) };
+    let time = Arc::new(Manual::new());
+    let mut policy = WatchPolicy::default();
+    // What follows does not depend on how long anything takes: only the one that waits for a word is left.
+    policy.patience_ms = Some(2_000);
+    policy.hangs_after_ms = Some(30_000);
+    let counts = Arc::new(AtomicU64::new(0));
+    let kernel = Kernel::builder()
+        .runtime(time.clone())
+        .watch(policy)
+        .monitor(stuck)
+        .monitor(Counting(Arc::clone(&counts)))
+        .build()
+        .unwrap();
+    kernel.start().unwrap();
+    let warned = || {
+        let lines = kernel.log().recent(&sutazai_core::observe::LogQuery::default());
+        let lines = lines.iter().map(|line| format!("{line:?}"));
+        lines.filter(|line| line.contains("a monitor failed") && line.contains("stuck")).count()
+    };
+    let begun = time.timestamp();
+    let first = kernel.sample().unwrap();
+    was_asked.recv().unwrap();
+    assert_eq!(first.away, ["stuck"]);
+    assert!(first.failures.is_empty(), "{:?}", first.failures);
+    assert!(
+        first.values.iter().any(|one| &*one.series == "asked_total"),
+        "the other one was asked"
+    );
+    let mut now = 0;
+    for (seconds, fails) in [(10, false), (29, false), (30, true), (60, true)] {
+        time.advance(Duration::from_secs(seconds - now));
+        now = seconds;
+        let sampled = kernel.sample().unwrap();
+        let stuck = sampled
+            .failures
+            .iter()
+            .any(|(name, error)| name == "stuck" && error.code() == Code::TIMEOUT);
+        assert_eq!((stuck, &*sampled.away), (fails, &["stuck".to_owned()][..]), "{seconds}");
+        let status = kernel.watch_status().unwrap();
+        let [away] = &status.away[..] else { panic!("{status:?}") };
+        assert_eq!((&*away.monitor, away.seconds, away.hangs), ("stuck", seconds as f64, fails));
+        assert_eq!(warned(), usize::from(fails));
+    }
+    assert_eq!(counts.load(Ordering::SeqCst), 5);
+    assert!(was_asked.try_recv().is_err(), "it was asked once");
+    // It returns: what it said is kept under the time at which it was asked, and it is asked again.
+    hangs.store(false, Ordering::SeqCst);
+    go_on.send(()).unwrap();
+    let mut last = kernel.sample().unwrap();
+    until("it returns", || {
+        let away = !last.away.is_empty();
+        last = kernel.sample().unwrap();
+        !away
+    });
+    let points = kernel.watch().unwrap().history().points("stuck_value", 9);
+    assert_eq!(points.first().unwrap().at, begun);
+    assert!(last.values.iter().any(|one| &*one.series == "stuck_value"));
+    assert_eq!(warned(), 1);
+    kernel.stop(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_monitor_that_hangs_can_be_removed_and_a_kernel_stops_without_it() {
+    use std::sync::mpsc::{channel, sync_channel};
+    let (asked, was_asked) = sync_channel(9);
+    let mut words = Vec::new();
+    let mut stuck = |name| {
+        let (go_on, waits) = channel();
+        words.push(go_on);
+        let hangs = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        Hangs { name, hangs, asked: asked.clone(), go_on: std::sync::Mutex::new(waits) }
+    };
+    let mut policy = WatchPolicy::default();
+    // It would be as long as this that a stop waits.
+    policy.patience_ms = Some(60_000);
+    let kernel = Kernel::builder().watch(policy).monitor(stuck("stuck")).build().unwrap();
+    kernel.start().unwrap();
+    let sampler = {
+        let kernel = kernel.clone();
+        std::thread::spawn(move || kernel.sample())
+    };
+    was_asked.recv().unwrap();
+    assert!(kernel.remove_monitor("stuck").unwrap());
+    kernel.add_monitor(stuck("stuck")).unwrap();
+    assert!(kernel.remove_monitor("stuck").unwrap() && !kernel.remove_monitor("stuck").unwrap());
+    let begun = Instant::now();
+    kernel.stop(GRACE).unwrap();
+    let sampled = sampler.join().unwrap().unwrap();
+    assert_eq!(sampled.away, ["stuck"]);
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    let after = kernel.sample().unwrap_err();
+    assert_eq!(
+        (after.code(), after.failed_operation()),
+        (Code::NOT_RUNNING, Some("monitor.sample"))
+    );
+    // One of them was never asked.
+    words.iter().for_each(|go_on| {
+        let _ = go_on.send(());
+    });
+}
+
+#[test]
+fn a_monitor_that_takes_a_sample_is_refused_at_once() {
+    struct Nested(std::sync::Mutex<Option<Kernel>>);
+    impl Monitor for Nested {
+        fn name(&self) -> &str {
+            "nested"
+        }
+        fn sample(&self, _: Timestamp, _: &mut Samples) -> Result<()> {
+            let kernel = self.0.lock().unwrap().clone().unwrap();
+            kernel.sample().map(drop)?;
+            Ok(())
+        }
+    }
+    let kernel = Kernel::builder().build().unwrap();
+    kernel.start().unwrap();
+    let nested = Arc::new(Nested(std::sync::Mutex::new(Some(kernel.clone()))));
+    kernel.add_shared_monitor(nested.clone()).unwrap();
+    let sampled = kernel.sample().unwrap();
+    let [(name, error)] = &sampled.failures[..] else { panic!("{sampled:?}") };
+    assert_eq!((&**name, error.code()), ("nested", Code::WOULD_DEADLOCK));
+    assert!(error.to_string().contains("monitor=nested"), "{error}");
+    *nested.0.lock().unwrap() = None;
     kernel.stop(GRACE).unwrap();
 }
 

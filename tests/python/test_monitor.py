@@ -81,10 +81,42 @@ def test_what_is_to_come() -> None:
         assert forecast["point"][10] == pytest.approx(90, abs=15)
         assert forecast["point"][40] == pytest.approx(10, abs=15)
         leak = kernel.monitor.exhaustion("leak_bytes", {"limit": 16_000}, until=end)
-        assert leak["outlook"]["outlook"] == "growing"
+        assert leak["outlook"]["outlook"] == "runs_out"
         assert leak["outlook"]["at"].startswith("2026-01-01T23:")
-        with pytest.raises(sutazai.NotFound):
+        assert leak["outlook"]["at"] <= (leak["outlook"].get("trend") or "")
+        with pytest.raises(sutazai.NotFound, match="monitor.exhaustion"):
             kernel.monitor.exhaustion("none", {})
+        with pytest.raises(sutazai.Invalid, match="limit must be said"):
+            kernel.monitor.exhaustion("leak_bytes")
+        kernel.monitor.sample()
+        policy = kernel.monitor.exhaustion("memory_used_ratio")["policy"]
+        assert (policy["limit"], policy["direction"]) == (1.0, "fills")
+
+
+def test_numbers_and_times_that_are_too_large_are_refused_as_such() -> None:
+    with Kernel() as kernel:
+        with pytest.raises(sutazai.Invalid, match="too large"):
+            kernel.monitor.record("queue_length", 10**400)
+        kernel.monitor.record("queue_length", 10**30)
+        with pytest.raises(ValueError, match="2262-04-11"):
+            kernel.monitor.record("queue_length", 1, "2300-01-01T00:00:00Z")
+        kernel.add_monitor("odd", lambda: {"huge": 10**400})
+        assert "too large" in kernel.monitor.sample()["failures"]["odd"]
+
+
+def test_series_are_let_go_of() -> None:
+    with Kernel() as kernel:
+        for user in ("ann", "bob", "eve"):
+            kernel.monitor.record(f'jobs{{user="{user}"}}', 1)
+        status = kernel.monitor.status()["history"]
+        assert status["held"] == status["points"] == 3
+        assert status["families"] == [{"family": "jobs", "series": 3}] and status["refused"] == []
+        assert status["others_most"] < status["most"]
+        assert kernel.monitor.forget("jobs*", labels={"user": "bob"}) == 1
+        assert kernel.monitor.forget("jobs*") == 2
+        assert kernel.monitor.series("jobs") == []
+        with pytest.raises(sutazai.Invalid, match="monitor.forget"):
+            kernel.monitor.forget("a*b")
 
 
 def test_a_series_is_drawn(tmp_path: Path) -> None:
@@ -105,8 +137,14 @@ def test_a_series_is_drawn(tmp_path: Path) -> None:
         assert path.read_bytes()[:4] == b"<svg"
         with pytest.raises(sutazai.SutazaiError, match="data directory"):
             kernel.monitor.plot("queue_length", tmp_path / "data" / "plot.svg", until=until)
-        with pytest.raises(sutazai.NotFound):
+        with pytest.raises(sutazai.NotFound, match="monitor.plot"):
             kernel.monitor.plot("none")
+        for name in ("queue.pdf", "queue.jpg", "queue"):
+            with pytest.raises(sutazai.Invalid, match=r"\.svg or \.png"):
+                kernel.monitor.plot("queue_length", tmp_path / name, until=until)
+            assert not (tmp_path / name).exists()
+        kernel.monitor.plot("queue_length", tmp_path / "queue", until=until, format="png")
+        assert (tmp_path / "queue").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_slow_agent_holds_tasks_up() -> None:
@@ -125,6 +163,10 @@ def test_a_slow_agent_holds_tasks_up() -> None:
         assert found["ranked"][0]["evidence"]
         estimate = kernel.monitor.what_if("slow", {"faster": 0.5})
         assert estimate is not None and estimate["latency"] < 0.8
+        with pytest.raises(sutazai.NotFound, match="did you mean 'slow'"):
+            kernel.monitor.what_if("slwo", {"faster": 0.5})
+        with pytest.raises(sutazai.Invalid, match="below 1"):
+            kernel.monitor.what_if("slow", {"faster": 1.0})
         kernel.monitor.step("reading", 0.005)
         kernel.monitor.state_resource("budget", utilisation=0.5)
         assert "budget" in [one["name"] for one in kernel.monitor.bottlenecks()["resources"]]

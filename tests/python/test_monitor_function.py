@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import weakref
 from typing import Any
 
@@ -62,6 +63,37 @@ def test_what_fails_is_said_and_the_others_go_on(given: Any, said: str) -> None:
         kernel.add_monitor("fine", lambda: {"fine": 1.0})
         sample = kernel.monitor.sample()
         assert said in sample["failures"]["odd"] and sample["values"]["fine"] == 1.0
+
+
+def test_one_that_hangs_keeps_nobody_waiting() -> None:
+    go_on, asked = threading.Event(), threading.Event()
+
+    def stuck() -> dict[str, float]:
+        asked.set()
+        go_on.wait()
+        return {"stuck": 1.0}
+
+    with Kernel() as kernel:
+        kernel.add_monitor("stuck", stuck)
+        kernel.add_monitor("fine", lambda: {"fine": 1.0})
+        try:
+            sample = kernel.monitor.sample()
+            assert asked.is_set() and sample["away"] == ["stuck"] and sample["values"]["fine"] == 1.0
+            [away] = kernel.monitor.status()["away"]
+            assert away["monitor"] == "stuck" and away["seconds"] > 0
+            assert kernel.monitor.sample()["values"]["fine"] == 1.0
+            assert kernel.monitor.remove("stuck")
+            kernel.add_monitor("stuck", lambda: {"new": 1.0})
+            assert kernel.monitor.sample()["values"]["new"] == 1.0
+        finally:
+            go_on.set()
+
+
+def test_one_that_takes_a_sample_is_refused() -> None:
+    with Kernel() as kernel:
+        kernel.add_monitor("nested", lambda: kernel.monitor.sample()["values"])
+        assert "nested" in kernel.monitor.sample()["failures"]["nested"]
+        assert "takes no samples itself" in kernel.monitor.sample()["failures"]["nested"]
 
 
 def test_what_is_no_monitor_is_refused() -> None:

@@ -133,6 +133,10 @@ impl Add<Duration> for Timestamp {
     }
 }
 
+/// What is said of a time that is one, and not among those that there are.
+const BEYOND: &str =
+    "a time is from 1677-09-21T00:12:43.145224192Z to 2262-04-11T23:47:16.854775807Z";
+
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with nine or fewer fractional digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,7 +155,10 @@ impl std::str::FromStr for Timestamp {
                 .with("text", text.chars().take(64).collect::<String>())
         };
         let parsed: jiff::Timestamp = text.parse().map_err(|e| invalid().because(e))?;
-        i64::try_from(parsed.as_nanosecond()).map(Self).map_err(|_| invalid())
+        i64::try_from(parsed.as_nanosecond()).map(Self).map_err(|_| {
+            crate::Error::new(crate::Code::INVALID, BEYOND)
+                .with("text", text.chars().take(64).collect::<String>())
+        })
     }
 }
 
@@ -164,7 +171,8 @@ impl serde::Serialize for Timestamp {
 impl<'de> serde::Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(|_| serde::de::Error::custom("not an RFC 3339 timestamp"))
+        text.parse()
+            .map_err(|error: crate::Error| serde::de::Error::custom(error.message().to_owned()))
     }
 }
 
@@ -180,6 +188,21 @@ impl schemars::JsonSchema for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_beyond_are_refused_with_the_range() {
+        let range = [Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX)];
+        for time in range {
+            assert!(BEYOND.contains(&time.to_string()), "{time}");
+            assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
+        }
+        for beyond in ["2300-01-01T00:00:00Z", "1600-01-01T00:00:00Z"] {
+            assert_eq!(beyond.parse::<Timestamp>().unwrap_err().message(), BEYOND);
+            let read = serde_json::from_value::<Timestamp>(beyond.into()).unwrap_err();
+            assert!(read.to_string().contains("2262-04-11"), "{read}");
+        }
+        assert_eq!("soon".parse::<Timestamp>().unwrap_err().message(), "not an RFC 3339 timestamp");
+    }
 
     #[test]
     fn moments_saturate() {

@@ -116,9 +116,9 @@ impl Present<'_> {
     /// Seconds until it is used up; nothing where it is not seen to be.
     fn ends(&self, series: &str, limit: f64, direction: Direction) -> Option<f64> {
         self.newest(series)?;
-        let policy = ExhaustionPolicy { limit, direction, ..ExhaustionPolicy::default() };
+        let policy = ExhaustionPolicy::new(limit, direction);
         match self.watch.exhaustion(series, policy, self.now).ok()?.outlook {
-            Outlook::Growing { at, .. } => {
+            Outlook::RunsOut { at, .. } => {
                 let left = at.as_nanos().saturating_sub(self.now.as_nanos()).max(0);
                 #[allow(clippy::cast_precision_loss, reason = "it is an estimate")]
                 let seconds = left as f64 / 1e9;

@@ -1,6 +1,6 @@
 //! The room `monitor` in the kernel: a watch, and the samples that it takes by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -16,8 +16,10 @@ use crate::base::time::Timestamp;
 use crate::monitor::sample::Portable;
 #[cfg(target_os = "linux")]
 use crate::monitor::sample::{System, SystemOptions};
-use crate::monitor::series::{Shelf, StoreShelf};
-use crate::monitor::{Anomaly, Sampled, SeriesChange, Watch, WatchPolicy, check_monitor};
+use crate::monitor::series::{Forget, Shelf, StoreShelf};
+use crate::monitor::{
+    Anomaly, Sampled, SeriesChange, Watch, WatchPolicy, WatchStatus, check_monitor,
+};
 use crate::observe::Level;
 use crate::port::Monitor;
 use crate::store::DataDir;
@@ -29,6 +31,10 @@ const TIDY: Duration = Duration::from_secs(60);
 /// Milliseconds between samples, at least and at most.
 const EVERY_LEAST: Duration = Duration::from_millis(10);
 const EVERY_MOST: Duration = Duration::from_secs(24 * 3600);
+
+/// What to do where the kernel has stopped.
+pub(super) const GONE_FOR_GOOD: &str =
+    "what was measured can still be read; another kernel goes on measuring";
 
 /// The room, once the kernel has started.
 pub(super) struct Monitoring {
@@ -85,7 +91,9 @@ impl Monitoring {
 
     fn open(&self) -> Result<&Watch> {
         self.watch.get().ok_or_else(|| {
-            Error::new(Code::NOT_RUNNING, "the kernel has not started").operation("kernel.watch")
+            Error::new(Code::NOT_RUNNING, "the kernel has not started, and measures nothing yet")
+                .operation("monitor")
+                .advice("start it first")
         })
     }
 }
@@ -129,10 +137,10 @@ impl Shared {
         });
         let watch = Watch::new(room.policy.clone(), shelf)?;
         let data_dir = self.data_dir.as_ref().map(DataDir::path);
-        system(data_dir).into_iter().try_for_each(|one| watch.add(one))?;
-        watch.add(Arc::new(Figures::new(self.kept.metrics().clone())))?;
+        system(data_dir).into_iter().try_for_each(|one| watch.add_own(one))?;
+        watch.add_own(Arc::new(Figures::new(self.kept.metrics().clone())))?;
         #[cfg(all(target_os = "linux", feature = "agent"))]
-        watch.add(Arc::new(super::agent_processes::AgentProcesses::new(self)))?;
+        watch.add_own(Arc::new(super::agent_processes::AgentProcesses::new(self)))?;
         #[cfg(feature = "nvml")]
         match crate::monitor::sample::Gpus::new() {
             Ok(gpus) => watch.add(Arc::new(gpus))?,
@@ -143,6 +151,8 @@ impl Shared {
                 self.kept.log().record(Level::Debug, "sutazai.monitor", what, fields);
             }
         }
+        // What was told before the last stop is not told again.
+        *room.told.lock() = watch.changes(0, usize::MAX).last().map_or(0, |last| last.number);
         let waiting = room.waiting.lock().take().unwrap_or_default();
         waiting.into_iter().try_for_each(|one| watch.add(one))?;
         // It is started once.
@@ -226,9 +236,10 @@ impl Shared {
                 Code::NOT_RUNNING,
                 "the kernel has stopped, and measures nothing",
             )
-            .operation("kernel.sample"));
+            .operation("monitor.sample")
+            .advice(GONE_FOR_GOOD));
         }
-        let sampled = watch.sample(now);
+        let sampled = watch.sample_at(now, self.runtime.now(), self.sampled_every())?;
         self.tell_of_failures(&sampled);
         sampled.anomalies.iter().for_each(|anomaly| self.tell_of_anomaly(anomaly));
         self.tell_of_changes(watch);
@@ -265,13 +276,17 @@ impl Shared {
         if failing.is_empty() && sampled.failures.is_empty() {
             return;
         }
-        let now: BTreeSet<String> = sampled.failures.iter().map(|(name, _)| name.clone()).collect();
+        let mut now: BTreeSet<String> =
+            sampled.failures.iter().map(|(name, _)| name.clone()).collect();
         for (monitor, error) in &sampled.failures {
             if !failing.contains(monitor) {
                 self.say("a monitor failed", &error.clone().with("monitor", monitor));
             }
         }
-        for monitor in failing.difference(&now) {
+        // Of those that have not returned nothing is known yet.
+        now.extend(sampled.away.iter().filter(|one| failing.contains(*one)).cloned());
+        let there = self.monitoring.watch.get().map(|watch| watch.names()).unwrap_or_default();
+        for monitor in failing.difference(&now).filter(|one| there.contains(one)) {
             let fields = [("monitor", monitor.clone())];
             self.kept.log().record(Level::Info, "sutazai.monitor", "it measures again", fields);
         }
@@ -329,13 +344,37 @@ impl Kernel {
         self.shared.monitoring.open()
     }
 
-    /// Takes a sample now. May block as long as a monitor does. What is odd is an event of the bus, `monitor.anomaly`, and a line
+    /// Takes a sample now. Waits for monitors as long as a sample has [patience](crate::monitor::WatchPolicy::patience_ms), and
+    /// goes on without those that have not returned. What is odd is an event of the bus, `monitor.anomaly`, and a line
     /// of the log; so is a level that has changed for good, `monitor.change`.
     ///
     /// # Errors
-    /// [`Code::NOT_RUNNING`] before the start, and after the stop.
+    /// [`Code::NOT_RUNNING`] before the start, and after the stop; [`Code::WOULD_DEADLOCK`] within a monitor;
+    /// [`Code::OVERLOADED`] where other samples are under way for ten seconds.
     pub fn sample(&self) -> Result<Sampled> {
         self.shared.take_sample(self.shared.runtime.timestamp())
+    }
+
+    /// What is measured, what that costs and how much is kept, with the monitors that have not returned.
+    ///
+    /// # Errors
+    /// [`Code::NOT_RUNNING`] before the start.
+    pub fn watch_status(&self) -> Result<WatchStatus> {
+        let shared = &self.shared;
+        Ok(self.watch()?.status_at(shared.runtime.now(), shared.sampled_every()))
+    }
+
+    /// Lets series go, with all that is kept of them, on disk too: one, or all whose names begin with what stands before a `*`, and of
+    /// these those that have the labels. Answers which. One that is measured again begins anew.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for what names no series, [`Code::NOT_RUNNING`] before the start; what the store answers.
+    pub fn forget_series(
+        &self,
+        series: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Vec<Arc<str>>> {
+        self.watch()?.forget(&Forget { series, labels })
     }
 
     /// Keeps a measurement of the host's, and looks whether it is odd, where its series is watched. Its time is now, if it says none.
@@ -352,7 +391,9 @@ impl Kernel {
         let watch = self.watch()?;
         if self.phase() == Phase::Stopped {
             let stopped = "the kernel has stopped, and keeps no measurements";
-            return Err(Error::new(Code::NOT_RUNNING, stopped).operation("monitor.record"));
+            return Err(Error::new(Code::NOT_RUNNING, stopped)
+                .operation("monitor.record")
+                .advice(GONE_FOR_GOOD));
         }
         let found = match at {
             Some(at) => watch.record(series, at, value)?,
@@ -364,7 +405,9 @@ impl Kernel {
     }
 
     /// Adds something that takes measurements, before the start or while the kernel runs: they are part of each sample from then
-    /// on. It is let go of when it is [removed](Self::remove_monitor), and when the kernel has stopped.
+    /// on. It is asked on a thread of the kernel that asks others too, and not again while it has not returned; where it hangs, a warning says
+    /// so once, and the others go on ([`WatchPolicy`]). It is let go of when it is [removed](Self::remove_monitor), and when the kernel has
+    /// stopped, neither of which waits for it.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -406,13 +449,16 @@ impl Kernel {
     pub fn add_shared_monitor(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
         let name = monitor.name().to_owned();
         let add = || match self.shared.phase() {
-            Phase::Stopped => Err(Error::new(Code::NOT_RUNNING, "the kernel has stopped")),
+            Phase::Stopped => {
+                Err(Error::new(Code::NOT_RUNNING, "the kernel has stopped").advice(GONE_FOR_GOOD))
+            }
             _ => self.shared.monitoring.add(monitor),
         };
         add().map_err(|error| error.operation("monitor.add").with("monitor", name.escape_debug()))
     }
 
-    /// Takes a monitor away, also one of the kernel's own; its series are kept. Whether there was one.
+    /// Takes a monitor away, also one of the kernel's own, and one that hangs: its name is free at once. Its series are kept. Whether
+    /// there was one.
     ///
     /// # Errors
     /// [`Code::NOT_RUNNING`] before the start.

@@ -38,6 +38,6 @@ pub use health::{
 pub use watch::PlotQuery;
 pub(crate) use watch::check_monitor;
 pub use watch::{
-    Anomaly, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesChange, SeriesForecast,
+    Anomaly, Away, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesChange, SeriesForecast,
     WATCHED_MAX, Watch, WatchPolicy, WatchStatus,
 };

@@ -26,7 +26,7 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "monitor.what_if",
             "What the recorded tasks would have done, had an agent or a step been faster, or had it more room.",
-            &[Code::INVALID],
+            &[Code::INVALID, Code::NOT_FOUND],
             what_if,
         ),
         Operation::now(
@@ -93,7 +93,7 @@ fn state_resource(surface: &Surface, request: ResourceFigures) -> Result<Told> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Step {
-    /// Its name, 1 to 200 bytes; of a wait, what was waited for.
+    /// Its name, 1 to 200 bytes without control characters; of a wait, what was waited for.
     name: String,
     /// Milliseconds that it took, up to now; 0 to 86,400,000.
     took_ms: f64,
@@ -109,8 +109,8 @@ fn step(surface: &Surface, request: Step) -> Result<Told> {
             .with("field", field)
             .with("rule", rule))
     };
-    if name.is_empty() || name.len() > 200 {
-        return refused("name", "must have 1 to 200 bytes");
+    if name.is_empty() || name.len() > 200 || name.contains(char::is_control) {
+        return refused("name", "must have 1 to 200 bytes and no control characters");
     }
     if !(took_ms.is_finite() && (0.0..=TOOK_MAX).contains(&took_ms)) {
         return refused("took_ms", "must be 0 to 86,400,000");

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::{Nothing, Operation};
+use crate::base::ticket::Ticket;
 use crate::base::time::Timestamp;
-use crate::kernel::Change;
+use crate::kernel::{Change, Kernel};
 use crate::monitor::series::{Answer, Query, SeriesView};
 use crate::monitor::{
     Anomaly, ExhaustionPolicy, ExhaustionView, ForecastQuery, Health, HealthPolicy, SeriesChange,
@@ -35,22 +36,22 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             &[Code::INVALID, Code::AUDIT_FAILED, Code::AUDIT_FULL],
             configure,
         ),
-        Operation::blocking(
+        Operation::later(
             "monitor.sample",
             "Takes a sample now: of the machine, its container, this process, the kernel's metrics and the host's monitors.",
-            &[Code::REQUEST_INVALID],
+            &[Code::WOULD_DEADLOCK, Code::OVERLOADED],
             sample,
         ),
         Operation::blocking(
             "monitor.remove",
-            "Takes a monitor away, the host's or one of the kernel's own; its series are kept.",
+            "Takes a monitor away at once, the host's, also while it hangs, or one of the kernel's own; its series are kept.",
             &[Code::AUDIT_FAILED, Code::AUDIT_FULL],
             remove,
         ),
         Operation::now(
             "monitor.record",
             "Keeps a measurement of the host's, and says whether it is odd, where its series is watched.",
-            &[Code::INVALID],
+            &[Code::INVALID, Code::OVERLOADED],
             record,
         ),
         Operation::now(
@@ -58,6 +59,12 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
             "The series that there are, by name, with what is kept of them.",
             &[Code::INVALID],
             series,
+        ),
+        Operation::blocking(
+            "monitor.forget",
+            "Lets series go, with all that is kept of them, on disk too; one that is measured again begins anew.",
+            &[Code::INVALID, Code::AUDIT_FAILED, Code::AUDIT_FULL],
+            forget,
         ),
         Operation::blocking(
             "monitor.query",
@@ -120,7 +127,7 @@ struct Status {
 
 fn status(surface: &Surface, _: Nothing) -> Result<Status> {
     let kernel = surface.kernel();
-    Ok(Status { every_ms: every(surface), watch: kernel.watch()?.status() })
+    Ok(Status { every_ms: every(surface), watch: kernel.watch_status()? })
 }
 
 fn every(surface: &Surface) -> Option<u64> {
@@ -155,13 +162,26 @@ struct Sample {
     values: BTreeMap<Arc<str>, f64>,
     /// What is odd in it.
     anomalies: Vec<Anomaly>,
-    /// Monitors that failed, and how.
+    /// Monitors that failed, and how; one that hangs is among them each time.
     failures: BTreeMap<String, String>,
+    /// Monitors that have not returned yet, from this sample or one before. What they measure is kept when they return, under the time at
+    /// which they were asked.
+    away: Vec<String>,
 }
 
-fn sample(surface: &Surface, _: Nothing) -> Result<Sample> {
-    let sampled = surface.kernel().sample()?;
+fn sample(surface: &Surface, _: Nothing) -> Result<Ticket<Sample>> {
+    // On this thread, for a monitor that takes a sample itself would wait for its own end elsewhere.
+    surface.kernel().watch()?.check_outside()?;
+    let kernel = surface.kernel().clone();
+    Ok(surface.aside(move |reply| {
+        let _ = reply.answer(take(&kernel));
+    }))
+}
+
+fn take(kernel: &Kernel) -> Result<Sample> {
+    let sampled = kernel.sample()?;
     Ok(Sample {
+        away: sampled.away,
         values: sampled.values.into_iter().map(|one| (one.series, one.value)).collect(),
         anomalies: sampled.anomalies,
         failures: (sampled.failures.into_iter())
@@ -249,6 +269,31 @@ fn bounded(limit: usize, operation: &'static str) -> Result<()> {
         .with("limit", limit))
 }
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Forgets {
+    /// The series, or how names begin with `*` behind it.
+    series: String,
+    /// Of these only those that have these labels, among others.
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Forgotten {
+    /// How many series were let go of.
+    forgotten: usize,
+}
+
+fn forget(surface: &Surface, request: Forgets) -> Result<Forgotten> {
+    let kernel = surface.kernel();
+    let Forgets { series, labels } = request;
+    let word = serde_json::to_string(&labels).unwrap_or_default();
+    let change = Change::configuration("monitor.forget", &series).with("labels", &word);
+    let forgotten = kernel.changes(change, || kernel.forget_series(&series, &labels))?;
+    Ok(Forgotten { forgotten: forgotten.len() })
+}
+
 fn query(surface: &Surface, request: Query) -> Result<Answer> {
     surface.kernel().watch()?.history().query(&request)
 }
@@ -297,6 +342,7 @@ struct Resource {
     /// The series: what is used of it, or what is left.
     series: String,
     /// Its limit, which way it is used up, and when something is said about that.
+    #[serde(default)]
     policy: ExhaustionPolicy,
     /// Where the past ends that it goes by; now, without it.
     until: Option<Timestamp>,

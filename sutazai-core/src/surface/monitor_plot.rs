@@ -12,7 +12,7 @@ use super::dispatch::Surface;
 use super::operation::Operation;
 use crate::base::whole;
 use crate::monitor::PlotQuery;
-use crate::{Code, Result};
+use crate::{Code, Error, Result};
 
 pub(super) fn rows(table: &mut Vec<Operation>) {
     table.push(Operation::blocking(
@@ -37,9 +37,9 @@ enum Picture {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    /// `svg`, the default, or `png`.
+    /// `svg` or `png`. Default: what the path ends in, `.svg` or `.png`; without a path `svg`.
     #[serde(default)]
-    format: Picture,
+    format: Option<Picture>,
     /// A file that it is written to, which is there as a whole or not at all; told in the answer without it.
     #[serde(default)]
     path: Option<String>,
@@ -64,10 +64,28 @@ struct Drawn {
     png: Option<String>,
 }
 
+/// What is asked for, or else what the path ends in.
+///
+/// # Errors
+/// [`Code::INVALID`] where a path says neither.
+fn format_of(asked: Option<Picture>, path: Option<&Path>) -> Result<Picture> {
+    let (None, Some(path)) = (asked, path) else { return Ok(asked.unwrap_or_default()) };
+    let end = path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
+    match end.as_deref() {
+        Some("svg") => Ok(Picture::Svg),
+        Some("png") => Ok(Picture::Png),
+        _ => Err(Error::new(Code::INVALID, "a picture's file ends in .svg or .png")
+            .operation("monitor.plot")
+            .with("path", path.display())
+            .advice("another name; or say the format, svg or png, whatever the name")),
+    }
+}
+
 fn plot(surface: &Surface, request: Request) -> Result<Drawn> {
     let Request { format, path, replace, query } = request;
     let kernel = surface.kernel();
     let path = path.as_deref().map(Path::new);
+    let format = format_of(format, path)?;
     if let (Some(path), Some(directory)) = (path, kernel.data_dir()) {
         whole::outside(directory, path)?;
     }

@@ -173,6 +173,7 @@ from sutazai._logging import LogHandler
 from sutazai._monitor_function import MonitorFunction
 from sutazai._monitor import (
     Anomaly,
+    AwayMonitor,
     ComponentHealth,
     Exhaustion,
     ExhaustionPolicy,
@@ -189,6 +190,7 @@ from sutazai._monitor import (
     Outlook,
     SeriesAnswer,
     SeriesChange,
+    SeriesFamily,
     SeriesForecast,
     SeriesLevel,
     SeriesReading,
@@ -448,6 +450,7 @@ __all__ = [
     "AgentView",
     "AlreadyExists",
     "Anomaly",
+    "AwayMonitor",
     "ApiKey",
     "Approval",
     "ArgumentRange",
@@ -730,6 +733,7 @@ __all__ = [
     "SecurityStatus",
     "SeriesAnswer",
     "SeriesChange",
+    "SeriesFamily",
     "SeriesForecast",
     "SeriesLevel",
     "SeriesReading",

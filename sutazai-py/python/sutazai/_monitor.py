@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict, cast, overload
 
 from sutazai import _sutazai
 from sutazai._bottleneck import BottleneckPolicy, Bottlenecks, Improvement, WaitFor, WhatIf
+from sutazai._errors import Invalid
 from sutazai._heal import mapping
 from sutazai._security_calls import at as rfc3339
 from sutazai._security_calls import millis, said
 
 __all__ = [
     "Anomaly",
+    "AwayMonitor",
     "ComponentHealth",
     "Exhaustion",
     "ExhaustionPolicy",
@@ -32,6 +34,7 @@ __all__ = [
     "Outlook",
     "SeriesAnswer",
     "SeriesChange",
+    "SeriesFamily",
     "SeriesForecast",
     "SeriesLevel",
     "SeriesReading",
@@ -95,21 +98,43 @@ class MonitorSample(TypedDict):
     """What was measured, by series; units are in the names."""
     anomalies: list[Anomaly]
     failures: dict[str, str]
-    """Monitors that failed, and how."""
+    """Monitors that failed, and how; one that hangs is among them each time."""
+    away: list[str]
+    """Monitors that have not returned yet. What they measure is kept when they do."""
+
+
+class SeriesFamily(TypedDict):
+    """Series whose names differ in labels and digits alone."""
+
+    family: str
+    """The name without labels, digits as `#`."""
+    series: int
+    """How many there are."""
 
 
 class HistoryStatus(TypedDict):
     """A history's figures, since it was made."""
 
     series: int
+    most: int
+    """Series that there may be."""
+    others_most: int
+    """How many there may be before yours are refused: the rest is left to the kernel's own."""
     bytes: int
     """Memory that they take."""
     budget_bytes: int
     points: int
+    """That were taken since the start."""
+    held: int
+    """Points that are in memory now, those from before a restart too."""
     late: int
     """Points that were refused: their times were not after the newest."""
     not_finite: int
     no_room: int
+    refused: list[str]
+    """Series that were refused for want of room, those of late."""
+    families: list[SeriesFamily]
+    """What series there are most of."""
     series_dropped: int
     set_back: int
     """How often the clock was taken to have been set back."""
@@ -122,12 +147,26 @@ class HistoryStatus(TypedDict):
     failed_flushes: int
 
 
+class AwayMonitor(TypedDict):
+    """A monitor that was asked, and has not returned."""
+
+    monitor: str
+    asked: str
+    """The time of the sample that asked it."""
+    seconds: float
+    """Since then."""
+    hangs: bool
+    """Whether that is so long that it was told of."""
+
+
 class MonitorStatus(TypedDict):
     """What is measured how often, and what is kept."""
 
     every_ms: int | None
     """Between samples; None where none are taken by themselves."""
     monitors: list[str]
+    away: list[AwayMonitor]
+    """Those that a sample has left as they did not return."""
     samples: int
     last: NotRequired[str | None]
     seconds: float
@@ -217,25 +256,29 @@ SeriesForecast = TypedDict(
 class ExhaustionPolicy(TypedDict, total=False):
     """The limit of a resource, and when something is said about reaching it."""
 
-    limit: float
-    """Default 1: a share of all."""
-    direction: Literal["fills", "runs_down"]
-    """Default `fills`."""
+    limit: float | None
+    """Where it is used up, in its own unit. Default: what the kernel knows of its own series (of ratios, memory, disk and
+    open files); of others it must be said."""
+    direction: Literal["fills", "runs_down"] | None
+    """Default: as the kernel knows, else `fills`."""
     warm_up: int
     """Points before anything is said. Default 200."""
     season_s: float
-    """The length of the season that use may have; 0 for none. Default a day."""
+    """The length of the season that use may have, in seconds; 0 for none. Default a day."""
 
 
 class Outlook(TypedDict):
     """What is expected of a resource."""
 
-    outlook: Literal["unknown", "stable", "growing", "exhausted"]
+    outlook: Literal["unknown", "stable", "runs_out", "exhausted"]
     at: NotRequired[str]
-    """When it is used up, most likely; of what is growing."""
+    """When values first touch the limit, most likely; of what runs out."""
+    trend: NotRequired[str | None]
+    """When the trend itself crosses the limit; missing where that is too far ahead."""
     earliest: NotRequired[str]
+    """They touch it not before."""
     latest: NotRequired[str | None]
-    """Hardly after; missing where that cannot be said."""
+    """They hardly touch it after; missing where that cannot be said."""
 
 
 class Exhaustion(TypedDict):
@@ -247,7 +290,7 @@ class Exhaustion(TypedDict):
     disordered: int
     restarts: int
     slope: float
-    """How fast it is being used up, in its unit a second."""
+    """How fast it is being used up, in its unit a second, whichever way."""
     certainty: float
     """How many standard errors that is away from nothing."""
     policy: ExhaustionPolicy
@@ -301,6 +344,16 @@ class Health(TypedDict):
     """The worst first."""
 
 
+def _finite(name: str, value: float) -> float:
+    """A number as operations take it: an int may be longer than what they have room for."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise Invalid(f"{name} is too large: a float ends at about 1.8e308") from None
+    return value
+
+
 _Series = list[SeriesView]
 _Anomalies = list[Anomaly]
 
@@ -344,8 +397,22 @@ class Monitoring:
     ) -> Anomaly | None:
         """Keeps a measurement of yours, and says whether it is odd, where its series is watched. A name in
         `_total` is a counter; units and labels stand in the name, as Prometheus has them."""
-        answer = self._do("record", series=series, value=value, at=rfc3339(at))
+        answer = self._do("record", series=series, value=_finite("value", value), at=rfc3339(at))
         return cast("Anomaly | None", answer["anomaly"])
+
+    def forget(self, series: str, *, labels: Mapping[str, str] | None = None) -> int:
+        """Lets a series go, or all that begin with what stands before a `*`, with all that is kept of them, on disk
+        too; with `labels` only those that have these. Says how many. One that is measured again begins anew.
+
+        >>> import sutazai
+        >>> with sutazai.Kernel() as kernel:
+        ...     kernel.monitor.record('jobs{user="ann"}', 3)
+        ...     kernel.monitor.record('jobs{user="bob"}', 4)
+        ...     kernel.monitor.forget("jobs*", labels={"user": "bob"}), kernel.monitor.forget("jobs*")
+        (1, 1)
+        """
+        given = None if labels is None else mapping("labels", labels)
+        return int(self._do("forget", series=series, labels=given)["forgotten"])
 
     def series(self, prefix: str = "", *, limit: int = 100) -> _Series:
         """The series that there are, by name."""
@@ -404,9 +471,14 @@ class Monitoring:
         return cast(SeriesForecast, answer)
 
     def exhaustion(
-        self, series: str, policy: ExhaustionPolicy, *, until: datetime | str | None = None
+        self,
+        series: str,
+        policy: ExhaustionPolicy | None = None,
+        *,
+        until: datetime | str | None = None,
     ) -> Exhaustion:
-        """When what a series tells of is used up, if it goes on as it did before `until`, or now.
+        """When what a series tells of is used up, if it goes on as it did before `until`, or now. Of a series of yours the
+        policy must say the limit.
 
         >>> import sutazai
         >>> with sutazai.Kernel() as kernel:
@@ -414,7 +486,8 @@ class Monitoring:
         ...     kernel.monitor.exhaustion("budget_dollars", {"limit": 0, "direction": "runs_down"})["outlook"]
         {'outlook': 'unknown'}
         """
-        answer = self._do("exhaustion", series=series, policy=mapping("policy", policy), until=rfc3339(until))
+        given = None if policy is None else mapping("policy", policy)
+        answer = self._do("exhaustion", series=series, policy=given, until=rfc3339(until))
         return cast(Exhaustion, answer)
 
     def health(self, policy: HealthPolicy | None = None) -> Health:
@@ -479,8 +552,8 @@ class Monitoring:
         replace: bool = False,
     ) -> bytes | None:
         """Draws the last `window` seconds of a series, what was odd in it and, over `ahead` steps, how it is
-        expected to go on: as SVG or PNG, which the end of the path says where `format` does not. Writes it to the file, as
-        a whole or not at all, or answers it without one.
+        expected to go on: as SVG or PNG, which the end of the path, `.svg` or `.png`, says where `format` does not. Writes it to the
+        file, as a whole or not at all, or answers it without one.
 
         >>> import sutazai
         >>> with sutazai.Kernel() as kernel:
@@ -488,8 +561,6 @@ class Monitoring:
         ...     kernel.monitor.plot("queue_length", until="2026-01-01T00:00:30Z")[:4]
         b'<svg'
         """
-        if format is None:
-            format = "png" if path is not None and os.fspath(path).lower().endswith(".png") else "svg"
         answer = self._do(
             "plot",
             series=series,
@@ -537,8 +608,9 @@ class Monitoring:
         step: str | None = None,
         policy: BottleneckPolicy | None = None,
     ) -> WhatIf | None:
-        """What the recorded tasks would have done, had an agent or a step been faster, or had it more room; None
-        where no task has ended."""
+        """What the recorded tasks would have done, had an agent or a step been faster (`{"faster": 0.5}`: half the
+        time; 0 or more, and below 1), or had it more room (`{"more_capacity": 1}`); None where no task has ended. No task has
+        anything to do with an unknown one: `NotFound`."""
         given = None if policy is None else mapping("policy", policy)
         wanted = mapping("change", change)
         answer = self._do("what_if", component=component, step=step, change=wanted, policy=given)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
+from sutazai._errors import Invalid
 from sutazai._loop import LoopThread
 
 __all__ = ["MonitorFunction"]
@@ -27,13 +28,20 @@ def native(sample: MonitorFunction, loop: LoopThread) -> Callable[[], dict[str, 
             raise TypeError(
                 f"a monitor returns a mapping of series to numbers, not {type(given).__name__}"
             )
-        return {_series(series): float(value) for series, value in given.items()}
+        return {_series(series): _value(series, value) for series, value in given.items()}
 
     return measure
 
 
 async def _awaited(given: Awaitable[object]) -> object:
     return await given
+
+
+def _value(series: object, value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise Invalid(f"the value of {series!r} is too large: a float ends at about 1.8e308") from None
 
 
 def _series(name: object) -> str:

@@ -75,16 +75,21 @@ impl Error {
         self.change(|s| s.operation = Some(operation.into()))
     }
 
-    /// Adds a piece of context.
+    /// Adds a piece of context, unless it is there already with the same value.
     #[must_use]
     pub fn with(self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.change(|s| s.context.push((Cow::Borrowed(key), value.to_string())))
+        self.with_key(key, value)
     }
 
     /// Adds a piece of context whose key is known at run time only (a host's, for example).
     #[must_use]
     pub fn with_key(self, key: impl Into<Cow<'static, str>>, value: impl fmt::Display) -> Self {
-        self.change(|s| s.context.push((key.into(), value.to_string())))
+        let added = (key.into(), value.to_string());
+        self.change(|s| {
+            if !s.context.contains(&added) {
+                s.context.push(added);
+            }
+        })
     }
 
     /// Says what to do about it.

@@ -54,7 +54,8 @@ impl Kernel {
     /// What the tasks of the window would have done, had an agent (or a step) been better. Nothing where no task has ended.
     ///
     /// # Errors
-    /// [`Code::INVALID`](crate::Code::INVALID) for a policy that makes no sense, or a share that is not from 0 to 1.
+    /// [`Code::INVALID`](crate::Code::INVALID) for a policy that makes no sense, or a share that is not 0 or more and below 1;
+    /// [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) where no task of the window has anything to do with the component or the step.
     pub fn what_if(
         &self,
         component: &str,

@@ -130,7 +130,8 @@ impl BottleneckDetector {
     /// with several steps in this one alone, if it is given. Nothing where no task has ended.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a share that is not between 0 and 1.
+    /// [`Code::INVALID`] for a share that is not 0 or more and below 1; [`Code::NOT_FOUND`] where no task of the window has anything to do with
+    /// the component, or with this step of it.
     pub fn what_if(
         &self,
         now: Moment,
@@ -144,17 +145,19 @@ impl BottleneckDetector {
         {
             return Err(Error::new(
                 Code::INVALID,
-                "what is faster takes a share less, from 0 to 1",
+                "what is faster takes a share of its time less: 0 or more, and below 1",
             )
             .operation("monitor.what_if")
-            .with("faster", share));
+            .with("faster", share)
+            .advice("0.5 is half the time; nothing takes none"));
         }
         let around = self.around(now, around);
         let looked = Looked::at(self.recent(now), &around, &self.policy);
-        Ok(match looked.has_tasks() {
-            true => looked.what_if(component, step, change, None),
-            false => None,
-        })
+        if !looked.has_tasks() {
+            return Ok(None);
+        }
+        looked.check_known(component, step)?;
+        Ok(looked.what_if(component, step, change, None))
     }
 
     fn recent(&self, now: Moment) -> impl Iterator<Item = &WorkSpan> {

@@ -1,6 +1,6 @@
 //! One answer: components by what they cost the tasks, with the figures behind it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::blame::{Account, Blame, CPU, Mostly, POOL, Stated};
@@ -15,6 +15,8 @@ use super::view::{
     ResourceFigures, StationView, WhatIf,
 };
 use super::words;
+use crate::base::nearest::nearest;
+use crate::{Code, Error, Result};
 
 /// What is known beside the spans.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -260,9 +262,56 @@ impl<'a> Looked<'a> {
         (if seconds > 0.0 { n / seconds } else { 0.0 }, time / n)
     }
 
+    /// # Errors
+    /// [`Code::NOT_FOUND`] where no task has anything to do with the component, or this step of it, with the names that are near.
+    pub(super) fn check_known(&self, component: &str, step: Option<&str>) -> Result<()> {
+        let nodes = &self.traces.nodes;
+        let (mut names, mut steps) = (BTreeSet::from([CPU, POOL, "lock", "disk"]), BTreeSet::new());
+        for node in nodes {
+            names.insert(node.owner());
+            names.extend(node.span.waits.iter().map(|wait| &*wait.what));
+            if **node.owner() == *component {
+                steps.insert(&*node.span.step);
+            }
+        }
+        names.extend(self.capacity.keys().map(|name| &**name));
+        names.extend(self.mostly.lock.iter().map(|name| &**name));
+        if !names.contains(component) {
+            let problem = "no task of the window has anything to do with this component";
+            return Err(unknown(problem, component, &names).with("component", shown(component)));
+        }
+        match step {
+            Some(step) if !steps.contains(step) => {
+                let problem = "no task of the window has this step of the component";
+                let error = unknown(problem, step, &steps).with("component", shown(component));
+                Err(error.with("step", shown(step)))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn has_tasks(&self) -> bool {
         !self.traces.roots.is_empty()
     }
+}
+
+/// Names that are told where none is near.
+const NAMES: usize = 10;
+
+fn unknown(problem: &'static str, name: &str, names: &BTreeSet<&str>) -> Error {
+    let error = Error::new(Code::NOT_FOUND, problem).operation("monitor.what_if");
+    match nearest(name, names.iter().copied()) {
+        Some(near) => error.advice(format!("did you mean '{near}'?")),
+        None => {
+            let some: Vec<&str> = names.iter().copied().take(NAMES).collect();
+            let more = if names.len() > NAMES { ", …" } else { "" };
+            error.advice(format!("one of: {}{more}", some.join(", ")))
+        }
+    }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
 /// Spans that are part of no whole task would be time that nobody has waited for.

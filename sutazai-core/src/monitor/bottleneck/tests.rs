@@ -202,7 +202,21 @@ fn of_branches_the_longest_counts() {
     // Half of the slow branch would be 20 ms less; the other one takes 29 of its 39.
     assert!((what_if("slow", 0.5).latency - 0.055 / 0.065).abs() < 0.01);
     assert!((what_if("join", 0.5).latency - 0.055 / 0.065).abs() < 0.01);
-    assert!((what_if("nobody", 0.5).latency - 1.0).abs() < 1e-9);
+    let refused = |who: &str, step: Option<&str>, share: f64| {
+        let (change, around) = (Improvement::Faster(share), Surroundings::default());
+        let error = detector.what_if(at(10.0), &around, who, step, change).unwrap_err();
+        (error.code(), error.to_string())
+    };
+    let (code, said) = refused("nobody", None, 0.5);
+    assert_eq!(code, Code::NOT_FOUND);
+    assert!(said.contains("nobody"), "{said}");
+    let (code, said) = refused("slwo", None, 0.5);
+    assert_eq!(code, Code::NOT_FOUND);
+    assert!(said.contains("slow"), "{said}");
+    assert_eq!(refused("slow", Some("other"), 0.5).0, Code::NOT_FOUND);
+    let (code, said) = refused("slow", None, 1.0);
+    assert_eq!(code, Code::INVALID);
+    assert!(said.contains("below 1"), "{said}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Improvement {
-    /// Its work takes so much less time, as a share: 0.2 for 20 % less.
+    /// Its work takes so much less time, as a share, 0 or more and below 1: 0.2 for 20 % less.
     Faster(f64),
     /// It can do so many more at once.
     MoreCapacity(u32),

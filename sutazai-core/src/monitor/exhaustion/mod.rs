@@ -10,10 +10,9 @@
 //! ```
 //! use std::time::Duration;
 //! use sutazai_core::base::time::Timestamp;
-//! use sutazai_core::monitor::{Exhaustion, ExhaustionPolicy, Outlook};
+//! use sutazai_core::monitor::{Direction, Exhaustion, ExhaustionPolicy, Outlook};
 //!
-//! let mut policy = ExhaustionPolicy::default();
-//! policy.limit = 16e9;
+//! let policy = ExhaustionPolicy::new(16e9, Direction::Fills);
 //! let mut memory = Exhaustion::new(policy)?;
 //! let mut now = Timestamp::EPOCH;
 //! let mut outlook = Outlook::Unknown;
@@ -22,7 +21,7 @@
 //!     now = now + Duration::from_secs(60);
 //!     outlook = memory.feed(now, 2e9 + 1e7 * f64::from(minute) + f64::from(minute * 7 % 13) * 1e6);
 //! }
-//! let Outlook::Growing { at, .. } = outlook else { unreachable!("{outlook:?}") };
+//! let Outlook::RunsOut { at, .. } = outlook else { unreachable!("{outlook:?}") };
 //! let minutes = (at.as_nanos() - now.as_nanos()) as f64 / 60e9;
 //! assert!((550.0..650.0).contains(&minutes));
 //! # Ok::<(), sutazai_core::Error>(())
@@ -82,13 +81,16 @@ pub enum Outlook {
     Unknown,
     /// It is not seen to be used up.
     Stable,
-    /// It will be used up, as it goes on.
-    Growing {
-        /// When, most likely.
+    /// It will be used up, as it goes on: values rise to the limit, or fall to it where it runs down.
+    RunsOut {
+        /// When values first touch the limit, most likely: the trend, and what values scatter about it.
         at: Timestamp,
-        /// Not before.
+        /// When the trend itself crosses the limit, as the mean of the values does; nothing where that is too far ahead to be said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trend: Option<Timestamp>,
+        /// Values touch it not before.
         earliest: Timestamp,
-        /// Hardly after; nothing where that cannot be said.
+        /// They hardly touch it after; nothing where that cannot be said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         latest: Option<Timestamp>,
     },
@@ -110,7 +112,7 @@ pub struct ExhaustionView {
     pub disordered: u64,
     /// Restarts that it has seen.
     pub restarts: u64,
-    /// How fast it is being used up, in its unit a second; 0 while it is not growing.
+    /// How fast it is being used up, in its unit a second, whichever way; 0 while it is not seen to be.
     pub slope: f64,
     /// How many standard errors that is away from nothing.
     pub certainty: f64,
@@ -122,6 +124,8 @@ pub struct ExhaustionView {
 #[derive(Clone, Debug)]
 pub struct Exhaustion {
     policy: ExhaustionPolicy,
+    limit: f64,
+    direction: Direction,
     past: Past,
     drops: Drops,
     first: Option<Timestamp>,
@@ -140,11 +144,14 @@ impl Exhaustion {
     /// One that has seen nothing yet.
     ///
     /// # Errors
-    /// [`Code::INVALID`](crate::Code::INVALID) when the policy makes no sense.
+    /// [`Code::INVALID`](crate::Code::INVALID) when the policy makes no sense, or says no limit.
     pub fn new(policy: ExhaustionPolicy) -> Result<Self> {
         policy.check()?;
+        let (limit, direction) = policy.end()?;
         Ok(Self {
             policy,
+            limit,
+            direction,
             past: Past::default(),
             drops: Drops::default(),
             first: None,
@@ -173,9 +180,9 @@ impl Exhaustion {
         self.last = Some(now);
         let first = *self.first.get_or_insert(now);
         self.points += 1;
-        let (value, limit) = match self.policy.direction {
-            Direction::Fills => (value, self.policy.limit),
-            Direction::RunsDown => (-value, -self.policy.limit),
+        let (value, limit) = match self.direction {
+            Direction::Fills => (value, self.limit),
+            Direction::RunsDown => (-value, -self.limit),
         };
         let at = seconds(first, now);
         let rounds = self.drops.rounds().back().map(|round| round.at);
@@ -237,8 +244,9 @@ impl Exhaustion {
         };
         self.outlook = self.reach.map_or(Outlook::Stable, |reach| {
             let then = |within: f64| later(now, within - lag);
-            Outlook::Growing {
+            Outlook::RunsOut {
                 at: then(reach.within),
+                trend: reach.trend.map(then),
                 earliest: then(reach.earliest),
                 latest: reach.latest.map(then),
             }

@@ -60,6 +60,8 @@ const SEARCH: usize = 200;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reach {
     pub within: f64,
+    /// When the trend crosses it.
+    pub trend: Option<f64>,
     pub earliest: f64,
     pub latest: Option<f64>,
     /// Units a second.
@@ -124,7 +126,9 @@ pub(super) fn judge(spans: &[Span], limit: f64, season: f64) -> Option<Reach> {
         let said = certainty >= sure.certainty && reach <= sure.ahead * best.length;
         (said && best.is_confirmed(window, season)).then_some((best, certainty, reach, near))
     });
-    let (best, certainty, reach, limit) = sure.next()?;
+    let (best, certainty, reach, near) = sure.next()?;
+    let trend = best.reach(limit, last.at, 1.0, &whole);
+    let limit = near;
     // The slope is uncertain by its standard error, and by what trials were off.
     let off = (best.error * 2.0).max(3.0 / certainty).clamp(0.15, 0.95);
     let others = candidates.iter().filter(|c| c.error < 1.5 * best.error);
@@ -133,6 +137,7 @@ pub(super) fn judge(spans: &[Span], limit: f64, season: f64) -> Option<Reach> {
     let latest = best.reach(limit, last.at, 1.0 - off, &whole);
     Some(Reach {
         within: reach,
+        trend: trend.map(|trend| trend.max(reach)),
         earliest: others.iter().copied().fold(earliest.min(reach), f64::min),
         latest: latest.map(|latest| others.iter().copied().fold(latest.max(reach), f64::max)),
         slope: best.fit.slope(last.at),
@@ -283,6 +288,8 @@ pub(super) fn ratchet(rounds: &[Round], limit: f64, now: f64) -> Option<Reach> {
     let length = now - first.at;
     (within(slope) <= AHEAD * length).then(|| Reach {
         within: within(slope),
+        // Peaks are what touches it.
+        trend: None,
         earliest: within(high),
         latest: (low > 0.0).then(|| within(low)),
         slope,

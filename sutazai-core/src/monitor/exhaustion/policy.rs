@@ -21,10 +21,12 @@ pub enum Direction {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ExhaustionPolicy {
-    /// The value at which the resource is exhausted, in its unit. Default 1: a share of all.
-    pub limit: f64,
-    /// Which way it is used up. Default `fills`.
-    pub direction: Direction,
+    /// The value at which the resource is exhausted, in its unit. Without it, what the kernel knows of its own series: 1 of `…_used_ratio`, 0
+    /// of `…_free_ratio` and of what is free or available, all of the memory that is used, and the files that may be open; of any other
+    /// series it must be said.
+    pub limit: Option<f64>,
+    /// Which way it is used up. Default: as the kernel knows of its own series, else `fills`.
+    pub direction: Option<Direction>,
     /// Points before anything is said, 60 or more. Default 200.
     pub warm_up: u32,
     /// The length of the season that use may have, in seconds; 0 for none. Default 86,400, a day. A rise that has
@@ -36,11 +38,36 @@ pub struct ExhaustionPolicy {
 
 impl Default for ExhaustionPolicy {
     fn default() -> Self {
-        Self { limit: 1.0, direction: Direction::Fills, warm_up: 200, season_s: 86_400.0 }
+        Self { limit: None, direction: None, warm_up: 200, season_s: 86_400.0 }
     }
 }
 
 impl ExhaustionPolicy {
+    /// One with a limit, and all else as usual.
+    pub fn new(limit: f64, direction: Direction) -> Self {
+        Self { limit: Some(limit), direction: Some(direction), ..Self::default() }
+    }
+
+    /// The limit and the direction.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] where no limit is said.
+    pub(super) fn end(&self) -> Result<(f64, Direction)> {
+        match self.limit {
+            Some(limit) => Ok((limit, self.direction.unwrap_or_default())),
+            None => Err(Error::new(
+                Code::INVALID,
+                "nothing is known of where this is used up: a limit must be said",
+            )
+            .operation("monitor.exhaustion")
+            .with("field", "limit")
+            .advice(
+                "the value at which it is used up, in the unit of the series; with the direction runs_down, where values tell of what is \
+                 left: {\"limit\": 0, \"direction\": \"runs_down\"}",
+            )),
+        }
+    }
+
     /// Whether the figures make sense.
     ///
     /// # Errors
@@ -51,8 +78,10 @@ impl ExhaustionPolicy {
             let error = error.operation("monitor.exhaustion").with("field", field);
             Err(error.with("value", value).with("rule", rule))
         };
-        if !(-super::LARGEST..=super::LARGEST).contains(&self.limit) {
-            return invalid("limit", "must be a number, no larger than 1e100", self.limit);
+        if let Some(limit) = self.limit
+            && !(-super::LARGEST..=super::LARGEST).contains(&limit)
+        {
+            return invalid("limit", "must be a number, no larger than 1e100", limit);
         }
         if self.warm_up < 60 {
             return invalid("warm_up", "must be at least 60", f64::from(self.warm_up));

@@ -16,7 +16,7 @@ fn time(point: usize) -> Timestamp {
 }
 
 fn watch() -> Exhaustion {
-    Exhaustion::new(ExhaustionPolicy::default()).expect("the default makes sense")
+    Exhaustion::new(share()).expect("the default makes sense")
 }
 
 fn daily(point: usize) -> f64 {
@@ -109,7 +109,7 @@ fn error(values: &[f64], begin: usize) -> Option<(f64, bool)> {
     for (point, value) in values.iter().enumerate().take(half) {
         watch.feed(time(point), *value);
     }
-    let Outlook::Growing { at, earliest, latest } = watch.outlook() else { return None };
+    let Outlook::RunsOut { at, earliest, latest, .. } = watch.outlook() else { return None };
     assert!(earliest <= at && latest.is_none_or(|latest| at <= latest));
     let end = time(values.len());
     let left = seconds(time(half), end);
@@ -262,6 +262,26 @@ fn days_without_a_leak_are_stable() {
 }
 
 /// The outlook after a series.
+fn share() -> ExhaustionPolicy {
+    ExhaustionPolicy::new(1.0, Direction::Fills)
+}
+
+#[test]
+fn the_trend_crosses_when_the_mean_does_and_values_touch_before() {
+    let value = |i: i32| 0.2 + 0.0005 * f64::from(i) + 0.02 * f64::from(i * 37 % 11 - 5) / 5.0;
+    let outlook = after(share(), (0..1_200).map(value)).1;
+    let Outlook::RunsOut { at, trend, .. } = outlook else { panic!("{outlook:?}") };
+    let trend = trend.expect("a time");
+    assert!(at < trend, "{outlook:?}");
+    let down =
+        after(ExhaustionPolicy::new(0.0, Direction::RunsDown), (0..1_200).map(|i| 1.0 - value(i)))
+            .1;
+    assert!(matches!(down, Outlook::RunsOut { trend: Some(_), .. }), "{down:?}");
+    let unsaid = Exhaustion::new(ExhaustionPolicy::default()).expect_err("no limit");
+    assert_eq!(unsaid.code(), Code::INVALID);
+    assert!(unsaid.to_string().contains("limit must be said"), "{unsaid}");
+}
+
 fn after(policy: ExhaustionPolicy, values: impl IntoIterator<Item = f64>) -> (Exhaustion, Outlook) {
     let mut watch = Exhaustion::new(policy).expect("a policy");
     let mut outlook = Outlook::Unknown;
@@ -275,15 +295,15 @@ fn after(policy: ExhaustionPolicy, values: impl IntoIterator<Item = f64>) -> (Ex
 fn what_runs_down_is_what_fills_up_in_the_mirror() {
     let (values, begin) = leak(Leak::Linear, 3, 0.005, 0.0);
     let half = begin + (values.len() - begin) / 2;
-    let up = after(ExhaustionPolicy::default(), values[..half].iter().copied()).1;
+    let up = after(share(), values[..half].iter().copied()).1;
     let mut policy =
-        ExhaustionPolicy { limit: 0.0, direction: Direction::RunsDown, ..Default::default() };
+        ExhaustionPolicy { limit: Some(0.0), direction: Some(Direction::RunsDown), ..share() };
     let down = after(policy.clone(), values[..half].iter().map(|v| 1.0 - v)).1;
-    let (Outlook::Growing { at: up, .. }, Outlook::Growing { at: down, .. }) = (up, down) else {
+    let (Outlook::RunsOut { at: up, .. }, Outlook::RunsOut { at: down, .. }) = (up, down) else {
         panic!("{up:?}, {down:?}");
     };
     assert!((up.as_nanos() - down.as_nanos()).abs() < 60_000_000_000, "{up}, {down}");
-    policy.limit = -1e12;
+    policy.limit = Some(-1e12);
     let far = after(policy, values[..half].iter().map(|v| 1.0 - v)).1;
     assert_eq!(far, Outlook::Stable, "too far ahead to be spoken of");
 }
@@ -294,8 +314,8 @@ fn a_ratchet_is_judged_by_its_peaks() {
     let value =
         |point: usize| 0.1 + 0.05 * (point / DAY) as f64 + 0.5 * (point % DAY) as f64 / DAY as f64;
     let end = (0..).find(|point| value(*point) >= 1.0).expect("it comes");
-    let (watch, outlook) = after(ExhaustionPolicy::default(), (0..end / 2).map(value));
-    let Outlook::Growing { at, .. } = outlook else { panic!("{:?}", watch.view()) };
+    let (watch, outlook) = after(share(), (0..end / 2).map(value));
+    let Outlook::RunsOut { at, .. } = outlook else { panic!("{:?}", watch.view()) };
     let (left, error) = (seconds(time(end / 2), time(end)), seconds(time(end), at).abs());
     assert!(error < 0.2 * left, "{error} of {left}");
 }
@@ -325,14 +345,14 @@ fn bad_input_is_counted_and_left_out() {
     assert_eq!((view.points, view.missing, view.disordered), (500, 1_000, 1_000));
     assert_ne!(view.outlook, Outlook::Exhausted);
     for value in [f64::MAX, f64::MIN, 0.0, 1e-300] {
-        let policy = ExhaustionPolicy { limit: 1e99, ..Default::default() };
+        let policy = ExhaustionPolicy { limit: Some(1e99), ..share() };
         let many = (0..600).map(|i| if i % 2 == 0 { value } else { -value });
         let outlook = after(policy, many).1;
-        assert!(!matches!(outlook, Outlook::Growing { .. }), "{value}: {outlook:?}");
+        assert!(!matches!(outlook, Outlook::RunsOut { .. }), "{value}: {outlook:?}");
     }
-    let constant = after(ExhaustionPolicy::default(), vec![0.9; 600]).1;
+    let constant = after(share(), vec![0.9; 600]).1;
     assert_eq!(constant, Outlook::Stable);
-    let mut gaps = Exhaustion::new(ExhaustionPolicy::default()).expect("a policy");
+    let mut gaps = Exhaustion::new(share()).expect("a policy");
     for i in 0..400_i64 {
         gaps.feed(Timestamp::from_nanos(i * i * i * 10_000_000_000), 0.5);
     }
@@ -342,9 +362,9 @@ fn bad_input_is_counted_and_left_out() {
 #[test]
 fn policies_that_make_no_sense_are_named() {
     let wrong = [
-        ("limit", ExhaustionPolicy { limit: f64::NAN, ..Default::default() }),
-        ("warm_up", ExhaustionPolicy { warm_up: 1, ..Default::default() }),
-        ("season_s", ExhaustionPolicy { season_s: -1.0, ..Default::default() }),
+        ("limit", ExhaustionPolicy { limit: Some(f64::NAN), ..share() }),
+        ("warm_up", ExhaustionPolicy { warm_up: 1, ..share() }),
+        ("season_s", ExhaustionPolicy { season_s: -1.0, ..share() }),
     ];
     for (field, policy) in wrong {
         let error = policy.check().expect_err(field);

@@ -130,17 +130,19 @@ struct Task<'a> {
 fn check(horizon: usize, levels: &[f64]) -> Result<()> {
     let error = || Error::new(Code::INVALID, "no such forecast").operation("monitor.forecast");
     if horizon == 0 || horizon > HORIZON_MOST {
-        let error = error().with("field", "horizon").with("value", horizon);
-        return Err(error.with("rule", "must be between 1 and 10,000"));
+        let error = error().with("field", "steps").with("value", horizon);
+        return Err(
+            error.with("rule", "steps ahead, each of step_ms milliseconds: 1 to 10,000 of them")
+        );
     }
     if levels.len() > LEVELS_MOST {
         let error = error().with("field", "levels").with("value", levels.len());
-        return Err(error.with("rule", "must be 16 at most"));
+        return Err(error.with("rule", "there are 16 of them at most"));
     }
     match levels.iter().find(|level| !(**level > 0.0 && **level < 1.0)) {
         Some(level) => {
             let error = error().with("field", "levels").with("value", level);
-            Err(error.with("rule", "must be above 0 and below 1"))
+            Err(error.with("rule", "the probability that a value is inside: above 0 and below 1"))
         }
         None => Ok(()),
     }

@@ -100,6 +100,15 @@ pub(super) fn add_entry<const N: usize>(out: &mut Vec<u8>, heading: &Heading, ne
     out.extend(news.rows.words().iter().flat_map(|word| word.to_le_bytes()));
 }
 
+/// Adds an entry that says that no row of a series counts that earlier records have.
+pub(super) fn add_void(out: &mut Vec<u8>, heading: &Heading) {
+    write_heading(out, heading);
+    out.push(1);
+    out.extend(i64::MIN.to_le_bytes());
+    out.extend(length(0));
+    out.extend(length(0));
+}
+
 /// Ends a record.
 pub(super) fn end_record(out: &mut [u8]) {
     end(out);

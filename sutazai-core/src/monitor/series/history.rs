@@ -12,12 +12,13 @@ use super::keep::Keeper;
 use super::level::Level;
 use super::policy::{HistoryPolicy, LEVEL_BYTES, Overflow, SERIES_BYTES};
 use super::query::{Aggregate, Answer, Query, Windows};
+use super::room::Refused;
 use super::shelf::Shelf;
 use super::status::{Figures, HistoryStatus, LevelView, SeriesView, count};
 use super::times::Times;
 use super::track::{Coarse, Gone, Track};
+use crate::Result;
 use crate::base::time::Timestamp;
-use crate::{Code, Error, Result};
 
 /// The longest name of a series, in bytes.
 pub const NAME_MAX: usize = 200;
@@ -63,6 +64,7 @@ pub struct History {
     /// Keys that are to be deleted from the shelf.
     pub(super) gone: Mutex<VecDeque<String>>,
     losses: Mutex<VecDeque<(String, String)>>,
+    pub(super) refused: Mutex<Refused>,
 }
 
 /// The series by name.
@@ -89,7 +91,7 @@ impl History {
     /// One in memory alone.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that makes no sense, naming the field.
+    /// [`Code::INVALID`](crate::Code::INVALID) for a policy that makes no sense, naming the field.
     pub fn new(policy: HistoryPolicy) -> Result<Self> {
         Self::with(policy, None)
     }
@@ -107,6 +109,7 @@ impl History {
             evicting: Mutex::default(),
             gone: Mutex::default(),
             losses: Mutex::default(),
+            refused: Mutex::default(),
         })
     }
 
@@ -119,19 +122,26 @@ impl History {
     /// in `_total` is a counter.
     #[inline]
     pub fn append(&self, series: &str, now: Timestamp, value: f64) -> Appended {
-        self.append_by(series, now, value, true)
+        self.append_within(series, now, value, true, usize::MAX)
     }
 
     /// As [`append`](Self::append), for a point whose time somebody has told: one that is not after the series' newest is refused,
     /// however many of them come, and no clock is taken to have been set back.
     #[inline]
     pub fn append_at(&self, series: &str, at: Timestamp, value: f64) -> Appended {
-        self.append_by(series, at, value, false)
+        self.append_within(series, at, value, false, usize::MAX)
     }
 
-    /// `clock`: the time is that of a clock.
+    /// `clock`: the time is that of a clock. A new series is refused where there are `most` or more.
     #[inline]
-    fn append_by(&self, series: &str, now: Timestamp, value: f64, clock: bool) -> Appended {
+    pub(in crate::monitor) fn append_within(
+        &self,
+        series: &str,
+        now: Timestamp,
+        value: f64,
+        clock: bool,
+        most: usize,
+    ) -> Appended {
         if !value.is_finite() {
             count(&self.figures.not_finite);
             return Appended::NotFinite;
@@ -146,7 +156,7 @@ impl History {
                 }
                 appended
             }
-            None => self.append_new(series, now, value, clock),
+            None => self.append_new(series, now, value, clock, most),
         }
     }
 
@@ -156,7 +166,7 @@ impl History {
         if !is_name(series) {
             return None;
         }
-        self.series_of(series).map(Handle)
+        self.series_of(series, usize::MAX).map(Handle)
     }
 
     /// As [`append`](Self::append), to the series of a handle of this history.
@@ -176,7 +186,7 @@ impl History {
             None => {
                 // It made room for others, or had nothing left.
                 let name = Arc::clone(&handle.0.name);
-                let appended = self.append_new(&name, now, value, true);
+                let appended = self.append_new(&name, now, value, true, usize::MAX);
                 if let Some(series) = self.table.read().get(&name) {
                     handle.0 = Arc::clone(series);
                 }
@@ -186,15 +196,23 @@ impl History {
     }
 
     #[cold]
-    fn append_new(&self, name: &str, now: Timestamp, value: f64, clock: bool) -> Appended {
+    fn append_new(
+        &self,
+        name: &str,
+        now: Timestamp,
+        value: f64,
+        clock: bool,
+        most: usize,
+    ) -> Appended {
         if !is_name(name) {
             count(&self.figures.no_room);
             return Appended::BadName;
         }
         // Again only when the series went away in between.
         loop {
-            let Some(series) = self.series_of(name) else {
+            let Some(series) = self.series_of(name, most) else {
                 count(&self.figures.no_room);
+                self.refused.lock().add(name);
                 return Appended::NoRoom;
             };
             if let Some((appended, _)) = self.add(&series, now, value, clock) {
@@ -237,12 +255,12 @@ impl History {
     }
 
     /// The series of this name, made if there is none; nothing when there is no room.
-    pub(super) fn series_of(&self, name: &str) -> Option<Arc<Series>> {
+    pub(super) fn series_of(&self, name: &str, most: usize) -> Option<Arc<Series>> {
         let mut table = self.table.write();
         if let Some(series) = table.get(name) {
             return Some(Arc::clone(series));
         }
-        if table.len() >= self.policy.series as usize {
+        if table.len() >= most.min(self.policy.series as usize) {
             let Overflow::Idle = self.policy.overflow else { return None };
             let newest = |series: &Arc<Series>| series.track.lock().newest();
             let idle = table.values().min_by_key(|series| newest(series)).cloned()?;
@@ -303,15 +321,13 @@ impl History {
     /// points are left out.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a query that makes no sense, naming the field; [`Code::NOT_FOUND`] when there is no
+    /// [`Code::INVALID`](crate::Code::INVALID) for a query that makes no sense, naming the field; [`Code::NOT_FOUND`](crate::Code::NOT_FOUND) when there is no
     /// such series.
     pub fn query(&self, query: &Query) -> Result<Answer> {
         query.check()?;
-        let series = self.table.read().get(&*query.series).cloned().ok_or_else(|| {
-            Error::new(Code::NOT_FOUND, "there is no series of this name")
-                .operation("monitor.query")
-                .with("series", &query.series)
-        })?;
+        let series = self.table.read().get(&*query.series).cloned();
+        let series =
+            series.ok_or_else(|| self.missing(&query.series).operation("monitor.query"))?;
         let (from, to) = (self.ticks(query.from), self.ticks_up(query.to));
         let rate = query.aggregate == Aggregate::Rate;
         let mut windows = Windows::new(query);
@@ -393,10 +409,20 @@ impl History {
 
     /// The figures.
     pub fn status(&self) -> HistoryStatus {
+        let families = self.families().to_vec();
+        let refused = self.refused.lock().names();
+        let losses = self.losses.lock().iter().cloned().collect();
+        let all: Vec<_> = self.table.read().values().cloned().collect();
+        let held = all.iter().map(|series| series.track.lock().raw.counts().1 as u64).sum();
         HistoryStatus {
-            series: self.table.read().len(),
+            series: all.len(),
+            held,
             budget_bytes: self.policy.budget_bytes,
-            losses: self.losses.lock().iter().cloned().collect(),
+            most: self.policy.series as usize,
+            others_most: self.policy.series as usize,
+            refused,
+            families,
+            losses,
             ..self.figures.status()
         }
     }

@@ -26,6 +26,9 @@ pub(super) const BLOCKS: &str = "block/";
 /// Where keys of the journal begin.
 pub(super) const JOURNAL: &str = "journal/";
 
+/// Where keys of what others want kept begin.
+const NOTES: &str = "note/";
+
 /// The journal's numbers by level, that of the points first.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -37,6 +40,18 @@ pub(super) struct Keeper {
 pub(super) struct Numbers {
     pub(super) first: u64,
     pub(super) next: u64,
+}
+
+impl Numbers {
+    /// That of the next record: whether it is written or not, what failed may have been in part.
+    pub(super) fn take(&mut self) -> Result<u64> {
+        let number = self.next;
+        self.next = number.checked_add(1).ok_or_else(|| {
+            Error::new(Code::STORE_CORRUPT, "the journal has no more numbers")
+                .operation("monitor.flush")
+        })?;
+        Ok(number)
+    }
 }
 
 impl Keeper {
@@ -75,6 +90,24 @@ impl History {
             count(&self.figures.failed_flushes);
         }
         written
+    }
+
+    /// Whether there is a shelf.
+    pub(in crate::monitor) fn is_kept(&self) -> bool {
+        self.shelf.is_some()
+    }
+
+    /// Puts what others want kept on the shelf, beside the rows.
+    ///
+    /// # Errors
+    /// Those of the shelf.
+    pub(in crate::monitor) fn note(&self, what: &str, bytes: &[u8]) -> Result<()> {
+        self.shelf.as_deref().map_or(Ok(()), |shelf| shelf.put(&format!("{NOTES}{what}"), bytes))
+    }
+
+    /// What [`note`](Self::note) put there; nothing where it cannot be read.
+    pub(in crate::monitor) fn noted(&self, what: &str) -> Option<Vec<u8>> {
+        self.shelf.as_deref()?.get(&format!("{NOTES}{what}")).ok()?
     }
 
     /// Ends what its time is over for, and lets go of what is old.
@@ -135,7 +168,7 @@ impl History {
         Ok(())
     }
 
-    fn delete_gone(&self, shelf: &dyn Shelf) -> Result<()> {
+    pub(super) fn delete_gone(&self, shelf: &dyn Shelf) -> Result<()> {
         loop {
             let Some(key) = self.gone.lock().pop_front() else { return Ok(()) };
             if let Err(error) = shelf.delete(&key) {
@@ -198,7 +231,7 @@ impl History {
         Ok(())
     }
 
-    fn heading(&self, series: &Series, step: i64) -> Heading {
+    pub(super) fn heading(&self, series: &Series, step: i64) -> Heading {
         Heading { name: series.name.to_string(), tick_ns: self.policy.tick_ns, step }
     }
 }
@@ -216,12 +249,7 @@ fn put_record<const N: usize>(
     }
     let mut bytes = std::mem::replace(record, format::begin_record());
     format::end_record(&mut bytes);
-    let number = numbers.next;
-    // Whether it was written or not, what failed may have been in part.
-    numbers.next = number.checked_add(1).ok_or_else(|| {
-        Error::new(Code::STORE_CORRUPT, "the journal has no more numbers")
-            .operation("monitor.flush")
-    })?;
+    let number = numbers.take()?;
     shelf.put(&record_key(step, number), &bytes)?;
     for (series, news) in told.drain(..) {
         if let Some(level) = pick(&mut series.track.lock()) {

@@ -118,11 +118,16 @@ impl History {
         voids: &Voids,
     ) -> Result<()> {
         let heading = loaded.heading.clone();
+        let cut = void_after(voids, &heading, |number| number > loaded.number);
+        if cut == Some(i64::MIN) {
+            // Its series was forgotten.
+            self.number_after(heading.step, loaded.number);
+            return shelf.delete(key);
+        }
         let Some(series) = self.series_here(&heading) else {
             return self.foreign(shelf, key, "of another level or tick");
         };
         self.number_after(heading.step, loaded.number);
-        let cut = void_after(voids, &heading, |number| number > loaded.number);
         let taken = match self.place(heading.step) {
             Some(0) => {
                 let block = self.block::<1>(loaded, cut);
@@ -185,6 +190,10 @@ impl History {
     fn replay(&self, number: u64, entry: Entry, voids: &Voids) {
         let heading = entry.heading.clone();
         let cut = void_after(voids, &heading, |later| later > number).unwrap_or(i64::MAX);
+        if cut == i64::MIN || entry.count == 0 {
+            // It was forgotten since, or says that it was.
+            return;
+        }
         let Some(series) = self.series_here(&heading) else {
             // The record stays for the others that it has.
             count(&self.figures.foreign);

@@ -12,18 +12,28 @@ use crate::base::time::Timestamp;
 pub struct HistoryStatus {
     /// Series that there are.
     pub series: usize,
+    /// Series that there may be.
+    pub most: usize,
+    /// How many there may be before new ones of hosts are refused: the rest is left to the kernel's own figures.
+    pub others_most: usize,
     /// Bytes of memory that they take.
     pub bytes: u64,
     /// Bytes that they may take.
     pub budget_bytes: u64,
-    /// Points that were taken.
+    /// Points that were taken since the start.
     pub points: u64,
+    /// Points that are in memory now, those from before a restart too; not the buckets of coarser levels.
+    pub held: u64,
     /// Points that were refused: their times were not after the newest.
     pub late: u64,
     /// Points that were refused: not a number, or not finite.
     pub not_finite: u64,
     /// Points that were refused: a new series beyond the bound, or its name is not one.
     pub no_room: u64,
+    /// Series that were refused for want of room, those of late, at most 16.
+    pub refused: Vec<String>,
+    /// What series there are most of, at most 5: names without labels, and digits as `#`.
+    pub families: Vec<SeriesFamily>,
     /// Series that made room for others, or had nothing left.
     pub series_dropped: u64,
     /// How often the clock was taken to have been set back.
@@ -42,6 +52,16 @@ pub struct HistoryStatus {
     pub losses: Vec<(String, String)>,
     /// Flushes that could not write everything.
     pub failed_flushes: u64,
+}
+
+/// Series whose names differ in labels and digits alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct SeriesFamily {
+    /// What is the same: the name without labels, digits as `#`.
+    pub family: String,
+    /// How many there are.
+    pub series: usize,
 }
 
 /// One series.

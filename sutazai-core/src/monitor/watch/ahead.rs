@@ -10,7 +10,7 @@ use super::Watch;
 use crate::base::time::Timestamp;
 use crate::monitor::forecast::{AutoForecaster, Forecast, Forecaster as _, HORIZON_MOST};
 use crate::monitor::series::{Aggregate, LevelView, Query, Reading};
-use crate::monitor::{Exhaustion, ExhaustionPolicy, ExhaustionView};
+use crate::monitor::{Direction, Exhaustion, ExhaustionPolicy, ExhaustionView};
 use crate::{Code, Error, Result};
 
 /// Steps of the past that a forecast needs.
@@ -103,10 +103,11 @@ impl Watch {
         let Some(step) = step.filter(|step| (1..=i64::MAX / 16_384).contains(step)) else {
             return Err(Error::new(
                 Code::INVALID,
-                "a step has 1 millisecond at least, and not years",
+                "a step has 1 millisecond at least, and 562,949,953 at most (6.5 days)",
             )
             .operation("monitor.forecast")
-            .with("step_ms", wanted.step_ms));
+            .with("field", "step_ms")
+            .with("value", wanted.step_ms));
         };
         let until = wanted.until.unwrap_or(now).as_nanos();
         let end = until.saturating_sub(until.rem_euclid(step));
@@ -124,7 +125,8 @@ impl Watch {
                 .advice("longer steps, or `until` where its values end"));
         }
         let steps = view.map_or(1, |view| fine_steps(&view.levels, known, step));
-        let windows = self.windows(&wanted.series, known, step, steps.min(STEPS_MAX))?;
+        let windows = self.windows(&wanted.series, known, step, steps.min(STEPS_MAX));
+        let windows = windows.map_err(|error| error.operation("monitor.forecast"))?;
         let mut values = spread(&windows, known, step);
         values.resize(values.len() + silent, f64::NAN);
         let forecaster = AutoForecaster::default();
@@ -153,8 +155,16 @@ impl Watch {
         let step = i64::try_from(MINUTE.as_nanos()).unwrap_or(i64::MAX);
         let until = until.as_nanos();
         let end = until.saturating_sub(until.rem_euclid(step));
-        let newest = self.history().series(series, 1).into_iter().find(|one| one.name == series);
-        let newest = newest.and_then(|one| one.newest).map(Timestamp::as_nanos);
+        let view = self.history().series(series, 1).into_iter().find(|one| one.name == series);
+        let Some(view) = view else {
+            return Err(self.history().missing(series).operation("monitor.exhaustion"));
+        };
+        let newest = view.newest.map(Timestamp::as_nanos);
+        let mut policy = policy;
+        if let (None, Some((limit, way))) = (policy.limit, self.capacity(series)) {
+            policy.limit = Some(limit);
+            policy.direction.get_or_insert(way);
+        }
         // What is kept of minutes that have ended does not change any more once there is a later point.
         let asked =
             Asked { series: series.to_owned(), policy, end, known: newest.map(|at| at.min(end)) };
@@ -162,13 +172,34 @@ impl Watch {
             return Ok(view);
         }
         let mut exhaustion = Exhaustion::new(asked.policy.clone())?;
-        for window in self.windows(series, end, step, WINDOWS)? {
+        let windows = self.windows(series, end, step, WINDOWS);
+        for window in windows.map_err(|error| error.operation("monitor.exhaustion"))? {
             // A window's mean is known at its end.
             exhaustion.feed(window.at + MINUTE, window.value);
         }
         let view = exhaustion.view();
         self.outlooks.lock().keep(asked, view.clone());
         Ok(view)
+    }
+
+    /// Where one of the kernel's own series is used up, and which way, as far as that is measured.
+    fn capacity(&self, series: &str) -> Option<(f64, Direction)> {
+        let all = |of: &str| {
+            let newest = self.history().points(of, 1).pop().map(|reading| reading.value);
+            newest.filter(|all| *all > 0.0).map(|all| (all, Direction::Fills))
+        };
+        match series {
+            "memory_used_bytes" => all("memory_total_bytes"),
+            "swap_used_bytes" => all("swap_total_bytes"),
+            "process_resident_memory_bytes" => {
+                all("memory_limit_bytes").or_else(|| all("memory_total_bytes"))
+            }
+            "process_open_fds" => all("process_max_fds"),
+            "memory_available_bytes" | "disk_free_bytes" => Some((0.0, Direction::RunsDown)),
+            _ if series.ends_with("_used_ratio") => Some((1.0, Direction::Fills)),
+            _ if series.ends_with("_free_ratio") => Some((0.0, Direction::RunsDown)),
+            _ => all(&format!("{}_memory_total_bytes", series.strip_suffix("_memory_used_bytes")?)),
+        }
     }
 
     /// The last windows that have ended, as far as they have points.
@@ -252,7 +283,11 @@ mod tests {
             assert!((point - value(minute)).abs() < 15.0, "{minute}: {point}");
         }
         wanted.series = "none".into();
-        assert_eq!(watch.forecast(&wanted, at(900)).unwrap_err().code(), Code::NOT_FOUND);
+        let none = watch.forecast(&wanted, at(900)).unwrap_err();
+        assert_eq!(
+            (none.code(), none.failed_operation()),
+            (Code::NOT_FOUND, Some("monitor.forecast"))
+        );
         wanted.series = "load".into();
         wanted.step_ms = 0;
         assert_eq!(watch.forecast(&wanted, at(900)).unwrap_err().code(), Code::INVALID);
@@ -326,14 +361,43 @@ mod tests {
             watch.record("leak_bytes", at(minute), 2e3 + 10.0 * minute as f64 + jitter).unwrap();
             watch.record("idle_bytes", at(minute), 2e3 + jitter).unwrap();
         }
-        let policy = ExhaustionPolicy { limit: 16e3, ..ExhaustionPolicy::default() };
+        let policy = ExhaustionPolicy::new(16e3, Direction::Fills);
         let told = watch.exhaustion("leak_bytes", policy.clone(), at(800)).unwrap();
-        let Outlook::Growing { at: end, .. } = told.outlook else { panic!("{told:?}") };
+        let Outlook::RunsOut { at: end, .. } = told.outlook else { panic!("{told:?}") };
         let minutes = (end.as_nanos() - at(800).as_nanos()) as f64 / 60e9;
         assert!((540.0..660.0).contains(&minutes), "{minutes}");
         let idle = watch.exhaustion("idle_bytes", policy.clone(), at(800)).unwrap();
         assert!(matches!(idle.outlook, Outlook::Stable), "{idle:?}");
         let none = watch.exhaustion("none", policy, at(800)).unwrap_err();
-        assert_eq!(none.code(), Code::NOT_FOUND);
+        assert_eq!(
+            (none.code(), none.failed_operation()),
+            (Code::NOT_FOUND, Some("monitor.exhaustion"))
+        );
+        // Without a limit there is none, but for what the kernel measures the capacity of.
+        let unsaid =
+            watch.exhaustion("leak_bytes", ExhaustionPolicy::default(), at(800)).unwrap_err();
+        assert_eq!(unsaid.code(), Code::INVALID);
+        assert!(unsaid.to_string().contains("limit"), "{unsaid}");
+        watch.record("process_max_fds", at(1), 1_024.0).unwrap();
+        for (series, limit, way) in [
+            ("process_open_fds", 1_024.0, Direction::Fills),
+            ("disk_free_bytes", 0.0, Direction::RunsDown),
+            ("memory_limit_used_ratio", 1.0, Direction::Fills),
+        ] {
+            watch.record(series, at(1), 0.5).unwrap();
+            let told = watch.exhaustion(series, ExhaustionPolicy::default(), at(800)).unwrap();
+            assert_eq!((told.policy.limit, told.policy.direction), (Some(limit), Some(way)));
+        }
+        watch.record("gpu0_memory_used_bytes", at(1), 0.5).unwrap();
+        assert!(
+            watch
+                .exhaustion("gpu0_memory_used_bytes", ExhaustionPolicy::default(), at(800))
+                .is_err()
+        );
+        watch.record("gpu0_memory_total_bytes", at(1), 8e9).unwrap();
+        let told = watch
+            .exhaustion("gpu0_memory_used_bytes", ExhaustionPolicy::default(), at(800))
+            .unwrap();
+        assert_eq!(told.policy.limit, Some(8e9));
     }
 }

@@ -1,13 +1,13 @@
 //! What was found: [`Anomaly`], [`SeriesChange`].
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::time::Timestamp;
 use crate::monitor::{AnomalyKind, Change};
 
 /// Something unusual in a series.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Anomaly {
     /// Its number, by which what is newer can be asked for.
@@ -30,7 +30,7 @@ pub struct Anomaly {
 }
 
 /// The level of a series has changed for good.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SeriesChange {
     /// Its number, by which what is newer can be asked for.

@@ -1,6 +1,7 @@
 //! What takes measurements, keeps and judges them together: [`Watch`].
 
 mod ahead;
+mod asking;
 mod found;
 mod judges;
 mod latest;
@@ -8,6 +9,8 @@ mod latest;
 mod picture;
 mod policy;
 mod refused;
+mod remembered;
+mod sampling;
 mod watched;
 mod watching;
 
@@ -17,4 +20,4 @@ pub use found::{Anomaly, SeriesChange};
 pub use picture::PlotQuery;
 pub use policy::{WATCHED_MAX, WatchPolicy};
 pub(crate) use refused::check_monitor;
-pub use watching::{MONITORS_MAX, Measured, Sampled, Watch, WatchStatus};
+pub use watching::{Away, MONITORS_MAX, Measured, Sampled, Watch, WatchStatus};

@@ -118,7 +118,8 @@ impl Watch {
         plot.unit = Unit::of(&wanted.series);
         (plot.width, plot.height) = (wanted.width, wanted.height);
         plot.check()?;
-        plot.past = self.windows(&wanted.series, end, step, count)?;
+        let here = |error: Error| error.operation("monitor.plot");
+        plot.past = self.windows(&wanted.series, end, step, count).map_err(here)?;
         let begin =
             end.saturating_sub(step.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)));
         let shown = |at: Timestamp| (begin..=last).contains(&at.as_nanos());
@@ -134,7 +135,7 @@ impl Watch {
                 levels: vec![wanted.level],
                 until: Some(until),
             };
-            let told = self.forecast(&query, now)?;
+            let told = self.forecast(&query, now).map_err(here)?;
             plot.ahead =
                 Some(Ahead { from: told.from, step_ms: told.step_ms, forecast: told.forecast });
         }

@@ -1,6 +1,6 @@
 //! What is not measured, and why.
 
-use crate::monitor::series::Appended;
+use crate::monitor::series::{Appended, History};
 use crate::port::Monitor;
 use crate::{Code, Error, Result};
 
@@ -19,16 +19,23 @@ pub(crate) fn check_monitor(monitor: &dyn Monitor) -> Result<()> {
 }
 
 /// Why a value was not kept, where it was not.
-pub(super) fn refused_by(appended: Appended, series: &str) -> Option<Error> {
-    let (code, problem) = match appended {
+pub(super) fn refused_by(
+    appended: Appended,
+    series: &str,
+    history: &History,
+    most: usize,
+) -> Option<Error> {
+    let error = match appended {
         Appended::Kept | Appended::SetBack => return None,
-        Appended::Late => (Code::INVALID, "the series has this time already, or a later one"),
-        Appended::NotFinite => (Code::INVALID, "a measurement is a finite number"),
-        Appended::BadName => {
-            (Code::INVALID, "a series' name has 1 to 200 bytes and no control characters")
+        Appended::Late => {
+            Error::new(Code::INVALID, "the series has this time already, or a later one")
         }
-        Appended::NoRoom => (Code::OVERLOADED, "there are as many series as there may be"),
+        Appended::NotFinite => Error::new(Code::INVALID, "a measurement is a finite number"),
+        Appended::BadName => {
+            Error::new(Code::INVALID, "a series' name has 1 to 200 bytes and no control characters")
+        }
+        Appended::NoRoom => history.full(most),
     };
     let shown: String = series.chars().take(200).collect();
-    Some(Error::new(code, problem).with("series", shown.escape_debug()))
+    Some(error.with("series", shown.escape_debug()))
 }

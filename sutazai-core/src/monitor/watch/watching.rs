@@ -1,6 +1,7 @@
 //! [`Watch`].
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -8,27 +9,33 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ahead::Outlooks;
+use super::asking::{Asker, Member, Out, Round};
 use super::found::{Anomaly, SeriesChange};
 use super::judges::Judges;
 use super::latest::Latest;
 use super::policy::{WatchPolicy, check_pattern, fits};
 use super::refused::{check_monitor, refused_by};
-use crate::base::contain;
-use crate::base::time::Timestamp;
-use crate::monitor::series::{Appended, History, HistoryStatus, Shelf};
-use crate::port::{Monitor, Samples};
+use super::remembered;
+use crate::base::time::{Moment, Timestamp};
+use crate::monitor::series::{Appended, Forget, History, HistoryStatus, Shelf};
+use crate::port::Monitor;
 use crate::{Code, Error, Result};
 
-/// Monitors of one watch, at most.
+/// Monitors of one watch, at most; those that were taken away while they hung count until they return.
 pub const MONITORS_MAX: usize = 256;
 
-/// How long a sample waits for another one.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What is kept beside the history.
+const ANOMALIES: &str = "anomalies";
+const CHANGES: &str = "changes";
+
+/// Watches that were made, so that each has a number.
+static WATCHES: AtomicU64 = AtomicU64::new(0);
 
 /// Takes measurements, keeps and judges them. It has [monitors](crate::port::Monitor), a
 /// [history](crate::monitor::series::History) of what they measure, and an [anomaly detector](crate::monitor::AnomalyDetector) and a
-/// [detector of changes](crate::monitor::ChangeDetector) for each series that is watched. It owns no thread and no clock: whoever has
-/// it says when a [sample](Watch::sample) is taken. A kernel has one ([`Kernel::watch`](crate::kernel::Kernel::watch)) and
+/// [detector of changes](crate::monitor::ChangeDetector) for each series that is watched. It owns no clock: whoever has
+/// it says when a [sample](Watch::sample) is taken. Its monitors are asked on a thread of its own, in turn, so that one that hangs
+/// keeps a sample waiting no longer than its [patience](WatchPolicy::patience_ms); that thread is left to it, and another one goes on. A kernel has one ([`Kernel::watch`](crate::kernel::Kernel::watch)) and
 /// takes samples by itself where it is told to.
 ///
 /// Of a counter (a name in `_total`) the detector sees how much it grows in a second, and nothing where it was reset. That a series
@@ -43,7 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// let watch = Watch::new(WatchPolicy::default(), None)?;
 /// watch.add(Arc::new(Portable::new()?))?;
-/// let sampled = watch.sample(Timestamp::now());
+/// let sampled = watch.sample(Timestamp::now())?;
 /// assert!(sampled.values.iter().any(|one| &*one.series == "memory_total_bytes"));
 /// // What else is measured is told.
 /// watch.record("queue_length", Timestamp::now(), 17.0)?;
@@ -53,24 +60,34 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// All methods may be called from any thread at once; samples are taken one after another.
 pub struct Watch {
-    history: History,
-    policy: WatchPolicy,
-    monitors: Mutex<Vec<Arc<dyn Monitor>>>,
+    pub(super) history: History,
+    pub(super) policy: WatchPolicy,
+    pub(super) number: u64,
+    pub(super) members: Mutex<Members>,
     /// Held while a sample is taken.
-    sampling: Mutex<Samples>,
-    judges: Mutex<Judges>,
+    pub(super) sampling: Mutex<Asker>,
+    /// What others' monitors are asked at the moment.
+    pub(super) round: Mutex<Option<Arc<Round>>>,
+    pub(super) judges: Mutex<Judges>,
     latest: Mutex<Latest<Anomaly>>,
     changes: Mutex<Latest<SeriesChange>>,
-    figures: Mutex<Figures>,
+    pub(super) figures: Mutex<Figures>,
     pub(super) outlooks: Mutex<Outlooks>,
 }
 
 #[derive(Default)]
-struct Figures {
-    samples: u64,
-    failures: u64,
-    last: Option<Timestamp>,
-    seconds: f64,
+pub(super) struct Members {
+    pub(super) present: Vec<Arc<Member>>,
+    /// Taken away before they had returned.
+    pub(super) gone: Vec<Weak<Member>>,
+}
+
+#[derive(Default)]
+pub(super) struct Figures {
+    pub(super) samples: u64,
+    pub(super) failures: u64,
+    pub(super) last: Option<Timestamp>,
+    pub(super) seconds: f64,
 }
 
 /// A measurement.
@@ -90,16 +107,35 @@ pub struct Sampled {
     pub values: Vec<Measured>,
     /// What is odd in it.
     pub anomalies: Vec<Anomaly>,
-    /// Monitors that failed, and how. What the others measured is kept.
+    /// Monitors that failed, and how. What the others measured is kept. One that hangs is among them in each sample.
     pub failures: Vec<(String, Error)>,
+    /// Monitors that have not returned yet, from this sample or one before. What they measure is kept when they return, under the time
+    /// at which they were asked.
+    pub away: Vec<String>,
 }
 
-/// A watch's figures, since it was made.
+/// A monitor that was asked, and has not returned.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Away {
+    /// The monitor.
+    pub monitor: String,
+    /// The time of the sample that asked it.
+    pub asked: Timestamp,
+    /// Seconds since then.
+    pub seconds: f64,
+    /// Whether that is so long that it hangs: it is told of, and counted as a failure, once.
+    pub hangs: bool,
+}
+
+/// A watch's figures; what is counted is counted since it was made, unless it says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct WatchStatus {
     /// The monitors.
     pub monitors: Vec<String>,
+    /// Those that a sample has left as they did not return. They are asked again once they have.
+    pub away: Vec<Away>,
     /// Samples that were taken.
     pub samples: u64,
     /// When the last one was.
@@ -107,11 +143,11 @@ pub struct WatchStatus {
     pub last: Option<Timestamp>,
     /// Seconds that it took.
     pub seconds: f64,
-    /// How often a monitor failed.
+    /// How often a monitor failed; one that hangs counts once, until it returns.
     pub failures: u64,
-    /// Anomalies that were found.
+    /// Anomalies that were found, those before a restart too, as far as they were written.
     pub anomalies: u64,
-    /// Changes of level that were found.
+    /// Changes of level that were found, those before a restart too, as far as they were written.
     pub changes: u64,
     /// The series in which they are looked for, as names or how these begin.
     pub watched: Vec<String>,
@@ -135,14 +171,19 @@ impl Watch {
             None => History::new(policy.history.clone())?,
         };
         let judges = Judges { patterns: policy.watched.clone(), ..Judges::default() };
+        let most = policy.remembered as usize;
+        let latest = Mutex::new(remembered::read(&history, ANOMALIES, most));
+        let changes = Mutex::new(remembered::read(&history, CHANGES, most));
         Ok(Self {
             history,
             policy,
-            monitors: Mutex::default(),
+            number: WATCHES.fetch_add(1, Ordering::Relaxed),
+            members: Mutex::default(),
             sampling: Mutex::default(),
+            round: Mutex::default(),
             judges: Mutex::new(judges),
-            latest: Mutex::default(),
-            changes: Mutex::default(),
+            latest,
+            changes,
             figures: Mutex::default(),
             outlooks: Mutex::default(),
         })
@@ -153,79 +194,92 @@ impl Watch {
     /// # Errors
     /// [`Code::INVALID`] for a name that is none (1 to 64 bytes without control characters), [`Code::ALREADY_EXISTS`] for a second one of a name, [`Code::OVERLOADED`] beyond [`MONITORS_MAX`].
     pub fn add(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
+        self.add_member(monitor, false)
+    }
+
+    /// As [`add`](Self::add), for one that never hangs: it is asked on the thread that takes the sample, and its series have the
+    /// [room](WatchPolicy::own_series) that is kept for them.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn add_own(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
+        self.add_member(monitor, true)
+    }
+
+    fn add_member(&self, monitor: Arc<dyn Monitor>, own: bool) -> Result<()> {
         check_monitor(&*monitor)?;
-        let name = monitor.name().to_owned();
-        let mut monitors = self.monitors.lock();
-        if monitors.iter().any(|one| one.name() == name) {
+        let member = Arc::new(Member::new(self.number, monitor, own));
+        let mut members = self.members.lock();
+        if members.present.iter().any(|one| one.name == member.name) {
             return Err(Error::new(Code::ALREADY_EXISTS, "there is a monitor of this name")
                 .operation("monitor.add")
-                .with("monitor", name));
+                .with("monitor", &member.name));
         }
-        if monitors.len() >= MONITORS_MAX {
+        members.gone.retain(|one| one.strong_count() > 0);
+        if members.present.len() + members.gone.len() >= MONITORS_MAX {
             return Err(Error::new(Code::OVERLOADED, "there are as many monitors as there may be")
                 .operation("monitor.add")
-                .with("most", MONITORS_MAX));
+                .with("monitor", &member.name)
+                .with("most", MONITORS_MAX)
+                .with("removed_but_hanging", members.gone.len()));
         }
-        monitors.push(monitor);
+        members.present.push(member);
         Ok(())
     }
 
-    /// Takes the monitor of this name away; whether there was one.
+    /// Takes the monitor of this name away, also while it hangs: its name is free at once. Whether there was one.
     pub fn remove(&self, name: &str) -> bool {
-        let mut monitors = self.monitors.lock();
-        let before = monitors.len();
-        monitors.retain(|one| one.name() != name);
-        monitors.len() < before
-    }
-
-    /// Takes all monitors away; what was measured is kept.
-    pub fn release(&self) {
-        let monitors = std::mem::take(&mut *self.monitors.lock());
-        drop(monitors);
-    }
-
-    /// Takes a measurement from each monitor, keeps it and judges it. May block as long as a monitor does. One that fails or
-    /// panics takes its own figures away; so does a series that cannot be kept, by its name or for want of room.
-    pub fn sample(&self, now: Timestamp) -> Sampled {
-        let began = std::time::Instant::now();
-        let monitors = self.monitors.lock().clone();
-        let (mut values, mut failures) = (Vec::new(), Vec::new());
-        // A monitor that takes a sample itself would wait for its own end.
-        let Some(mut buffer) = self.sampling.try_lock_for(PATIENCE) else {
-            let busy = Error::new(Code::OVERLOADED, "another sample is under way for too long")
-                .advice("a monitor must not take samples itself");
-            failures.push(("sample".to_owned(), busy));
-            return Sampled { values, anomalies: Vec::new(), failures };
+        let mut members = self.members.lock();
+        let Some(at) = members.present.iter().position(|one| &*one.name == name) else {
+            return false;
         };
-        for monitor in &monitors {
-            buffer.clear();
-            let sampled = contain::run("a monitor panicked", || monitor.sample(now, &mut buffer));
-            let mut failure = sampled.flatten().err();
-            for one in buffer.iter().filter(|one| one.value.is_finite()) {
-                match self.history.append(&one.series, now, one.value) {
-                    // The clock stands, or was set back: the series has this time.
-                    Appended::Kept | Appended::SetBack | Appended::Late => {
-                        let series = Arc::clone(&one.series);
-                        values.push(Measured { series, value: one.value });
-                    }
-                    refused => {
-                        failure = failure.or_else(|| refused_by(refused, &one.series));
-                    }
-                }
-            }
-            failures.extend(failure.map(|error| (monitor.name().to_owned(), error)));
+        let member = members.present.remove(at);
+        if member.out().is_some() {
+            members.gone.push(Arc::downgrade(&member));
         }
-        drop(buffer);
-        let mut anomalies = self.judge(now, values.iter().map(|one| (&*one.series, one.value)));
-        let mut missing = self.judges.lock().wait(now);
-        missing.sort_by(|a, b| a.series.cmp(&b.series));
-        anomalies.extend(self.remember(missing));
-        let mut figures = self.figures.lock();
-        figures.samples += 1;
-        figures.failures += failures.len() as u64;
-        figures.last = Some(now);
-        figures.seconds = began.elapsed().as_secs_f64();
-        Sampled { values, anomalies, failures }
+        drop(members);
+        drop(member);
+        true
+    }
+
+    /// The monitors' names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.members.lock().present.iter().map(|one| one.name.to_string()).collect()
+    }
+
+    /// Takes all monitors away, and waits for none of them; what was measured is kept.
+    pub fn release(&self) {
+        let monitors = {
+            let mut members = self.members.lock();
+            let present = std::mem::take(&mut members.present);
+            let out = present.iter().filter(|one| one.out().is_some());
+            members.gone.extend(out.map(Arc::downgrade));
+            present
+        };
+        let round = self.round.lock().take();
+        round.iter().for_each(|round| round.end());
+        drop((monitors, round));
+        if let Some(mut asker) = self.sampling.try_lock_for(Duration::from_secs(1)) {
+            asker.end();
+        }
+    }
+
+    /// `clock`: the time is that of a clock.
+    pub(super) fn append(
+        &self,
+        own: bool,
+        series: &str,
+        at: Timestamp,
+        value: f64,
+        clock: bool,
+    ) -> Appended {
+        let most = if own { usize::MAX } else { self.room() };
+        self.history.append_within(series, at, value, clock, most)
+    }
+
+    /// Series that there may be before others than the kernel's own are refused.
+    pub(super) fn room(&self) -> usize {
+        self.policy.others_series()
     }
 
     /// Keeps and judges a measurement that somebody else has taken, with its time; answers what is odd in it.
@@ -234,7 +288,7 @@ impl Watch {
     /// [`Code::INVALID`] for a value that is not finite, a name that is none, and a time that is not after the series' newest, however
     /// many such come; [`Code::OVERLOADED`] for a new series where there are as many as there may be.
     pub fn record(&self, series: &str, at: Timestamp, value: f64) -> Result<Option<Anomaly>> {
-        self.recorded(self.history.append_at(series, at, value), series, at, value)
+        self.recorded(self.append(false, series, at, value, false), series, at, value)
     }
 
     /// As [`record`](Self::record), for a measurement of now: where the clock stands behind the series' newest for
@@ -244,7 +298,7 @@ impl Watch {
     /// # Errors
     /// As there.
     pub fn record_now(&self, series: &str, now: Timestamp, value: f64) -> Result<Option<Anomaly>> {
-        self.recorded(self.history.append(series, now, value), series, now, value)
+        self.recorded(self.append(false, series, now, value, true), series, now, value)
     }
 
     fn recorded(
@@ -254,14 +308,14 @@ impl Watch {
         at: Timestamp,
         value: f64,
     ) -> Result<Option<Anomaly>> {
-        match refused_by(appended, series) {
+        match refused_by(appended, series, &self.history, self.room()) {
             None => Ok(self.judge(at, [(series, value)]).pop()),
             Some(refused) => Err(refused.operation("monitor.record")),
         }
     }
 
     /// What is odd in these values.
-    fn judge<'a>(
+    pub(super) fn judge<'a>(
         &self,
         now: Timestamp,
         values: impl IntoIterator<Item = (&'a str, f64)>,
@@ -284,7 +338,7 @@ impl Watch {
     }
 
     /// Gives them their numbers.
-    fn remember(&self, anomalies: Vec<Anomaly>) -> Vec<Anomaly> {
+    pub(super) fn remember(&self, anomalies: Vec<Anomaly>) -> Vec<Anomaly> {
         if anomalies.is_empty() {
             return anomalies;
         }
@@ -310,6 +364,21 @@ impl Watch {
         judges.patterns = policy.watched;
         judges.others.clear();
         Ok(true)
+    }
+
+    /// Lets series go, with all that is kept of them and what detectors have learned; answers which.
+    ///
+    /// # Errors
+    /// [`Code::INVALID`] for what names no series; what the shelf answers.
+    pub fn forget(&self, wanted: &Forget<'_>) -> Result<Vec<Arc<str>>> {
+        check_pattern(wanted.series).map_err(|error| error.operation("monitor.forget"))?;
+        let forgotten = self.history.forget_series(wanted)?;
+        let mut judges = self.judges.lock();
+        for series in &forgotten {
+            judges.watched.remove(series);
+        }
+        judges.others.clear();
+        Ok(forgotten)
     }
 
     /// Looks for no anomalies there any more; what detectors have learned of it is forgotten. Whether it was watched.
@@ -350,12 +419,24 @@ impl Watch {
     /// What the shelf answers; what could not be written is tried again the next time.
     pub fn flush(&self, now: Timestamp) -> Result<()> {
         self.judges.lock().rest(now);
-        self.history.flush(now)
+        let flushed = self.history.flush(now);
+        let found = remembered::write(&self.history, ANOMALIES, &self.latest)
+            .and_then(|()| remembered::write(&self.history, CHANGES, &self.changes));
+        flushed.and(found)
     }
 
     /// The figures.
     pub fn status(&self) -> WatchStatus {
-        let monitors = self.monitors.lock().iter().map(|one| one.name().to_owned()).collect();
+        self.status_at(Moment::now(), None)
+    }
+
+    /// As [`status`](Self::status), by the clock and the time between samples that [`sample_at`](Self::sample_at) was told.
+    pub(crate) fn status_at(&self, moment: Moment, every: Option<Duration>) -> WatchStatus {
+        let deadline = self.policy.hangs_after(every);
+        let present = self.members.lock().present.clone();
+        let monitors = present.iter().map(|one| one.name.to_string()).collect();
+        let away = present.iter().filter_map(|one| away(one, one.out()?, moment, deadline));
+        let away = away.collect();
         let (anomalies, changes) = (self.latest.lock().count(), self.changes.lock().count());
         let (watched, watching, left_out) = {
             let judges = self.judges.lock();
@@ -364,6 +445,7 @@ impl Watch {
         let figures = self.figures.lock();
         WatchStatus {
             monitors,
+            away,
             samples: figures.samples,
             last: figures.last,
             seconds: figures.seconds,
@@ -373,9 +455,19 @@ impl Watch {
             watched,
             watching,
             left_out,
-            history: self.history.status(),
+            history: HistoryStatus { others_most: self.room(), ..self.history.status() },
         }
     }
+}
+
+fn away(one: &Member, out: Out, moment: Moment, deadline: Duration) -> Option<Away> {
+    let long = moment.since(out.since);
+    out.left.then(|| Away {
+        monitor: one.name.to_string(),
+        asked: out.asked,
+        seconds: long.as_secs_f64(),
+        hangs: long >= deadline,
+    })
 }
 
 #[cfg(test)]

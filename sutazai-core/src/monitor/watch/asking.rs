@@ -1,0 +1,296 @@
+//! Asks the monitors: the watch's own on the thread that takes the sample, all others on a thread beside it, so that none of these
+//! keeps the sample waiting for longer than it has patience.
+//!
+//! A thread that hangs cannot be ended. It is left to its monitor, which is not asked again before it has returned; another thread
+//! goes on with the others. So there are never more such threads than monitors that hang, and of these there are
+//! [`MONITORS_MAX`](super::MONITORS_MAX) at most, because those count that were taken away while they hung.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::base::contain;
+use crate::base::time::{Moment, Timestamp};
+use crate::port::{Monitor, Samples};
+use crate::{Code, Error, Result};
+
+/// A monitor has this part of a sample's patience before another thread goes on with those behind it.
+const TURN: u32 = 4;
+
+thread_local! {
+    /// The monitors that this thread is asking, and whose they are.
+    static ASKING: RefCell<Vec<(u64, Arc<str>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Refuses where this thread is within a monitor of the watch `of`.
+///
+/// # Errors
+/// [`Code::WOULD_DEADLOCK`], naming the monitor.
+pub(super) fn check_outside(of: u64) -> Result<()> {
+    let within = ASKING.try_with(|asking| {
+        let asking = asking.try_borrow().ok()?;
+        asking.iter().rfind(|(watch, _)| *watch == of).map(|(_, name)| Arc::clone(name))
+    });
+    match within.ok().flatten() {
+        None => Ok(()),
+        Some(monitor) => Err(Error::new(
+            Code::WOULD_DEADLOCK,
+            "a monitor takes no samples itself: this one is being asked by a sample",
+        )
+        .operation("monitor.sample")
+        .with("monitor", monitor.escape_debug())
+        .advice("leave the call out: what else is measured is a part of the same sample anyway")),
+    }
+}
+
+/// A monitor of a watch.
+pub(super) struct Member {
+    pub(super) name: Arc<str>,
+    /// Of the kernel, whose figures have room of their own.
+    pub(super) own: bool,
+    watch: u64,
+    monitor: Arc<dyn Monitor>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    out: Option<Out>,
+    said: Option<Said>,
+    /// Room for measurements.
+    spare: Samples,
+}
+
+/// It was asked and has not returned.
+#[derive(Clone, Copy)]
+pub(super) struct Out {
+    /// By the sample of this time.
+    pub(super) asked: Timestamp,
+    pub(super) since: Moment,
+    /// The sample has ended without it.
+    pub(super) left: bool,
+    /// It was told that it hangs.
+    told: bool,
+}
+
+/// What came of asking.
+pub(super) enum Turn {
+    Said(Said),
+    Away(Out),
+    Unasked,
+}
+
+/// What it said.
+pub(super) struct Said {
+    pub(super) asked: Timestamp,
+    pub(super) samples: Samples,
+    pub(super) failed: Option<Error>,
+}
+
+impl Member {
+    pub(super) fn new(watch: u64, monitor: Arc<dyn Monitor>, own: bool) -> Self {
+        let name = monitor.name().into();
+        Self { name, own, watch, monitor, state: Mutex::default() }
+    }
+
+    pub(super) fn out(&self) -> Option<Out> {
+        self.state.lock().out
+    }
+
+    /// The sample ends: with what it said, or without it.
+    pub(super) fn end_turn(&self) -> Turn {
+        let mut state = self.state.lock();
+        if let Some(said) = state.said.take() {
+            return Turn::Said(said);
+        }
+        match &mut state.out {
+            Some(out) => {
+                out.left = true;
+                Turn::Away(*out)
+            }
+            None => Turn::Unasked,
+        }
+    }
+
+    /// That it hangs is told; whether that is new.
+    pub(super) fn tell(&self) -> bool {
+        let mut state = self.state.lock();
+        state.out.as_mut().is_some_and(|out| !std::mem::replace(&mut out.told, true))
+    }
+
+    /// Room for what it says the next time.
+    pub(super) fn give_back(&self, samples: Samples) {
+        self.state.lock().spare = samples;
+    }
+
+    fn go_out(&self, asked: Timestamp, since: Moment) {
+        self.state.lock().out = Some(Out { asked, since, left: false, told: false });
+    }
+
+    /// Asks on this thread.
+    pub(super) fn ask(&self, asked: Timestamp, since: Moment) {
+        self.go_out(asked, since);
+        self.answer(asked);
+    }
+
+    fn answer(&self, asked: Timestamp) {
+        let mut samples = std::mem::take(&mut self.state.lock().spare);
+        samples.clear();
+        let _inside = Inside::enter(self.watch, &self.name);
+        let sampled =
+            contain::run("a monitor panicked", || self.monitor.sample(asked, &mut samples));
+        let failed = sampled.flatten().err();
+        let mut state = self.state.lock();
+        state.out = None;
+        state.said = Some(Said { asked, samples, failed });
+    }
+}
+
+struct Inside;
+
+impl Inside {
+    fn enter(watch: u64, name: &Arc<str>) -> Self {
+        ASKING.with(|asking| asking.borrow_mut().push((watch, Arc::clone(name))));
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        // A thread that ends is within nothing any more.
+        let _ = ASKING.try_with(|asking| asking.borrow_mut().pop());
+    }
+}
+
+/// What one sample asks of others' monitors.
+pub(super) struct Round {
+    asked: Timestamp,
+    moment: Moment,
+    work: Mutex<Work>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    waiting: VecDeque<Arc<Member>>,
+    under_way: usize,
+    /// How many have returned.
+    back: usize,
+    over: bool,
+}
+
+impl Round {
+    pub(super) fn new(
+        asked: Timestamp,
+        moment: Moment,
+        monitors: impl Iterator<Item = Arc<Member>>,
+    ) -> Arc<Self> {
+        let work = Work { waiting: monitors.collect(), ..Work::default() };
+        Arc::new(Self { asked, moment, work: Mutex::new(work), changed: Condvar::new() })
+    }
+
+    /// Nobody waits for it any more, and nobody else is asked.
+    pub(super) fn end(&self) {
+        let left = {
+            let mut work = self.work.lock();
+            work.over = true;
+            std::mem::take(&mut work.waiting)
+        };
+        self.changed.notify_all();
+        drop(left);
+    }
+
+    /// Asks those who wait, one after another.
+    fn ask(&self) {
+        loop {
+            let next = {
+                let mut work = self.work.lock();
+                let Some(next) = work.waiting.pop_front() else { return };
+                work.under_way += 1;
+                next.go_out(self.asked, self.moment);
+                next
+            };
+            next.answer(self.asked);
+            // It may be the last one who has it.
+            let _ = contain::catch(move || drop(next));
+            let mut work = self.work.lock();
+            work.under_way -= 1;
+            work.back += 1;
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// The thread that asks, while there is anybody to be asked; one that is left to its monitor ends when that returns.
+#[derive(Default)]
+pub(super) struct Asker(Option<Sender<Arc<Round>>>);
+
+impl Asker {
+    /// Asks all; comes back when they have returned, or `patience` is over.
+    ///
+    /// # Errors
+    /// Where there is no thread, and some were not asked by that.
+    pub(super) fn ask(&mut self, round: &Arc<Round>, patience: Duration) -> Result<()> {
+        let until = Instant::now() + patience;
+        let mut started = self.send(round);
+        let (mut turn, mut back) = (Instant::now() + patience / TURN, 0);
+        let mut work = round.work.lock();
+        while started.is_ok() && !work.over && !(work.waiting.is_empty() && work.under_way == 0) {
+            let now = Instant::now();
+            if now >= until {
+                break;
+            }
+            if work.back != back {
+                (turn, back) = (now + patience / TURN, work.back);
+            }
+            if work.waiting.is_empty() {
+                round.changed.wait_until(&mut work, until);
+            } else if now < turn {
+                round.changed.wait_until(&mut work, turn.min(until));
+            } else {
+                drop(work);
+                // Whoever has the present one is left to it.
+                self.end();
+                started = self.send(round);
+                turn = Instant::now() + patience / TURN;
+                work = round.work.lock();
+            }
+        }
+        let stuck = work.under_way > 0;
+        drop(work);
+        round.end();
+        if stuck {
+            self.end();
+        }
+        started
+    }
+
+    /// It ends once it has nothing to do.
+    pub(super) fn end(&mut self) {
+        self.0 = None;
+    }
+
+    fn send(&mut self, round: &Arc<Round>) -> Result<()> {
+        let refused = match &self.0 {
+            Some(thread) => thread.send(Arc::clone(round)).is_err(),
+            None => true,
+        };
+        if !refused {
+            return Ok(());
+        }
+        let (sender, rounds) = channel::<Arc<Round>>();
+        let thread = std::thread::Builder::new().name("sutazai-measure".to_owned());
+        thread.spawn(move || rounds.iter().for_each(|round| round.ask())).map_err(|error| {
+            Error::new(Code::OVERLOADED, "no thread could be started that asks monitors")
+                .operation("monitor.sample")
+                .because(error)
+        })?;
+        let _ = sender.send(Arc::clone(round));
+        self.0 = Some(sender);
+        Ok(())
+    }
+}
