@@ -1211,7 +1211,8 @@ typedef struct sutazai_auth_provider_table {
 
 /**
  * Takes measurements of something. Callbacks must not throw or longjmp; they may block briefly, and run on any thread,
- * one at a time: all monitors are asked in turn, so that one that hangs keeps the others waiting.
+ * one at a time for one monitor, while that of another one may be under way. One that takes longer than a sample waits is not called again
+ * before it has returned, and the others go on; see docs/monitoring.md.
  */
 typedef struct sutazai_monitor_table {
     /**

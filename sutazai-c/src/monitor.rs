@@ -21,7 +21,8 @@ pub struct sutazai_samples {
 }
 
 /// Takes measurements of something. Callbacks must not throw or longjmp; they may block briefly, and run on any thread,
-/// one at a time: all monitors are asked in turn, so that one that hangs keeps the others waiting.
+/// one at a time for one monitor, while that of another one may be under way. One that takes longer than a sample waits is not called again
+/// before it has returned, and the others go on; see docs/monitoring.md.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct sutazai_monitor_table {

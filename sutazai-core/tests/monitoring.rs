@@ -460,6 +460,38 @@ fn where_there_is_a_data_directory_its_file_system_is_looked_at() {
 }
 
 #[test]
+fn what_a_stopped_kernel_is_asked_says_that_it_has_stopped() {
+    let kernel = Kernel::builder().build().unwrap();
+    let surface = sutazai_core::surface::Surface::new(&kernel);
+    let ask =
+        |operation, request| surface.invoke(operation, request).wait().unwrap_err().to_string();
+    let before = ask("monitor.status", "");
+    assert!(before.contains("has not started") && before.contains("start it first"), "{before}");
+    kernel.start().unwrap();
+    kernel.stop(GRACE).unwrap();
+    let stopped = ask("monitor.health", "");
+    assert!(
+        stopped.contains("has been stopped") && !stopped.contains("start it first"),
+        "{stopped}"
+    );
+    let recorded = ask("monitor.record", r#"{"series": "x", "value": 1}"#);
+    assert!(recorded.contains("has stopped"), "{recorded}");
+    // A pair that is there is not said twice.
+    struct Odd;
+    impl Monitor for Odd {
+        fn name(&self) -> &str {
+            "a\ns"
+        }
+        fn sample(&self, _: Timestamp, _: &mut Samples) -> Result<()> {
+            Ok(())
+        }
+    }
+    let kernel = Kernel::builder().build().unwrap();
+    let refused = kernel.add_monitor(Odd).unwrap_err().to_string();
+    assert_eq!(refused.matches("monitor=").count(), 1, "{refused}");
+}
+
+#[test]
 fn a_kernel_that_is_told_nonsense_is_not_built() {
     let every = Kernel::builder().sample_every(Duration::from_millis(1)).build();
     assert_eq!(every.map(drop).unwrap_err().code(), Code::INVALID);

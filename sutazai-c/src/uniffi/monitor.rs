@@ -10,7 +10,8 @@ use sutazai_core::{Code, Error, Result};
 use super::error::KernelError;
 use crate::time::milliseconds;
 
-/// Takes measurements of something. (`Monitor` is a class of Ruby's own.) Runs on threads that it may block briefly: all monitors are asked in turn. What it
+/// Takes measurements of something. (`Monitor` is a class of Ruby's own.) Runs on threads that it may block briefly; one that takes longer than a
+/// sample waits is asked again once it has returned, and the others go on. What it
 /// throws is among the failures of the sample.
 #[uniffi::export(callback_interface)]
 pub trait HostMonitor: Send + Sync {

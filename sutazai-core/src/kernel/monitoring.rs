@@ -322,8 +322,11 @@ fn take_aside(weak: &Weak<Shared>, round: u64) {
     let Some(shared) = weak.upgrade().filter(current) else { return };
     let takes = Arc::clone(&shared);
     let aside = shared.runtime.spawn_blocking(Box::new(move || {
-        // It is open, and what failed was told.
-        let _ = takes.take_sample(takes.runtime.timestamp());
+        if let Err(error) = takes.take_sample(takes.runtime.timestamp())
+            && error.code() != Code::NOT_RUNNING
+        {
+            takes.say("no sample was taken", &error);
+        }
         if current(&takes) {
             takes.sample_later();
         }

@@ -12,7 +12,7 @@ use crate::base::payload::Payload;
 use crate::base::runtime::{Job, Runtime};
 use crate::base::ticket::{self, Hook, Reply, Settled, Ticket};
 use crate::event::Subscription;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Phase};
 use crate::{Code, Error, Result};
 
 /// A host's door to a kernel: operations by name, JSON in and out. Cheap to clone; clones share
@@ -94,6 +94,13 @@ impl Surface {
             if let Some(settler) = settler {
                 let error = refused.error;
                 settler.settle(Err(match error.code() {
+                    Code::NOT_RUNNING if self.kernel.phase() == Phase::Stopped => {
+                        let stopped =
+                            "the kernel has been stopped, and does nothing that may block";
+                        Error::new(Code::NOT_RUNNING, stopped).advice(
+                            "it stays so: another kernel, on the same data directory, goes on",
+                        )
+                    }
                     Code::NOT_RUNNING => {
                         error.advice("what may block needs a kernel that runs: start it first")
                     }

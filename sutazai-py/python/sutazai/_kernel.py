@@ -506,7 +506,8 @@ class Kernel(KernelOfAgents):
     def add_monitor(self, name: str, sample: MonitorFunction) -> None:
         """Adds something that measures: before the start, or while the kernel runs. `sample()` answers with a
         mapping of series to numbers, and these are part of each sample from then on. A coroutine function runs
-        on the kernel's loop; a plain one on a thread that it may block briefly, as all monitors are asked in turn.
+        on the kernel's loop; a plain one on a thread that it may block briefly. One that hangs is left, in the log once, and asked
+        again when it has returned; the others go on.
         What it raises is among the `failures` of the sample, and in the log.
 
         Units stand in the names, as Prometheus has them; a name in `_total` is a counter. `kernel.monitor.remove`

@@ -83,9 +83,9 @@ impl Kernel {
     }
 
     /// Does a step of the host's own work: within a call it is a part of that, else a task. Calls that are made within it are parts
-    /// of it.
+    /// of it. A control character of the name is shown as U+FFFD.
     pub fn step<R>(&self, name: impl Into<Arc<str>>, work: impl FnOnce() -> R) -> R {
-        let (shared, name) = (&self.shared, name.into());
+        let (shared, name) = (&self.shared, plain(name.into()));
         let outer = lineage::current();
         let id = CallId(shared.ids.next());
         let parent = outer.as_ref().map(Lineage::place);
@@ -149,7 +149,7 @@ impl Kernel {
         let began = self.shared.runtime.now();
         let done = wait();
         let ended = self.shared.runtime.now();
-        self.shared.tell_of_wait(on, what.into(), began, ended);
+        self.shared.tell_of_wait(on, plain(what.into()), began, ended);
         done
     }
 }
@@ -173,6 +173,14 @@ impl crate::kernel::shared::Shared {
             activity: Activity::default(),
             waits: Some(Box::new([wait])),
         });
+    }
+}
+
+/// A name as it may be shown: control characters are replaced, for a step cannot be refused.
+fn plain(name: Arc<str>) -> Arc<str> {
+    match name.contains(char::is_control) {
+        true => name.replace(char::is_control, "\u{fffd}").into(),
+        false => name,
     }
 }
 
