@@ -35,8 +35,8 @@ impl Watch {
         self.sample_at(now, Moment::now(), None)
     }
 
-    /// As [`sample`](Self::sample), at this moment of the clock that says how long monitors have been away; `every`: the time between samples, where they are
-    /// taken by themselves.
+    /// As [`sample`](Self::sample), at this moment of the clock that says how long monitors have been away; `every`: the time between
+    /// samples, where they are taken by themselves.
     pub(crate) fn sample_at(
         &self,
         now: Timestamp,
@@ -55,14 +55,14 @@ impl Watch {
         };
         let members = self.members.lock().present.clone();
         let mut taken = Taken::default();
-        for one in members.iter().filter(|one| one.out().is_none()) {
-            self.take_late(one, &mut taken);
-        }
         let (mut asked, mut away) = (Vec::new(), Vec::new());
         for one in members {
             match one.out() {
                 Some(out) => away.push((one, out)),
-                None => asked.push(one),
+                None => {
+                    self.take_late(&one, &mut taken);
+                    asked.push(one);
+                }
             }
         }
         asked.iter().filter(|one| one.own).for_each(|one| one.ask(now, moment));
