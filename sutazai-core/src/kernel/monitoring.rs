@@ -33,8 +33,7 @@ const EVERY_LEAST: Duration = Duration::from_millis(10);
 const EVERY_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// What to do where the kernel has stopped.
-pub(super) const GONE_FOR_GOOD: &str =
-    "what was measured can still be read; another kernel goes on measuring";
+const GONE_FOR_GOOD: &str = "what was measured can still be read; another kernel goes on measuring";
 
 /// The room, once the kernel has started.
 pub(super) struct Monitoring {
@@ -137,13 +136,14 @@ impl Shared {
         });
         let watch = Watch::new(room.policy.clone(), shelf)?;
         let data_dir = self.data_dir.as_ref().map(DataDir::path);
-        system(data_dir).into_iter().try_for_each(|one| watch.add_own(one))?;
-        watch.add_own(Arc::new(Figures::new(self.kept.metrics().clone())))?;
+        system(data_dir).into_iter().try_for_each(|one| watch.add_own(one, false))?;
+        watch.add_own(Arc::new(Figures::new(self.kept.metrics().clone())), false)?;
         #[cfg(all(target_os = "linux", feature = "agent"))]
-        watch.add_own(Arc::new(super::agent_processes::AgentProcesses::new(self)))?;
+        watch.add_own(Arc::new(super::agent_processes::AgentProcesses::new(self)), false)?;
         #[cfg(feature = "nvml")]
         match crate::monitor::sample::Gpus::new() {
-            Ok(gpus) => watch.add(Arc::new(gpus))?,
+            // The library is somebody else's, and asks a driver.
+            Ok(gpus) => watch.add_own(Arc::new(gpus), true)?,
             // Most machines have none: it is told to those who want to know.
             Err(error) => {
                 let fields = [("reason", error.to_string())];

@@ -1,4 +1,4 @@
-//! Asks the monitors: the watch's own on the thread that takes the sample, all others on a thread beside it, so that none of these
+//! Asks the monitors: those that never hang on the thread that takes the sample, all others on a thread beside it, so that none of these
 //! keeps the sample waiting for longer than it has patience.
 //!
 //! A thread that hangs cannot be ended. It is left to its monitor, which is not asked again before it has returned; another thread
@@ -52,6 +52,8 @@ pub(super) struct Member {
     pub(super) name: Arc<str>,
     /// Of the kernel, whose figures have room of their own.
     pub(super) own: bool,
+    /// It may hang, and is asked on a thread beside the sampler.
+    pub(super) aside: bool,
     watch: u64,
     monitor: Arc<dyn Monitor>,
     state: Mutex<State>,
@@ -92,9 +94,9 @@ pub(super) struct Said {
 }
 
 impl Member {
-    pub(super) fn new(watch: u64, monitor: Arc<dyn Monitor>, own: bool) -> Self {
+    pub(super) fn new(watch: u64, monitor: Arc<dyn Monitor>, own: bool, aside: bool) -> Self {
         let name = monitor.name().into();
-        Self { name, own, watch, monitor, state: Mutex::default() }
+        Self { name, own, aside, watch, monitor, state: Mutex::default() }
     }
 
     pub(super) fn out(&self) -> Option<Out> {

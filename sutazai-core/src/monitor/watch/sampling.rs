@@ -65,8 +65,8 @@ impl Watch {
                 }
             }
         }
-        asked.iter().filter(|one| one.own).for_each(|one| one.ask(now, moment));
-        let others = || asked.iter().filter(|one| !one.own).cloned();
+        asked.iter().filter(|one| !one.aside).for_each(|one| one.ask(now, moment));
+        let others = || asked.iter().filter(|one| one.aside).cloned();
         let mut unasked = None;
         if others().next().is_some() {
             let round = Round::new(now, moment, others());
@@ -78,7 +78,7 @@ impl Watch {
             unasked = asker.ask(&round, self.policy.patience(every)).err();
             self.round.lock().take();
         }
-        if self.members.lock().present.iter().all(|one| one.own) {
+        if self.members.lock().present.iter().all(|one| !one.aside) {
             asker.end();
         }
         for one in asked {

@@ -194,21 +194,21 @@ impl Watch {
     /// # Errors
     /// [`Code::INVALID`] for a name that is none (1 to 64 bytes without control characters), [`Code::ALREADY_EXISTS`] for a second one of a name, [`Code::OVERLOADED`] beyond [`MONITORS_MAX`].
     pub fn add(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
-        self.add_member(monitor, false)
+        self.add_member(monitor, false, true)
     }
 
-    /// As [`add`](Self::add), for one that never hangs: it is asked on the thread that takes the sample, and its series have the
-    /// [room](WatchPolicy::own_series) that is kept for them.
+    /// As [`add`](Self::add), for one of the kernel's, whose series have the [room](WatchPolicy::own_series) that is kept for them. One that
+    /// never hangs need not be asked `aside`, but on the thread that takes the sample.
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn add_own(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
-        self.add_member(monitor, true)
+    pub(crate) fn add_own(&self, monitor: Arc<dyn Monitor>, aside: bool) -> Result<()> {
+        self.add_member(monitor, true, aside)
     }
 
-    fn add_member(&self, monitor: Arc<dyn Monitor>, own: bool) -> Result<()> {
+    fn add_member(&self, monitor: Arc<dyn Monitor>, own: bool, aside: bool) -> Result<()> {
         check_monitor(&*monitor)?;
-        let member = Arc::new(Member::new(self.number, monitor, own));
+        let member = Arc::new(Member::new(self.number, monitor, own, aside));
         let mut members = self.members.lock();
         if members.present.iter().any(|one| one.name == member.name) {
             return Err(Error::new(Code::ALREADY_EXISTS, "there is a monitor of this name")

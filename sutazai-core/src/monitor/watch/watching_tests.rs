@@ -372,7 +372,7 @@ fn a_sample_within_a_monitor_is_refused_and_named() {
         (Arc::new(Watch::new(policy(&[]), None).unwrap()), Watch::new(policy(&[]), None).unwrap());
     for own in [false, true] {
         let nested = Arc::new(Nested(Arc::clone(&watch)));
-        watch.add_member(nested, own).unwrap();
+        watch.add_member(nested, own, !own).unwrap();
         let sampled = watch.sample(at(1)).unwrap();
         let [(name, error)] = &sampled.failures[..] else { panic!("{sampled:?}") };
         assert_eq!((&**name, error.code()), ("nested", Code::WOULD_DEADLOCK));
@@ -401,7 +401,7 @@ fn room_is_left_for_the_kernels_own_series() {
     );
     assert!(refused.to_string().contains("most=3"), "{refused}");
     watch.add(Arc::new(Fixed("others", 1.0))).unwrap();
-    watch.add_own(Arc::new(Fixed("own", 1.0))).unwrap();
+    watch.add_own(Arc::new(Fixed("own", 1.0)), true).unwrap();
     let sampled = watch.sample(at(2)).unwrap();
     assert_eq!((sampled.values.len(), &*sampled.failures[0].0), (1, "others"));
     let status = watch.status();
