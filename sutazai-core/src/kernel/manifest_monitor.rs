@@ -88,6 +88,8 @@ every = "5s"
 watched = ["queue_*", "cpu_used_ratio"]
 change = { threshold = 40.0 }
 history = { budget_bytes = 16000000 }
+patience = "2s"
+hangs_after = "1m"
 "#;
 
     #[test]
@@ -111,6 +113,8 @@ history = { budget_bytes = 16000000 }
             ("\"queue_*\"", "\"q*e\"", 5),
             ("40.0", "4.0", 6),
             ("16000000", "16", 7),
+            ("\"2s\"", "\"2m\"", 8),
+            ("\"1m\"", "\"48h\"", 9),
         ] {
             let text = TEXT.replace(from, to);
             assert_ne!(text, TEXT);

@@ -24,9 +24,11 @@ const RECORD_SERIES: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     names: VecDeque<String>,
-    /// The families, as of so many series that there were, and had been dropped.
-    families: Option<((usize, u64), Arc<[SeriesFamily]>)>,
+    families: Option<Counted>,
 }
+
+/// Families, and as of how many series that there were, and had been dropped.
+type Counted = ((usize, u64), Arc<[SeriesFamily]>);
 
 impl Refused {
     pub(super) fn add(&mut self, name: &str) {
