@@ -2,11 +2,10 @@
 //!
 //! The sum of what agents make of their shares is largest where one more unit would do equally much good everywhere, but for those
 //! at their floor or ceiling (the condition of Karush, Kuhn and Tucker; water-filling). So in each round every share is moved a
-//! little to and fro, the slope of what came of it is learned per agent, and shares grow and shrink exponentially with their marginal
-//! benefit (exponentiated gradient: J. Kivinen, M. Warmuth, Information and Computation 132, 1997), in proportion to how certain it
-//! is. The sum stays the same, floors and ceilings hold in each round, exploration included.
-//!
-//! What is not known is assumed: half of the average benefit a unit, as of a benefit that grows with the square root.
+//! little, and back by as much in the next, half of them up while the others go down. What came of it is learned per agent, and shares grow
+//! and shrink exponentially with their marginal benefit (exponentiated gradient: J. Kivinen, M. Warmuth, Information and Computation 132, 1997)
+//! where that differs by more than chance explains. Who makes no difference, or as much of one more unit as everybody else, stays
+//! even, however long that goes on. The sum stays the same, floors and ceilings hold in each round, exploration included.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -26,6 +25,7 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 
+mod follow;
 mod project;
 mod slope;
 #[cfg(test)]
@@ -35,12 +35,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::slope::Slope;
+use self::follow::Member;
+use self::slope::{Slope, WINDOWS};
 use super::optimise::Random;
 use crate::{Code, Error, Result};
 
 /// Agents that may share.
 const MOST_AGENTS: usize = 4_096;
+/// While nothing is known to be worth more than the rest, shares go back to even in so many memories: slowly enough to do no harm to what was
+/// found, and soon enough that false moves, of which there is one in hundreds of memories, do not add up.
+const BACK: f64 = 300.0;
 
 /// How shares follow benefits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,7 +55,8 @@ pub struct SharePolicy {
     pub explore: f64,
     /// How fast shares follow: the exponent by which a share with twice the mean marginal benefit grows in a round, 0.001 to 1. Default 0.1.
     pub rate: f64,
-    /// Rounds that are remembered, on average: 4 to 10,000. Default 30.
+    /// Rounds that are remembered, on average, of what is large enough to show in them: 4 to 10,000. What is smaller is looked for in up to 64
+    /// times as many. Default 30.
     pub memory: f64,
     /// Where exploration begins. Default 0.
     pub seed: u64,
@@ -92,11 +97,13 @@ pub struct ShareView {
     pub floor: f64,
     /// Its share is never more.
     pub ceiling: f64,
-    /// What one more whole would be worth to it, by the slope where it is.
+    /// What one more whole would be worth to it, by the slope where it is. While nothing is known that is half of what it makes of a unit now.
     pub marginal: f64,
-    /// The marginal benefit's standard error.
+    /// The marginal benefit's standard error; none while nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<f64>,
+    /// Whether that is known to be more or less than what the others would make of it. Only then its share moves on purpose.
+    pub differs: bool,
 }
 
 /// All shares.
@@ -116,9 +123,22 @@ struct Agent {
     share: f64,
     floor: f64,
     ceiling: f64,
+    /// Its share where all are worth the same.
+    even: f64,
     /// What it was given in this round.
     given: f64,
+    /// Which way it is moved to find out what it is worth.
+    up: bool,
+    /// It is worth more or less than the others.
+    differs: bool,
     slope: Slope,
+}
+
+impl Agent {
+    /// From nothing nothing grows: a hundredth of an even share may.
+    fn base(&self, agents: usize) -> f64 {
+        self.share.max(0.01 / agents as f64)
+    }
 }
 
 /// Divides one whole among agents.
@@ -128,6 +148,10 @@ pub struct Shares {
     random: Random,
     agents: BTreeMap<String, Agent>,
     rounds: u64,
+    /// What was proposed last is the first round of a pair: the next one is the second.
+    second: bool,
+    /// The window by which shares moved last.
+    window: usize,
 }
 
 impl Shares {
@@ -138,7 +162,8 @@ impl Shares {
     pub fn new(policy: SharePolicy) -> Result<Self> {
         policy.check()?;
         let random = Random::new(policy.seed);
-        Ok(Self { policy, random, agents: BTreeMap::new(), rounds: 0 })
+        let (agents, window) = (BTreeMap::new(), WINDOWS - 1);
+        Ok(Self { policy, random, agents, rounds: 0, second: false, window })
     }
 
     /// An agent joins, or gets other bounds, both parts of the whole: it gets an even share, and the others make room. While the
@@ -160,7 +185,16 @@ impl Shares {
         // As much as the others have in the mean: one part in so many when all have made room.
         let had: f64 = self.agents.values().map(|a| a.share).sum();
         let even = if self.agents.is_empty() { 1.0 } else { had / self.agents.len() as f64 };
-        let new = Agent { share: even, floor, ceiling, given: even, slope: Slope::default() };
+        let new = Agent {
+            share: even,
+            floor,
+            ceiling,
+            even,
+            given: even,
+            up: false,
+            differs: false,
+            slope: Slope::default(),
+        };
         let entry = self.agents.entry(agent.to_owned()).or_insert(new);
         (entry.floor, entry.ceiling) = (floor, ceiling);
         self.settle();
@@ -175,15 +209,33 @@ impl Shares {
 
     /// The shares of the next round: to be given to the agents before what comes of them is [reported](Self::report).
     pub fn propose(&mut self) -> BTreeMap<String, f64> {
+        self.explore();
         let explore = self.policy.explore;
         let wanted: Vec<f64> = (self.agents.values())
-            .map(|a| a.share * (1.0 + if self.random.unit() < 0.5 { explore } else { -explore }))
+            .map(|a| a.share * (1.0 + if a.up { explore } else { -explore }))
             .collect();
         let given = project::project(&wanted, &self.bounds());
         for (agent, given) in self.agents.values_mut().zip(given) {
             agent.given = given;
         }
         self.agents.iter().map(|(name, a)| (name.clone(), a.given)).collect()
+    }
+
+    /// Which shares go up in this round: one half of them, by chance, and then the other one.
+    fn explore(&mut self) {
+        self.second = !self.second;
+        if !self.second {
+            self.agents.values_mut().for_each(|agent| agent.up = !agent.up);
+            return;
+        }
+        let odd = self.random.unit() < 0.5;
+        let mut ups: Vec<bool> = (0..self.agents.len()).map(|i| (i % 2 == 0) != odd).collect();
+        for last in (1..ups.len()).rev() {
+            ups.swap(last, self.random.below(last + 1));
+        }
+        for (agent, up) in self.agents.values_mut().zip(ups) {
+            agent.up = up;
+        }
     }
 
     /// The same shares as whole units of something: the sum is `units`, or less where ceilings do not allow more (largest
@@ -207,23 +259,29 @@ impl Shares {
     /// What came of the round's shares, by agent, in one unit for all: tasks done, value made. Agents that are not named, or whose
     /// benefit is not finite, keep what is known of them.
     pub fn report(&mut self, benefits: &BTreeMap<String, f64>) {
-        let keep = 1.0 - 1.0 / self.policy.memory;
+        let (memory, first) = (self.policy.memory, self.second);
         for (name, agent) in &mut self.agents {
             if let Some(benefit) = benefits.get(name).filter(|b| b.is_finite()) {
-                agent.slope.add(agent.given, benefit.clamp(-1e150, 1e150), keep);
+                agent.slope.add(first, agent.given, benefit.clamp(-1e150, 1e150), memory);
             }
         }
         self.rounds += 1;
-        self.follow();
+        // Within a pair shares stay where they are.
+        if !first {
+            self.follow();
+        }
     }
 
     /// All shares, and what they are worth.
     pub fn view(&self) -> SharesView {
-        let explore = self.policy.explore;
+        let agents = self.agents.len();
         let view = |a: &Agent| {
-            let (marginal, error) = a.slope.estimate(explore);
-            let error = error.is_finite().then_some(error);
-            ShareView { share: a.share, floor: a.floor, ceiling: a.ceiling, marginal, error }
+            let share = a.base(agents);
+            let estimate = a.slope.estimate(self.window, share);
+            let error = estimate.error.is_finite().then_some(estimate.error);
+            let marginal = error.map_or_else(|| a.slope.assumed(share), |_| estimate.slope);
+            let (share, floor, ceiling) = (a.share, a.floor, a.ceiling);
+            ShareView { share, floor, ceiling, marginal, error, differs: a.differs }
         };
         SharesView {
             agents: self.agents.iter().map(|(name, a)| (name.clone(), view(a))).collect(),
@@ -232,23 +290,36 @@ impl Shares {
         }
     }
 
-    /// Moves shares towards where they are worth more.
+    /// Moves shares towards where they are known to be worth more, or else a little back to even. There were two rounds since the last time.
     fn follow(&mut self) {
-        let explore = self.policy.explore;
-        let slopes: Vec<f64> = self.agents.values().map(|a| a.slope.estimate(explore).0).collect();
-        let size = slopes.iter().map(|s| s.abs()).sum::<f64>() / slopes.len().max(1) as f64;
-        if !(size > 0.0 && size.is_finite()) {
-            return;
-        }
-        let rate = self.policy.rate;
-        let wanted: Vec<f64> = (self.agents.values().zip(&slopes))
-            // From nothing nothing grows: a hundredth of an even share may.
-            .map(|(a, s)| (a.share.max(0.01 / slopes.len() as f64), s / size))
-            .map(|(share, s)| share * (rate * s.clamp(-5.0, 5.0)).exp())
+        let agents = self.agents.len();
+        let memories = self.rounds as f64 / self.policy.memory;
+        let member = |a: &Agent| {
+            let share = a.base(agents);
+            let worth = std::array::from_fn(|window| a.slope.estimate(window, share));
+            Member { share: a.share, floor: a.floor, ceiling: a.ceiling, worth }
+        };
+        let members: Vec<Member> = self.agents.values().map(member).collect();
+        let found = follow::differences(&members, memories);
+        let (rate, back) = (2.0 * self.policy.rate, 2.0 / (BACK * self.policy.memory));
+        let wanted: Vec<f64> = (self.agents.values().enumerate())
+            .map(|(i, a)| match &found {
+                Some(found) => {
+                    let more = found.more.get(i).copied().unwrap_or(0.0);
+                    a.base(agents) * (rate * more).exp()
+                }
+                None => a.base(agents) * (a.even / a.base(agents)).powf(back),
+            })
             .collect();
         let shares = project::project(&wanted, &self.bounds());
-        for (agent, share) in self.agents.values_mut().zip(shares) {
+        for (i, (agent, share)) in self.agents.values_mut().zip(shares).enumerate() {
+            agent.slope.moved(share / agent.share);
             agent.share = share;
+            agent.differs = (found.as_ref())
+                .is_some_and(|found| found.more.get(i).is_some_and(|more| *more != 0.0));
+        }
+        if let Some(found) = found {
+            self.window = found.window;
         }
     }
 
@@ -256,8 +327,10 @@ impl Shares {
     fn settle(&mut self) {
         let wanted: Vec<f64> = self.agents.values().map(|a| a.share).collect();
         let shares = project::project(&wanted, &self.bounds());
-        for (agent, share) in self.agents.values_mut().zip(shares) {
-            (agent.share, agent.given) = (share, share);
+        let same = vec![1.0 / wanted.len().max(1) as f64; wanted.len()];
+        let even = project::project(&same, &self.bounds());
+        for ((agent, share), even) in self.agents.values_mut().zip(shares).zip(even) {
+            (agent.share, agent.given, agent.even) = (share, share, even);
         }
     }
 

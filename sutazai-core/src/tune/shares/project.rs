@@ -3,22 +3,23 @@
 /// The multiple of `wanted`, each held within its bounds, whose sum is 1; the bounds where they do not allow that.
 pub(super) fn project(wanted: &[f64], bounds: &[(f64, f64)]) -> Vec<f64> {
     let least = f64::MIN_POSITIVE.sqrt();
-    let at = |factor: f64| -> Vec<f64> {
-        let scaled = wanted.iter().zip(bounds);
-        scaled.map(|(w, (low, high))| (w.max(least) * factor).max(*low).min(*high)).collect()
+    let one = |factor: f64, (w, (low, high)): (&f64, &(f64, f64))| {
+        (w.max(least) * factor).max(*low).min(*high)
     };
-    let sum = |shares: &[f64]| shares.iter().sum::<f64>();
+    let all = || wanted.iter().zip(bounds);
     // The sum rises with the factor: bisection of its logarithm.
     let (mut low, mut high) = (-700.0_f64, 700.0_f64);
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
-        if sum(&at(middle.exp())) > 1.0 {
+        let factor = middle.exp();
+        if all().map(|it| one(factor, it)).sum::<f64>() > 1.0 {
             high = middle;
         } else {
             low = middle;
         }
     }
-    at(low.exp())
+    let factor = low.exp();
+    all().map(|it| one(factor, it)).collect()
 }
 
 /// Whole numbers near `exact`, of the same sum rounded, but never more than `units`.

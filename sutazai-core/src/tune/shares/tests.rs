@@ -124,3 +124,118 @@ proptest! {
         }
     }
 }
+
+/// What comes in to all of them, and how it is told.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    /// With this much noise, as a part of it.
+    Noisy(f64),
+    /// As under a load that comes and goes.
+    Load,
+    /// As whole tasks.
+    Tasks,
+}
+
+impl Told {
+    fn of(self, benefit: f64, round: usize, random: &mut Random) -> f64 {
+        match self {
+            Self::Noisy(noise) => benefit * (1.0 + noise * random.normal()),
+            Self::Load => {
+                let load = 1.0 + 0.5 * (round as f64 / 200.0).sin();
+                benefit * load * (1.0 + 0.2 * random.normal())
+            }
+            Self::Tasks => (benefit + benefit.sqrt() * random.normal()).round().max(0.0),
+        }
+    }
+}
+
+/// The farthest that any share was from an even one, as a part of it, and how far it is in the end.
+fn farthest(
+    seed: u64,
+    rounds: usize,
+    told: Told,
+    names: &[&str],
+    made: impl Fn(usize, f64) -> f64,
+) -> (f64, f64) {
+    let mut random = Random::new(seed + 1_000);
+    let mut shares = Shares::new(SharePolicy { seed, ..SharePolicy::default() }).unwrap();
+    names.iter().for_each(|name| shares.join(name, 0.0, 1.0).unwrap());
+    let (mut farthest, mut now) = (0.0_f64, 0.0);
+    for round in 0..rounds {
+        let given = shares.propose();
+        let benefits: BTreeMap<String, f64> = (given.into_iter().enumerate())
+            .map(|(i, (name, share))| (name, told.of(made(i, share), round, &mut random)))
+            .collect();
+        shares.report(&benefits);
+        let even = names.len() as f64;
+        let off = shares.agents.values().map(|agent| (agent.share * even - 1.0).abs());
+        now = off.fold(0.0, f64::max);
+        farthest = farthest.max(now);
+    }
+    (farthest, now)
+}
+
+/// What somebody makes has nothing to do with what they have; or one more unit is worth as much to everybody.
+#[test]
+fn shares_that_make_no_difference_stay_even_for_any_length_of_time() {
+    let five = ["a", "b", "c", "d", "e"];
+    let all = [Told::Noisy(0.0), Told::Noisy(0.03), Told::Noisy(0.3), Told::Load, Told::Tasks];
+    for told in all {
+        for seed in 0..2 {
+            let much = [100.0, 1.0, 10.0, 30.0, 50.0];
+            for names in [&five[..2], &five[..]] {
+                let (far, now) = farthest(seed, 10_000, told, names, |i, _| much[i]);
+                assert!(far <= 0.5 && now <= 0.3, "{told:?} {seed}: {far}, in the end {now}");
+            }
+            let (far, now) = farthest(seed, 10_000, told, &five[..2], |_, s| 100.0 * s.sqrt());
+            assert!(far <= 0.5 && now <= 0.3, "{told:?} {seed}: {far}, in the end {now}");
+        }
+    }
+    let (far, now) = farthest(6, 50_000, Told::Noisy(0.1), &five[..2], |_, _| 10.0);
+    assert!(far <= 0.5 && now <= 0.3, "{far}, in the end {now}");
+}
+
+/// How much of what could be gained is gained in the mean of the last rounds.
+fn gained(seed: u64, noise: f64, weights: [f64; 2], to: usize, from: usize) -> f64 {
+    let mut random = Random::new(seed + 2_000);
+    let mut shares = Shares::new(SharePolicy { seed, ..SharePolicy::default() }).unwrap();
+    for name in ["a", "b"] {
+        shares.join(name, 0.02, 1.0).unwrap();
+    }
+    let all = |s: &[f64]| s.iter().zip(weights).map(|(s, w)| w * s.sqrt()).sum::<f64>();
+    let best = weights.map(|w| w * w / weights.iter().map(|w| w * w).sum::<f64>());
+    let (even, most) = (all(&[0.5, 0.5]), all(&best));
+    let mut sum = 0.0;
+    for round in 0..to {
+        let given = shares.propose();
+        let benefits: BTreeMap<String, f64> = (given.into_iter().zip(weights))
+            .map(|((name, s), w)| (name, w * s.sqrt() * (1.0 + noise * random.normal())))
+            .collect();
+        shares.report(&benefits);
+        let now: Vec<f64> = shares.agents.values().map(|agent| agent.share).collect();
+        sum += if round < from { 0.0 } else { (all(&now) - even) / (most - even) };
+    }
+    sum / (to - from) as f64
+}
+
+#[test]
+fn a_difference_that_is_there_is_found_as_soon_as_it_shows() {
+    let mean = |noise, weights, to: usize, from| {
+        let seeds = if to > 1_000 { 3 } else { 8 };
+        (0..seeds).map(|seed| gained(seed, noise, weights, to, from)).sum::<f64>() / seeds as f64
+    };
+    for (noise, to, from, least) in [
+        (0.0, 50, 0, 0.65),
+        (0.0, 100, 50, 0.95),
+        (0.03, 100, 50, 0.7),
+        (0.03, 300, 100, 0.9),
+        (0.1, 3_000, 1_000, 0.85),
+        (0.3, 10_000, 5_000, 0.5),
+    ] {
+        let got = mean(noise, [3.0, 1.0], to, from);
+        assert!(got >= least, "noise {noise}, rounds {from} to {to}: {got}");
+    }
+    // A small one, too, in time: what follows chance makes less than even shares do.
+    let got = mean(0.1, [1.5, 1.0], 10_000, 5_000);
+    assert!(got >= 0.6, "{got}");
+}
