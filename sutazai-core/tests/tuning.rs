@@ -6,13 +6,19 @@
 mod hand;
 #[path = "tuning/limits.rs"]
 mod limits;
+#[path = "tuning/numbers.rs"]
+mod numbers;
 #[path = "tuning/pools.rs"]
 mod pools;
 #[path = "tuning/rails.rs"]
 mod rails;
 #[path = "tuning/shares.rs"]
 mod shares;
+#[path = "tuning/told.rs"]
+mod told;
 #[path = "tuning/tuners.rs"]
 mod tuners;
+#[path = "tuning/waits.rs"]
+mod waits;
 #[path = "tuning/world.rs"]
 mod world;

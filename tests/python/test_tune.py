@@ -27,6 +27,9 @@ def test_a_knob_of_the_kernel_is_set() -> None:
         assert knobs["guard/all/bulkhead/concurrency"]["value"] == 32
         with pytest.raises(sutazai.NotFound, match="no knob"):
             kernel.tune.set("batch", 1)
+        with pytest.raises(sutazai.NotFound, match="did you mean 'guard/all/bulkhead/concurrency'") as no:
+            kernel.tune.set("guard/all/bulkhed/concurrency", 1)
+        assert str(no.value).count("knob=") == 1
         with pytest.raises(ValueError, match="may not be set to this"):
             kernel.tune.set("guard/all/bulkhead/concurrency", 0)
 
@@ -35,6 +38,9 @@ def test_a_knob_of_the_hosts_is_tuned_by_what_it_reports() -> None:
     with Kernel() as kernel, kernel.subscribe("tune.>") as events:
         status = kernel.tune.add("ingest", {"knobs": [BATCH], "policy": QUICK})
         assert status["phase"] == "learning"
+        assert [(one["for"], "series" in one) for one in status["waits_for"]] == [("objective", False)]
+        with pytest.raises(sutazai.NotFound, match="did you mean 'ingest'"):
+            kernel.tune.get("ingset")
         batch = 2
         seen = set()
         end = time.monotonic() + 60
@@ -50,15 +56,23 @@ def test_a_knob_of_the_hosts_is_tuned_by_what_it_reports() -> None:
         assert len(seen) >= 3 and status["adopted"] >= 1, status
         adopted = [trial for trial in status["history"] if trial["verdict"] == "adopted"]
         assert all(trial["gain"] > 0 for trial in adopted)
+        assert all(trial["began"] <= trial["ended"] and "T" in trial["began"] for trial in adopted)
+        last = status["history"][-1]["id"]
         told = set()
         while (event := events.next(0)) is not None:
             told.add(event.subject)
         assert {"tune.apply", "tune.trial"} <= told
         assert [one["name"] for one in kernel.tune.tuners()] == ["ingest"]
-        assert kernel.tune.autonomy("ingest", "observe", by="ann")["policy"]["autonomy"] == "observe"
+        assert kernel.tune.autonomy("ingest", "observe", by="ann")["spec"]["policy"]["autonomy"] == "observe"
         kernel.tune.remove("ingest")
         with pytest.raises(sutazai.NotFound):
             kernel.tune.get("ingest")
+        # Another one of its name numbers its trials on.
+        kernel.tune.add("ingest", {"knobs": [BATCH], "policy": {**QUICK, "autonomy": "approve"}})
+        while "waiting" not in (status := kernel.tune.get("ingest")):
+            kernel.tune.report("ingest", objective=52.0)
+            assert time.monotonic() < end, status
+        assert status["waiting"]["trial"] > last and status["trials"] >= 1
 
 
 def test_what_waits_is_answered() -> None:
@@ -120,6 +134,7 @@ def test_what_is_scarce_is_divided() -> None:
             kernel.tune.report_benefits("tokens", {"writer": has["writer"], "critic": 0})
             time.sleep(0.02)
         [shared] = kernel.tune.shared()
+        assert shared["beyond"] == 0 and isinstance(shared["agents"]["writer"]["differs"], bool)
         assert shared["rounds"] > 0 and set(shared["agents"]) == {"writer", "critic"}
         told = events.next(timeout=5)
         assert told is not None and told.payload["shares"] == "tokens"

@@ -181,7 +181,9 @@ pub use trees::TreeView;
 #[cfg(all(feature = "tune", feature = "monitor"))]
 pub use tuning::{Divisor, Measure};
 #[cfg(feature = "tune")]
-pub use tuning::{KnobView, Proposal, TuneSpec, TunedKnob, TunerReport, TunerStatus};
+pub use tuning::{
+    KnobView, Proposal, TuneSpec, TunedKnob, TunerReport, TunerStatus, TunerWait, WaitsFor,
+};
 #[cfg(all(feature = "tune", feature = "agent"))]
 pub use tuning::{ScaledPool, Scaling, SizeProposal};
 #[cfg(feature = "tune")]

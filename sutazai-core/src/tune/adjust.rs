@@ -40,7 +40,7 @@ use crate::Result;
 /// # Ok::<(), sutazai_core::Error>(())
 /// ```
 pub trait Adjust: Send + Sync {
-    /// Its name, 1 to 256 bytes.
+    /// Its name, 1 to 256 bytes without control characters.
     fn name(&self) -> &str;
 
     /// Its type, with the values that it may take.

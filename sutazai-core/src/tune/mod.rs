@@ -25,5 +25,5 @@ pub use scale::{PoolSample, PoolScaler, RateForecast, ScaleCause, ScaleDecision,
 pub use shares::{SharePolicy, ShareView, Shares, SharesView};
 pub use tuner::{
     ApplyCause, Autonomy, BrokenGuard, GuardRail, GuardSide, TrialCause, TrialRecord, TrialVerdict,
-    Tuner, TunerAction, TunerPhase, TunerPolicy, TunerSample, TunerView,
+    Tuner, TunerAction, TunerLack, TunerPhase, TunerPolicy, TunerSample, TunerView,
 };

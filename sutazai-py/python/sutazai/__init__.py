@@ -425,6 +425,7 @@ from sutazai._tune import (
     TunerReport,
     TunerSample,
     TunerStatus,
+    TunerWait,
     TuneSpec,
     Tuning,
 )
@@ -797,6 +798,7 @@ __all__ = [
     "TunerReport",
     "TunerSample",
     "TunerStatus",
+    "TunerWait",
     "TuneSpec",
     "Tuning",
     "Unsupported",

@@ -65,6 +65,8 @@ class ShareProposal(TypedDict):
     proposal: int
     """Its number, which an answer repeats."""
     units: dict[str, int]
+    beyond: int
+    """Units that all have now beyond those that there are: what would be taken back."""
     until: str
 
 
@@ -78,6 +80,8 @@ class ShareView(TypedDict):
     """What one more whole would be worth, by the slope where it is."""
     error: NotRequired[float | None]
     """The marginal benefit's standard error."""
+    differs: bool
+    """Whether it is known to be worth more or less than the others make of it: only then its share moves on purpose."""
 
 
 class SharedOut(TypedDict):
@@ -87,6 +91,8 @@ class SharedOut(TypedDict):
     spec: ShareSpec
     units: dict[str, int]
     """What each has now."""
+    beyond: int
+    """Units that all have together beyond those that there are."""
     benefits: dict[str, float]
     """What each made of it in the last round, a second."""
     waiting: NotRequired[ShareProposal | None]
@@ -94,4 +100,3 @@ class SharedOut(TypedDict):
     """What went wrong last when knobs were set or read."""
     agents: dict[str, ShareView]
     rounds: int
-    policy: SharePolicy

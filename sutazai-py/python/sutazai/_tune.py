@@ -36,6 +36,7 @@ __all__ = [
     "TunerReport",
     "TunerSample",
     "TunerStatus",
+    "TunerWait",
     "TuneProposal",
     "TuneSpec",
     "Tuning",
@@ -182,8 +183,8 @@ class TunerAction(TypedDict):
     setting: dict[str, KnobValue]
     cause: NotRequired[Literal["trial", "baseline", "adopt", "roll_back", "restore"]]
     """Of what is applied: why."""
-    until_nanos: NotRequired[int]
-    """Of what is asked: until when an answer counts, by the kernel's monotonic clock."""
+    until: NotRequired[str]
+    """Of what is asked: until when an answer counts."""
 
 
 class TunerReport(TypedDict):
@@ -206,11 +207,13 @@ class TrialRecord(TypedDict):
     """A trial, and what came of it."""
 
     id: int
+    """Numbers rise, and go on after those of tuners of its name before it."""
     setting: dict[str, KnobValue]
     against: dict[str, KnobValue]
     cause: Literal["spread", "improvement", "recheck"]
-    began_nanos: int
-    ended_nanos: int
+    began: str
+    """When it was proposed, by the wall clock."""
+    ended: str
     pairs: int
     baseline: NotRequired[float]
     gain: NotRequired[float]
@@ -232,6 +235,23 @@ class TrialRecord(TypedDict):
         "cancelled",
     ]
     broken: NotRequired[BrokenGuard]
+    missing: NotRequired[list[str]]
+    """Of one that was not measured: what was missing, `objective` or a guard-rail's metric."""
+
+
+# By a call, as `for` is a word of the language.
+TunerWait = TypedDict(
+    "TunerWait",
+    {
+        "for": Literal["objective", "guard", "bound"],
+        "metric": NotRequired[str],
+        "series": NotRequired[list[str]],
+        "since": str,
+        "broken": NotRequired[BrokenGuard],
+    },
+)
+"""What a tuner waits for: an objective or the `metric` of a guard-rail that nobody has measured `since`, in `series` or by a report; or,
+for `bound`, that the setting in use keeps a guard-rail that it breaks."""
 
 
 class TuneProposal(TypedDict):
@@ -248,7 +268,10 @@ class TunerStatus(TypedDict):
     name: str
     knobs: list[Knob]
     spec: TuneSpec
+    """What it was asked to do, with the policy that it has now."""
     waiting: NotRequired[TuneProposal]
+    waits_for: list[TunerWait]
+    """Before which nothing is tried: figures that nobody measures, and guard-rails that the setting in use breaks."""
     trouble: NotRequired[Any]
     """What went wrong last when knobs were set or read."""
     phase: Literal["learning", "resting", "waiting", "trying"]
@@ -265,7 +288,6 @@ class TunerStatus(TypedDict):
     broken: int
     drifts: int
     history: list[TrialRecord]
-    policy: TunerPolicy
 
 
 class ScalePolicy(TypedDict, total=False):

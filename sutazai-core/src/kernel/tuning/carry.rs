@@ -8,7 +8,9 @@ use super::super::Change;
 use super::super::shared::Shared;
 use super::kinds::{allowed, fitted};
 use super::knobs::word;
+use super::numbers::Numbered;
 use super::tuners::{Behind, Proposal, State, Tuned};
+use super::{about, shown};
 use crate::base::time::Moment;
 use crate::observe::Level;
 use crate::tune::{Adjust, ApplyCause, KnobValue, Setting, TunerAction};
@@ -27,8 +29,8 @@ impl Shared {
     ) -> Vec<TunerAction> {
         let mut left = VecDeque::from(actions);
         let mut done = Vec::new();
-        while let Some(action) = left.pop_front() {
-            match &action {
+        while let Some(mut action) = left.pop_front() {
+            match &mut action {
                 TunerAction::Apply { trial, setting, cause } => {
                     let set = match self.apply(tuned, setting) {
                         Ok(set) => set,
@@ -50,8 +52,10 @@ impl Shared {
                         }),
                     );
                 }
-                TunerAction::Ask { trial, setting, until_nanos } => {
+                TunerAction::Ask { trial, setting, until_nanos, until: told } => {
                     let until = self.clock.wall(Moment::from_nanos(*until_nanos));
+                    *told = Some(until);
+                    self.gave_number(Numbered::Trials, *trial);
                     let proposal = Proposal { trial: *trial, setting: setting.clone(), until };
                     self.publish(
                         "tune.ask",
@@ -70,6 +74,8 @@ impl Shared {
             }
             done.push(action);
         }
+        let last = tuned.state.lock().tuner.last_trial();
+        self.gave_number(Numbered::Trials, last);
         self.tell_of_trials(tuned);
         self.keep_adopted(tuned);
         done
@@ -86,7 +92,8 @@ impl Shared {
             state.told = ended.last().map_or(state.told, |trial| trial.id);
             ended
         };
-        for trial in ended {
+        for mut trial in ended {
+            self.date(&mut trial);
             let verdict = serde_json::to_value(trial.verdict).unwrap_or_default();
             let fields = [
                 ("tuner", tuned.name.to_string()),
@@ -129,7 +136,7 @@ impl Shared {
                         false
                     }
                     Err(error) => {
-                        trouble.get_or_insert(error.with("knob", name));
+                        trouble.get_or_insert(about(error, "knob", shown(name)));
                         true
                     }
                 }
@@ -175,7 +182,8 @@ impl Shared {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    tuned.state.lock().trouble = Some(error.with("knob", &knob.name));
+                    let error = about(error, "knob", shown(&knob.name));
+                    tuned.state.lock().trouble = Some(error);
                     return true;
                 }
             }

@@ -11,7 +11,7 @@ use super::super::handle::Kernel;
 use super::super::shared::Shared;
 use super::measure::Seen;
 use super::shares::{ShareMember, ShareProposal, ShareSpec, SharedOut};
-use super::{MOST, every, named, shown};
+use super::{MOST, about, every, meant, named, no_answer, shown};
 use crate::base::time::Moment;
 use crate::observe::Level;
 use crate::tune::{Adjust, Autonomy, KnobValue, Shares};
@@ -19,23 +19,25 @@ use crate::{Code, Error, Result};
 
 /// One thing that is divided.
 pub(super) struct Divided {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     spec: ShareSpec,
     every: Duration,
-    knobs: BTreeMap<String, Arc<dyn Adjust>>,
+    pub(super) knobs: BTreeMap<String, Arc<dyn Adjust>>,
     /// Held by who changes knobs, while it does.
     turn: Mutex<()>,
     /// Held for moments only.
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
-struct State {
+pub(super) struct State {
     shares: Shares,
     /// What each has, as far as it is known.
-    units: BTreeMap<String, u64>,
+    pub(super) units: BTreeMap<String, u64>,
     /// When this round began, and when it ends.
     began: Moment,
     next: Moment,
+    /// Units that members have beyond those that there are, as the log has it.
+    beyond: u64,
     /// What the host has reported in it.
     reported: BTreeMap<String, f64>,
     /// Calls that agents had answered well when it began.
@@ -46,7 +48,7 @@ struct State {
     waiting: Option<(ShareProposal, Moment)>,
     /// No change is asked for or suggested before.
     quiet: Moment,
-    trouble: Option<Error>,
+    pub(super) trouble: Option<Error>,
     closed: bool,
 }
 
@@ -71,8 +73,11 @@ impl Kernel {
     /// [`Code::NOT_FOUND`].
     pub fn unshare(&self, name: &str) -> Result<()> {
         let unshare = || {
-            let gone = self.shared.tuning.divided.lock().remove(name);
-            gone.ok_or_else(|| none(name))?.close();
+            let gone = {
+                let mut all = self.shared.tuning.divided.lock();
+                all.remove(name).ok_or_else(|| none(name, all.keys()))?
+            };
+            gone.close();
             Ok(())
         };
         let done = self.shared.changes(Change::configuration("tune.unshare", name), unshare);
@@ -93,8 +98,7 @@ impl Kernel {
     /// not finite.
     pub fn report_benefits(&self, name: &str, benefits: &BTreeMap<String, f64>) -> Result<()> {
         let report = || {
-            let divided = self.shared.tuning.divided.lock().get(name).cloned();
-            let divided = divided.ok_or_else(|| none(name))?;
+            let divided = self.shared.divided(name)?;
             for (member, benefit) in benefits {
                 let problem = match divided.spec.members.get(member) {
                     None => "nobody of this name has a share",
@@ -102,11 +106,20 @@ impl Kernel {
                     Some(_) if !benefit.is_finite() => "a benefit is a finite number",
                     Some(_) => continue,
                 };
-                return Err(Error::new(Code::INVALID, problem).with("member", shown(member)));
+                let error = Error::new(Code::INVALID, problem)
+                    .with("member", shown(member))
+                    .with("name", shown(name));
+                let members = divided.spec.members.keys().map(String::as_str);
+                return Err(match divided.spec.members.contains_key(member) {
+                    true => error,
+                    false => meant(error, member, members),
+                });
             }
             let mut state = divided.state.lock();
             for (member, benefit) in benefits {
-                *state.reported.entry(member.clone()).or_default() += benefit;
+                let sum = state.reported.entry(member.clone()).or_default();
+                // Sums stay finite.
+                *sum = (*sum + benefit).clamp(-1e150, 1e150);
             }
             Ok(())
         };
@@ -121,24 +134,21 @@ impl Kernel {
     pub fn answer_shares(&self, name: &str, proposal: u64, approved: bool, by: &str) -> Result<()> {
         let word = if approved { "approved" } else { "denied" };
         let answer = || {
-            let divided = self.shared.tuning.divided.lock().get(name).cloned();
-            let divided = divided.ok_or_else(|| none(name))?;
+            let divided = self.shared.divided(name)?;
             let _turn = divided.turn.lock();
             let now = self.shared.runtime.now();
             let proposal = {
                 let mut state = divided.state.lock();
                 if state.closed {
-                    return Err(none(name));
+                    return Err(none(name, [].iter()));
                 }
                 let waiting = (state.waiting)
                     .take_if(|(one, until)| one.proposal == proposal && now < *until);
                 let Some((proposal, _)) = waiting else {
-                    return Err(Error::new(
-                        Code::INVALID,
-                        "this change does not wait for an answer",
-                    )
-                    .with("name", shown(name))
-                    .with("proposal", proposal));
+                    let waits = state.waiting.as_ref().map(|(one, _)| one.proposal);
+                    return Err(no_answer("this change", waits)
+                        .with("name", shown(name))
+                        .with("proposal", proposal));
                 };
                 if !approved {
                     state.quiet = now + Duration::from_millis(divided.spec.approval_ms);
@@ -157,8 +167,10 @@ impl Kernel {
     }
 }
 
-fn none(name: &str) -> Error {
-    Error::new(Code::NOT_FOUND, "nothing of this name is divided").with("name", shown(name))
+fn none<'a>(name: &str, all: impl Iterator<Item = &'a Arc<str>>) -> Error {
+    let none =
+        Error::new(Code::NOT_FOUND, "nothing of this name is divided").with("name", shown(name));
+    meant(none, name, all.map(|one| &**one))
 }
 
 impl Divided {
@@ -172,11 +184,24 @@ impl Divided {
         self.state.lock().closed = true;
     }
 
+    /// As much, but for what hangs when that time is over: it does nothing any more when it has done what it does now.
+    pub(super) fn close_within(&self, patience: Duration) {
+        let _turn = self.turn.try_lock_for(patience);
+        self.state.lock().closed = true;
+    }
+
+    /// Units that all have beyond those that there are.
+    fn beyond(&self, units: &BTreeMap<String, u64>) -> u64 {
+        let all = units.values().fold(0_u64, |all, units| all.saturating_add(*units));
+        all.saturating_sub(u64::from(self.spec.units))
+    }
+
     fn view(&self) -> SharedOut {
         let state = self.state.lock();
         SharedOut {
             name: Arc::clone(&self.name),
             spec: self.spec.clone(),
+            beyond: self.beyond(&state.units),
             units: state.units.clone(),
             benefits: state.benefits.clone(),
             waiting: state.waiting.as_ref().map(|(proposal, _)| proposal.clone()),
@@ -187,6 +212,11 @@ impl Divided {
 }
 
 impl Shared {
+    fn divided(&self, name: &str) -> Result<Arc<Divided>> {
+        let all = self.tuning.divided.lock();
+        all.get(name).cloned().ok_or_else(|| none(name, all.keys()))
+    }
+
     pub(super) fn share_out(self: &Arc<Self>, name: &str, spec: ShareSpec) -> Result<()> {
         self.tunes()?;
         named(name, "not a name for what is divided")?;
@@ -194,19 +224,31 @@ impl Shared {
         let every = every(spec.every_ms)?;
         let mut shares = Shares::new(spec.policy.clone())?;
         let mut knobs: BTreeMap<String, Arc<dyn Adjust>> = BTreeMap::new();
+        let mut floors = 0_u64;
         for (who, member) in &spec.members {
             let mut joins = || {
                 let knob = member.knob.as_deref().map(|knob| self.knob(knob)).transpose()?;
                 let (floor, ceiling) = spec.bounds(member, knob.as_deref())?;
                 let whole = f64::from(spec.units);
+                floors += u64::from(floor);
+                if floors > u64::from(spec.units) {
+                    return Err(Error::new(
+                        Code::INVALID,
+                        "the floors of all members are more units than there are",
+                    )
+                    .with("floors", floors)
+                    .with("units", spec.units)
+                    .advice("a floor is at least what the member's knob takes: lower floors, or divide more units"));
+                }
                 shares.join(who, f64::from(floor) / whole, f64::from(ceiling) / whole)?;
                 Ok(knob)
             };
-            let knob = joins().map_err(|error: Error| error.with("member", shown(who)))?;
+            let knob = joins().map_err(|error: Error| about(error, "member", shown(who)))?;
             if let Some(knob) = knob {
                 if knobs.values().any(|other| other.name() == knob.name()) {
-                    return Err(Error::new(Code::ALREADY_EXISTS, "two have the same knob")
-                        .with("knob", shown(knob.name())));
+                    return Err(Error::new(Code::ALREADY_EXISTS, "two members have the same knob")
+                        .with("knob", shown(knob.name()))
+                        .with("member", shown(who)));
                 }
                 knobs.insert(who.clone(), knob);
             }
@@ -230,6 +272,7 @@ impl Shared {
                 units,
                 began: now,
                 next: now,
+                beyond: 0,
                 reported: BTreeMap::new(),
                 answered: BTreeMap::new(),
                 benefits: BTreeMap::new(),
@@ -245,19 +288,28 @@ impl Shared {
             if let Some(tuner) = self.tuning.tuner_of(knob.name()) {
                 return Err(Error::new(Code::ALREADY_EXISTS, "a tuner has the knob")
                     .with("knob", shown(knob.name()))
-                    .with("tuner", &*tuner));
+                    .with("tuner", shown(&tuner))
+                    .advice(
+                        "a knob is a tuner's or a share's: remove the tuner first (tune.remove)",
+                    ));
             }
         }
         {
             let mut all = self.tuning.divided.lock();
             let others = || all.values().filter(|other| other.name != name);
-            let taken = divided.knobs.values().find(|knob| others().any(|o| o.has(knob.name())));
-            if let Some(knob) = taken {
+            let taken = divided
+                .knobs
+                .values()
+                .find_map(|knob| Some((knob, others().find(|other| other.has(knob.name()))?)));
+            if let Some((knob, other)) = taken {
                 return Err(Error::new(Code::ALREADY_EXISTS, "the knob has a share elsewhere")
-                    .with("knob", shown(knob.name())));
+                    .with("knob", shown(knob.name()))
+                    .with("shares", shown(&other.name)));
             }
             if !all.contains_key(&name) && all.len() >= MOST {
-                return Err(Error::new(Code::OVERLOADED, "as much is divided as may be"));
+                return Err(Error::new(Code::OVERLOADED, "as much is divided as may be")
+                    .with("most", MOST)
+                    .advice("divide something else no more first (tune.unshare)"));
             }
             let before = all.insert(name, Arc::clone(&divided));
             drop((all, claims));
@@ -290,12 +342,25 @@ impl Shared {
                     state.units.insert(member.clone(), u64::try_from(value).unwrap_or(0));
                 }
                 Ok(_) => {}
-                Err(error) => state.trouble = Some(error.with("member", shown(member))),
+                Err(error) => state.trouble = Some(about(error, "member", shown(member))),
             }
         }
+        let beyond = divided.beyond(&state.units);
+        let grew = beyond > 0 && state.beyond == 0;
+        state.beyond = beyond;
         (state.began, state.next) = (now, now + divided.every);
         state.answered = answered;
         state.reported.clear();
+        drop(guard);
+        if grew {
+            let fields = [
+                ("shares", divided.name.to_string()),
+                ("units", divided.spec.units.to_string()),
+                ("beyond", beyond.to_string()),
+            ];
+            let what = "members have more units than there are: nothing is taken from them before that is approved or their knobs can be set";
+            self.kept.log().record(Level::Warn, "sutazai.tune", what, fields);
+        }
     }
 
     pub(super) fn look_at_divided(self: &Arc<Self>, divided: &Arc<Divided>) {
@@ -412,69 +477,18 @@ impl Shared {
             }
             Autonomy::Approve => {
                 let until = self.clock.wall(now + within);
-                let proposal = self.tuning.propose();
-                let asked = ShareProposal { proposal, units, until };
+                let proposal = self.next_proposal();
+                let beyond = divided.beyond(&divided.state.lock().units);
+                let asked = ShareProposal { proposal, units, beyond, until };
                 divided.state.lock().waiting = Some((asked.clone(), now + within));
                 self.publish(
                     "tune.ask",
                     serde_json::json!({
-                        "shares": &*divided.name, "proposal": proposal, "units": asked.units, "until": until,
+                        "shares": &*divided.name, "proposal": proposal, "units": asked.units,
+                        "beyond": beyond, "until": until,
                     }),
                 );
             }
         }
-    }
-
-    /// Sets knobs that shrink first: there are never more units than there are. What cannot be taken from one, or is not known
-    /// to be, is not given to another. The host is told of its own.
-    fn give(self: &Arc<Self>, divided: &Divided, units: &BTreeMap<String, u64>) {
-        let mut trouble = None;
-        let mut moves = Vec::new();
-        let mut has = divided.state.lock().units.clone();
-        for (member, wanted) in units {
-            let (knob, present) = match divided.knobs.get(member) {
-                None => (None, has.get(member).copied().unwrap_or(0)),
-                Some(knob) => match knob.value() {
-                    Ok(KnobValue::Integer(present)) => {
-                        (Some(knob), u64::try_from(present).unwrap_or(0))
-                    }
-                    Ok(_) => continue,
-                    Err(error) => {
-                        trouble = Some(error.with("member", shown(member)));
-                        continue;
-                    }
-                },
-            };
-            has.insert(member.clone(), present);
-            if *wanted != present {
-                moves.push((*wanted > present, member, *wanted, knob));
-            }
-        }
-        moves.sort_by_key(|(grows, ..)| *grows);
-        for (grows, member, wanted, knob) in moves {
-            if grows && trouble.is_some() {
-                break;
-            }
-            let set = knob.map_or(Ok(()), |knob| {
-                let word = wanted.to_string();
-                let change = Change::configuration("tune.shared", knob.name()).by(Change::KERNEL);
-                let value = KnobValue::Integer(i64::try_from(wanted).unwrap_or(i64::MAX));
-                self.changes(change.with("units", &word), || knob.set(&value))
-            });
-            match set {
-                Ok(()) => drop(has.insert(member.clone(), wanted)),
-                Err(error) => trouble = Some(error.with("member", shown(member))),
-            }
-        }
-        {
-            let mut state = divided.state.lock();
-            state.units.clone_from(&has);
-            state.trouble.clone_from(&trouble);
-        }
-        if let Some(error) = trouble {
-            let fields = [("shares", divided.name.to_string()), ("error", format!("{error:#}"))];
-            self.kept.log().record(Level::Warn, "sutazai.tune", "shares were not given", fields);
-        }
-        self.publish("tune.share", serde_json::json!({"shares": &*divided.name, "units": has}));
     }
 }

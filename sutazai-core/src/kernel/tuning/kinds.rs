@@ -38,7 +38,7 @@ pub(super) fn around(kind: &KnobKind, value: &KnobValue) -> KnobKind {
             // Of a knob that stands at zero there is no four times as much.
             let most = if most > least { most } else { least.saturating_add(4).min(*high) };
             let scale = if least > 0 { KnobScale::Log } else { KnobScale::Linear };
-            KnobKind::Integer { low: least.min(most - 1), high: most, scale }
+            KnobKind::Integer { low: least.min(most.saturating_sub(1)), high: most, scale }
         }
         (KnobKind::Float { low, high, scale }, KnobValue::Number(value)) => {
             let (a, b) = ((value / 4.0).clamp(*low, *high), (value * 4.0).clamp(*low, *high));

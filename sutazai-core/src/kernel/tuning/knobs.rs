@@ -9,13 +9,13 @@ use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
 use super::kinds::{allowed, fitted};
-use super::{MOST, shown};
+use super::{MOST, about, meant, shown};
 use crate::base::contain;
 use crate::tune::{Adjust, Knob, KnobKind, KnobValue};
 use crate::{Code, Error, Result};
 
 /// How names of the kernel's own knobs begin.
-const OWN: [&str; 6] = ["batch/", "guard/", "limits/", "monitor/", "pool/", "store/"];
+pub(super) const OWN: [&str; 6] = ["batch/", "guard/", "limits/", "monitor/", "pool/", "store/"];
 
 /// How long somebody who sets a knob waits for the tuner that has it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,13 +51,15 @@ impl Kernel {
         if OWN.iter().any(|own| name.starts_with(own)) {
             return refused(Code::INVALID, "knobs of this name are the kernel's own");
         }
-        Knob::new(name.clone(), knob.kind(), knob.value()?).check()?;
+        let present = knob.value().map_err(|error| error.operation("tune.add_knob"))?;
+        let valid = Knob::new(name.clone(), knob.kind(), present).check();
+        valid.map_err(|error| error.operation("tune.add_knob"))?;
         let mut knobs = self.shared.tuning.knobs.lock();
         if knobs.contains_key(&name) {
             return refused(Code::ALREADY_EXISTS, "there is a knob of this name");
         }
         if knobs.len() >= MOST {
-            return refused(Code::OVERLOADED, "there are as many knobs as there may be");
+            return refused(Code::OVERLOADED, "a kernel has at most 100 knobs of its host's");
         }
         knobs.insert(name, Arc::new(knob));
         Ok(())
@@ -102,7 +104,7 @@ impl Kernel {
             Ok(())
         };
         let done = self.shared.changes(change, set);
-        done.map_err(|error| error.operation("tune.set").with("knob", shown(name)))
+        done.map_err(|error| about(error.operation("tune.set"), "knob", shown(name)))
     }
 }
 
@@ -161,9 +163,15 @@ impl Shared {
         if let Some(knob) = self.tuning.knobs.lock().get(name) {
             return Ok(Arc::clone(knob));
         }
-        self.own_knobs().into_iter().find(|knob| knob.name() == name).ok_or_else(|| {
-            Error::new(Code::NOT_FOUND, "there is no knob of this name")
-                .advice("tune.knobs lists those that there are")
-        })
+        let own = self.own_knobs();
+        if let Some(knob) = own.iter().find(|knob| knob.name() == name) {
+            return Ok(Arc::clone(knob));
+        }
+        let hosts: Vec<String> = self.tuning.knobs.lock().keys().cloned().collect();
+        let names = own.iter().map(|knob| knob.name()).chain(hosts.iter().map(String::as_str));
+        let none = Error::new(Code::NOT_FOUND, "there is no knob of this name")
+            .with("knob", shown(name))
+            .advice("tune.knobs lists those that there are");
+        Err(meant(none, name, names))
     }
 }

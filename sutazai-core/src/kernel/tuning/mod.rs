@@ -7,13 +7,17 @@
 mod ahead;
 #[cfg(feature = "agent")]
 mod arrivals;
+mod bind;
 mod carry;
 mod divided;
+mod ending;
 mod figures;
+mod give;
 mod kept;
 mod kinds;
 mod knobs;
 mod measure;
+mod numbers;
 #[cfg(any(feature = "recovery", feature = "agent"))]
 mod own;
 mod plan;
@@ -22,16 +26,18 @@ mod pools;
 mod shares;
 mod spec;
 mod tuners;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::shared::{Phase, Shared};
 use crate::base::contain;
+use crate::base::nearest::nearest;
 use crate::observe::Level;
 use crate::tune::Adjust;
 use crate::{Code, Error, Result};
@@ -47,11 +53,14 @@ pub use pools::{ScaledPool, Scaling, SizeProposal};
 pub use shares::{ShareMember, ShareProposal, ShareSpec, SharedOut};
 pub use spec::{TuneSpec, TunedKnob};
 pub use tuners::{Proposal, TunerReport, TunerStatus};
+pub use waits::{TunerWait, WaitsFor};
 
 /// How often tuners and pools are looked at, at least and by default.
 const LOOK: Duration = Duration::from_millis(100);
 /// Tuners, and knobs of the host, at most.
 const MOST: usize = 100;
+/// A stop waits so long for a knob that somebody is setting just now.
+const STUCK: Duration = Duration::from_secs(2);
 
 /// A kernel's tuning.
 #[derive(Default)]
@@ -65,8 +74,8 @@ pub(super) struct Tuning {
     claims: Mutex<()>,
     /// What is tuned from the start.
     plan: Mutex<Plan>,
-    /// Proposals for sizes and shares that were made.
-    proposals: AtomicU64,
+    /// Numbers of trials and of proposals that were given.
+    numbers: numbers::Numbers,
     /// Whether a timer is set.
     ticks: AtomicBool,
 }
@@ -74,11 +83,6 @@ pub(super) struct Tuning {
 impl Tuning {
     pub(super) fn new(plan: Plan) -> Self {
         Self { plan: Mutex::new(plan), ..Self::default() }
-    }
-
-    /// The number of a new proposal for a size or for shares: no other one of this kernel has it.
-    fn propose(&self) -> u64 {
-        self.proposals.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn idle(&self) -> bool {
@@ -140,7 +144,8 @@ impl Shared {
         match self.phase() {
             Phase::Running => Ok(()),
             Phase::Draining => Err(Error::new(Code::DRAINING, "the kernel is stopping")),
-            _ => Err(Error::new(Code::NOT_RUNNING, "the kernel does not run")),
+            _ => Err(Error::new(Code::NOT_RUNNING, "the kernel does not run")
+                .advice("start it first: what is tuned is gone when it stops")),
         }
     }
 }
@@ -152,14 +157,44 @@ fn named(name: &str, what: &'static str) -> Result<()> {
     Err(Error::new(Code::INVALID, what).advice("use 1 to 128 bytes without control characters"))
 }
 
+/// A name as it is shown: no control character of it gets into a terminal.
 fn shown(name: &str) -> String {
-    name.chars().take(128).collect()
+    let shown = |c: char| -> String {
+        if c.is_control() { c.escape_default().collect() } else { c.to_string() }
+    };
+    name.chars().take(128).map(shown).collect()
+}
+
+/// With this in its context, where it is not there yet.
+fn about(error: Error, key: &'static str, value: impl std::fmt::Display) -> Error {
+    if error.context().any(|(own, _)| own == key) { error } else { error.with(key, value) }
+}
+
+/// What does not wait for an answer, and what does in its place.
+fn no_answer(what: &str, waits: Option<u64>) -> Error {
+    let error = Error::new(Code::INVALID, format!("{what} does not wait for an answer"));
+    match waits {
+        Some(waits) => error.with("waiting", waits).advice("its number is not the one that waits"),
+        None => error.advice("it was answered, its time is over, or it was never asked"),
+    }
+}
+
+/// With a name that may have been meant in place of one that there is not.
+fn meant<'a>(error: Error, name: &str, names: impl IntoIterator<Item = &'a str>) -> Error {
+    match nearest(name, names) {
+        Some(near) => {
+            let near = format!("did you mean '{}'?", shown(near));
+            let more = error.remedy().map(|advice| format!("{near} {advice}"));
+            error.advice(more.unwrap_or(near))
+        }
+        None => error,
+    }
 }
 
 fn every(ms: u64) -> Result<Duration> {
     if (100..=86_400_000).contains(&ms) {
         return Ok(Duration::from_millis(ms));
     }
-    Err(Error::new(Code::INVALID, "it is looked at every 100 milliseconds to 24 hours")
+    Err(Error::new(Code::INVALID, "what is tuned is looked at every 100 milliseconds to 24 hours")
         .with("every_ms", ms))
 }

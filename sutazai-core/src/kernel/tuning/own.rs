@@ -133,7 +133,9 @@ impl Own {
     }
 
     fn gone(&self) -> Error {
-        Error::new(Code::NOT_FOUND, "there is no such knob any more").with("knob", &self.name)
+        Error::new(Code::NOT_FOUND, "there is no such knob any more")
+            .with("knob", &self.name)
+            .advice("the guard or pool whose field it was is gone, or has none")
     }
 
     /// The policy with another value in it.

@@ -11,7 +11,7 @@ use super::super::handle::Kernel;
 use super::super::shared::Shared;
 use super::ahead::Ahead;
 use super::arrivals::Arrivals;
-use super::{MOST, every, shown};
+use super::{MOST, every, meant, no_answer, shown};
 use crate::base::time::{Moment, Timestamp};
 use crate::observe::Level;
 use crate::tune::{Autonomy, PoolSample, PoolScaler, ScaleCause, ScaleDecision, ScalePolicy};
@@ -158,7 +158,9 @@ impl Kernel {
         let unscale = || {
             // With the lock: a look that is under way tells it no other size afterwards.
             let mut pools = self.shared.tuning.pools.lock();
-            pools.remove(pool).ok_or_else(|| not_scaled(pool))?;
+            if pools.remove(pool).is_none() {
+                return Err(not_scaled(pool, pools.keys()));
+            }
             self.shared.creation.pools.steer(pool, None);
             Ok(())
         };
@@ -186,20 +188,20 @@ impl Kernel {
     ) -> Result<()> {
         let word = if approved { "approved" } else { "denied" };
         let answer = || {
-            let found = self.shared.tuning.pools.lock().get(pool).cloned();
-            let scaled = found.ok_or_else(|| not_scaled(pool))?;
+            let scaled = {
+                let pools = self.shared.tuning.pools.lock();
+                pools.get(pool).cloned().ok_or_else(|| not_scaled(pool, pools.keys()))?
+            };
             let now = self.shared.runtime.now();
             let target = {
                 let mut state = scaled.state.lock();
                 let waiting = (state.waiting)
                     .take_if(|(one, until)| one.proposal == proposal && now < *until);
                 let Some((proposal, _)) = waiting else {
-                    return Err(Error::new(
-                        Code::INVALID,
-                        "this change of the pool does not wait for an answer",
-                    )
-                    .with("pool", shown(pool))
-                    .with("proposal", proposal));
+                    let waits = state.waiting.as_ref().map(|(one, _)| one.proposal);
+                    return Err(no_answer("this change of the pool", waits)
+                        .with("pool", shown(pool))
+                        .with("proposal", proposal));
                 };
                 let again = now + Duration::from_millis(state.scaling.approval_ms);
                 state.said = (!approved).then_some((proposal.target, again));
@@ -216,8 +218,9 @@ impl Kernel {
     }
 }
 
-fn not_scaled(pool: &str) -> Error {
-    Error::new(Code::NOT_FOUND, "this pool is not scaled").with("pool", shown(pool))
+fn not_scaled<'a>(pool: &str, scaled: impl Iterator<Item = &'a Arc<str>>) -> Error {
+    let none = Error::new(Code::NOT_FOUND, "this pool is not scaled").with("pool", shown(pool));
+    meant(none, pool, scaled.map(|name| &**name))
 }
 
 impl Scaled {
@@ -240,9 +243,11 @@ impl Shared {
         scaling.check().map_err(|(_, error)| error)?;
         let every = every(scaling.every_ms)?;
         let scaler = PoolScaler::new(scaling.policy.clone())?;
-        let figures = self
-            .pool_figures(pool)
-            .ok_or_else(|| Error::new(Code::NOT_FOUND, "there is no pool of this name"))?;
+        let figures = self.pool_figures(pool).ok_or_else(|| {
+            let none = Error::new(Code::NOT_FOUND, "there is no pool of this name");
+            let pools = self.creation.pools.policies();
+            meant(none, pool, pools.iter().map(|(name, _)| &**name))
+        })?;
         let name: Arc<str> = pool.into();
         let mut arrivals = Arrivals::default();
         let now = self.runtime.now();
@@ -263,7 +268,9 @@ impl Shared {
         {
             let mut pools = self.tuning.pools.lock();
             if !pools.contains_key(&name) && pools.len() >= MOST {
-                return Err(Error::new(Code::OVERLOADED, "as many pools are scaled as may be"));
+                return Err(Error::new(Code::OVERLOADED, "as many pools are scaled as may be")
+                    .with("most", MOST)
+                    .advice("leave another one to its own rule first (tune.unscale)"));
             }
             pools.insert(Arc::clone(&name), Arc::new(Scaled { pool: name, every, state }));
         }
@@ -281,8 +288,11 @@ impl Shared {
             return;
         }
         let Some(figures) = self.pool_figures(&scaled.pool) else {
-            // It was removed.
-            self.tuning.pools.lock().remove(&scaled.pool);
+            // It was removed. Another one may have its name, and be scaled, by now.
+            let mut pools = self.tuning.pools.lock();
+            if pools.get(&scaled.pool).is_some_and(|one| Arc::ptr_eq(one, scaled)) {
+                pools.remove(&scaled.pool);
+            }
             return;
         };
         #[cfg(feature = "monitor")]
@@ -336,7 +346,7 @@ impl Shared {
             Step::Ask(decision, within) => {
                 let until = self.clock.wall(now + within);
                 let ScaleDecision { target, cause, .. } = decision;
-                let proposal = self.tuning.propose();
+                let proposal = self.next_proposal();
                 let asked = SizeProposal { proposal, target, cause, until };
                 scaled.state.lock().waiting = Some((asked, now + within));
                 self.publish(

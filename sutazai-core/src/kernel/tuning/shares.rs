@@ -112,6 +112,8 @@ pub struct ShareProposal {
     pub proposal: u64,
     /// What each would have.
     pub units: BTreeMap<String, u64>,
+    /// Units that all have now beyond those that there are: what would be taken back. 0 where there are enough.
+    pub beyond: u64,
     /// Until when an approval counts.
     pub until: Timestamp,
 }
@@ -126,6 +128,9 @@ pub struct SharedOut {
     pub spec: ShareSpec,
     /// What each has now: as its knob says, or as the host was told.
     pub units: BTreeMap<String, u64>,
+    /// Units that all have together beyond those that there are: knobs that stood higher when it began, or that others set. Acting takes them back in
+    /// its next round; below that they stay until it is approved.
+    pub beyond: u64,
     /// What each made of it in the last round, a second.
     pub benefits: BTreeMap<String, f64>,
     /// What waits to be approved.
@@ -186,8 +191,9 @@ impl ShareSpec {
             return invalid("approval_ms", "must be 1 millisecond to a year");
         }
         for (name, member) in &self.members {
-            named(name, "not a name for who has a share")?;
-            member.check_measure().map_err(|error| error.with("member", name))?;
+            let of = |error: Error| error.with("member", shown(name));
+            named(name, "not a name for who has a share").map_err(of)?;
+            member.check_measure().map_err(of)?;
         }
         self.policy.check()
     }
@@ -200,21 +206,31 @@ impl ShareSpec {
     ) -> Result<(u32, u32)> {
         let (mut floor, mut ceiling) = (member.floor, member.ceiling.unwrap_or(self.units));
         ceiling = ceiling.min(self.units);
+        let mut takes = None;
         if let Some(knob) = knob {
             let KnobKind::Integer { low, high, .. } = knob.kind() else {
                 return Err(Error::new(Code::INVALID, "a share needs a knob of whole numbers")
                     .with("knob", shown(knob.name())));
             };
+            takes = Some(format!("{low} to {high}"));
             floor = floor.max(u32::try_from(low.max(0)).unwrap_or(u32::MAX));
             ceiling = ceiling.min(u32::try_from(high.max(0)).unwrap_or(u32::MAX));
         }
         if floor > ceiling || ceiling == 0 {
-            return Err(Error::new(
+            let error = Error::new(
                 Code::INVALID,
                 "a floor is at most the ceiling, which is at least one unit",
             )
             .with("floor", floor)
-            .with("ceiling", ceiling));
+            .with("ceiling", ceiling);
+            return Err(match (takes, knob) {
+                (Some(takes), Some(knob)) => {
+                    error.with("knob", shown(knob.name())).with("takes", takes).advice(
+                        "both are held within what the knob takes and the units that there are",
+                    )
+                }
+                _ => error,
+            });
         }
         Ok((floor, ceiling))
     }

@@ -1,6 +1,6 @@
 //! Tuners: what they are asked, what they are told, and what they say of themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,15 @@ use serde::Serialize;
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
-use super::kinds::{around, is_within};
 use super::measure::Seen;
-use super::spec::{TuneSpec, TunedKnob};
-use super::{MOST, Tuning, every, named, shown};
+use super::numbers::Numbered;
+use super::spec::TuneSpec;
+use super::waits::{TunerWait, WaitsFor};
+use super::{MOST, Tuning, about, every, meant, named, no_answer, shown};
 use crate::base::time::{Moment, Timestamp};
 use crate::tune::{
-    Adjust, Autonomy, Knob, KnobValue, Setting, Space, Tuner, TunerAction, TunerSample, TunerView,
+    Adjust, Autonomy, Knob, KnobValue, Setting, Space, TrialRecord, Tuner, TunerAction,
+    TunerSample, TunerView,
 };
 use crate::{Code, Error, Result};
 
@@ -45,15 +47,18 @@ pub(super) struct State {
     pub(super) echo: BTreeMap<String, (KnobValue, KnobValue)>,
     /// What went wrong last.
     pub(super) trouble: Option<Error>,
-    /// A knob stands where it may not try.
+    /// A knob stands where it may not try; and when that was so last, or it began.
     pub(super) rests: bool,
+    pub(super) rested: Moment,
+    /// What it waits for, as far as the log has it.
+    pub(super) told_of: BTreeSet<(WaitsFor, String)>,
     /// What is in use, as it is kept.
     pub(super) kept: Setting,
     /// The last trial whose end was told.
     pub(super) told: u64,
     /// The newest point of each series that was taken into account.
     pub(super) seen: Seen,
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 /// Knobs that could not be set.
@@ -93,11 +98,14 @@ pub struct TunerStatus {
     pub name: Arc<str>,
     /// Its knobs: their types, and what they were set to when it began.
     pub knobs: Vec<Knob>,
-    /// What it was asked to do.
+    /// What it was asked to do, with the policy that it has now.
     pub spec: TuneSpec,
     /// What waits to be approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Proposal>,
+    /// What it waits for, before which nothing is tried: figures that nobody measures or reports (any more), and guard-rails that the setting in use breaks.
+    /// What lasts is on the log, once: a minute and two windows after it was measured last.
+    pub waits_for: Vec<TunerWait>,
     /// What went wrong last when knobs were set or read; `None` where nothing did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Value>")]
@@ -127,6 +135,9 @@ impl Kernel {
     /// [`Code::INVALID`] for what makes no sense, naming it; [`Code::NOT_FOUND`] for a knob that the kernel does not know and of
     /// which nothing is said; [`Code::ALREADY_EXISTS`] where there is a tuner of this name or another one has a knob;
     /// [`Code::OVERLOADED`] beyond a hundred; [`Code::NOT_RUNNING`] and [`Code::DRAINING`].
+    ///
+    /// Numbers of its trials go on after those of the tuners before it, of this kernel and of its data directory: an answer
+    /// to what another tuner has asked is none to what this one asks.
     pub fn add_tuner(&self, name: &str, spec: TuneSpec) -> Result<()> {
         let change = Change::configuration("tune.add", name);
         let done = self.shared.changes(change, || self.shared.add_tuner(name, spec));
@@ -141,9 +152,10 @@ impl Kernel {
     pub fn remove_tuner(&self, name: &str) -> Result<()> {
         let change = Change::configuration("tune.remove", name);
         let remove = || {
-            let tuned = self.shared.tuning.get(name)?;
+            let tuned = self.shared.tuned(name)?;
             self.shared.end_tuner(&tuned).map_err(|error| {
-                error.advice("the tuner tries nothing any more, and is gone when its knobs stand as they did")
+                about(error, "tuner", shown(name))
+                    .advice("the tuner tries nothing any more, and is gone when its knobs stand as they did")
             })?;
             self.shared.remove(&tuned);
             Ok(())
@@ -155,15 +167,16 @@ impl Kernel {
     /// The tuners, sorted by name.
     pub fn tuners(&self) -> Vec<TunerStatus> {
         let all: Vec<_> = self.shared.tuning.tuners.lock().values().cloned().collect();
-        all.iter().map(|tuned| tuned.status()).collect()
+        all.iter().map(|tuned| self.shared.status_of(tuned)).collect()
     }
 
     /// One tuner.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`].
+    /// [`Code::NOT_FOUND`], and [`Code::NOT_RUNNING`] of a kernel that does not run, where there are none.
     pub fn tuner(&self, name: &str) -> Result<TunerStatus> {
-        self.shared.tuning.get(name).map(|tuned| tuned.status())
+        let tuned = self.shared.tuned(name).map_err(|error| error.operation("tune.get"))?;
+        Ok(self.shared.status_of(&tuned))
     }
 
     /// Tells a tuner what the host has measured: the objective, and guard-rails' metrics that the kernel does not measure. Knobs
@@ -173,15 +186,19 @@ impl Kernel {
     /// [`Code::NOT_FOUND`]; [`Code::INVALID`] for a metric that no guard-rail is of.
     pub fn report(&self, name: &str, sample: &TunerSample) -> Result<TunerReport> {
         let shared = &self.shared;
-        let tuned = shared.tuning.get(name).map_err(|error| error.operation("tune.report"))?;
+        let tuned = shared.tuned(name).map_err(|error| error.operation("tune.report"))?;
         let rails = &tuned.spec.policy.guards;
         if let Some(odd) = sample.guards.keys().find(|one| rails.iter().all(|r| r.metric != **one))
         {
-            return Err(Error::new(Code::INVALID, "no guard-rail is of this metric")
+            let error = Error::new(Code::INVALID, "no guard-rail is of this metric")
                 .operation("tune.report")
-                .with("metric", shown(odd)));
+                .with("metric", shown(odd))
+                .with("tuner", shown(name))
+                .advice("report those that the policy's guards name, and no others");
+            return Err(meant(error, odd, rails.iter().map(|rail| &*rail.metric)));
         }
         let _turn = tuned.turn.lock();
+        tuned.is_there().map_err(|error| error.operation("tune.report"))?;
         let now = shared.runtime.now();
         let actions = match shared.notice(&tuned, now) {
             true => tuned.state.lock().tuner.report(sample, now),
@@ -201,12 +218,18 @@ impl Kernel {
         let change = Change::forced("tune.answer", name).by(by).with("answer", word);
         let answer = || {
             let shared = &self.shared;
-            let tuned = shared.tuning.get(name)?;
+            let tuned = shared.tuned(name)?;
             let _turn = tuned.turn.lock();
+            tuned.is_there()?;
             let now = shared.runtime.now();
             let actions = {
                 let mut state = tuned.state.lock();
-                let actions = state.tuner.answer(trial, approved, now)?;
+                let Ok(actions) = state.tuner.answer(trial, approved, now) else {
+                    let waits = state.waiting.as_ref().map(|waiting| waiting.trial);
+                    return Err(no_answer("the trial", waits)
+                        .with("tuner", shown(name))
+                        .with("trial", trial));
+                };
                 state.waiting = None;
                 actions
             };
@@ -227,8 +250,9 @@ impl Kernel {
         let change = Change::configuration("tune.autonomy", name).by(by).with("autonomy", word);
         let set = || {
             let shared = &self.shared;
-            let tuned = shared.tuning.get(name)?;
+            let tuned = shared.tuned(name)?;
             let _turn = tuned.turn.lock();
+            tuned.is_there()?;
             let now = shared.runtime.now();
             let actions = {
                 let mut state = tuned.state.lock();
@@ -245,7 +269,11 @@ impl Kernel {
 
 impl Tuning {
     fn get(&self, name: &str) -> Result<Arc<Tuned>> {
-        self.tuners.lock().get(name).cloned().ok_or_else(|| none(name))
+        let tuners = self.tuners.lock();
+        tuners
+            .get(name)
+            .cloned()
+            .ok_or_else(|| meant(none(name), name, tuners.keys().map(|one| &**one)))
     }
 
     /// The name of the tuner that has a knob.
@@ -266,20 +294,47 @@ fn none(name: &str) -> Error {
 }
 
 impl Tuned {
-    fn status(&self) -> TunerStatus {
-        let state = self.state.lock();
-        TunerStatus {
-            name: Arc::clone(&self.name),
-            knobs: self.knobs.iter().map(|(knob, _)| knob.clone()).collect(),
-            spec: self.spec.clone(),
-            waiting: state.waiting.clone(),
-            trouble: state.trouble.clone(),
-            view: state.tuner.view(),
-        }
+    /// Who has the turn: whether it was removed while that was waited for, or is about to be gone.
+    fn is_there(&self) -> Result<()> {
+        if self.state.lock().closed { Err(none(&self.name)) } else { Ok(()) }
     }
 }
 
 impl Shared {
+    /// The tuner of this name.
+    fn tuned(&self, name: &str) -> Result<Arc<Tuned>> {
+        // Of a kernel that does not run there are none, whatever they were called.
+        self.tuning.get(name).or_else(|error| self.tunes().and(Err(error)))
+    }
+
+    fn status_of(&self, tuned: &Tuned) -> TunerStatus {
+        let now = self.runtime.now();
+        let (waiting, trouble, mut view, lacks) = {
+            let state = tuned.state.lock();
+            // What it rests for is its trouble: nobody looks at figures meanwhile.
+            let lacks = if state.rests { Vec::new() } else { state.tuner.lacks(now) };
+            (state.waiting.clone(), state.trouble.clone(), state.tuner.view(), lacks)
+        };
+        view.history.iter_mut().for_each(|trial| self.date(trial));
+        let mut spec = tuned.spec.clone();
+        spec.policy = view.policy.clone();
+        TunerStatus {
+            name: Arc::clone(&tuned.name),
+            knobs: tuned.knobs.iter().map(|(knob, _)| knob.clone()).collect(),
+            spec,
+            waiting,
+            waits_for: self.waits_of(tuned, lacks),
+            trouble,
+            view,
+        }
+    }
+
+    /// Puts the wall clock's times in.
+    pub(super) fn date(&self, trial: &mut TrialRecord) {
+        trial.began = Some(self.clock.wall(Moment::from_nanos(trial.began_nanos)));
+        trial.ended = Some(self.clock.wall(Moment::from_nanos(trial.ended_nanos)));
+    }
+
     pub(super) fn add_tuner(self: &Arc<Self>, name: &str, spec: TuneSpec) -> Result<()> {
         self.tunes()?;
         named(name, "not a name for a tuner")?;
@@ -289,7 +344,8 @@ impl Shared {
             spec.knobs.iter().map(|wanted| self.bind(wanted)).collect::<Result<_>>()?;
         let now = self.runtime.now();
         let space = Space::new(knobs.iter().map(|(knob, _)| knob.clone()).collect())?;
-        let mut tuner = Tuner::new(space, spec.policy.clone(), now)?;
+        let last = self.last_number(Numbered::Trials);
+        let mut tuner = Tuner::new(space, spec.policy.clone(), now)?.numbered_after(last);
         if let Some(adopted) = self.recall_adopted(name) {
             // One that these knobs do not have any more is of no use.
             let _ = tuner.recall(&adopted);
@@ -304,8 +360,10 @@ impl Shared {
             echo: BTreeMap::new(),
             trouble: None,
             rests: false,
+            rested: now,
+            told_of: BTreeSet::new(),
             kept,
-            told: 0,
+            told: last,
             #[cfg(feature = "monitor")]
             seen: self.seen_of(spec.objective.iter().chain(spec.measures.values())),
             #[cfg(not(feature = "monitor"))]
@@ -314,11 +372,14 @@ impl Shared {
         });
         let claims = self.tuning.claims.lock();
         let shares = self.tuning.divided.lock();
-        if let Some((knob, _)) =
-            knobs.iter().find(|(knob, _)| shares.values().any(|divided| divided.has(&knob.name)))
-        {
+        let shared = knobs.iter().find_map(|(knob, _)| {
+            Some((knob, shares.iter().find(|(_, divided)| divided.has(&knob.name))?.0))
+        });
+        if let Some((knob, by)) = shared {
             return Err(Error::new(Code::ALREADY_EXISTS, "the knob is set to a share")
-                .with("knob", &knob.name));
+                .with("knob", shown(&knob.name))
+                .with("shares", shown(by))
+                .advice("a knob is a tuner's or a share's: divide without it first (tune.share, tune.unshare)"));
         }
         drop(shares);
         let tuned =
@@ -326,7 +387,8 @@ impl Shared {
         {
             let mut tuners = self.tuning.tuners.lock();
             if tuners.contains_key(&name) {
-                return Err(Error::new(Code::ALREADY_EXISTS, "there is a tuner of this name"));
+                return Err(Error::new(Code::ALREADY_EXISTS, "there is a tuner of this name")
+                    .advice("remove it first (tune.remove), or take another name"));
             }
             let taken = tuned.knobs.iter().find_map(|(knob, _)| {
                 let has =
@@ -335,50 +397,23 @@ impl Shared {
             });
             if let Some((knob, other)) = taken {
                 return Err(Error::new(Code::ALREADY_EXISTS, "another tuner has the knob")
-                    .with("knob", knob)
-                    .with("other", other));
+                    .with("knob", shown(&knob))
+                    .with("other", shown(&other))
+                    .advice("a knob has one tuner: have that one tune both, or remove it first"));
             }
             if tuners.len() >= MOST {
                 return Err(Error::new(
                     Code::OVERLOADED,
                     "there are as many tuners as there may be",
-                ));
+                )
+                .with("most", MOST)
+                .advice("remove another one first (tune.remove)"));
             }
             tuners.insert(name, Arc::new(tuned));
         }
         drop(claims);
         self.tune_later();
         Ok(())
-    }
-
-    /// The knob that is wanted: one that the kernel knows, or the host's as it describes it.
-    fn bind(self: &Arc<Self>, wanted: &TunedKnob) -> Result<(Knob, Option<Arc<dyn Adjust>>)> {
-        let TunedKnob { name, kind, value, max_step } = wanted;
-        let invalid = |problem| Err(Error::new(Code::INVALID, problem).with("knob", shown(name)));
-        let (knob, adjust) = match (self.knob(name), kind, value) {
-            (Ok(_), _, Some(_)) => {
-                return invalid("the kernel knows what this knob is set to: no value may be said");
-            }
-            (Ok(adjust), kind, None) => {
-                let (present, most) = (adjust.value()?, adjust.kind());
-                let kind = kind.clone().unwrap_or_else(|| around(&most, &present));
-                if !is_within(&kind, &most) {
-                    return invalid("the knob may not take all of these values");
-                }
-                (Knob::new(name.clone(), kind, present), Some(adjust))
-            }
-            (Err(_), Some(kind), Some(value)) => {
-                (Knob::new(name.clone(), kind.clone(), value.clone()), None)
-            }
-            (Err(unknown), ..) => {
-                return Err(unknown.with("knob", shown(name)).advice(
-                    "tune.knobs lists those that the kernel knows; one of the host's needs a kind and a value",
-                ));
-            }
-        };
-        let knob = knob.max_step(*max_step);
-        knob.check()?;
-        Ok((knob, adjust))
     }
 
     pub(super) fn look_at_tuner(self: &Arc<Self>, tuned: &Arc<Tuned>) {
@@ -402,6 +437,7 @@ impl Shared {
             due
         };
         if !self.notice(tuned, now) {
+            tuned.state.lock().rested = now;
             return;
         }
         let measured = (due && tuned.spec.measures()).then(|| {
@@ -418,50 +454,6 @@ impl Shared {
             }
         };
         self.carry(tuned, actions);
-    }
-
-    /// Rolls back what a tuner tries, after which it tries nothing.
-    fn end_tuner(self: &Arc<Self>, tuned: &Tuned) -> Result<()> {
-        let _turn = tuned.turn.lock();
-        let now = self.runtime.now();
-        let actions = {
-            let mut state = tuned.state.lock();
-            state.closed = true;
-            state.waiting = None;
-            if let Some(behind) = &mut state.behind {
-                behind.again = now;
-            }
-            state.tuner.set_autonomy(Autonomy::Observe, now)
-        };
-        if actions.is_empty() {
-            self.catch_up(tuned, now);
-        }
-        self.carry(tuned, actions);
-        let state = tuned.state.lock();
-        match (&state.behind, &state.trouble) {
-            (Some(_), Some(error)) => Err(error.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn remove(&self, tuned: &Arc<Tuned>) {
-        let mut tuners = self.tuning.tuners.lock();
-        // Another one may have its name by now; and one that a stop has ended is not there, and what it has found is kept.
-        if tuners.get(&tuned.name).is_some_and(|one| Arc::ptr_eq(one, tuned)) {
-            tuners.remove(&tuned.name);
-            drop(tuners);
-            self.forget_adopted(&tuned.name);
-        }
-    }
-
-    /// The kernel stops: what was tried is rolled back.
-    pub(in crate::kernel) fn stop_tuning(self: &Arc<Self>) {
-        let all = std::mem::take(&mut *self.tuning.tuners.lock());
-        // What could not be rolled back is on the log.
-        all.values().for_each(|tuned| drop(self.end_tuner(tuned)));
-        #[cfg(feature = "agent")]
-        self.tuning.pools.lock().clear();
-        let divided = std::mem::take(&mut *self.tuning.divided.lock());
-        divided.values().for_each(|divided| divided.close());
+        self.tell_of_waits(tuned, now);
     }
 }

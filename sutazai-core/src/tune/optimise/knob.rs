@@ -78,7 +78,7 @@ pub enum KnobKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Knob {
-    /// Its name, not empty, like no other's of the space.
+    /// Its name, 1 to 256 bytes without control characters, like no other's of the space.
     pub name: String,
     /// Its type.
     pub kind: KnobKind,
@@ -88,6 +88,14 @@ pub struct Knob {
     /// 1. A level and a whole number may always go to the next one; a choice and a switch know no steps.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub max_step: f64,
+}
+
+/// A name as it is shown: cut, and without what a terminal would act upon.
+pub(super) fn shown(name: &str) -> String {
+    let shown = |c: char| -> String {
+        if c.is_control() { c.escape_default().collect() } else { c.to_string() }
+    };
+    name.chars().take(128).map(shown).collect()
 }
 
 fn whole() -> f64 {
@@ -118,7 +126,12 @@ impl Knob {
     pub fn check(&self) -> Result<()> {
         let positive = |scale: KnobScale, low: f64| scale == KnobScale::Linear || low > 0.0;
         let rule = match &self.kind {
-            _ if self.name.is_empty() || self.name.len() > 256 => "a name has 1 to 256 bytes",
+            _ if self.name.is_empty()
+                || self.name.len() > 256
+                || self.name.contains(char::is_control) =>
+            {
+                "a name has 1 to 256 bytes without control characters"
+            }
             _ if !(self.max_step > 0.0 && self.max_step <= 1.0) => {
                 "max_step must be above 0, and at most 1"
             }
@@ -153,10 +166,14 @@ impl Knob {
             _ if !self.allows(&self.value) => "the value must be one that the knob may take",
             _ => return Ok(()),
         };
-        Err(Error::new(Code::INVALID, "the knob is not valid")
+        let error = Error::new(Code::INVALID, "the knob is not valid")
             .operation("tune.knob")
-            .with("field", self.name.clone())
-            .with("rule", rule))
+            .with("knob", shown(&self.name))
+            .with("rule", rule);
+        let word = |of: serde_json::Result<String>| of.unwrap_or_default();
+        Err(error
+            .with("value", word(serde_json::to_string(&self.value)))
+            .with("kind", word(serde_json::to_string(&self.kind))))
     }
 
     /// Whether the knob may be set to `value`, however far that is.

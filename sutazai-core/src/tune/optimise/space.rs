@@ -1,7 +1,7 @@
 //! Knobs as a unit box: each is a coordinate from 0 to 1 on its scale, but a choice is one a name, all 0 but one (E. Garrido-Merchán,
 //! D. Hernández-Lobato, Neurocomputing 380, 2020, on why the model must see whole numbers as whole).
 
-use super::knob::{Knob, KnobKind, KnobScale, KnobValue, Setting};
+use super::knob::{Knob, KnobKind, KnobScale, KnobValue, Setting, shown};
 use super::region::Bounds;
 use crate::{Code, Error, Result};
 
@@ -24,7 +24,7 @@ impl Space {
     /// [`Code::INVALID`] when a knob is not valid, two have one name, or there are none or too many.
     pub fn new(knobs: Vec<Knob>) -> Result<Self> {
         let invalid = |rule: &'static str| {
-            Error::new(Code::INVALID, "the knobs make no space")
+            Error::new(Code::INVALID, "these knobs cannot be tuned together")
                 .operation("tune.space")
                 .with("rule", rule)
         };
@@ -32,7 +32,7 @@ impl Space {
         for (i, knob) in knobs.iter().enumerate() {
             knob.check()?;
             if knobs.iter().take(i).any(|k| k.name == knob.name) {
-                return Err(invalid("names must differ").with("field", knob.name.clone()));
+                return Err(invalid("names must differ").with("knob", shown(&knob.name)));
             }
             offsets.push(coordinates);
             coordinates += match &knob.kind {
@@ -41,7 +41,10 @@ impl Space {
             };
         }
         if !(1..=MOST_COORDINATES).contains(&coordinates) {
-            return Err(invalid("1 to 32 coordinates; a choice takes one a name"));
+            return Err(invalid(
+                "1 to 32 coordinates: each knob is one, but a choice one for each name",
+            )
+            .with("coordinates", coordinates));
         }
         Ok(Self { knobs, offsets, coordinates })
     }
@@ -62,15 +65,22 @@ impl Space {
     /// [`Code::INVALID`], naming the knob.
     pub fn check(&self, setting: &Setting) -> Result<()> {
         let wrong = |name: &str, rule: &'static str| {
-            Err(Error::new(Code::INVALID, "the setting is not one of these knobs")
+            let error = Error::new(Code::INVALID, "this is not a setting of these knobs")
                 .operation("tune.setting")
-                .with("field", name.to_owned())
-                .with("rule", rule))
+                .with("knob", shown(name))
+                .with("rule", rule);
+            let value = setting.get(name).and_then(|value| serde_json::to_string(value).ok());
+            Err(match value {
+                Some(value) => error.with("value", value),
+                None => error,
+            })
         };
         for knob in &self.knobs {
             match setting.get(&knob.name) {
                 None => return wrong(&knob.name, "each knob needs a value"),
-                Some(v) if !knob.allows(v) => return wrong(&knob.name, "not a value of this knob"),
+                Some(v) if !knob.allows(v) => {
+                    return wrong(&knob.name, "not a value that may be tried");
+                }
                 Some(_) => {}
             }
         }

@@ -114,7 +114,8 @@ pub struct SharesView {
     pub agents: BTreeMap<String, ShareView>,
     /// Rounds with a report.
     pub rounds: u64,
-    /// The policy.
+    /// The policy. It is written down with how it is divided.
+    #[serde(skip)]
     pub policy: SharePolicy,
 }
 

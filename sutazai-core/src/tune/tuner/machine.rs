@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::evidence::Evidence;
+use super::figures::{Figures, patience};
 use super::policy::{Autonomy, TunerPolicy};
 use super::trial::{Trial, Window, broken};
 use super::view::{
-    ApplyCause, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerPhase, TunerSample,
-    TunerView,
+    ApplyCause, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerLack, TunerPhase,
+    TunerSample, TunerView,
 };
 use crate::base::time::Moment;
 use crate::tune::optimise::Envelope;
@@ -43,6 +44,9 @@ pub struct Tuner {
     pub(super) until_recheck: u32,
     /// Settings that could not be applied since the search began.
     unapplied: u32,
+    figures: Figures,
+    /// The number before the first trial's.
+    numbered: u64,
     pub(super) trials: u64,
     pub(super) adopted: u64,
     pub(super) broken: u64,
@@ -88,6 +92,8 @@ impl Tuner {
             strange: 0,
             until_recheck: policy.recheck,
             unapplied: 0,
+            figures: Figures::new(&policy, now),
+            numbered: 0,
             trials: 0,
             adopted: 0,
             broken: 0,
@@ -98,6 +104,14 @@ impl Tuner {
         })
     }
 
+    /// Its trials are numbered from the one after this, so that no answer to what another tuner of its name has asked is taken for one to what
+    /// this one asks.
+    #[must_use]
+    pub fn numbered_after(mut self, last: u64) -> Self {
+        self.numbered = last;
+        self
+    }
+
     /// Takes what was measured, and says what is to be done, in this order. A guard-rail that it breaks ends the trial at once.
     pub fn report(&mut self, sample: &TunerSample, now: Moment) -> Vec<TunerAction> {
         let mut actions = Vec::new();
@@ -106,6 +120,7 @@ impl Tuner {
         // What is measured just after the knobs went back is still the trial's doing.
         let just_back = matches!(&self.phase, Phase::Trying(_, window) if !window.warm(now));
         let foreign = self.applied != self.incumbent || just_back;
+        self.figures.take(sample, !foreign, &self.policy, now);
         if let Some(window) = self.phase.window() {
             let counts = guard.is_some() && (foreign || window.warm(now));
             if window.warm(now) {
@@ -204,9 +219,20 @@ impl Tuner {
         Ok(())
     }
 
-    /// The number of the last trial; 0 before the first.
+    /// The number of the last trial; before the first that of the one [before](Self::numbered_after), or 0.
     pub fn last_trial(&self) -> u64 {
-        self.trials
+        self.numbered.saturating_add(self.trials)
+    }
+
+    /// What it lacks to try anything: figures that nobody has measured for two windows and a warm-up, or ever, and guard-rails that the
+    /// setting in use breaks.
+    pub fn lacks(&self, now: Moment) -> Vec<TunerLack> {
+        self.figures.lacks(&self.policy, now)
+    }
+
+    /// After so long a figure that nobody measures is missing.
+    pub fn patience(&self) -> Duration {
+        patience(&self.policy)
     }
 
     /// The setting in use.
@@ -295,7 +321,8 @@ impl Tuner {
         if self.drifted(now) {
             return;
         }
-        if now < until {
+        // Of what cannot be measured no trial could be judged.
+        if now < until || !self.figures.are_there(&self.policy, now) {
             self.phase = Phase::Resting(until, seen);
         } else {
             self.propose(now, actions);
@@ -315,7 +342,7 @@ impl Tuner {
             return;
         };
         self.trials += 1;
-        let trial = Trial::new(self.trials, suggestion, setting.clone(), cause, now);
+        let trial = Trial::new(self.last_trial(), suggestion, setting.clone(), cause, now);
         match self.policy.autonomy {
             Autonomy::Observe => self.end(trial, TrialVerdict::NotTried, None, now, actions),
             Autonomy::Suggest => {
@@ -325,7 +352,8 @@ impl Tuner {
             Autonomy::Approve => {
                 let until = now + Duration::from_millis(self.policy.approval_ms);
                 let until_nanos = until.as_nanos();
-                actions.push(TunerAction::Ask { trial: trial.id, setting, until_nanos });
+                let ask = TunerAction::Ask { trial: trial.id, setting, until_nanos, until: None };
+                actions.push(ask);
                 self.phase = Phase::Waiting(Box::new(trial), until);
             }
             Autonomy::Act => self.begin(trial, now),
@@ -381,6 +409,7 @@ impl Tuner {
     ) {
         let was = trial.tried_next();
         let Some((loss, margins)) = seen.measured() else {
+            trial.missing = seen.missing(&self.policy.guards);
             self.end(*trial, TrialVerdict::Unmeasured, None, now, actions);
             return;
         };

@@ -45,10 +45,12 @@
 //! ```
 //!
 //! **Odd input.** Objectives that are not finite are left out; a guard-rail's metric that is not finite counts as broken. A window
-//! without an objective, or without one of the guard-rails, decides nothing: the trial ends. A clock that stands still or goes back
+//! without an objective, or without one of the guard-rails, decides nothing: the trial ends, and none begins before all is measured
+//! again ([`Tuner::lacks`] says what is not). A clock that stands still or goes back
 //! makes no window end. Samples that come late count for the window that is open.
 
 mod evidence;
+mod figures;
 mod machine;
 mod policy;
 #[cfg(test)]
@@ -61,6 +63,6 @@ mod world;
 pub use machine::Tuner;
 pub use policy::{Autonomy, GuardRail, GuardSide, TunerPolicy};
 pub use view::{
-    ApplyCause, BrokenGuard, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerPhase,
-    TunerSample, TunerView,
+    ApplyCause, BrokenGuard, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerLack,
+    TunerPhase, TunerSample, TunerView,
 };

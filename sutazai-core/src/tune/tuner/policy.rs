@@ -145,6 +145,12 @@ impl TunerPolicy {
         {
             return invalid("guards", "16 at most, of finite bounds, one a metric");
         }
+        let odd = |g: &GuardRail| {
+            !(1..=256).contains(&g.metric.len()) || g.metric.contains(char::is_control)
+        };
+        if self.guards.iter().any(odd) {
+            return invalid("guards", "a metric has 1 to 256 bytes without control characters");
+        }
         let whole = [
             ("warm_up_ms", self.warm_up_ms, 0, DAY, "must be at most a day"),
             ("window_ms", self.window_ms, 1, DAY, "must be 1 to a day"),

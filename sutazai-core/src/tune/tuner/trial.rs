@@ -27,6 +27,8 @@ pub(super) struct Trial {
     pub(super) baseline: Evidence,
     /// The least margins of the tried setting.
     pub(super) worst: Vec<f64>,
+    /// What was missing, where it could not be measured.
+    pub(super) missing: Vec<String>,
 }
 
 impl Trial {
@@ -48,6 +50,7 @@ impl Trial {
             evidence: Evidence::default(),
             baseline: Evidence::default(),
             worst: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -129,6 +132,13 @@ impl Window {
     pub(super) fn measured(&self) -> Option<(f64, &[f64])> {
         let complete = self.loss.pairs() > 0 && self.worst.iter().all(|w| *w < f64::INFINITY);
         complete.then_some((self.loss.mean(), self.worst.as_slice()))
+    }
+
+    /// What was not measured in it: `objective`, or metrics.
+    pub(super) fn missing(&self, guards: &[GuardRail]) -> Vec<String> {
+        let objective = (self.loss.pairs() == 0).then(|| "objective".to_owned());
+        let metrics = self.worst.iter().zip(guards).filter(|(worst, _)| **worst == f64::INFINITY);
+        objective.into_iter().chain(metrics.map(|(_, guard)| guard.metric.clone())).collect()
     }
 }
 

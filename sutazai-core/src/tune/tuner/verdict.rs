@@ -103,7 +103,7 @@ impl Tuner {
         if self.incumbent != self.original {
             // The setting in use was safe when it was adopted; the world is another one.
             self.incumbent = self.original.clone();
-            self.apply(self.trials, self.original.clone(), ApplyCause::Restore, actions);
+            self.apply(self.last_trial(), self.original.clone(), ApplyCause::Restore, actions);
             self.restart(now);
         } else if matches!(self.phase, Phase::Resting(..)) {
             // Nothing is tried until the setting in use is within its guard-rails again.
@@ -136,6 +136,8 @@ impl Tuner {
             cause: trial.cause,
             began_nanos: trial.began.as_nanos(),
             ended_nanos: now.as_nanos(),
+            began: None,
+            ended: None,
             pairs,
             baseline: some(self.policy.direction.loss(trial.baseline.mean())),
             gain: some(-trial.evidence.mean()),
@@ -143,6 +145,7 @@ impl Tuner {
             evidence: trial.evidence.against_none(),
             verdict,
             broken,
+            missing: trial.missing.clone(),
         });
         while self.history.len() > self.policy.history as usize {
             self.history.pop_front();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::TunerPolicy;
+use crate::base::time::{Moment, Timestamp};
 use crate::tune::Setting;
 
 /// What was measured since the last sample.
@@ -52,8 +53,12 @@ pub enum TunerAction {
         trial: u64,
         /// What it would set the knobs to.
         setting: Setting,
-        /// Until when an answer counts, in nanoseconds of the monotonic clock.
+        /// Until when an answer counts: the [`Moment`], in nanoseconds. It is for whoever drives the tuner, and is not written down.
+        #[serde(skip)]
         until_nanos: u64,
+        /// The same by the wall clock, which a kernel puts in.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// Tell somebody that this may be worth a try.
     Suggest {
@@ -123,7 +128,8 @@ pub struct BrokenGuard {
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct TrialRecord {
-    /// Its number, from 1.
+    /// Its number. Numbers rise, and none is given twice under one name: they go on where the last tuner of a kernel, or of its data directory,
+    /// ended.
     pub id: u64,
     /// The setting that was tried.
     pub setting: Setting,
@@ -131,10 +137,18 @@ pub struct TrialRecord {
     pub against: Setting,
     /// Why it was proposed.
     pub cause: TrialCause,
-    /// When it was proposed, in nanoseconds of the monotonic clock.
+    /// When it was proposed: the [`Moment`], in nanoseconds. That is by the clock of whoever drives the tuner, and is not written down.
+    #[serde(skip)]
     pub began_nanos: u64,
-    /// When it ended.
+    /// When it ended, likewise.
+    #[serde(skip)]
     pub ended_nanos: u64,
+    /// When it was proposed, by the wall clock; a kernel puts it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
+    /// When it ended, by the wall clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
     /// Pairs of windows that were measured.
     pub pairs: u32,
     /// Mean of the objective with the setting in use, over whole pairs.
@@ -152,6 +166,21 @@ pub struct TrialRecord {
     pub verdict: TrialVerdict,
     /// The guard-rail that was broken.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub broken: Option<BrokenGuard>,
+    /// Of one that was not measured: what was missing, `objective` or a guard-rail's metric.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
+
+/// Something without which a tuner tries nothing.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TunerLack {
+    /// The guard-rail's metric; none for the objective.
+    pub metric: Option<String>,
+    /// When it was measured last, or the tuner began where it never was; of a guard-rail that is broken, since when.
+    pub since: Moment,
+    /// Of a guard-rail that the setting in use breaks: how. Otherwise the figure is missing.
     pub broken: Option<BrokenGuard>,
 }
 
@@ -184,7 +213,7 @@ pub struct TunerView {
     /// The objective of the setting in use, as it was last measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<f64>,
-    /// Trials so far.
+    /// Trials so far, of this tuner.
     pub trials: u64,
     /// Trials whose setting was adopted.
     pub adopted: u64,
@@ -194,6 +223,7 @@ pub struct TunerView {
     pub drifts: u64,
     /// The last trials, the oldest first.
     pub history: Vec<TrialRecord>,
-    /// Its policy.
+    /// Its policy. It is written down with what it was asked to do.
+    #[serde(skip)]
     pub policy: TunerPolicy,
 }

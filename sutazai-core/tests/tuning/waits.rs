@@ -1,0 +1,150 @@
+//! What a tuner waits for is told: which figures are missing, since when, and on the log once that has been long.
+
+use std::sync::Arc;
+
+use sutazai_core::base::runtime::Manual;
+use sutazai_core::kernel::{Kernel, Measure, TuneSpec, TunedKnob, TunerWait, WaitsFor};
+use sutazai_core::monitor::series::Aggregate;
+use sutazai_core::observe::LogQuery;
+use sutazai_core::tune::{
+    Autonomy, GuardRail, GuardSide, KnobKind, KnobScale, KnobValue, TrialVerdict, TunerPhase,
+    TunerPolicy, TunerSample,
+};
+
+use super::world::{kernel, seconds};
+
+fn spec() -> TuneSpec {
+    let kind = KnobKind::Integer { low: 1, high: 64, scale: KnobScale::Log };
+    let value = Some(KnobValue::Integer(8));
+    let knob = TunedKnob { value, ..TunedKnob::new("batch").kind(kind) };
+    let mut policy = TunerPolicy::default();
+    policy.autonomy = Autonomy::Act;
+    (policy.warm_up_ms, policy.window_ms, policy.cool_down_ms) = (0, 5_000, 0);
+    policy.guards =
+        vec![GuardRail { metric: "lag".to_owned(), side: GuardSide::AtMost, bound: 100.0 }];
+    TuneSpec::new(vec![knob], policy)
+}
+
+struct World {
+    kernel: Kernel,
+}
+
+impl World {
+    fn new(spec: TuneSpec) -> Self {
+        let (kernel, _) = kernel(&Arc::new(Manual::new()));
+        kernel.add_tuner("ingest", spec).unwrap();
+        Self { kernel }
+    }
+
+    fn run(&self, for_seconds: u64, cost: Option<f64>, lag: Option<f64>) {
+        for _ in 0..for_seconds {
+            for (series, value) in [("cost", cost), ("lag_ms", lag)] {
+                if let Some(value) = value {
+                    self.kernel.measured(series, value, None).unwrap();
+                }
+            }
+            self.kernel.advance(seconds(1)).unwrap();
+        }
+    }
+
+    fn waits(&self) -> Vec<TunerWait> {
+        self.kernel.tuner("ingest").unwrap().waits_for
+    }
+
+    fn logged(&self) -> usize {
+        let logged = self.kernel.log().recent(&LogQuery::default());
+        logged.iter().filter(|one| one.message.contains("a tuner tries nothing")).count()
+    }
+
+    fn trials(&self) -> u64 {
+        self.kernel.tuner("ingest").unwrap().view.trials
+    }
+}
+
+fn kinds(waits: &[TunerWait]) -> Vec<(WaitsFor, Option<&str>)> {
+    waits.iter().map(|wait| (wait.what, wait.metric.as_deref())).collect()
+}
+
+#[test]
+fn a_series_that_nobody_writes_is_named() {
+    let spec = spec()
+        .objective(Measure::of("cost", Aggregate::Mean))
+        .measure("lag", Measure::of("lag_ms", Aggregate::Max));
+    let world = World::new(spec);
+    let began = world.kernel.runtime().timestamp();
+    let waits = world.waits();
+    assert_eq!(kinds(&waits), [(WaitsFor::Objective, None), (WaitsFor::Guard, Some("lag"))]);
+    assert_eq!(
+        (&waits[0].series[..], &waits[1].series[..]),
+        (&["cost".to_owned()][..], &["lag_ms".to_owned()][..])
+    );
+    assert!(waits.iter().all(|wait| wait.since == began), "{waits:?}");
+
+    world.run(60, Some(5.0), None);
+    assert_eq!(kinds(&world.waits()), [(WaitsFor::Guard, Some("lag"))]);
+    assert_eq!((world.trials(), world.logged()), (0, 0));
+    // A minute and two windows, and then no more.
+    world.run(200, Some(5.0), None);
+    assert_eq!((world.trials(), world.logged()), (0, 1));
+    let status = world.kernel.tuner("ingest").unwrap();
+    assert_eq!((status.view.phase, status.waits_for[0].since), (TunerPhase::Learning, began));
+
+    world.run(20, Some(5.0), Some(10.0));
+    assert!(world.waits().is_empty() && world.trials() > 0);
+}
+
+#[test]
+fn an_objective_that_stops_ends_the_trial_and_no_other_begins() {
+    let spec = spec()
+        .objective(Measure::of("cost", Aggregate::Mean))
+        .measure("lag", Measure::of("lag_ms", Aggregate::Max));
+    let world = World::new(spec);
+    while world.kernel.tuner("ingest").unwrap().view.phase != TunerPhase::Trying {
+        world.run(1, Some(5.0), Some(10.0));
+    }
+    world.run(3, Some(5.0), Some(10.0));
+    let stopped = world.kernel.runtime().timestamp();
+    world.run(30, None, Some(10.0));
+    let status = world.kernel.tuner("ingest").unwrap();
+    let last = status.view.history.last().unwrap();
+    assert_eq!(last.verdict, TrialVerdict::Unmeasured);
+    assert_eq!(last.missing, ["objective"]);
+    assert!(last.began.unwrap() < last.ended.unwrap() && last.ended.unwrap() > stopped);
+    assert_eq!(kinds(&status.waits_for), [(WaitsFor::Objective, None)]);
+    let since = status.waits_for[0].since;
+    assert!((since.as_nanos() - stopped.as_nanos()).abs() <= 1_000_000_000, "{since} {stopped}");
+    let trials = world.trials();
+    world.run(300, None, Some(10.0));
+    assert_eq!((world.trials(), world.logged()), (trials, 1), "none could be judged");
+    world.run(60, Some(5.0), Some(10.0));
+    assert!(world.trials() > trials && world.waits().is_empty());
+    // Once more, and told once more.
+    world.run(300, None, Some(10.0));
+    assert_eq!(world.logged(), 2);
+}
+
+#[test]
+fn what_the_host_does_not_report_and_what_is_beyond_its_bound_is_named() {
+    let world = World::new(spec());
+    let report = |objective: Option<f64>, lag: Option<f64>| {
+        let mut sample = TunerSample { objective, ..TunerSample::default() };
+        sample.guards.extend(lag.map(|lag| ("lag".to_owned(), lag)));
+        world.kernel.report("ingest", &sample).unwrap();
+        world.kernel.advance(seconds(1)).unwrap();
+    };
+    report(Some(f64::NAN), Some(10.0));
+    let waits = world.waits();
+    assert_eq!(kinds(&waits), [(WaitsFor::Objective, None)], "not a number is none");
+    assert!(waits[0].series.is_empty(), "the host is to report it");
+    (0..120).for_each(|_| report(Some(5.0), Some(250.0)));
+    let waits = world.waits();
+    assert_eq!(kinds(&waits), [(WaitsFor::Bound, Some("lag"))]);
+    let broken = waits[0].broken.as_ref().unwrap();
+    assert_eq!((broken.value, broken.bound), (Some(250.0), 100.0));
+    assert_eq!((world.trials(), world.logged()), (0, 1));
+    let told = serde_json::to_value(world.kernel.tuner("ingest").unwrap()).unwrap();
+    assert_eq!(told["waits_for"][0]["for"], "bound");
+    assert!(told.get("policy").is_none() && told["spec"]["policy"]["window_ms"] == 5_000);
+    (0..20).for_each(|_| report(Some(5.0), Some(10.0)));
+    assert!(world.trials() > 0 && world.waits().is_empty());
+}
