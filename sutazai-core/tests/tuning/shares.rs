@@ -69,8 +69,10 @@ fn calls_at_once_go_to_the_agent_that_makes_more_of_them() {
     let mean = writer as f64 / 400.0;
     assert!(mean >= 13.5, "the writer has {mean} of 20 calls at once: 16 would be best");
     let [shared] = &kernel.shared_out()[..] else { unreachable!() };
-    let worth = |who: &str| shared.view.agents[who].marginal;
-    assert!(worth("writer") > worth("critic"), "{shared:?}");
+    // Where it has got to, one more call at once is worth as much to both, as far as it shows.
+    let [writer, critic] = ["writer", "critic"].map(|who| shared.view.agents[who]);
+    let error = writer.error.unwrap() + critic.error.unwrap();
+    assert!((writer.marginal - critic.marginal).abs() <= 4.0 * error, "{shared:?}");
     assert!(shared.benefits["writer"] > 2.0 * shared.benefits["critic"], "{shared:?}");
 }
 

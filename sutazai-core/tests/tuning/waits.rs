@@ -1,8 +1,12 @@
 //! What a tuner waits for is told: which figures are missing, since when, and on the log once that has been long.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use sutazai_core::base::runtime::Manual;
+use sutazai_core::base::id::TimerId;
+use sutazai_core::base::runtime::{BoxFuture, Job, Manual, Refused, Runtime};
+use sutazai_core::base::time::{Moment, Timestamp};
 use sutazai_core::kernel::{Kernel, Measure, TuneSpec, TunedKnob, TunerWait, WaitsFor};
 use sutazai_core::monitor::series::Aggregate;
 use sutazai_core::observe::LogQuery;
@@ -147,4 +151,74 @@ fn what_the_host_does_not_report_and_what_is_beyond_its_bound_is_named() {
     assert!(told.get("policy").is_none() && told["spec"]["policy"]["window_ms"] == 5_000);
     (0..20).for_each(|_| report(Some(5.0), Some(10.0)));
     assert!(world.trials() > 0 && world.waits().is_empty());
+}
+
+/// A runtime in virtual time whose wall clock may be set back.
+#[derive(Default)]
+struct SetBack {
+    time: Manual,
+    seconds: AtomicU64,
+}
+
+impl Runtime for SetBack {
+    fn name(&self) -> &'static str {
+        "set back"
+    }
+    fn now(&self) -> Moment {
+        self.time.now()
+    }
+    fn timestamp(&self) -> Timestamp {
+        let back = Duration::from_secs(self.seconds.load(Ordering::SeqCst)).as_nanos();
+        Timestamp::from_nanos(self.time.timestamp().as_nanos() - i64::try_from(back).unwrap())
+    }
+    fn spawn(&self, future: BoxFuture) -> Result<(), Refused<BoxFuture>> {
+        self.time.spawn(future)
+    }
+    fn spawn_blocking(&self, job: Job) -> Result<(), Refused<Job>> {
+        self.time.spawn_blocking(job)
+    }
+    fn spawn_at(&self, at: Moment, job: Job) -> TimerId {
+        self.time.spawn_at(at, job)
+    }
+    fn cancel(&self, timer: TimerId) -> bool {
+        self.time.cancel(timer)
+    }
+    fn may_block(&self) -> bool {
+        false
+    }
+    fn virtual_time(&self) -> Option<&Manual> {
+        Some(&self.time)
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_stops_no_tuner() {
+    let runtime = Arc::new(SetBack::default());
+    let shared: Arc<dyn Runtime> = Arc::clone(&runtime) as _;
+    let kernel = Kernel::builder().runtime(shared).seed(1).build().unwrap();
+    kernel.start().unwrap();
+    let mut spec = spec();
+    spec.policy.guards.clear();
+    spec.policy.autonomy = Autonomy::Suggest;
+    let rate = Measure::of("made_total", Aggregate::Rate);
+    kernel.add_tuner("ingest", spec.objective(rate)).unwrap();
+    let world = World { kernel };
+    let mut made = 0.0;
+    let mut run = |for_seconds: u64, per_s: f64| {
+        for _ in 0..for_seconds {
+            made += per_s;
+            // Right after the clock was set back the series has later points, and refuses some.
+            let _ = world.kernel.measured("made_total", made, None);
+            world.kernel.advance(seconds(1)).unwrap();
+        }
+    };
+    run(60, 5.0);
+    let before = world.trials();
+    assert!(before > 0 && world.waits().is_empty(), "{:?}", world.waits());
+    runtime.seconds.store(3_600, Ordering::SeqCst);
+    // Until the series takes the clock's word for it.
+    run(120, 6.0);
+    let view = world.kernel.tuner("ingest").unwrap().view;
+    assert!(world.waits().is_empty() && view.trials > before, "{:?}", world.waits());
+    assert!((view.level.unwrap() - 6.0).abs() < 0.1, "{view:?}");
 }

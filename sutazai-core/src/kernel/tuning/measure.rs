@@ -154,8 +154,9 @@ impl Shared {
     ) -> Option<f64> {
         let mut of = |series: &str, aggregate| {
             let (value, newest) = self.of_series(series, aggregate, seen.get(series))?;
+            // Also where it tells nothing yet: a growth needs two points.
             latest.insert(series.to_owned(), newest);
-            Some(value)
+            value
         };
         let value = of(&measure.series, measure.aggregate)?;
         let Some(per) = &measure.per else { return Some(value) };
@@ -163,18 +164,20 @@ impl Shared {
         (per != 0.0).then(|| value / per)
     }
 
-    /// The figure, and the time of the newest point in it.
+    /// The figure, where the points tell one, and the time of the newest of them; nothing where none is new.
     #[cfg(feature = "monitor")]
     fn of_series(
         &self,
         series: &str,
         aggregate: Aggregate,
         seen: Option<&Timestamp>,
-    ) -> Option<(f64, Timestamp)> {
+    ) -> Option<(Option<f64>, Timestamp)> {
         let history = self.watched()?.history();
         let newest = history.points(series, 1).first()?.at;
         let from = match seen {
-            Some(seen) if *seen >= newest => return None,
+            Some(seen) if *seen == newest => return None,
+            // The clock was set back, and what was kept of later times is gone: this is the first point again.
+            Some(seen) if *seen > newest => newest,
             // A sample that took long has a time from before the last look. Growth is since the last point that was seen.
             Some(seen) if aggregate == Aggregate::Rate => *seen,
             Some(seen) => Timestamp::from_nanos(seen.as_nanos().saturating_add(1)),
@@ -183,6 +186,6 @@ impl Shared {
         let to = Timestamp::from_nanos(newest.as_nanos().saturating_add(1));
         let answer = history.query(&Query::new(series, from, to, aggregate)).ok()?;
         let value = answer.windows.last().map(|reading| reading.value);
-        Some((value.filter(|value| value.is_finite())?, newest))
+        Some((value.filter(|value| value.is_finite()), newest))
     }
 }

@@ -90,8 +90,8 @@ pub struct TunerPolicy {
     pub cool_down_ms: u64,
     /// Milliseconds in which a trial must be approved, 1 to a year. Default an hour.
     pub approval_ms: u64,
-    /// After so many trials a setting that was in use before is tried again, as the world may have changed: 1 to 10,000.
-    /// Default 10.
+    /// After so many trials, or times that there was nothing new to try, a setting that was in use before is tried again, as the world may have
+    /// changed: 1 to 10,000. Default 10.
     pub recheck: u32,
     /// The share by which the objective of the setting in use may move, from what it was when it was adopted, before the tuner
     /// forgets what it learned and rechecks at once: 0.01 to 100. Default 0.5.

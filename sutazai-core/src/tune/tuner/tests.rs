@@ -463,3 +463,31 @@ fn a_break_that_shows_late_is_the_trials() {
     assert!(view.broken > 0 && view.adopted == 0, "{view:?}");
     assert_eq!(view.incumbent, home);
 }
+
+#[test]
+fn what_is_missing_is_named_and_nothing_begins_without_it() {
+    let mut tuner = tuner(Autonomy::Observe).numbered_after(41);
+    let mut world = World::new(&tuner, 11, 0.1);
+    let named = |tuner: &Tuner, now| -> Vec<_> {
+        tuner.lacks(now).into_iter().map(|lack| lack.metric).collect()
+    };
+    assert_eq!(named(&tuner, world.now), [None, Some("errors".to_owned())]);
+    for _ in 0..60 {
+        world.second(&mut tuner, bowl);
+    }
+    assert!(tuner.lacks(world.now).is_empty());
+    let (first, trials) = (tuner.view().history[0].id, tuner.view().trials);
+    assert_eq!((first, tuner.last_trial()), (42, 41 + trials));
+    // One that is not a number is none; what is under way has an end.
+    let last = world.now;
+    for _ in 0..30 {
+        world.second(&mut tuner, |s| (f64::NAN, bowl(s).1));
+    }
+    assert_eq!(named(&tuner, world.now), [None]);
+    assert_eq!(tuner.lacks(world.now)[0].since, last);
+    let trials = tuner.view().trials;
+    for _ in 0..300 {
+        world.second(&mut tuner, |s| (f64::NAN, bowl(s).1));
+    }
+    assert_eq!(tuner.view().trials, trials, "none could be judged");
+}
