@@ -199,7 +199,8 @@ fn a_clock_that_was_set_back_stops_no_tuner() {
     kernel.start().unwrap();
     let mut spec = spec();
     spec.policy.guards.clear();
-    spec.policy.autonomy = Autonomy::Suggest;
+    // Longer than a window, or what is in use would never be measured between suggestions.
+    (spec.policy.autonomy, spec.policy.cool_down_ms) = (Autonomy::Suggest, 10_000);
     let rate = Measure::of("made_total", Aggregate::Rate);
     kernel.add_tuner("ingest", spec.objective(rate)).unwrap();
     let world = World { kernel };
