@@ -6,8 +6,6 @@ use super::knee::Knee;
 const SAME: f64 = 0.7;
 /// How much of that is left each time that the target changes again before anything is known.
 const AGAIN: f64 = 0.8;
-/// The least doubt about the logarithm of what was useful.
-const VAGUE: f64 = 0.15;
 /// Of what was useful, less than this share makes a limit that stays do harm: the logarithm.
 const MUCH_LESS: f64 = 0.5;
 /// How much less is thought possible until it was looked for: the logarithm of a factor of four.
@@ -28,8 +26,16 @@ pub(super) struct Before {
 }
 
 impl Before {
+    /// The least doubt that is assumed about the logarithm of what was useful.
+    pub(super) const VAGUE: f64 = 0.15;
+
     pub(super) fn new(knee: &Knee) -> Self {
-        Self { log: knee.useful.ln(), doubt: knee.doubt.max(VAGUE), same: SAME, verified: false }
+        Self {
+            log: knee.useful.ln(),
+            doubt: knee.doubt.max(Self::VAGUE),
+            same: SAME,
+            verified: false,
+        }
     }
 
     /// The target has changed again, before it was known how.

@@ -205,6 +205,40 @@ fn who_answers_again_but_not_what_was_asked_before_has_to_be_learnt_anew() {
 }
 
 #[test]
+fn one_that_lasted_does_not_say_that_the_target_is_there() {
+    let mut limit = limit();
+    let mut now = Moment::ZERO;
+    for _ in 0..50 {
+        let calls: Vec<Call> = std::iter::from_fn(|| limit.try_begin(now)).collect();
+        now = now + ms(100);
+        for call in calls {
+            limit.end(call, CallOutcome::Answered, now);
+        }
+    }
+    let before = limit.view().target;
+    let mut hang: Vec<Call> = std::iter::from_fn(|| limit.try_begin(now)).collect();
+    for _ in 0..400 {
+        now = now + ms(100);
+        limit.tick(now);
+    }
+    let stream = hang.pop().unwrap();
+    for call in hang {
+        limit.end(call, CallOutcome::TimedOut, now);
+    }
+    // One of those from before comes back: a step, and not all the way.
+    let refused = limit.try_begin(now).unwrap();
+    let other = limit.begin(now);
+    limit.end(stream, CallOutcome::Answered, now);
+    assert!(limit.view().target < before / 2, "{:?}", limit.view());
+    // What is asked now is refused, which counts for more than what was asked before.
+    limit.end(refused, CallOutcome::Refused, now);
+    let low = limit.view().target;
+    limit.end(other, CallOutcome::Refused, now);
+    assert!(limit.view().target <= low, "{:?}", limit.view());
+    assert_ne!(limit.view().last.cause, LimitCause::Room);
+}
+
+#[test]
 fn what_was_useful_is_likely_to_be_still() {
     let usual = Knee::find(&points(10.0, 1.0, &[5.0, 10.0, 14.0]), None).unwrap();
     assert_eq!(usual.kept, None);

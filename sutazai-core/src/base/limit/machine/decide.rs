@@ -85,24 +85,38 @@ impl AdaptiveLimit {
         let quiet = self.clock - self.fate.quiet_since;
         if self.fate.quiet_expected >= 16.0 * knee.spread.max(1.0) && quiet >= 4.0 * usual {
             (self.fate.quiet_since, self.fate.quiet_expected) = (self.clock, 0.0);
-            self.stall.get_or_insert(Stall { limit: self.limit, since: self.clock });
+            let silent = self.clock - quiet;
+            let (limit, since) = (self.limit, self.clock);
+            self.stall.get_or_insert(Stall { limit, since, silent });
             self.forget();
             self.give_way(0.5, LimitCause::Stalled);
         }
     }
 
-    /// A call was answered: where that is one from before a stall, its target was slow and not away.
-    pub(super) fn come_back(&mut self, call: &Call, took: f64) {
-        let Some(stall) = self.stall.take() else { return };
+    /// Calls from before a stall that are answered after all say that the target was slow and not away: with each the limit doubles, up to
+    /// what it was. What comes of calls since then says how the target is now, and ends that.
+    pub(super) fn come_back(&mut self, call: &Call, outcome: CallOutcome, took: f64) {
+        let Some(stall) = self.stall else { return };
+        let answered = outcome == CallOutcome::Answered;
         if call.start >= stall.since {
-            return;
+            // A call that is given up, or says nothing, is the silence itself.
+            if !matches!(outcome, CallOutcome::TimedOut | CallOutcome::Ignored) {
+                self.stall = None;
+            }
+        } else if answered {
+            if let Some(knee) = &mut self.knee {
+                // Or the next silence would be another stall. One call may have taken long before it, too.
+                let slow = (took / knee.stretch(stall.limit)).min(self.clock - stall.silent);
+                knee.service = knee.service.max(slow);
+            }
+            self.backing = false;
+            let most = self.policy.bounded(stall.limit.min(self.ceiling));
+            let to = (2.0 * self.limit).min(most).max(self.limit);
+            self.set(to, LimitCause::CameBack);
+            if to >= most {
+                self.stall = None;
+            }
         }
-        if let Some(knee) = &mut self.knee {
-            // Or the next silence would be another stall.
-            knee.service = knee.service.max(took / knee.stretch(stall.limit));
-        }
-        self.backing = false;
-        self.set(self.policy.bounded(stall.limit), LimitCause::CameBack);
     }
 
     /// Forgets what was learnt, up to what was useful: the target has become another one.
@@ -193,7 +207,9 @@ impl AdaptiveLimit {
         let Some(before) = self.before.as_mut().filter(|before| !before.is_verified()) else {
             return false;
         };
-        let clear = knee.kept.is_none_or(|kept| !(1.0 - SURE..=SURE).contains(&kept));
+        // Or what is useful is known anyway.
+        let clear = knee.doubt < Before::VAGUE
+            || knee.kept.is_none_or(|kept| !(1.0 - SURE..=SURE).contains(&kept));
         if clear {
             before.verify();
         }

@@ -109,8 +109,9 @@ struct Fate {
 struct Stall {
     /// The limit before.
     limit: f64,
-    /// When it gave way to that first.
+    /// When it gave way to that first, and since when nothing had come back.
     since: f64,
+    silent: f64,
 }
 
 impl AdaptiveLimit {
@@ -207,9 +208,7 @@ impl AdaptiveLimit {
         if !matches!(outcome, CallOutcome::TimedOut | CallOutcome::Ignored) {
             (self.fate.quiet_since, self.fate.quiet_expected) = (self.clock, 0.0);
         }
-        if outcome == CallOutcome::Answered {
-            self.come_back(&call, took);
-        }
+        self.come_back(&call, outcome, took);
         self.judge(&call, outcome);
         self.check.ended = self.check.ended.saturating_add(1);
         let limit = self.limit();
