@@ -168,9 +168,9 @@ fn it_does_not_drift_in_a_day() {
     tell(&scenario, "ours", &figures);
     assert!(figures.p50 <= 2.0 && figures.goodput >= 0.93, "{figures}");
     // At the end it is within twice the capacity. Before, it is about twice the most that there was that day at most: when there is half
-    // of that, and little to do, four times as much.
+    // of that, and little to do, up to five times as much.
     assert!(figures.last <= 2.0, "{figures}");
-    assert!(figures.largest <= 4.4, "{figures}");
+    assert!(figures.largest <= 5.5, "{figures}");
 }
 
 #[test]

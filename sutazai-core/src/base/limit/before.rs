@@ -48,6 +48,15 @@ impl Before {
         self.same *= factor;
     }
 
+    /// What was useful, and the doubt about its logarithm.
+    pub(super) fn useful(&self) -> f64 {
+        self.log.exp()
+    }
+
+    pub(super) fn doubt(&self) -> f64 {
+        self.doubt
+    }
+
     pub(super) fn is_verified(&self) -> bool {
         self.verified
     }

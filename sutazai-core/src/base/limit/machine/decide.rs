@@ -187,7 +187,12 @@ impl AdaptiveLimit {
     /// Moves the limit to what is known to be useful, and a standard deviation more: a limit that is somewhat high
     /// costs nobody an answer, one that is too low does, and with more in flight the doubt shrinks.
     fn follow(&mut self, knee: Knee) {
-        let target = self.policy.with_headroom(knee.useful, knee.doubt).min(self.ceiling);
+        let mut target = self.policy.with_headroom(knee.useful, knee.doubt).min(self.ceiling);
+        if let Some(before) = self.before.filter(|before| !before.is_verified()) {
+            // By what little has been seen since it changed it is not raised beyond what it was.
+            let known = self.policy.with_headroom(before.useful(), before.doubt());
+            target = target.min(known.max(self.limit));
+        }
         // What is not known may be found out below, at a cost, or above.
         let sure = knee.doubt < DOUBTFUL || self.limit < 3.0 || !self.may_dip(knee);
         if self.limit < target && self.binding && sure {
