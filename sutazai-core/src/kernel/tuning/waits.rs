@@ -37,7 +37,7 @@ pub struct TunerWait {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
     /// The series where the kernel looks for it, and has found nothing since. Where there is none the host is to report it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<String>,
     /// When it was measured last, or the tuner began where it never was; of a guard-rail that is broken, since when it is.
     pub since: Timestamp,

@@ -168,7 +168,7 @@ pub struct TrialRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broken: Option<BrokenGuard>,
     /// Of one that was not measured: what was missing, `objective` or a guard-rail's metric.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
 }
 
