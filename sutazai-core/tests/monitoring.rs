@@ -312,7 +312,12 @@ fn what_a_stopped_kernel_is_asked_says_that_it_has_stopped() {
     let before = ask("monitor.status", "");
     assert!(before.contains("has not started") && before.contains("start it first"), "{before}");
     kernel.start().unwrap();
+    kernel.measured("jobs", 1.0, None).unwrap();
     kernel.stop(GRACE).unwrap();
+    let none = std::collections::BTreeMap::new();
+    let refused = kernel.forget_series("jobs", &none).unwrap_err();
+    assert_eq!(refused.code(), Code::NOT_RUNNING);
+    assert_eq!(kernel.watch().unwrap().history().points("jobs", 9).len(), 1, "nothing was changed");
     let stopped = ask("monitor.health", "");
     assert!(
         stopped.contains("has been stopped") && !stopped.contains("start it first"),

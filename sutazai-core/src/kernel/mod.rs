@@ -69,6 +69,8 @@ mod creation;
 #[cfg(feature = "agent")]
 mod discovery;
 #[cfg(feature = "monitor")]
+mod failing;
+#[cfg(feature = "monitor")]
 mod figures;
 #[cfg(feature = "agent")]
 mod fitting;

@@ -1,6 +1,6 @@
 //! The room `monitor` in the kernel: a watch, and the samples that it takes by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::failing::Failing;
 use super::figures::Figures;
 use super::handle::Kernel;
 use super::shared::{Phase, Shared};
@@ -44,8 +45,7 @@ pub(super) struct Monitoring {
     /// Those that wait for the start; nothing from then on.
     waiting: Mutex<Option<Vec<Arc<dyn Monitor>>>>,
     watch: OnceLock<Watch>,
-    /// The monitors that failed the last time.
-    failing: Mutex<BTreeSet<String>>,
+    failing: Mutex<Failing>,
     /// The last change of level that was told.
     told: Mutex<u64>,
 }
@@ -136,14 +136,13 @@ impl Shared {
         });
         let watch = Watch::new(room.policy.clone(), shelf)?;
         let data_dir = self.data_dir.as_ref().map(DataDir::path);
-        system(data_dir).into_iter().try_for_each(|one| watch.add_own(one, false))?;
-        watch.add_own(Arc::new(Figures::new(self.kept.metrics().clone())), false)?;
+        system(data_dir).into_iter().try_for_each(|one| watch.add_own(one))?;
+        watch.add_own(Arc::new(Figures::new(self.kept.metrics().clone())))?;
         #[cfg(all(target_os = "linux", feature = "agent"))]
-        watch.add_own(Arc::new(super::agent_processes::AgentProcesses::new(self)), false)?;
+        watch.add_own(Arc::new(super::agent_processes::AgentProcesses::new(self)))?;
         #[cfg(feature = "nvml")]
         match crate::monitor::sample::Gpus::new() {
-            // The library is somebody else's, and asks a driver.
-            Ok(gpus) => watch.add_own(Arc::new(gpus), true)?,
+            Ok(gpus) => watch.add_own(Arc::new(gpus))?,
             // Most machines have none: it is told to those who want to know.
             Err(error) => {
                 let fields = [("reason", error.to_string())];
@@ -162,12 +161,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Puts what was measured in order, and lets go of the monitors.
+    /// Lets go of the monitors, and puts what was measured in order, that of a sample under way too.
     pub(super) fn stop_monitoring(&self) {
         self.monitoring.round.fetch_add(1, Ordering::AcqRel);
-        self.tidy_measurements();
         self.monitoring.waiting.lock().take();
         self.monitoring.watch.get().map(Watch::release);
+        self.tidy_measurements();
     }
 
     /// Compresses what is full, lets go of what is too old, and writes what is new where there is a data directory.
@@ -270,27 +269,18 @@ impl Shared {
         }
     }
 
-    /// Once when a monitor begins to fail, and once when it measures again.
+    /// Once when a monitor begins to fail, or fails otherwise, and once when it measures again.
     fn tell_of_failures(&self, sampled: &Sampled) {
-        let mut failing = self.monitoring.failing.lock();
-        if failing.is_empty() && sampled.failures.is_empty() {
-            return;
+        let room = &self.monitoring;
+        let there = || room.watch.get().map(|watch| watch.names()).unwrap_or_default();
+        let news = room.failing.lock().see(sampled, there);
+        for (monitor, error) in news.failed {
+            self.say("a monitor failed", &error.with("monitor", monitor));
         }
-        let mut now: BTreeSet<String> =
-            sampled.failures.iter().map(|(name, _)| name.clone()).collect();
-        for (monitor, error) in &sampled.failures {
-            if !failing.contains(monitor) {
-                self.say("a monitor failed", &error.clone().with("monitor", monitor));
-            }
-        }
-        // Of those that have not returned nothing is known yet.
-        now.extend(sampled.away.iter().filter(|one| failing.contains(*one)).cloned());
-        let there = self.monitoring.watch.get().map(|watch| watch.names()).unwrap_or_default();
-        for monitor in failing.difference(&now).filter(|one| there.contains(one)) {
-            let fields = [("monitor", monitor.clone())];
+        for monitor in news.again {
+            let fields = [("monitor", monitor)];
             self.kept.log().record(Level::Info, "sutazai.monitor", "it measures again", fields);
         }
-        *failing = now;
     }
 
     fn tell_of_anomaly(&self, anomaly: &Anomaly) {
@@ -371,13 +361,21 @@ impl Kernel {
     /// these those that have the labels. Answers which. One that is measured again begins anew.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for what names no series, [`Code::NOT_RUNNING`] before the start; what the store answers.
+    /// [`Code::INVALID`] for what names no series, [`Code::NOT_RUNNING`] before the start, and once it has stopped; what the store
+    /// answers: do it again, until then some of it may be there.
     pub fn forget_series(
         &self,
         series: &str,
         labels: &BTreeMap<String, String>,
     ) -> Result<Vec<Arc<str>>> {
-        self.watch()?.forget(&Forget { series, labels })
+        let watch = self.watch()?;
+        if self.phase() == Phase::Stopped {
+            let stopped = "the kernel has stopped, and lets nothing go that it has written";
+            return Err(Error::new(Code::NOT_RUNNING, stopped)
+                .operation("monitor.forget")
+                .advice(GONE_FOR_GOOD));
+        }
+        watch.forget(&Forget { series, labels })
     }
 
     /// Keeps a measurement of the host's, and looks whether it is odd, where its series is watched. Its time is now, if it says none.
@@ -466,7 +464,11 @@ impl Kernel {
     /// # Errors
     /// [`Code::NOT_RUNNING`] before the start.
     pub fn remove_monitor(&self, name: &str) -> Result<bool> {
-        Ok(self.watch()?.remove(name))
+        let removed = self.watch()?.remove(name);
+        if removed {
+            self.shared.monitoring.failing.lock().forget(name);
+        }
+        Ok(removed)
     }
 
     /// A picture of a series: what was measured, what was odd in it and, if wanted, how it goes on;

@@ -63,7 +63,13 @@ pub(super) fn rows(table: &mut Vec<Operation>) {
         Operation::blocking(
             "monitor.forget",
             "Lets series go, with all that is kept of them, on disk too; one that is measured again begins anew.",
-            &[Code::INVALID, Code::AUDIT_FAILED, Code::AUDIT_FULL],
+            &[
+                Code::INVALID,
+                Code::STORE_FAILED,
+                Code::STORE_READ_ONLY,
+                Code::AUDIT_FAILED,
+                Code::AUDIT_FULL,
+            ],
             forget,
         ),
         Operation::blocking(
@@ -164,6 +170,9 @@ struct Sample {
     anomalies: Vec<Anomaly>,
     /// Monitors that failed, and how; one that hangs is among them each time.
     failures: BTreeMap<String, String>,
+    /// Monitors that were not asked, as those before them used the patience up: in the next sample they come first. From the third sample in
+    /// a row on that is a failure.
+    unasked: Vec<String>,
     /// Monitors that have not returned yet, from this sample or one before. What they measure is kept when they return, under the time at
     /// which they were asked.
     away: Vec<String>,
@@ -182,6 +191,7 @@ fn take(kernel: &Kernel) -> Result<Sample> {
     let sampled = kernel.sample()?;
     Ok(Sample {
         away: sampled.away,
+        unasked: sampled.unasked,
         values: sampled.values.into_iter().map(|one| (one.series, one.value)).collect(),
         anomalies: sampled.anomalies,
         failures: (sampled.failures.into_iter())

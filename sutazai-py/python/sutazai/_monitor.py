@@ -99,6 +99,9 @@ class MonitorSample(TypedDict):
     anomalies: list[Anomaly]
     failures: dict[str, str]
     """Monitors that failed, and how; one that hangs is among them each time."""
+    unasked: list[str]
+    """Monitors that were not asked, as those before them used the patience up: in the next sample they come first. From
+    the third sample in a row on that is a failure."""
     away: list[str]
     """Monitors that have not returned yet. What they measure is kept when they do."""
 

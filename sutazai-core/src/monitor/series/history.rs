@@ -3,16 +3,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::bucket::Bucket;
 use super::keep::Keeper;
 use super::level::Level;
-use super::policy::{HistoryPolicy, LEVEL_BYTES, Overflow, SERIES_BYTES};
+use super::policy::{HistoryPolicy, LEVEL_BYTES, SERIES_BYTES};
 use super::query::{Aggregate, Answer, Query, Windows};
-use super::room::Refused;
+use super::room::{Refused, Room};
 use super::shelf::Shelf;
 use super::status::{Figures, HistoryStatus, LevelView, SeriesView, count};
 use super::times::Times;
@@ -79,6 +79,8 @@ pub struct Handle(Arc<Series>);
 pub(super) struct Series {
     pub(super) name: Arc<str>,
     pub(super) counter: bool,
+    /// The kernel measures it: it makes no room for others'. Not known of what was read until it is measured again.
+    pub(super) own: AtomicBool,
     pub(super) track: Mutex<Track>,
 }
 
@@ -122,17 +124,17 @@ impl History {
     /// in `_total` is a counter.
     #[inline]
     pub fn append(&self, series: &str, now: Timestamp, value: f64) -> Appended {
-        self.append_within(series, now, value, true, usize::MAX)
+        self.append_within(series, now, value, true, Room::ALL)
     }
 
     /// As [`append`](Self::append), for a point whose time somebody has told: one that is not after the series' newest is refused,
     /// however many of them come, and no clock is taken to have been set back.
     #[inline]
     pub fn append_at(&self, series: &str, at: Timestamp, value: f64) -> Appended {
-        self.append_within(series, at, value, false, usize::MAX)
+        self.append_within(series, at, value, false, Room::ALL)
     }
 
-    /// `clock`: the time is that of a clock. A new series is refused where there are `most` or more.
+    /// `clock`: the time is that of a clock. A new series is refused where there is no `room`.
     #[inline]
     pub(in crate::monitor) fn append_within(
         &self,
@@ -140,14 +142,19 @@ impl History {
         now: Timestamp,
         value: f64,
         clock: bool,
-        most: usize,
+        room: Room,
     ) -> Appended {
         if !value.is_finite() {
             count(&self.figures.not_finite);
             return Appended::NotFinite;
         }
         let table = self.table.read();
-        let known = table.get(series).and_then(|series| self.add(series, now, value, clock));
+        let known = table.get(series).and_then(|series| {
+            if room.own {
+                series.own.store(true, Ordering::Relaxed);
+            }
+            self.add(series, now, value, clock)
+        });
         drop(table);
         match known {
             Some((appended, grown)) => {
@@ -156,7 +163,7 @@ impl History {
                 }
                 appended
             }
-            None => self.append_new(series, now, value, clock, most),
+            None => self.append_new(series, now, value, clock, room),
         }
     }
 
@@ -166,7 +173,7 @@ impl History {
         if !is_name(series) {
             return None;
         }
-        self.series_of(series, usize::MAX).map(Handle)
+        self.series_of(series, Room::ALL).map(Handle)
     }
 
     /// As [`append`](Self::append), to the series of a handle of this history.
@@ -186,7 +193,7 @@ impl History {
             None => {
                 // It made room for others, or had nothing left.
                 let name = Arc::clone(&handle.0.name);
-                let appended = self.append_new(&name, now, value, true, usize::MAX);
+                let appended = self.append_new(&name, now, value, true, Room::ALL);
                 if let Some(series) = self.table.read().get(&name) {
                     handle.0 = Arc::clone(series);
                 }
@@ -202,7 +209,7 @@ impl History {
         now: Timestamp,
         value: f64,
         clock: bool,
-        most: usize,
+        room: Room,
     ) -> Appended {
         if !is_name(name) {
             count(&self.figures.no_room);
@@ -210,7 +217,7 @@ impl History {
         }
         // Again only when the series went away in between.
         loop {
-            let Some(series) = self.series_of(name, most) else {
+            let Some(series) = self.series_of(name, room) else {
                 count(&self.figures.no_room);
                 self.refused.lock().add(name);
                 return Appended::NoRoom;
@@ -254,28 +261,13 @@ impl History {
         Some((appended, before < after))
     }
 
-    /// The series of this name, made if there is none; nothing when there is no room.
-    pub(super) fn series_of(&self, name: &str, most: usize) -> Option<Arc<Series>> {
-        let mut table = self.table.write();
-        if let Some(series) = table.get(name) {
-            return Some(Arc::clone(series));
-        }
-        if table.len() >= most.min(self.policy.series as usize) {
-            let Overflow::Idle = self.policy.overflow else { return None };
-            let newest = |series: &Arc<Series>| series.track.lock().newest();
-            let idle = table.values().min_by_key(|series| newest(series)).cloned()?;
-            table.remove(&idle.name);
-            self.removed(&idle);
-        }
-        Some(self.insert(&mut table, name))
-    }
-
     /// A new series.
     pub(super) fn insert(&self, table: &mut Table, name: &str) -> Arc<Series> {
         let name: Arc<str> = name.into();
         let counter = is_counter(&name);
         let track = Mutex::new(Track::new(&self.policy, counter));
-        let series = Arc::new(Series { name: Arc::clone(&name), counter, track });
+        let own = AtomicBool::new(false);
+        let series = Arc::new(Series { name: Arc::clone(&name), counter, own, track });
         self.figures.resized(0, self.overhead(&name));
         table.insert(name, Arc::clone(&series));
         series

@@ -105,9 +105,12 @@ impl History {
         self.shelf.as_deref().map_or(Ok(()), |shelf| shelf.put(&format!("{NOTES}{what}"), bytes))
     }
 
-    /// What [`note`](Self::note) put there; nothing where it cannot be read.
-    pub(in crate::monitor) fn noted(&self, what: &str) -> Option<Vec<u8>> {
-        self.shelf.as_deref()?.get(&format!("{NOTES}{what}")).ok()?
+    /// What [`note`](Self::note) put there.
+    ///
+    /// # Errors
+    /// Those of the shelf.
+    pub(in crate::monitor) fn noted(&self, what: &str) -> Result<Option<Vec<u8>>> {
+        self.shelf.as_deref().map_or(Ok(None), |shelf| shelf.get(&format!("{NOTES}{what}")))
     }
 
     /// Ends what its time is over for, and lets go of what is old.

@@ -71,6 +71,7 @@ pub use history::{Appended, Handle, History, NAME_MAX};
 pub use policy::{HistoryPolicy, LevelPolicy, Overflow};
 pub use query::{Aggregate, Answer, Query, Reading, WINDOWS_MAX};
 pub use room::Forget;
+pub(super) use room::Room;
 pub use shelf::{MemoryShelf, Shelf};
 pub use status::{HistoryStatus, LevelView, SeriesFamily, SeriesView};
 pub use store::{MIGRATIONS, StoreShelf};

@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::format;
 use super::history::{History, Series};
 use super::keep::{Keeper, record_key};
+use super::policy::Overflow;
 use super::shelf::Shelf;
 use super::status::SeriesFamily;
 use crate::{Code, Error, Result};
@@ -19,6 +21,20 @@ const FAMILIES: usize = 5;
 const DELETE_AT: usize = 4_096;
 /// Series of one record of the journal that says that they are no more.
 const RECORD_SERIES: usize = 1_000;
+
+/// The room that a new series may have.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::monitor) struct Room {
+    /// Where there are so many series, or more, there is none.
+    pub(in crate::monitor) most: usize,
+    /// It is one of the kernel's own: it may have that of any, others may not have that of these.
+    pub(in crate::monitor) own: bool,
+}
+
+impl Room {
+    /// All that there is.
+    pub(super) const ALL: Self = Self { most: usize::MAX, own: false };
+}
 
 /// The last series that had no room, and what has it.
 #[derive(Debug, Default)]
@@ -70,7 +86,8 @@ pub struct Forget<'a> {
 }
 
 impl Forget<'_> {
-    fn fits(&self, name: &str) -> bool {
+    /// Whether this series is one of them.
+    pub(in crate::monitor) fn fits(&self, name: &str) -> bool {
         let named = match self.series.strip_suffix('*') {
             Some(begin) => name.starts_with(begin),
             None => name == self.series,
@@ -79,23 +96,44 @@ impl Forget<'_> {
     }
 }
 
-/// Whether the name has this label, as Prometheus writes it.
+/// Whether the name has this label, as Prometheus writes it, or as Rust writes texts, which the kernel's own names do.
 fn has_label(name: &str, label: &str, value: &str) -> bool {
     let Some((_, labels)) = name.split_once('{') else { return false };
-    let wanted = format!("{label}={value:?}");
+    let plain = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let written = [format!("{label}=\"{plain}\""), format!("{label}={value:?}")];
     // Within a value a quote has a backslash before it, so that what is found is a label.
-    let mut found = labels.match_indices(&wanted);
-    found.any(|(at, _)| {
-        let before = labels.get(..at).unwrap_or_default();
-        let after = labels.get(at + wanted.len()..).unwrap_or_default();
-        (before.is_empty() || before.ends_with(',')) && after.starts_with([',', '}'])
+    written.iter().any(|wanted| {
+        labels.match_indices(wanted).any(|(at, _)| {
+            let before = labels.get(..at).unwrap_or_default();
+            let after = labels.get(at + wanted.len()..).unwrap_or_default();
+            (before.is_empty() || before.ends_with(',')) && after.starts_with([',', '}'])
+        })
     })
 }
 
 impl History {
+    /// The series of this name, made if there is none; nothing when there is no room.
+    pub(super) fn series_of(&self, name: &str, room: Room) -> Option<Arc<Series>> {
+        let mut table = self.table.write();
+        if let Some(series) = table.get(name) {
+            return Some(Arc::clone(series));
+        }
+        if table.len() >= room.most.min(self.policy.series as usize) {
+            let Overflow::Idle = self.policy.overflow else { return None };
+            let newest = |series: &Arc<Series>| series.track.lock().newest();
+            let goes = |series: &&Arc<Series>| room.own || !series.own.load(Ordering::Relaxed);
+            let idle = table.values().filter(goes).min_by_key(|series| newest(series)).cloned()?;
+            table.remove(&idle.name);
+            self.removed(&idle);
+        }
+        let series = self.insert(&mut table, name);
+        series.own.store(room.own, Ordering::Relaxed);
+        Some(series)
+    }
+
     /// What series there are most of, the most first.
     pub(super) fn families(&self) -> Arc<[SeriesFamily]> {
-        let dropped = self.figures.series_dropped.load(std::sync::atomic::Ordering::Relaxed);
+        let dropped = self.figures.series_dropped.load(Ordering::Relaxed);
         let table = self.table.read();
         let as_of = (table.len(), dropped);
         let known = self.refused.lock().families.clone();
@@ -148,31 +186,39 @@ impl History {
     /// Lets series go, with all that is kept of them, also on the shelf; answers which. One that is measured again begins anew.
     ///
     /// # Errors
-    /// Those of the shelf: memory has nothing of them any more, and what the shelf still has is deleted with the next
-    /// [flush](History::flush), unless the process ends before.
+    /// Those of the shelf. What it has not been told of stays in memory; do it again, which fails until the shelf has nothing of them
+    /// any more. Of series that stay by that, what the shelf had up to then may be gone after a restart.
     pub fn forget_series(&self, wanted: &Forget<'_>) -> Result<Vec<Arc<str>>> {
         // Nothing is written meanwhile.
         let mut keeper = self.keeper.lock();
-        let forgotten: Vec<Arc<Series>> = {
-            let mut table = self.table.write();
-            let names: Vec<Arc<str>> =
-                table.keys().filter(|name| wanted.fits(name)).cloned().collect();
-            names.iter().filter_map(|name| table.remove(name)).collect()
+        let shelf = self.shelf.as_deref();
+        // What was to be deleted before: the answer is not yes while some of it is there.
+        shelf.map_or(Ok(()), |shelf| self.delete_gone(shelf))?;
+        let found: Vec<Arc<Series>> = {
+            let table = self.table.read();
+            table.values().filter(|series| wanted.fits(&series.name)).cloned().collect()
         };
-        let mut written = Ok(());
-        if let Some(shelf) = self.shelf.as_deref() {
-            written = self.tell_journal(shelf, &forgotten, &mut keeper);
-        }
-        for (at, series) in (1..).zip(&forgotten) {
-            self.removed(series);
-            let many = self.gone.lock().len() >= DELETE_AT;
-            if let (Some(shelf), Ok(())) = (self.shelf.as_deref(), &written)
-                && (many || at == forgotten.len())
+        // From here on they do not come back, whatever becomes of this process.
+        shelf.map_or(Ok(()), |shelf| self.tell_journal(shelf, &found, &mut keeper))?;
+        let mut forgotten = Vec::new();
+        for series in found {
             {
-                written = self.delete_gone(shelf);
+                let mut table = self.table.write();
+                // Unless it made room for another one since.
+                if !table.get(&series.name).is_some_and(|there| Arc::ptr_eq(there, &series)) {
+                    continue;
+                }
+                table.remove(&series.name);
+                self.removed(&series);
+            }
+            forgotten.push(Arc::clone(&series.name));
+            let many = self.gone.lock().len() >= DELETE_AT;
+            if let (Some(shelf), true) = (shelf, many) {
+                self.delete_gone(shelf)?;
             }
         }
-        written.map(|()| forgotten.iter().map(|series| Arc::clone(&series.name)).collect())
+        shelf.map_or(Ok(()), |shelf| self.delete_gone(shelf))?;
+        Ok(forgotten)
     }
 
     /// Rows of these series in records so far count no more.
@@ -219,6 +265,11 @@ mod tests {
         let name = format!("s{{a={:?},c=\"z\"}}", labels[0].1);
         assert!(has_label(&name, "a", labels[0].1) && has_label(&name, "c", "z"));
         assert!(!has_label(&name, "b", "y") && !has_label("s", "a", "x"));
+        // What Rust writes otherwise than Prometheus: a space of no width.
+        let value = "a\u{200b}\"\\b";
+        for name in ["s{a=\"a\u{200b}\\\"\\\\b\"}".to_owned(), format!("s{{a={value:?}}}")] {
+            assert!(has_label(&name, "a", value) && !has_label(&name, "a", "a"), "{name}");
+        }
         assert!(Forget { series: "s*", labels: &none }.fits(&name));
         assert!(!Forget { series: "s", labels: &none }.fits(&name));
     }
@@ -227,9 +278,13 @@ mod tests {
     fn others_are_refused_first_and_what_is_forgotten_makes_room() {
         let policy = HistoryPolicy { series: 10, ..HistoryPolicy::default() };
         let history = History::new(policy).unwrap();
+        let few = Room { most: 7, own: false };
         for i in 0..8 {
             let name = format!("user_{i}_jobs");
-            assert_eq!(history.append_within(&name, at(1), 1.0, true, 7) == Appended::Kept, i < 7);
+            assert_eq!(
+                history.append_within(&name, at(1), 1.0, true, few) == Appended::Kept,
+                i < 7
+            );
         }
         let status = history.status();
         assert_eq!((status.series, status.most, status.no_room), (7, 10, 1));
@@ -245,8 +300,57 @@ mod tests {
         assert_eq!(forget("user_3_jobs").len(), 1);
         assert_eq!(forget("user_3_jobs").len(), 0);
         assert_eq!(forget("user_*").len(), 6);
-        assert_eq!(history.append_within("other", at(2), 1.0, true, 7), Appended::Kept);
+        assert_eq!(history.append_within("other", at(2), 1.0, true, few), Appended::Kept);
         assert_eq!(history.status().families[0].series, 1);
+    }
+
+    #[test]
+    fn what_is_idle_makes_no_room_for_others_where_it_is_the_kernels_own() {
+        let overflow = Overflow::Idle;
+        let policy = HistoryPolicy { series: 4, overflow, ..HistoryPolicy::default() };
+        let history = History::new(policy).unwrap();
+        let [own, others] = [Room { most: 4, own: true }, Room { most: 3, own: false }];
+        let add =
+            |name: &str, second, room| history.append_within(name, at(second), 1.0, true, room);
+        for (second, name) in (1..).zip(["cpu", "memory", "disk"]) {
+            assert_eq!(add(name, second, own), Appended::Kept);
+        }
+        assert_eq!(
+            add("job_1", 4, others),
+            Appended::NoRoom,
+            "all that there are are the kernel's"
+        );
+        assert_eq!(add("load", 5, own), Appended::Kept);
+        assert_eq!(
+            history
+                .forget_series(&Forget { series: "disk", labels: &BTreeMap::new() })
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(
+            history
+                .forget_series(&Forget { series: "load", labels: &BTreeMap::new() })
+                .unwrap()
+                .len(),
+            1
+        );
+        for (second, name) in (6..).zip(["job_1", "job_2", "job_3"]) {
+            assert_eq!(add(name, second, others), Appended::Kept);
+        }
+        let names: Vec<_> = history.series("", 9).into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ["cpu", "job_3", "memory"]);
+        // What was read is the kernel's once it has measured it again.
+        let policy = history.policy().clone();
+        let history = History::new(policy).unwrap();
+        history.append("cpu", at(1), 1.0);
+        let add =
+            |name: &str, second, room| history.append_within(name, at(second), 1.0, true, room);
+        add("cpu", 2, own);
+        for (second, name) in (3..).zip(["job_1", "job_2", "job_3"]) {
+            assert_eq!(add(name, second, others), Appended::Kept);
+        }
+        assert_eq!(history.series("cpu", 9).len(), 1);
     }
 
     #[test]

@@ -82,6 +82,10 @@ impl Outlooks {
         self.0.iter().find(|(one, _)| one == asked).map(|(_, view)| view.clone())
     }
 
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     fn keep(&mut self, asked: Asked, view: ExhaustionView) {
         self.0.retain(|(one, _)| (&one.series, &one.policy) != (&asked.series, &asked.policy));
         if self.0.len() >= Self::MOST {
@@ -195,6 +199,8 @@ impl Watch {
                 all("memory_limit_bytes").or_else(|| all("memory_total_bytes"))
             }
             "process_open_fds" => all("process_max_fds"),
+            "container_memory_used_bytes" => all("container_memory_limit_bytes"),
+            "container_pids" => all("container_pids_limit"),
             "memory_available_bytes" | "disk_free_bytes" => Some((0.0, Direction::RunsDown)),
             _ if series.ends_with("_used_ratio") => Some((1.0, Direction::Fills)),
             _ if series.ends_with("_free_ratio") => Some((0.0, Direction::RunsDown)),
@@ -366,6 +372,13 @@ mod tests {
         let Outlook::RunsOut { at: end, .. } = told.outlook else { panic!("{told:?}") };
         let minutes = (end.as_nanos() - at(800).as_nanos()) as f64 / 60e9;
         assert!((540.0..660.0).contains(&minutes), "{minutes}");
+        // What was said of a series is forgotten with it.
+        let labels = std::collections::BTreeMap::new();
+        let leak = crate::monitor::series::Forget { series: "leak*", labels: &labels };
+        assert_eq!(watch.forget(&leak).unwrap().len(), 1);
+        watch.record("leak_bytes", at(799), 1.0).unwrap();
+        let anew = watch.exhaustion("leak_bytes", policy.clone(), at(800)).unwrap();
+        assert!(matches!(anew.outlook, Outlook::Unknown), "{anew:?}");
         let idle = watch.exhaustion("idle_bytes", policy.clone(), at(800)).unwrap();
         assert!(matches!(idle.outlook, Outlook::Stable), "{idle:?}");
         let none = watch.exhaustion("none", policy, at(800)).unwrap_err();
@@ -379,8 +392,12 @@ mod tests {
         assert_eq!(unsaid.code(), Code::INVALID);
         assert!(unsaid.to_string().contains("limit"), "{unsaid}");
         watch.record("process_max_fds", at(1), 1_024.0).unwrap();
+        watch.record("container_memory_limit_bytes", at(1), 4e9).unwrap();
+        watch.record("container_pids_limit", at(1), 512.0).unwrap();
         for (series, limit, way) in [
             ("process_open_fds", 1_024.0, Direction::Fills),
+            ("container_memory_used_bytes", 4e9, Direction::Fills),
+            ("container_pids", 512.0, Direction::Fills),
             ("disk_free_bytes", 0.0, Direction::RunsDown),
             ("memory_limit_used_ratio", 1.0, Direction::Fills),
         ] {

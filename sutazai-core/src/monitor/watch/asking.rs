@@ -1,5 +1,5 @@
-//! Asks the monitors: those that never hang on the thread that takes the sample, all others on a thread beside it, so that none of these
-//! keeps the sample waiting for longer than it has patience.
+//! Asks the monitors, on a thread beside the one that takes the sample, so that none of them keeps it waiting for longer than it has
+//! patience. Where that is used up before all were asked, those that were not come first the next time.
 //!
 //! A thread that hangs cannot be ended. It is left to its monitor, which is not asked again before it has returned; another thread
 //! goes on with the others. So there are never more such threads than monitors that hang, and of these there are
@@ -52,8 +52,6 @@ pub(super) struct Member {
     pub(super) name: Arc<str>,
     /// Of the kernel, whose figures have room of their own.
     pub(super) own: bool,
-    /// It may hang, and is asked on a thread beside the sampler.
-    pub(super) aside: bool,
     watch: u64,
     monitor: Arc<dyn Monitor>,
     state: Mutex<State>,
@@ -63,6 +61,12 @@ pub(super) struct Member {
 struct State {
     out: Option<Out>,
     said: Option<Said>,
+    /// The number of the last sample that has asked it.
+    last: u64,
+    /// Samples in a row that have not.
+    unasked: u32,
+    /// It was taken away, and is not asked any more.
+    removed: bool,
     /// Room for measurements.
     spare: Samples,
 }
@@ -83,7 +87,8 @@ pub(super) struct Out {
 pub(super) enum Turn {
     Said(Said),
     Away(Out),
-    Unasked,
+    /// So many times in a row; nothing of one that was taken away meanwhile.
+    Unasked(Option<u32>),
 }
 
 /// What it said.
@@ -94,9 +99,9 @@ pub(super) struct Said {
 }
 
 impl Member {
-    pub(super) fn new(watch: u64, monitor: Arc<dyn Monitor>, own: bool, aside: bool) -> Self {
+    pub(super) fn new(watch: u64, monitor: Arc<dyn Monitor>, own: bool) -> Self {
         let name = monitor.name().into();
-        Self { name, own, aside, watch, monitor, state: Mutex::default() }
+        Self { name, own, watch, monitor, state: Mutex::default() }
     }
 
     pub(super) fn out(&self) -> Option<Out> {
@@ -114,8 +119,29 @@ impl Member {
                 out.left = true;
                 Turn::Away(*out)
             }
-            None => Turn::Unasked,
+            None if state.removed => Turn::Unasked(None),
+            None => {
+                state.unasked = state.unasked.saturating_add(1);
+                Turn::Unasked(Some(state.unasked))
+            }
         }
+    }
+
+    /// What it said that nobody has taken yet.
+    pub(super) fn said(&self) -> Option<Said> {
+        self.state.lock().said.take()
+    }
+
+    /// It is taken away, and not asked any more; whether it has not returned.
+    pub(super) fn leave(&self) -> bool {
+        let mut state = self.state.lock();
+        state.removed = true;
+        state.out.is_some()
+    }
+
+    /// Its place in the queue: the kernel's own come first, then those that have not been asked for longest.
+    pub(super) fn place(&self) -> (bool, u64) {
+        (!self.own, self.state.lock().last)
     }
 
     /// That it hangs is told; whether that is new.
@@ -129,14 +155,15 @@ impl Member {
         self.state.lock().spare = samples;
     }
 
-    fn go_out(&self, asked: Timestamp, since: Moment) {
-        self.state.lock().out = Some(Out { asked, since, left: false, told: false });
-    }
-
-    /// Asks on this thread.
-    pub(super) fn ask(&self, asked: Timestamp, since: Moment) {
-        self.go_out(asked, since);
-        self.answer(asked);
+    /// It is being asked by the sample `number`; not where it was taken away.
+    fn go_out(&self, asked: Timestamp, since: Moment, number: u64) -> bool {
+        let mut state = self.state.lock();
+        if state.removed {
+            return false;
+        }
+        (state.last, state.unasked) = (number, 0);
+        state.out = Some(Out { asked, since, left: false, told: false });
+        true
     }
 
     fn answer(&self, asked: Timestamp) {
@@ -168,8 +195,9 @@ impl Drop for Inside {
     }
 }
 
-/// What one sample asks of others' monitors.
+/// What one sample asks of the monitors.
 pub(super) struct Round {
+    number: u64,
     asked: Timestamp,
     moment: Moment,
     work: Mutex<Work>,
@@ -186,13 +214,16 @@ struct Work {
 }
 
 impl Round {
+    /// Of the sample `number`, at this time and moment.
     pub(super) fn new(
+        number: u64,
         asked: Timestamp,
         moment: Moment,
-        monitors: impl Iterator<Item = Arc<Member>>,
+        mut monitors: Vec<Arc<Member>>,
     ) -> Arc<Self> {
-        let work = Work { waiting: monitors.collect(), ..Work::default() };
-        Arc::new(Self { asked, moment, work: Mutex::new(work), changed: Condvar::new() })
+        monitors.sort_by_cached_key(|one| one.place());
+        let work = Work { waiting: monitors.into(), ..Work::default() };
+        Arc::new(Self { number, asked, moment, work: Mutex::new(work), changed: Condvar::new() })
     }
 
     /// Nobody waits for it any more, and nobody else is asked.
@@ -209,14 +240,16 @@ impl Round {
     /// Asks those who wait, one after another.
     fn ask(&self) {
         loop {
-            let next = {
+            let (next, goes) = {
                 let mut work = self.work.lock();
                 let Some(next) = work.waiting.pop_front() else { return };
                 work.under_way += 1;
-                next.go_out(self.asked, self.moment);
-                next
+                let goes = next.go_out(self.asked, self.moment, self.number);
+                (next, goes)
             };
-            next.answer(self.asked);
+            if goes {
+                next.answer(self.asked);
+            }
             // It may be the last one who has it.
             let _ = contain::catch(move || drop(next));
             let mut work = self.work.lock();
@@ -229,9 +262,19 @@ impl Round {
 
 /// The thread that asks, while there is anybody to be asked; one that is left to its monitor ends when that returns.
 #[derive(Default)]
-pub(super) struct Asker(Option<Sender<Arc<Round>>>);
+pub(super) struct Asker {
+    thread: Option<Sender<Arc<Round>>>,
+    /// The number of the last sample.
+    samples: u64,
+}
 
 impl Asker {
+    /// The number of the next sample.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.samples += 1;
+        self.samples
+    }
+
     /// Asks all; comes back when they have returned, or `patience` is over.
     ///
     /// # Errors
@@ -273,11 +316,11 @@ impl Asker {
 
     /// It ends once it has nothing to do.
     pub(super) fn end(&mut self) {
-        self.0 = None;
+        self.thread = None;
     }
 
     fn send(&mut self, round: &Arc<Round>) -> Result<()> {
-        let refused = match &self.0 {
+        let refused = match &self.thread {
             Some(thread) => thread.send(Arc::clone(round)).is_err(),
             None => true,
         };
@@ -292,7 +335,11 @@ impl Asker {
                 .because(error)
         })?;
         let _ = sender.send(Arc::clone(round));
-        self.0 = Some(sender);
+        self.thread = Some(sender);
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "asking_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use crate::monitor::{AnomalyKind, Change};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Anomaly {
-    /// Its number, by which what is newer can be asked for.
+    /// Its number, by which what is newer can be asked for: greater than those before, with gaps.
     pub number: u64,
     /// The series.
     pub series: String,
@@ -33,7 +33,7 @@ pub struct Anomaly {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SeriesChange {
-    /// Its number, by which what is newer can be asked for.
+    /// Its number, by which what is newer can be asked for: greater than those before, with gaps.
     pub number: u64,
     /// The series.
     pub series: String,
@@ -46,17 +46,31 @@ pub struct SeriesChange {
 
 /// What is remembered by number.
 pub(super) trait Numbered: Clone {
-    fn number(&mut self) -> &mut u64;
+    fn number(&self) -> u64;
+    fn numbered(self, number: u64) -> Self;
+    fn series(&self) -> &str;
 }
 
 impl Numbered for Anomaly {
-    fn number(&mut self) -> &mut u64 {
-        &mut self.number
+    fn number(&self) -> u64 {
+        self.number
+    }
+    fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+    fn series(&self) -> &str {
+        &self.series
     }
 }
 
 impl Numbered for SeriesChange {
-    fn number(&mut self) -> &mut u64 {
-        &mut self.number
+    fn number(&self) -> u64 {
+        self.number
+    }
+    fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+    fn series(&self) -> &str {
+        &self.series
     }
 }

@@ -5,24 +5,42 @@ use std::collections::VecDeque;
 use super::found::Numbered;
 
 pub(super) struct Latest<T> {
+    /// By number; numbers have gaps.
     found: VecDeque<T>,
     /// The number of the last one.
     number: u64,
-    /// The number of the last one that is on the shelf.
+    /// How many were found.
+    count: u64,
+    /// How often it was changed, and as of which change the shelf has it.
+    changed: u64,
     kept: u64,
 }
 
-impl<T> Default for Latest<T> {
-    fn default() -> Self {
-        Self { found: VecDeque::new(), number: 0, kept: 0 }
-    }
+/// What the shelf is to have.
+pub(super) struct News<T> {
+    pub(super) number: u64,
+    pub(super) count: u64,
+    pub(super) found: Vec<T>,
+    /// As of this change.
+    pub(super) changed: u64,
 }
 
 impl<T: Numbered> Latest<T> {
+    /// With what the shelf has. What is found from here on has numbers above this one.
+    pub(super) fn new(number: u64, count: u64, mut found: Vec<T>, most: usize) -> Self {
+        found.sort_by_key(Numbered::number);
+        let skip = found.len().saturating_sub(most);
+        let found: VecDeque<T> = found.into_iter().skip(skip).collect();
+        let number = found.back().map_or(number, |last| last.number().max(number));
+        Self { found, number, count, changed: 1, kept: 0 }
+    }
+
     /// Remembers one, and gives it its number.
-    pub(super) fn add(&mut self, mut one: T, most: usize) -> T {
-        self.number += 1;
-        *one.number() = self.number;
+    pub(super) fn add(&mut self, one: T, most: usize) -> T {
+        self.number = self.number.saturating_add(1);
+        self.count = self.count.saturating_add(1);
+        self.changed += 1;
+        let one = one.numbered(self.number);
         if self.found.len() >= most {
             self.found.pop_front();
         }
@@ -32,9 +50,7 @@ impl<T: Numbered> Latest<T> {
 
     /// Those with greater numbers, the oldest first.
     pub(super) fn after(&self, number: u64, most: usize) -> Vec<T> {
-        // Numbers follow each other without a gap.
-        let newer = usize::try_from(self.number.saturating_sub(number)).unwrap_or(usize::MAX);
-        let skip = self.found.len().saturating_sub(newer);
+        let skip = self.found.partition_point(|one| one.number() <= number);
         self.found.iter().skip(skip).take(most).cloned().collect()
     }
 
@@ -43,26 +59,30 @@ impl<T: Numbered> Latest<T> {
         self.found.iter().filter(|one| wanted(one)).cloned().collect()
     }
 
-    /// The number of the last one and the newest of them, where there are any that the shelf has not.
-    pub(super) fn news(&self, most: usize) -> Option<(u64, Vec<T>)> {
+    /// Lets those of a series go.
+    pub(super) fn forget(&mut self, series: impl Fn(&str) -> bool) {
+        let before = self.found.len();
+        self.found.retain(|one| !series(one.series()));
+        self.changed += u64::from(self.found.len() < before);
+    }
+
+    /// The newest of them, where the shelf has not all as it is.
+    pub(super) fn news(&self, most: usize) -> Option<News<T>> {
         let skip = self.found.len().saturating_sub(most);
-        let newest = || self.found.iter().skip(skip).cloned().collect();
-        (self.number != self.kept).then(|| (self.number, newest()))
+        (self.changed != self.kept).then(|| News {
+            number: self.number,
+            count: self.count,
+            found: self.found.iter().skip(skip).cloned().collect(),
+            changed: self.changed,
+        })
     }
 
-    /// The shelf has them up to this number.
-    pub(super) fn kept(&mut self, number: u64) {
-        self.kept = number;
-    }
-
-    /// What the shelf has, at the beginning.
-    pub(super) fn restore(&mut self, number: u64, found: Vec<T>, most: usize) {
-        let skip = found.len().saturating_sub(most);
-        self.found = found.into_iter().skip(skip).collect();
-        (self.number, self.kept) = (number, number);
+    /// The shelf has it as of this change.
+    pub(super) fn kept(&mut self, changed: u64) {
+        self.kept = changed;
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.number
+        self.count
     }
 }

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod asking;
+mod forgetting;
 mod found;
 mod judges;
 mod latest;

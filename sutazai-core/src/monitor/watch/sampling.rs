@@ -11,6 +11,8 @@ use crate::monitor::series::Appended;
 use crate::port::Samples;
 use crate::{Code, Error, Result};
 
+/// Samples in a row that have not asked a monitor for want of time, from which on that is a failure.
+const UNASKED_FAILS: u32 = 3;
 /// How long a sample waits for another one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -25,7 +27,8 @@ impl Watch {
 
     /// Takes a measurement from each monitor, keeps it and judges it. Waits for monitors as long as it has
     /// [patience](WatchPolicy::patience_ms). One that has not returned by then is [away](Sampled::away): the sample ends without
-    /// it, and it is asked again once it has returned. One that fails or
+    /// it, and it is asked again once it has returned. Where slow ones use the patience up, those that were [not asked](Sampled::unasked)
+    /// come first the next time. One that fails or
     /// panics takes its own figures away; so does a series that cannot be kept, by its name or for want of room.
     ///
     /// # Errors
@@ -65,22 +68,22 @@ impl Watch {
                 }
             }
         }
-        asked.iter().filter(|one| !one.aside).for_each(|one| one.ask(now, moment));
-        let others = || asked.iter().filter(|one| one.aside).cloned();
-        let mut unasked = None;
-        if others().next().is_some() {
-            let round = Round::new(now, moment, others());
+        let number = asker.next_number();
+        let mut failed = None;
+        if !asked.is_empty() {
+            let round = Round::new(number, now, moment, asked.clone());
             *self.round.lock() = Some(Arc::clone(&round));
             // Whoever takes them away from here on ends the round.
             if self.members.lock().present.is_empty() {
                 round.end();
             }
-            unasked = asker.ask(&round, self.policy.patience(every)).err();
+            failed = asker.ask(&round, self.policy.patience(every)).err();
             self.round.lock().take();
         }
-        if self.members.lock().present.iter().all(|one| !one.aside) {
+        if self.members.lock().present.is_empty() {
             asker.end();
         }
+        let mut unasked = Vec::new();
         for one in asked {
             match one.end_turn() {
                 Turn::Said(said) => {
@@ -89,8 +92,11 @@ impl Watch {
                     taken.failed(&one, said.failed.or(refused));
                 }
                 Turn::Away(out) => away.push((one, out)),
-                Turn::Unasked => {
-                    taken.failed(&one, Some(unasked.clone().unwrap_or_else(kept_waiting)));
+                Turn::Unasked(None) => {}
+                Turn::Unasked(Some(times)) => {
+                    let long = (times >= UNASKED_FAILS).then(|| kept_waiting(times));
+                    taken.failed(&one, failed.clone().or(long));
+                    unasked.push(one.name.to_string());
                 }
             }
         }
@@ -118,23 +124,29 @@ impl Watch {
         figures.last = Some(now);
         figures.seconds = began.elapsed().as_secs_f64();
         let away = away.iter().map(|(one, _)| one.name.to_string()).collect();
-        Ok(Sampled { values, anomalies, failures, away })
+        Ok(Sampled { values, anomalies, failures, unasked, away })
     }
 
     /// What a monitor said that a sample before had left: of the time when it was asked.
     fn take_late(&self, one: &Member, taken: &mut Taken) {
-        let Turn::Said(said) = one.end_turn() else { return };
-        let mut values = Vec::new();
+        let Some(said) = one.said() else { return };
+        let (mut values, mut failure) = (Vec::new(), None);
         for sample in said.samples.iter().filter(|one| one.value.is_finite()) {
-            let kept = self.append(one.own, &sample.series, said.asked, sample.value, false);
-            if kept == Appended::Kept {
-                let series = Arc::clone(&sample.series);
-                values.push(Measured { series, value: sample.value });
+            match self.append(one.own, &sample.series, said.asked, sample.value, false) {
+                Appended::Kept => {
+                    let series = Arc::clone(&sample.series);
+                    values.push(Measured { series, value: sample.value });
+                }
+                refused => {
+                    failure = failure.or_else(|| {
+                        refused_by(refused, &sample.series, &self.history, self.room())
+                    });
+                }
             }
         }
         taken.late.push((said.asked, values));
         one.give_back(said.samples);
-        taken.failed(one, said.failed);
+        taken.failed(one, said.failed.or(failure));
     }
 
     /// Keeps what a monitor says of now; why that of some series was not.
@@ -192,10 +204,12 @@ fn hangs(out: &Out, long: Duration) -> Error {
         .advice("samples go on without it, and it is asked again once it has returned; monitor.remove takes it away")
 }
 
-fn kept_waiting() -> Error {
+fn kept_waiting(times: u32) -> Error {
     Error::new(
         Code::TIMEOUT,
-        "it was not asked: those before it kept the sample waiting for too long",
+        "it was not asked: those before it kept the samples waiting for too long",
     )
     .operation("monitor.sample")
+    .with("samples", times)
+    .advice("samples have more patience with [monitor] watch.patience, or where they are taken more seldom")
 }

@@ -50,11 +50,11 @@ impl Watched {
             true => self.rate(at, value),
         };
         let Some(value) = value else { return Found::default() };
-        let change = self.levels.look(at, value).map(|change| SeriesChange {
-            number: 0,
-            series: series.to_owned(),
-            found: at,
-            change,
+        let change = self.levels.look(at, value).map(|mut change| {
+            for one in [&mut change.before, &mut change.after, &mut change.strength] {
+                *one = finite(*one);
+            }
+            SeriesChange { number: 0, series: series.to_owned(), found: at, change }
         });
         self.seen = value;
         let verdict = self.detector.look(at, value);
@@ -83,8 +83,8 @@ impl Watched {
                 series: series.to_owned(),
                 at,
                 value: self.seen,
-                usual: view.level,
-                deviation: view.deviation,
+                usual: finite(view.level),
+                deviation: finite(view.deviation),
                 score: verdict.score,
                 kind: verdict.kind,
             }
@@ -97,7 +97,15 @@ impl Watched {
         let nanos = at.as_nanos().saturating_sub(then.as_nanos());
         #[allow(clippy::cast_precision_loss, reason = "years in nanoseconds are near enough")]
         let seconds = nanos as f64 / 1e9;
-        (seconds > 0.0 && value >= before).then(|| (value - before) / seconds)
+        (seconds > 0.0 && value >= before).then(|| finite((value - before) / seconds))
+    }
+}
+
+/// What JSON can say: it has no number that is none, or beyond all others.
+fn finite(value: f64) -> f64 {
+    match value.is_nan() {
+        true => 0.0,
+        false => value.clamp(f64::MIN, f64::MAX),
     }
 }
 
@@ -122,5 +130,7 @@ mod tests {
         assert_eq!(watched.rate(at(3), 1.0), None);
         assert_eq!(watched.rate(at(3), 2.0), None);
         assert_eq!(watched.rate(at(4), 4.0), Some(2.0));
+        assert_eq!(watched.rate(at(5), f64::MIN), None);
+        assert_eq!(watched.rate(at(6), f64::MAX), Some(f64::MAX), "what JSON can say");
     }
 }

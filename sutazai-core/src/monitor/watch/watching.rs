@@ -17,7 +17,7 @@ use super::policy::{WatchPolicy, check_pattern, fits};
 use super::refused::{check_monitor, refused_by};
 use super::remembered;
 use crate::base::time::{Moment, Timestamp};
-use crate::monitor::series::{Appended, Forget, History, HistoryStatus, Shelf};
+use crate::monitor::series::{Appended, History, HistoryStatus, Room, Shelf};
 use crate::port::Monitor;
 use crate::{Code, Error, Result};
 
@@ -69,8 +69,10 @@ pub struct Watch {
     /// What others' monitors are asked at the moment.
     pub(super) round: Mutex<Option<Arc<Round>>>,
     pub(super) judges: Mutex<Judges>,
-    latest: Mutex<Latest<Anomaly>>,
-    changes: Mutex<Latest<SeriesChange>>,
+    pub(super) latest: Mutex<Latest<Anomaly>>,
+    pub(super) changes: Mutex<Latest<SeriesChange>>,
+    /// Held while these are written.
+    noting: Mutex<()>,
     pub(super) figures: Mutex<Figures>,
     pub(super) outlooks: Mutex<Outlooks>,
 }
@@ -109,6 +111,9 @@ pub struct Sampled {
     pub anomalies: Vec<Anomaly>,
     /// Monitors that failed, and how. What the others measured is kept. One that hangs is among them in each sample.
     pub failures: Vec<(String, Error)>,
+    /// Monitors that were not asked, as those before them used the patience up: in the next sample they come first. From the third sample in
+    /// a row on that is a failure.
+    pub unasked: Vec<String>,
     /// Monitors that have not returned yet, from this sample or one before. What they measure is kept when they return, under the time
     /// at which they were asked.
     pub away: Vec<String>,
@@ -172,9 +177,10 @@ impl Watch {
         };
         let judges = Judges { patterns: policy.watched.clone(), ..Judges::default() };
         let most = policy.remembered as usize;
-        let latest = Mutex::new(remembered::read(&history, ANOMALIES, most));
-        let changes = Mutex::new(remembered::read(&history, CHANGES, most));
-        Ok(Self {
+        let now = Timestamp::now();
+        let latest = Mutex::new(remembered::read(&history, ANOMALIES, most, now));
+        let changes = Mutex::new(remembered::read(&history, CHANGES, most, now));
+        let watch = Self {
             history,
             policy,
             number: WATCHES.fetch_add(1, Ordering::Relaxed),
@@ -184,9 +190,13 @@ impl Watch {
             judges: Mutex::new(judges),
             latest,
             changes,
+            noting: Mutex::default(),
             figures: Mutex::default(),
             outlooks: Mutex::default(),
-        })
+        };
+        // Which numbers are left out: what cannot be written is tried again with the next flush.
+        let _ = watch.write_found();
+        Ok(watch)
     }
 
     /// Adds what takes measurements.
@@ -194,21 +204,21 @@ impl Watch {
     /// # Errors
     /// [`Code::INVALID`] for a name that is none (1 to 64 bytes without control characters), [`Code::ALREADY_EXISTS`] for a second one of a name, [`Code::OVERLOADED`] beyond [`MONITORS_MAX`].
     pub fn add(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
-        self.add_member(monitor, false, true)
+        self.add_member(monitor, false)
     }
 
-    /// As [`add`](Self::add), for one of the kernel's, whose series have the [room](WatchPolicy::own_series) that is kept for them. One that
-    /// never hangs need not be asked `aside`, but on the thread that takes the sample.
+    /// As [`add`](Self::add), for one of the kernel's, which is asked before the others, and whose series have the
+    /// [room](WatchPolicy::own_series) that is kept for them.
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn add_own(&self, monitor: Arc<dyn Monitor>, aside: bool) -> Result<()> {
-        self.add_member(monitor, true, aside)
+    pub(crate) fn add_own(&self, monitor: Arc<dyn Monitor>) -> Result<()> {
+        self.add_member(monitor, true)
     }
 
-    fn add_member(&self, monitor: Arc<dyn Monitor>, own: bool, aside: bool) -> Result<()> {
+    pub(super) fn add_member(&self, monitor: Arc<dyn Monitor>, own: bool) -> Result<()> {
         check_monitor(&*monitor)?;
-        let member = Arc::new(Member::new(self.number, monitor, own, aside));
+        let member = Arc::new(Member::new(self.number, monitor, own));
         let mut members = self.members.lock();
         if members.present.iter().any(|one| one.name == member.name) {
             return Err(Error::new(Code::ALREADY_EXISTS, "there is a monitor of this name")
@@ -234,7 +244,7 @@ impl Watch {
             return false;
         };
         let member = members.present.remove(at);
-        if member.out().is_some() {
+        if member.leave() {
             members.gone.push(Arc::downgrade(&member));
         }
         drop(members);
@@ -252,7 +262,7 @@ impl Watch {
         let monitors = {
             let mut members = self.members.lock();
             let present = std::mem::take(&mut members.present);
-            let out = present.iter().filter(|one| one.out().is_some());
+            let out = present.iter().filter(|one| one.leave());
             members.gone.extend(out.map(Arc::downgrade));
             present
         };
@@ -273,8 +283,8 @@ impl Watch {
         value: f64,
         clock: bool,
     ) -> Appended {
-        let most = if own { usize::MAX } else { self.room() };
-        self.history.append_within(series, at, value, clock, most)
+        let room = Room { most: if own { usize::MAX } else { self.room() }, own };
+        self.history.append_within(series, at, value, clock, room)
     }
 
     /// Series that there may be before others than the kernel's own are refused.
@@ -366,21 +376,6 @@ impl Watch {
         Ok(true)
     }
 
-    /// Lets series go, with all that is kept of them and what detectors have learned; answers which.
-    ///
-    /// # Errors
-    /// [`Code::INVALID`] for what names no series; what the shelf answers.
-    pub fn forget(&self, wanted: &Forget<'_>) -> Result<Vec<Arc<str>>> {
-        check_pattern(wanted.series).map_err(|error| error.operation("monitor.forget"))?;
-        let forgotten = self.history.forget_series(wanted)?;
-        let mut judges = self.judges.lock();
-        for series in &forgotten {
-            judges.watched.remove(series);
-        }
-        judges.others.clear();
-        Ok(forgotten)
-    }
-
     /// Looks for no anomalies there any more; what detectors have learned of it is forgotten. Whether it was watched.
     pub fn unwatch(&self, pattern: &str) -> bool {
         let mut judges = self.judges.lock();
@@ -420,9 +415,14 @@ impl Watch {
     pub fn flush(&self, now: Timestamp) -> Result<()> {
         self.judges.lock().rest(now);
         let flushed = self.history.flush(now);
-        let found = remembered::write(&self.history, ANOMALIES, &self.latest)
-            .and_then(|()| remembered::write(&self.history, CHANGES, &self.changes));
-        flushed.and(found)
+        flushed.and(self.write_found())
+    }
+
+    /// Writes what was found, where that is new.
+    pub(super) fn write_found(&self) -> Result<()> {
+        let _alone = self.noting.lock();
+        remembered::write(&self.history, ANOMALIES, &self.latest)
+            .and_then(|()| remembered::write(&self.history, CHANGES, &self.changes))
     }
 
     /// The figures.

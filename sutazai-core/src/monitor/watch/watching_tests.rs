@@ -1,8 +1,7 @@
 //! What a watch keeps, and what it finds.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-
 use super::*;
+use crate::monitor::series::Forget;
 use crate::port::Samples;
 
 struct Fixed(&'static str, f64);
@@ -239,153 +238,6 @@ fn the_newest_anomalies_are_seen_and_those_of_a_time() {
     assert!(watch.anomalies_between(at(601), at(700)).is_empty());
 }
 
-/// Says that it was asked, and waits for a word before it returns.
-struct Stuck(&'static str, SyncSender<&'static str>, Mutex<Receiver<()>>);
-
-impl Monitor for Stuck {
-    fn name(&self) -> &str {
-        self.0
-    }
-    fn sample(&self, _: Timestamp, out: &mut Samples) -> Result<()> {
-        self.1.send(self.0).unwrap();
-        let _ = self.2.lock().recv();
-        out.add(self.0, 1.0);
-        Ok(())
-    }
-}
-
-fn moment(s: u64) -> Moment {
-    Moment::ZERO + Duration::from_secs(s)
-}
-
-#[test]
-fn those_that_hang_are_left_and_asked_again_once_they_have_returned() {
-    // As long as nothing here takes, but short for whoever waits for those that hang.
-    let patience = WatchPolicy { patience_ms: Some(4_000), ..policy(&[]) };
-    let watch = Watch::new(patience, None).unwrap();
-    let (asked, was_asked) = sync_channel(9);
-    let mut words = Vec::new();
-    for name in ["first", "second"] {
-        let (word, waits) = sync_channel(9);
-        words.push(word);
-        watch.add(Arc::new(Stuck(name, asked.clone(), Mutex::new(waits)))).unwrap();
-        watch.add(Arc::new(Fixed(if name == "first" { "a" } else { "b" }, 3.0))).unwrap();
-    }
-    let values = |sampled: &Sampled| -> Vec<String> {
-        sampled.values.iter().map(|one| one.series.to_string()).collect()
-    };
-    let every = Some(Duration::from_secs(1));
-    let sampled = watch.sample_at(at(1), moment(1), every).unwrap();
-    assert_eq!(sampled.away, ["first", "second"]);
-    assert_eq!(values(&sampled), ["a", "b"], "those behind them are asked nevertheless");
-    assert!(sampled.failures.is_empty());
-    for (now, fails) in [(2, 0), (10, 0), (11, 2), (12, 2)] {
-        let sampled = watch.sample_at(at(now), moment(now), every).unwrap();
-        assert_eq!(
-            (values(&sampled), sampled.failures.len()),
-            (vec!["a".into(), "b".into()], fails)
-        );
-        let status = watch.status_at(moment(now), every);
-        let away: Vec<_> = status.away.iter().map(|one| (one.seconds, one.hangs)).collect();
-        assert_eq!(away, [((now - 1) as f64, fails > 0); 2]);
-        assert_eq!(status.failures, fails as u64, "each counts once");
-    }
-    assert_eq!(was_asked.try_iter().collect::<Vec<_>>(), ["first", "second"]);
-    // The second one is taken away, and its name is free.
-    assert!(watch.remove("second"));
-    watch.add(Arc::new(Fixed("second", 7.0))).unwrap();
-    let sampled = watch.sample_at(at(13), moment(13), every).unwrap();
-    assert_eq!((sampled.away, sampled.failures.len()), (vec!["first".to_owned()], 1));
-    // The first one returns: what it says is of the time when it was asked.
-    words[0].send(()).unwrap();
-    while watch.members.lock().present.iter().any(|one| one.out().is_some()) {
-        std::thread::yield_now();
-    }
-    words[0].send(()).unwrap();
-    let sampled = watch.sample_at(at(14), moment(14), every).unwrap();
-    assert!(sampled.away.is_empty() && sampled.failures.is_empty(), "{sampled:?}");
-    assert!(values(&sampled).contains(&"first".to_owned()));
-    let points = watch.history().points("first", 9);
-    assert_eq!(points.iter().map(|one| one.at).collect::<Vec<_>>(), [at(1), at(14)]);
-    assert_eq!(was_asked.try_iter().collect::<Vec<_>>(), ["first"]);
-    words[1].send(()).unwrap();
-}
-
-#[test]
-fn threads_that_hang_have_a_bound() {
-    let short = WatchPolicy { patience_ms: Some(1), ..policy(&[]) };
-    let watch = Watch::new(short, None).unwrap();
-    let (asked, was_asked) = sync_channel(MONITORS_MAX);
-    let mut words = Vec::new();
-    let mut stuck = || {
-        let (word, waits) = sync_channel(1);
-        words.push(word);
-        Arc::new(Stuck("stuck", asked.clone(), Mutex::new(waits)))
-    };
-    for i in 0..MONITORS_MAX as u64 {
-        watch.add(stuck()).unwrap();
-        // Where nobody has come to it yet, it is asked again.
-        while was_asked.try_recv().is_err() {
-            watch.sample_at(at(i), moment(i), None).unwrap();
-        }
-        assert!(watch.remove("stuck"));
-    }
-    let error = watch.add(stuck()).unwrap_err();
-    assert_eq!(error.code(), Code::OVERLOADED);
-    assert!(error.to_string().contains("removed_but_hanging=256"), "{error}");
-    words.clear();
-    while watch.add(Arc::new(Fixed("fine", 1.0))).is_err() {
-        std::thread::yield_now();
-    }
-}
-
-#[test]
-fn whoever_lets_go_of_the_monitors_waits_for_none() {
-    let long = WatchPolicy { patience_ms: Some(60_000), ..policy(&[]) };
-    let watch = Watch::new(long, None).unwrap();
-    let (asked, was_asked) = sync_channel(9);
-    let (word, waits) = sync_channel(1);
-    watch.add(Arc::new(Stuck("stuck", asked, Mutex::new(waits)))).unwrap();
-    let sampled = std::thread::scope(|scope| {
-        let sampler = scope.spawn(|| watch.sample_at(at(1), moment(1), None).unwrap());
-        was_asked.recv().unwrap();
-        watch.release();
-        sampler.join().unwrap()
-    });
-    assert_eq!(sampled.away, ["stuck"]);
-    assert!(watch.sample(at(2)).unwrap().away.is_empty());
-    word.send(()).unwrap();
-}
-
-#[test]
-fn a_sample_within_a_monitor_is_refused_and_named() {
-    struct Nested(Arc<Watch>);
-    impl Monitor for Nested {
-        fn name(&self) -> &str {
-            "nested"
-        }
-        fn sample(&self, now: Timestamp, _: &mut Samples) -> Result<()> {
-            self.0.sample(now).map(drop)
-        }
-    }
-    let (watch, other) =
-        (Arc::new(Watch::new(policy(&[]), None).unwrap()), Watch::new(policy(&[]), None).unwrap());
-    for own in [false, true] {
-        let nested = Arc::new(Nested(Arc::clone(&watch)));
-        watch.add_member(nested, own, !own).unwrap();
-        let sampled = watch.sample(at(1)).unwrap();
-        let [(name, error)] = &sampled.failures[..] else { panic!("{sampled:?}") };
-        assert_eq!((&**name, error.code()), ("nested", Code::WOULD_DEADLOCK));
-        assert!(error.to_string().contains("monitor=nested"), "{error}");
-        // It is another one's matter to be sampled there.
-        other.add(Arc::new(Nested(Arc::clone(&watch)))).unwrap();
-        watch.remove("nested");
-        assert!(other.sample(at(1)).unwrap().failures.is_empty());
-        other.remove("nested");
-    }
-    watch.release();
-}
-
 #[test]
 fn room_is_left_for_the_kernels_own_series() {
     let mut few = policy(&[]);
@@ -401,7 +253,7 @@ fn room_is_left_for_the_kernels_own_series() {
     );
     assert!(refused.to_string().contains("most=3"), "{refused}");
     watch.add(Arc::new(Fixed("others", 1.0))).unwrap();
-    watch.add_own(Arc::new(Fixed("own", 1.0)), true).unwrap();
+    watch.add_own(Arc::new(Fixed("own", 1.0))).unwrap();
     let sampled = watch.sample(at(2)).unwrap();
     assert_eq!((sampled.values.len(), &*sampled.failures[0].0), (1, "others"));
     let status = watch.status();

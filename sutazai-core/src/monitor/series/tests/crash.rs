@@ -158,6 +158,49 @@ fn a_crash_between_any_two_writes_loses_the_last_flush_at_most() {
 }
 
 #[test]
+fn what_could_not_be_forgotten_can_be_forgotten_again() {
+    let labels = std::collections::BTreeMap::new();
+    let wanted = Forget { series: "cpu", labels: &labels };
+    let mut writes = 0;
+    loop {
+        let shelf = MemoryShelf::default();
+        let left = Arc::new(AtomicU64::new(u64::MAX));
+        let failing = Failing { shelf: shelf.clone(), left: Arc::clone(&left) };
+        let history = History::open(policy(), Box::new(failing)).unwrap();
+        for second in (0..200).step_by(10) {
+            fill(&history, second..second + 10);
+            history.flush(at(second)).unwrap();
+        }
+        let there = |history: &History| history.points("cpu", usize::MAX).len();
+        let points = there(&history);
+        left.store(writes, Ordering::Relaxed);
+        let first = history.forget_series(&wanted);
+        if let Ok(forgotten) = first {
+            assert_eq!(forgotten.len(), 1);
+            break;
+        }
+        // Three records of the journal say so; then there are blocks to be deleted.
+        assert_eq!(there(&history), if writes < 3 { points } else { 0 }, "{writes}");
+        assert!(
+            history.forget_series(&wanted).is_err(),
+            "no answer is yes while some of it is there"
+        );
+        let again = History::open(policy(), Box::new(shelf.clone())).unwrap();
+        assert_eq!(there(&again) > 0, writes < 1, "{writes}");
+        left.store(u64::MAX, Ordering::Relaxed);
+        let forgotten = history.forget_series(&wanted).unwrap().len();
+        assert_eq!(forgotten, usize::from(writes < 3));
+        drop(history);
+        assert!(shelf.list("block/cpu/", None, 9).unwrap().is_empty());
+        let again = History::open(policy(), Box::new(shelf)).unwrap();
+        assert_eq!((again.series("", 9).len(), there(&again)), (1, 0), "{writes}");
+        assert_eq!(again.status().damaged + again.status().foreign, 0);
+        writes += 1;
+    }
+    assert!(writes > 5, "{writes}");
+}
+
+#[test]
 fn the_clock_set_back_is_remembered_across_a_crash() {
     let shelf = MemoryShelf::default();
     let history = History::open(policy(), Box::new(shelf.clone())).unwrap();
