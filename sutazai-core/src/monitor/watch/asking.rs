@@ -114,17 +114,15 @@ impl Member {
         if let Some(said) = state.said.take() {
             return Turn::Said(said);
         }
-        match &mut state.out {
-            Some(out) => {
-                out.left = true;
-                Turn::Away(*out)
-            }
-            None if state.removed => Turn::Unasked(None),
-            None => {
-                state.unasked = state.unasked.saturating_add(1);
-                Turn::Unasked(Some(state.unasked))
-            }
+        if let Some(out) = &mut state.out {
+            out.left = true;
+            return Turn::Away(*out);
         }
+        if state.removed {
+            return Turn::Unasked(None);
+        }
+        state.unasked = state.unasked.saturating_add(1);
+        Turn::Unasked(Some(state.unasked))
     }
 
     /// What it said that nobody has taken yet.

@@ -134,7 +134,7 @@ fn whoever_lets_go_of_the_monitors_waits_for_none() {
     let sampled = std::thread::scope(|scope| {
         let sampler = scope.spawn(|| watch.sample_at(at(1), moment(1), None).unwrap());
         was_asked.recv().unwrap();
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         watch.release();
         let sampled = sampler.join().unwrap();
         // Its patience is a minute.
