@@ -14,6 +14,8 @@ mod pools;
 mod rails;
 #[path = "tuning/shares.rs"]
 mod shares;
+#[path = "tuning/stuck.rs"]
+mod stuck;
 #[path = "tuning/told.rs"]
 mod told;
 #[path = "tuning/tuners.rs"]

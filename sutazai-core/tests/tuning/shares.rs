@@ -9,6 +9,7 @@ use sutazai_core::event::Subscription;
 use sutazai_core::kernel::{
     CallsTo, Kernel, ShareMember, ShareSpec, SharedOut, TuneSpec, TunedKnob,
 };
+use sutazai_core::observe::LogQuery;
 use sutazai_core::port::{AgentCard, RunMode, Task};
 use sutazai_core::recovery::GuardPolicy;
 use sutazai_core::tune::{Adjust, Autonomy, KnobKind, KnobScale, KnobValue, TunerPolicy};
@@ -72,6 +73,7 @@ fn calls_at_once_go_to_the_agent_that_makes_more_of_them() {
     // Where it has got to, one more call at once is worth as much to both, as far as it shows.
     let [writer, critic] = ["writer", "critic"].map(|who| shared.view.agents[who]);
     let error = writer.error.unwrap() + critic.error.unwrap();
+    assert!(writer.error.unwrap() < 0.5 * writer.marginal, "that is known: {shared:?}");
     assert!((writer.marginal - critic.marginal).abs() <= 4.0 * error, "{shared:?}");
     assert!(shared.benefits["writer"] > 2.0 * shared.benefits["critic"], "{shared:?}");
 }
@@ -81,6 +83,7 @@ struct Places {
     name: &'static str,
     value: AtomicI64,
     stuck: AtomicBool,
+    tries: AtomicI64,
 }
 
 impl Adjust for Places {
@@ -94,6 +97,7 @@ impl Adjust for Places {
         Ok(KnobValue::Integer(self.value.load(Ordering::SeqCst)))
     }
     fn set(&self, value: &KnobValue) -> Result<()> {
+        self.tries.fetch_add(1, Ordering::SeqCst);
         match value {
             _ if self.stuck.load(Ordering::SeqCst) => {
                 Err(Error::new(Code::IO, "the valve is stuck"))
@@ -118,7 +122,12 @@ impl World {
         let (kernel, events) = kernel(&Arc::new(Manual::new()));
         let knobs = ["a", "b"].map(|name| {
             let value = AtomicI64::new(30);
-            let knob = Arc::new(Places { name, value, stuck: AtomicBool::new(false) });
+            let knob = Arc::new(Places {
+                name,
+                value,
+                stuck: AtomicBool::new(false),
+                tries: AtomicI64::new(0),
+            });
             kernel.add_knob(knob.clone()).unwrap();
             knob
         });
@@ -244,6 +253,25 @@ fn what_somebody_else_sets_teaches_nothing_and_what_cannot_be_set_is_told() {
 }
 
 #[test]
+fn what_cannot_be_set_for_long_is_tried_less_and_less_and_told_once() {
+    let world = World::new(Autonomy::Act);
+    world.run(3);
+    world.knobs.iter().for_each(|knob| knob.stuck.store(true, Ordering::SeqCst));
+    let tries = || world.knobs.iter().map(|knob| knob.tries.load(Ordering::SeqCst)).sum::<i64>();
+    let before = tries();
+    world.run(90);
+    let tried = tries() - before;
+    assert!((8..=45).contains(&tried), "{tried} tries in 90 rounds");
+    assert_eq!(world.shared().trouble.unwrap().code(), Code::IO, "it is still so");
+    let logged = world.kernel.log().recent(&LogQuery::default());
+    let told = logged.iter().filter(|one| one.message == "shares were not given").count();
+    assert!((1..=2).contains(&told), "once of each member: {told}");
+    world.knobs.iter().for_each(|knob| knob.stuck.store(false, Ordering::SeqCst));
+    world.run(20);
+    assert!(world.shared().trouble.is_none());
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let world = World::new(Autonomy::Act);
     let code = |name: &str, spec: ShareSpec| world.kernel.share_out(name, spec).unwrap_err().code();
@@ -296,7 +324,12 @@ fn what_makes_no_sense_is_refused() {
 fn what_is_not_known_to_be_free_is_given_to_nobody() {
     let (kernel, _events) = kernel(&Arc::new(Manual::new()));
     let value = AtomicI64::new(30);
-    let knob = Arc::new(Places { name: "a", value, stuck: AtomicBool::new(true) });
+    let knob = Arc::new(Places {
+        name: "a",
+        value,
+        stuck: AtomicBool::new(true),
+        tries: AtomicI64::new(0),
+    });
     kernel.add_knob(knob).unwrap();
     let members =
         [("a".to_owned(), ShareMember::knob("a")), ("host".to_owned(), ShareMember::host())];

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 
-use parking_lot::Mutex;
 use sutazai_core::base::runtime::Manual;
 use sutazai_core::kernel::{Kernel, ShareMember, ShareSpec, TuneSpec, TunedKnob};
 use sutazai_core::observe::LogQuery;
@@ -127,6 +125,15 @@ fn names_that_were_meant_are_named() {
         Code::NOT_RUNNING,
         "of a kernel that has stopped there are none: {error}"
     );
+    for error in [
+        kernel.unshare("tokens").unwrap_err(),
+        kernel.report_benefits("tokens", &made("writer")).unwrap_err(),
+        kernel.answer_shares("tokens", 1, true, "ann").unwrap_err(),
+        kernel.unscale_pool("nobody").unwrap_err(),
+        kernel.answer_scaling("nobody", 1, true, "ann").unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Code::NOT_RUNNING, "nor is anything divided or scaled: {error}");
+    }
 }
 
 #[test]
@@ -263,47 +270,4 @@ fn more_units_than_there_are_is_told_where_nothing_is_taken_unasked() {
     assert_eq!(said.count(), 1);
     kernel.answer_shares("places", waiting.proposal, true, "ann").unwrap();
     assert_eq!(shared(&kernel).beyond, 0);
-}
-
-/// Whoever sets it waits until it is let go.
-struct Hangs {
-    entered: Mutex<Sender<()>>,
-    go: Mutex<Receiver<()>>,
-}
-
-impl Adjust for Hangs {
-    fn name(&self) -> &str {
-        "hangs"
-    }
-    fn kind(&self) -> KnobKind {
-        integer(1, 64, KnobScale::Log)
-    }
-    fn value(&self) -> Result<KnobValue> {
-        Ok(KnobValue::Integer(8))
-    }
-    fn set(&self, _: &KnobValue) -> Result<()> {
-        let _ = self.entered.lock().send(());
-        let _ = self.go.lock().recv();
-        Ok(())
-    }
-}
-
-#[test]
-fn a_knob_that_hangs_does_not_hold_up_the_stop() {
-    let (kernel, _events) = kernel(&Arc::new(Manual::new()));
-    let ((entered, inside), (let_go, go)) = (channel(), channel());
-    let knob = Hangs { entered: Mutex::new(entered), go: Mutex::new(go) };
-    kernel.add_knob(Arc::new(knob)).unwrap();
-    let spec = TuneSpec::new(vec![TunedKnob::new("hangs")], TunerPolicy::default());
-    kernel.add_tuner("a", spec).unwrap();
-    std::thread::scope(|scope| {
-        let set = scope.spawn(|| kernel.set_knob("hangs", &KnobValue::Integer(9)));
-        inside.recv().unwrap();
-        // It returns, though the knob is still being set.
-        let stopped = kernel.stop(seconds(1));
-        let_go.send(()).unwrap();
-        stopped.unwrap();
-        drop(set.join().unwrap());
-    });
-    assert!(kernel.tuners().is_empty());
 }

@@ -130,12 +130,7 @@ fn an_objective_that_stops_ends_the_trial_and_no_other_begins() {
 #[test]
 fn what_the_host_does_not_report_and_what_is_beyond_its_bound_is_named() {
     let world = World::new(spec());
-    let report = |objective: Option<f64>, lag: Option<f64>| {
-        let mut sample = TunerSample { objective, ..TunerSample::default() };
-        sample.guards.extend(lag.map(|lag| ("lag".to_owned(), lag)));
-        world.kernel.report("ingest", &sample).unwrap();
-        world.kernel.advance(seconds(1)).unwrap();
-    };
+    let report = |objective, lag| drop(report(&world, objective, lag));
     report(Some(f64::NAN), Some(10.0));
     let waits = world.waits();
     assert_eq!(kinds(&waits), [(WaitsFor::Objective, None)], "not a number is none");
@@ -151,6 +146,70 @@ fn what_the_host_does_not_report_and_what_is_beyond_its_bound_is_named() {
     assert!(told.get("policy").is_none() && told["spec"]["policy"]["window_ms"] == 5_000);
     (0..20).for_each(|_| report(Some(5.0), Some(10.0)));
     assert!(world.trials() > 0 && world.waits().is_empty());
+}
+
+fn report(world: &World, objective: Option<f64>, lag: Option<f64>) -> i64 {
+    let mut sample = TunerSample { objective, ..TunerSample::default() };
+    sample.guards.extend(lag.map(|lag| ("lag".to_owned(), lag)));
+    let applied = world.kernel.report("ingest", &sample).unwrap().applied;
+    world.kernel.advance(seconds(1)).unwrap();
+    match applied["batch"] {
+        KnobValue::Integer(batch) => batch,
+        ref other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_guard_rail_that_is_broken_now_and_then_is_told_until_a_window_held() {
+    let world = World::new(spec());
+    let began = world.kernel.runtime().timestamp();
+    for second in 0..120 {
+        report(&world, Some(5.0), Some(if second % 4 == 0 { 250.0 } else { 10.0 }));
+        let waits = world.waits();
+        assert_eq!(kinds(&waits), [(WaitsFor::Bound, Some("lag"))]);
+        assert_eq!(waits[0].since, began);
+    }
+    assert_eq!((world.trials(), world.logged()), (0, 1));
+    (0..20).for_each(|_| drop(report(&world, Some(5.0), Some(10.0))));
+    assert!(world.trials() > 0 && world.waits().is_empty());
+}
+
+#[test]
+fn figures_that_are_in_no_window_together_are_named() {
+    let mut spec = spec();
+    spec.policy.warm_up_ms = 5_000;
+    let world = World::new(spec);
+    for second in 0..180 {
+        let at = |then: u64, value: f64| (second % 12 == then).then_some(value);
+        report(&world, at(0, 5.0), at(6, 10.0));
+    }
+    let waits = world.waits();
+    assert_eq!(kinds(&waits), [(WaitsFor::Objective, None), (WaitsFor::Guard, Some("lag"))]);
+    assert_eq!((world.trials(), world.logged()), (0, 2));
+    let logged = world.kernel.log().recent(&LogQuery::default());
+    let because = logged.iter().filter(|one| format!("{one:?}").contains("make windows longer"));
+    assert_eq!(because.count(), 2);
+    (0..20).for_each(|_| drop(report(&world, Some(5.0), Some(10.0))));
+    assert!(world.trials() > 0 && world.waits().is_empty());
+}
+
+#[test]
+fn what_a_trial_did_is_not_held_against_what_is_in_use() {
+    let mut spec = spec();
+    spec.policy.warm_up_ms = 5_000;
+    let world = World::new(spec);
+    let mut lag = 10.0;
+    for _ in 0..200 {
+        lag = if report(&world, Some(5.0), Some(lag)) == 8 { 10.0 } else { 250.0 };
+        let history = world.kernel.tuner("ingest").unwrap().view.history;
+        if history.last().is_some_and(|trial| trial.verdict == TrialVerdict::GuardBroken) {
+            break;
+        }
+    }
+    assert_eq!(report(&world, Some(5.0), Some(250.0)), 8, "just back");
+    let status = world.kernel.tuner("ingest").unwrap();
+    assert_eq!(status.view.broken, 1);
+    assert!(status.waits_for.is_empty(), "{:?}", status.waits_for);
 }
 
 /// A runtime in virtual time whose wall clock may be set back.
@@ -216,7 +275,12 @@ fn a_clock_that_was_set_back_stops_no_tuner() {
     run(60, 5.0);
     let before = world.trials();
     assert!(before > 0 && world.waits().is_empty(), "{:?}", world.waits());
+    let records = || world.kernel.tuner("ingest").unwrap().view.history;
+    let first = records().remove(0);
     runtime.seconds.store(3_600, Ordering::SeqCst);
+    world.kernel.advance(seconds(5)).unwrap();
+    let again = records().into_iter().find(|one| one.id == first.id).unwrap();
+    assert_eq!((again.began, again.ended), (first.began, first.ended), "it was when it was");
     // Until the series takes the clock's word for it.
     run(120, 6.0);
     let view = world.kernel.tuner("ingest").unwrap().view;

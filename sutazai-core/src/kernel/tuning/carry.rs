@@ -17,8 +17,8 @@ use crate::tune::{Adjust, ApplyCause, KnobValue, Setting, TunerAction};
 use crate::{Error, Result};
 
 /// What failed is tried again after so long, and then after twice as long each time, up to the longest.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Shared {
     /// Does what a tuner wants done; answers with what that was. Whoever asks has the tuner's turn.
@@ -85,6 +85,7 @@ impl Shared {
     fn tell_of_trials(&self, tuned: &Tuned) {
         let ended: Vec<_> = {
             let mut state = tuned.state.lock();
+            state.tuner.date(|moment| self.clock.wall(moment));
             if !state.tuner.is_waiting() {
                 state.waiting = None;
             }
@@ -92,8 +93,7 @@ impl Shared {
             state.told = ended.last().map_or(state.told, |trial| trial.id);
             ended
         };
-        for mut trial in ended {
-            self.date(&mut trial);
+        for trial in ended {
             let verdict = serde_json::to_value(trial.verdict).unwrap_or_default();
             let fields = [
                 ("tuner", tuned.name.to_string()),

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::super::Change;
 use super::super::handle::Kernel;
 use super::super::shared::Shared;
+use super::give::Failing;
 use super::measure::Seen;
 use super::shares::{ShareMember, ShareProposal, ShareSpec, SharedOut};
 use super::{MOST, about, every, meant, named, no_answer, shown};
@@ -49,6 +50,7 @@ pub(super) struct State {
     /// No change is asked for or suggested before.
     quiet: Moment,
     pub(super) trouble: Option<Error>,
+    pub(super) failing: Failing,
     closed: bool,
 }
 
@@ -70,12 +72,13 @@ impl Kernel {
     /// Divides it no more: everybody keeps what they have.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`].
+    /// [`Code::NOT_FOUND`], and [`Code::NOT_RUNNING`] of a kernel that does not run.
     pub fn unshare(&self, name: &str) -> Result<()> {
         let unshare = || {
             let gone = {
                 let mut all = self.shared.tuning.divided.lock();
-                all.remove(name).ok_or_else(|| none(name, all.keys()))?
+                let gone = all.remove(name).ok_or_else(|| none(name, all.keys()));
+                gone.map_err(|none| self.shared.none_or_stopped(none))?
             };
             gone.close();
             Ok(())
@@ -94,7 +97,7 @@ impl Kernel {
     /// under way.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`]; [`Code::INVALID`] for somebody who has no share or whose benefit is measured here, and for what is
+    /// [`Code::NOT_FOUND`]; [`Code::NOT_RUNNING`]; [`Code::INVALID`] for somebody who has no share or whose benefit is measured here, and for what is
     /// not finite.
     pub fn report_benefits(&self, name: &str, benefits: &BTreeMap<String, f64>) -> Result<()> {
         let report = || {
@@ -130,7 +133,7 @@ impl Kernel {
     /// and `by` says who answers, for the record.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where that proposal does not wait (any more).
+    /// [`Code::NOT_FOUND`], [`Code::NOT_RUNNING`], and [`Code::INVALID`] where that proposal does not wait (any more).
     pub fn answer_shares(&self, name: &str, proposal: u64, approved: bool, by: &str) -> Result<()> {
         let word = if approved { "approved" } else { "denied" };
         let answer = || {
@@ -140,7 +143,7 @@ impl Kernel {
             let proposal = {
                 let mut state = divided.state.lock();
                 if state.closed {
-                    return Err(none(name, [].iter()));
+                    return Err(self.shared.none_or_stopped(none(name, [].iter())));
                 }
                 let waiting = (state.waiting)
                     .take_if(|(one, until)| one.proposal == proposal && now < *until);
@@ -156,7 +159,7 @@ impl Kernel {
                 proposal
             };
             if approved {
-                self.shared.give(&divided, &proposal.units);
+                self.shared.give(&divided, &proposal.units, true);
                 self.shared.begin_round(&divided);
             }
             Ok(())
@@ -214,7 +217,8 @@ impl Divided {
 impl Shared {
     fn divided(&self, name: &str) -> Result<Arc<Divided>> {
         let all = self.tuning.divided.lock();
-        all.get(name).cloned().ok_or_else(|| none(name, all.keys()))
+        let found = all.get(name).cloned().ok_or_else(|| none(name, all.keys()));
+        found.map_err(|none| self.none_or_stopped(none))
     }
 
     pub(super) fn share_out(self: &Arc<Self>, name: &str, spec: ShareSpec) -> Result<()> {
@@ -280,6 +284,7 @@ impl Shared {
                 waiting: None,
                 quiet: now,
                 trouble: None,
+                failing: Failing::default(),
                 closed: false,
             }),
         });
@@ -320,7 +325,7 @@ impl Shared {
         if divided.spec.autonomy == Autonomy::Act {
             let _turn = divided.turn.lock();
             let units = divided.state.lock().units.clone();
-            self.give(&divided, &units);
+            self.give(&divided, &units, true);
         }
         self.begin_round(&divided);
         self.tune_later();
@@ -465,7 +470,7 @@ impl Shared {
             (state.units == units, now < state.quiet, state.waiting.is_some())
         };
         match divided.spec.autonomy {
-            Autonomy::Act => self.give(divided, &units),
+            Autonomy::Act => self.give(divided, &units, false),
             _ if same || quiet || asked => {}
             Autonomy::Observe => {}
             Autonomy::Suggest => {

@@ -1,6 +1,8 @@
 //! How tuners end, and all that is tuned when the kernel stops.
 
 use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use super::super::shared::Shared;
 use super::tuners::Tuned;
@@ -49,21 +51,34 @@ impl Shared {
         }
     }
 
+    /// Whether a tuner has ended within that time: it does so aside, as knobs that it sets back may hang.
+    fn ended_within(self: &Arc<Self>, tuned: &Arc<Tuned>, patience: Duration) -> bool {
+        let (ended, wait) = channel();
+        let (shared, aside) = (Arc::clone(self), Arc::clone(tuned));
+        let end = move || {
+            if let Some(_turn) = aside.turn.try_lock_for(patience) {
+                // What could not be rolled back is on the log.
+                drop(shared.ended_in_turn(&aside));
+                // Nobody may wait any more.
+                let _ = ended.send(());
+            }
+        };
+        let thread = std::thread::Builder::new().name("sutazai-tune-end".to_owned()).spawn(end);
+        thread.is_ok() && wait.recv_timeout(patience).is_ok()
+    }
+
     /// The kernel stops: what was tried is rolled back.
     pub(in crate::kernel) fn stop_tuning(self: &Arc<Self>) {
         let all = std::mem::take(&mut *self.tuning.tuners.lock());
         let mut patience = STUCK;
         for tuned in all.values() {
-            // What could not be rolled back is on the log. Who sets a knob that hangs does not hold up the stop.
-            match tuned.turn.try_lock_for(patience) {
-                Some(_turn) => drop(self.ended_in_turn(tuned)),
-                None => {
-                    patience = LOOK;
-                    tuned.state.lock().closed = true;
-                    let fields = [("tuner", tuned.name.to_string())];
-                    let what = "a trial is not rolled back: a knob of the tuner's is being set, and that hangs";
-                    self.kept.log().record(Level::Warn, "sutazai.tune", what, fields);
-                }
+            // Who sets a knob that hangs does not hold up the stop.
+            if !self.ended_within(tuned, patience) {
+                patience = LOOK;
+                tuned.state.lock().closed = true;
+                let fields = [("tuner", tuned.name.to_string())];
+                let what = "a trial is not rolled back: a knob of the tuner's is being set, and that hangs";
+                self.kept.log().record(Level::Warn, "sutazai.tune", what, fields);
             }
         }
         self.keep_numbers();

@@ -16,6 +16,7 @@ mod give;
 mod kept;
 mod kinds;
 mod knobs;
+mod looks;
 mod measure;
 mod numbers;
 #[cfg(any(feature = "recovery", feature = "agent"))]
@@ -30,15 +31,13 @@ mod waits;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::shared::{Phase, Shared};
-use crate::base::contain;
 use crate::base::nearest::nearest;
-use crate::observe::Level;
 use crate::tune::Adjust;
 use crate::{Code, Error, Result};
 
@@ -78,6 +77,7 @@ pub(super) struct Tuning {
     numbers: numbers::Numbers,
     /// Whether a timer is set.
     ticks: AtomicBool,
+    looks: Mutex<looks::Looks>,
 }
 
 impl Tuning {
@@ -95,48 +95,9 @@ impl Tuning {
 }
 
 impl Shared {
-    /// Has what is tuned looked at soon, and then again and again.
-    fn tune_later(self: &Arc<Self>) {
-        if self.tuning.idle() || self.tuning.ticks.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let weak = Arc::downgrade(self);
-        let job = Box::new(move || {
-            let Some(shared) = weak.upgrade() else { return };
-            shared.tuning.ticks.store(false, Ordering::SeqCst);
-            if shared.phase() != Phase::Running {
-                return;
-            }
-            // A suggestion takes a millisecond, and what is changed is written to the audit record: not on the timer.
-            let aside = Arc::clone(&shared);
-            let looks = shared.runtime.spawn_blocking(Box::new(move || {
-                aside.look_at_tuned();
-                aside.tune_later();
-            }));
-            if looks.is_err() {
-                shared.tune_later();
-            }
-        });
-        self.runtime.spawn_at(self.runtime.now() + LOOK, job);
-    }
-
-    fn look_at_tuned(self: &Arc<Self>) {
-        // One that panics leaves the others alone.
-        let look = |look: &dyn Fn()| {
-            if let Err(error) = contain::run("a look panicked", look) {
-                let fields = [("error", format!("{error:#}"))];
-                self.kept.log().record(Level::Error, "sutazai.tune", "it is not tuned", fields);
-            }
-        };
-        let tuners: Vec<_> = self.tuning.tuners.lock().values().cloned().collect();
-        tuners.iter().for_each(|tuned| look(&|| self.look_at_tuner(tuned)));
-        let divided: Vec<_> = self.tuning.divided.lock().values().cloned().collect();
-        divided.iter().for_each(|divided| look(&|| self.look_at_divided(divided)));
-        #[cfg(feature = "agent")]
-        {
-            let pools: Vec<_> = self.tuning.pools.lock().values().cloned().collect();
-            pools.iter().for_each(|pool| look(&|| self.look_at_scaled(pool)));
-        }
+    /// What is said of something that there is not: of a kernel that does not run there is nothing, whatever it was called.
+    fn none_or_stopped(&self, none: Error) -> Error {
+        self.tunes().err().unwrap_or(none)
     }
 
     /// Whether there may be tuners now.

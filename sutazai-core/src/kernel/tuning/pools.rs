@@ -114,7 +114,7 @@ pub(in crate::kernel) struct PoolFigures {
 
 /// One pool that is scaled.
 pub(super) struct Scaled {
-    pool: Arc<str>,
+    pub(super) pool: Arc<str>,
     every: Duration,
     state: Mutex<State>,
 }
@@ -153,13 +153,13 @@ impl Kernel {
     /// Leaves a pool to its own rule again.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`] where it is not scaled.
+    /// [`Code::NOT_FOUND`] where it is not scaled, and [`Code::NOT_RUNNING`] of a kernel that does not run.
     pub fn unscale_pool(&self, pool: &str) -> Result<()> {
         let unscale = || {
             // With the lock: a look that is under way tells it no other size afterwards.
             let mut pools = self.shared.tuning.pools.lock();
             if pools.remove(pool).is_none() {
-                return Err(not_scaled(pool, pools.keys()));
+                return Err(self.shared.none_or_stopped(not_scaled(pool, pools.keys())));
             }
             self.shared.creation.pools.steer(pool, None);
             Ok(())
@@ -178,7 +178,7 @@ impl Kernel {
     /// asked, and `by` says who answers, for the record.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] where that proposal does not wait (any more).
+    /// [`Code::NOT_FOUND`], [`Code::NOT_RUNNING`], and [`Code::INVALID`] where that proposal does not wait (any more).
     pub fn answer_scaling(
         &self,
         pool: &str,
@@ -190,7 +190,9 @@ impl Kernel {
         let answer = || {
             let scaled = {
                 let pools = self.shared.tuning.pools.lock();
-                pools.get(pool).cloned().ok_or_else(|| not_scaled(pool, pools.keys()))?
+                let found = pools.get(pool).cloned();
+                let found = found.ok_or_else(|| not_scaled(pool, pools.keys()));
+                found.map_err(|none| self.shared.none_or_stopped(none))?
             };
             let now = self.shared.runtime.now();
             let target = {

@@ -17,8 +17,7 @@ use super::waits::{TunerWait, WaitsFor};
 use super::{MOST, Tuning, about, every, meant, named, no_answer, shown};
 use crate::base::time::{Moment, Timestamp};
 use crate::tune::{
-    Adjust, Autonomy, Knob, KnobValue, Setting, Space, TrialRecord, Tuner, TunerAction,
-    TunerSample, TunerView,
+    Adjust, Autonomy, Knob, KnobValue, Setting, Space, Tuner, TunerAction, TunerSample, TunerView,
 };
 use crate::{Code, Error, Result};
 
@@ -147,7 +146,7 @@ impl Kernel {
     /// Ends a tuner. A trial under way is rolled back first: the setting in use stays.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`]; what its knobs answer where they cannot be rolled back: that is tried again and again, and the tuner is
+    /// [`Code::NOT_FOUND`]; [`Code::NOT_RUNNING`] of a kernel that does not run; what its knobs answer where they cannot be rolled back: that is tried again and again, and the tuner is
     /// gone when it is done.
     pub fn remove_tuner(&self, name: &str) -> Result<()> {
         let change = Change::configuration("tune.remove", name);
@@ -183,7 +182,7 @@ impl Kernel {
     /// that the kernel knows are set before it returns; the host's it sets itself, as the answer says. May block.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`]; [`Code::INVALID`] for a metric that no guard-rail is of.
+    /// [`Code::NOT_FOUND`]; [`Code::NOT_RUNNING`] of a kernel that does not run; [`Code::INVALID`] for a metric that no guard-rail is of.
     pub fn report(&self, name: &str, sample: &TunerSample) -> Result<TunerReport> {
         let shared = &self.shared;
         let tuned = shared.tuned(name).map_err(|error| error.operation("tune.report"))?;
@@ -212,7 +211,7 @@ impl Kernel {
     /// Answers what a tuner has asked: whether a trial may be made. `by` says who does, for the record.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`], and [`Code::INVALID`] when that trial does not wait for an answer (any more).
+    /// [`Code::NOT_FOUND`], [`Code::NOT_RUNNING`] of a kernel that does not run, and [`Code::INVALID`] when that trial does not wait for an answer (any more).
     pub fn answer_tuner(&self, name: &str, trial: u64, approved: bool, by: &str) -> Result<()> {
         let word = if approved { "approved" } else { "denied" };
         let change = Change::forced("tune.answer", name).by(by).with("answer", word);
@@ -243,7 +242,7 @@ impl Kernel {
     /// Sets how far a tuner may go by itself. A trial under way is rolled back.
     ///
     /// # Errors
-    /// [`Code::NOT_FOUND`].
+    /// [`Code::NOT_FOUND`], and [`Code::NOT_RUNNING`] of a kernel that does not run.
     pub fn set_autonomy(&self, name: &str, autonomy: Autonomy, by: &str) -> Result<()> {
         let word = serde_json::to_value(autonomy).unwrap_or_default();
         let word = word.as_str().unwrap_or_default();
@@ -304,18 +303,18 @@ impl Shared {
     /// The tuner of this name.
     fn tuned(&self, name: &str) -> Result<Arc<Tuned>> {
         // Of a kernel that does not run there are none, whatever they were called.
-        self.tuning.get(name).or_else(|error| self.tunes().and(Err(error)))
+        self.tuning.get(name).map_err(|none| self.none_or_stopped(none))
     }
 
     fn status_of(&self, tuned: &Tuned) -> TunerStatus {
         let now = self.runtime.now();
-        let (waiting, trouble, mut view, lacks) = {
-            let state = tuned.state.lock();
+        let (waiting, trouble, view, lacks) = {
+            let mut state = tuned.state.lock();
+            state.tuner.date(|moment| self.clock.wall(moment));
             // What it rests for is its trouble: nobody looks at figures meanwhile.
             let lacks = if state.rests { Vec::new() } else { state.tuner.lacks(now) };
             (state.waiting.clone(), state.trouble.clone(), state.tuner.view(), lacks)
         };
-        view.history.iter_mut().for_each(|trial| self.date(trial));
         let mut spec = tuned.spec.clone();
         spec.policy = view.policy.clone();
         TunerStatus {
@@ -329,12 +328,6 @@ impl Shared {
         }
     }
 
-    /// Puts the wall clock's times in.
-    pub(super) fn date(&self, trial: &mut TrialRecord) {
-        trial.began = Some(self.clock.wall(Moment::from_nanos(trial.began_nanos)));
-        trial.ended = Some(self.clock.wall(Moment::from_nanos(trial.ended_nanos)));
-    }
-
     pub(super) fn add_tuner(self: &Arc<Self>, name: &str, spec: TuneSpec) -> Result<()> {
         self.tunes()?;
         named(name, "not a name for a tuner")?;
@@ -344,8 +337,7 @@ impl Shared {
             spec.knobs.iter().map(|wanted| self.bind(wanted)).collect::<Result<_>>()?;
         let now = self.runtime.now();
         let space = Space::new(knobs.iter().map(|(knob, _)| knob.clone()).collect())?;
-        let last = self.last_number(Numbered::Trials);
-        let mut tuner = Tuner::new(space, spec.policy.clone(), now)?.numbered_after(last);
+        let mut tuner = Tuner::new(space, spec.policy.clone(), now)?;
         if let Some(adopted) = self.recall_adopted(name) {
             // One that these knobs do not have any more is of no use.
             let _ = tuner.recall(&adopted);
@@ -363,7 +355,7 @@ impl Shared {
             rested: now,
             told_of: BTreeSet::new(),
             kept,
-            told: last,
+            told: 0,
             #[cfg(feature = "monitor")]
             seen: self.seen_of(spec.objective.iter().chain(spec.measures.values())),
             #[cfg(not(feature = "monitor"))]
@@ -408,6 +400,12 @@ impl Shared {
                 )
                 .with("most", MOST)
                 .advice("remove another one first (tune.remove)"));
+            }
+            // Now that the last one of its name is gone, and gives none any more.
+            let last = self.last_number(Numbered::Trials);
+            {
+                let mut state = tuned.state.lock();
+                (state.tuner, state.told) = (state.tuner.clone().numbered_after(last), last);
             }
             tuners.insert(name, Arc::new(tuned));
         }

@@ -39,7 +39,8 @@ pub struct TunerWait {
     /// The series where the kernel looks for it, and has found nothing since. Where there is none the host is to report it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<String>,
-    /// When it was measured last, or the tuner began where it never was; of a guard-rail that is broken, since when it is.
+    /// When it was measured last, or the tuner began where it never was; of a guard-rail that is broken, since when it is, until a window went by in
+    /// which it held; of what is measured too seldom to be in one window with the rest, when the first window closed without it.
     pub since: Timestamp,
     /// How the guard-rail is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,14 +109,14 @@ impl Shared {
             if told.contains(&key) {
                 still.insert(key);
             } else if now.since(lack.since.max(quiet)) >= patience {
-                self.complain_of_wait(tuned, &wait);
+                self.complain_of_wait(tuned, &wait, lack.apart);
                 still.insert(key);
             }
         }
         tuned.state.lock().told_of = still;
     }
 
-    fn complain_of_wait(&self, tuned: &Tuned, wait: &TunerWait) {
+    fn complain_of_wait(&self, tuned: &Tuned, wait: &TunerWait, apart: bool) {
         let what = match wait.what {
             WaitsFor::Objective => "a tuner tries nothing: its objective is not measured",
             WaitsFor::Guard => "a tuner tries nothing: a guard-rail's metric is not measured",
@@ -125,6 +126,7 @@ impl Shared {
         fields.extend(wait.metric.clone().map(|metric| ("metric", metric)));
         if wait.what != WaitsFor::Bound {
             let from = match wait.series.is_empty() {
+                _ if apart => "no window has had all figures: have it measured more often, or make windows longer (window_ms)".to_owned(),
                 true => "nobody reports it (tune.report)".to_owned(),
                 false => format!("nothing new in {}", wait.series.join(" and ")),
             };

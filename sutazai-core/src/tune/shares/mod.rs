@@ -25,11 +25,14 @@
 //! # Ok::<(), sutazai_core::Error>(())
 //! ```
 
+mod few;
 mod follow;
 mod project;
 mod slope;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unit_tests;
 
 use std::collections::BTreeMap;
 
@@ -151,6 +154,10 @@ pub struct Shares {
     rounds: u64,
     /// What was proposed last is the first round of a pair: the next one is the second.
     second: bool,
+    /// Pairs of rounds so far.
+    pairs: u64,
+    /// What is given is moved to find out what it is worth.
+    explores: bool,
     /// The window by which shares moved last.
     window: usize,
 }
@@ -164,7 +171,8 @@ impl Shares {
         policy.check()?;
         let random = Random::new(policy.seed);
         let (agents, window) = (BTreeMap::new(), WINDOWS - 1);
-        Ok(Self { policy, random, agents, rounds: 0, second: false, window })
+        let (rounds, pairs) = (0, 0);
+        Ok(Self { policy, random, agents, rounds, second: false, pairs, explores: false, window })
     }
 
     /// An agent joins, or gets other bounds, both parts of the whole: it gets an even share, and the others make room. While the
@@ -211,15 +219,21 @@ impl Shares {
     /// The shares of the next round: to be given to the agents before what comes of them is [reported](Self::report).
     pub fn propose(&mut self) -> BTreeMap<String, f64> {
         self.explore();
-        let explore = self.policy.explore;
-        let wanted: Vec<f64> = (self.agents.values())
-            .map(|a| a.share * (1.0 + if a.up { explore } else { -explore }))
-            .collect();
-        let given = project::project(&wanted, &self.bounds());
+        let given = self.explored(false);
+        self.explores = true;
         for (agent, given) in self.agents.values_mut().zip(given) {
             agent.given = given;
         }
         self.agents.iter().map(|(name, a)| (name.clone(), a.given)).collect()
+    }
+
+    /// The shares of this round, or of the other one of its pair.
+    fn explored(&self, other: bool) -> Vec<f64> {
+        let explore = self.policy.explore;
+        let wanted: Vec<f64> = (self.agents.values())
+            .map(|a| a.share * (1.0 + if a.up == other { -explore } else { explore }))
+            .collect();
+        project::project(&wanted, &self.bounds())
     }
 
     /// Which shares go up in this round: one half of them, by chance, and then the other one.
@@ -229,6 +243,7 @@ impl Shares {
             self.agents.values_mut().for_each(|agent| agent.up = !agent.up);
             return;
         }
+        self.pairs = self.pairs.wrapping_add(1);
         let odd = self.random.unit() < 0.5;
         let mut ups: Vec<bool> = (0..self.agents.len()).map(|i| (i % 2 == 0) != odd).collect();
         for last in (1..ups.len()).rev() {
@@ -240,10 +255,27 @@ impl Shares {
     }
 
     /// The same shares as whole units of something: the sum is `units`, or less where ceilings do not allow more (largest
-    /// remainders, so floors and ceilings hold to a unit).
+    /// remainders, so floors and ceilings hold to a unit). Where rounding undoes what a proposal moves, so few units there are, some
+    /// of those agents have a unit more in one round of a pair and a unit less in the other, in turn.
     pub fn quotas(&self, units: u64) -> BTreeMap<String, u64> {
-        let exact: Vec<f64> = self.agents.values().map(|a| a.given * units as f64).collect();
-        let whole = project::whole(&exact, units);
+        let whole_of = |shares: Vec<f64>| {
+            let exact: Vec<f64> = shares.into_iter().map(|share| share * units as f64).collect();
+            project::whole(&exact, units)
+        };
+        let mut whole = whole_of(self.agents.values().map(|a| a.given).collect());
+        if self.explores {
+            let other = whole_of(self.explored(true));
+            let members: Vec<few::Member> = (self.agents.values().zip(&whole).zip(other))
+                .map(|((agent, here), there)| few::Member {
+                    moves: *here != there,
+                    up: agent.up,
+                    // A unit that is one but for rounding is one.
+                    least: (agent.floor * units as f64 - 1e-6).ceil() as u64,
+                    most: (agent.ceiling * units as f64 + 1e-6).floor() as u64,
+                })
+                .collect();
+            few::explore(&mut whole, &members, self.policy.explore, self.second, self.pairs);
+        }
         self.agents.keys().cloned().zip(whole).collect()
     }
 
@@ -326,6 +358,7 @@ impl Shares {
 
     /// Makes the shares fit their bounds, and the sum the whole.
     fn settle(&mut self) {
+        self.explores = false;
         let wanted: Vec<f64> = self.agents.values().map(|a| a.share).collect();
         let shares = project::project(&wanted, &self.bounds());
         let same = vec![1.0 / wanted.len().max(1) as f64; wanted.len()];

@@ -10,6 +10,10 @@ const LONGER: f64 = 4.0;
 
 /// Moves of a share that are smaller, as a part of it, are rounding.
 const ROUNDING: f64 = 1e-6;
+/// Fewer degrees of freedom say nothing: two pairs in a row are alike by chance often.
+const LEAST_FREEDOM: f64 = 2.0;
+/// The largest that the square of an answer is: all came of one round of a pair.
+const ALL: f64 = 4.0;
 /// No answer is known better than this.
 const FINEST: f64 = 1e-9;
 
@@ -22,6 +26,8 @@ pub(super) struct Slope {
     /// Means of the benefit, and of its size.
     benefit: f64,
     level: f64,
+    /// The part of the rounds in which there was none.
+    none: f64,
     windows: [Window; WINDOWS],
 }
 
@@ -61,6 +67,7 @@ impl Slope {
         self.weight = self.weight * (1.0 - 1.0 / memory) + 1.0;
         self.benefit += (benefit - self.benefit) / self.weight;
         self.level += (benefit.abs() - self.level) / self.weight;
+        self.none += (if benefit == 0.0 { 1.0 } else { 0.0 } - self.none) / self.weight;
         // Of who is told of in each second round only, such rounds make pairs.
         let other = self.half.take().filter(|half| half.first || !first);
         let Some(other) = other else {
@@ -96,8 +103,19 @@ impl Slope {
     /// changes little while shares and loads change.
     pub(super) fn estimate(&self, window: usize, share: f64) -> Estimate {
         let unit = self.level / share;
-        let (answer, error, freedom) = self.windows.get(window).map_or(UNKNOWN, Window::answer);
+        let (answer, error, freedom) = (self.windows.get(window))
+            .map_or(UNKNOWN, |window| window.answer(self.least_variance()));
         Estimate { slope: answer * unit, error: error * unit, freedom }
+    }
+
+    /// The variance that answers of pairs have at least. Who makes nothing in some rounds is counted in few tasks: as many as Poisson's law has it
+    /// that is none in so many rounds, whose differences have a variance of their own, however alike the last ones were.
+    fn least_variance(&self) -> f64 {
+        if self.none <= 0.0 || self.none >= 1.0 {
+            return 0.0;
+        }
+        let tasks = -self.none.ln();
+        (2.0 / tasks).min(ALL) * (1.0 - self.none * self.none)
     }
 
     /// What is assumed while nothing is known.
@@ -126,7 +144,7 @@ impl Window {
     }
 
     /// By how many times the part by which a share grows its benefit does, the standard error of that, and degrees of freedom.
-    fn answer(&self) -> (f64, f64, f64) {
+    fn answer(&self, least_variance: f64) -> (f64, f64, f64) {
         if self.weight_weight <= 0.0 || self.moved_moved <= 0.0 {
             return UNKNOWN;
         }
@@ -134,11 +152,11 @@ impl Window {
         // As many pairs of equal weight would be known as well.
         let pairs = self.weight * self.weight / self.weight_weight;
         let freedom = pairs - 1.0;
-        if freedom < 1.0 || !answer.is_finite() {
+        if freedom < LEAST_FREEDOM || !answer.is_finite() {
             return UNKNOWN;
         }
         let left = (self.answer_answer - answer * self.moved_answer).max(0.0);
-        let variance = left / self.weight * pairs / freedom;
+        let variance = (left / self.weight * pairs / freedom).max(least_variance);
         // Recent pairs weigh more in the sum than in its error.
         let error = (variance / self.moved_moved * self.weight_weight / self.weight).sqrt();
         (answer, error.max(FINEST), freedom)

@@ -44,7 +44,7 @@ pub struct Tuner {
     pub(super) until_recheck: u32,
     /// Settings that could not be applied since the search began.
     unapplied: u32,
-    figures: Figures,
+    pub(super) figures: Figures,
     /// The number before the first trial's.
     numbered: u64,
     pub(super) trials: u64,
@@ -120,7 +120,9 @@ impl Tuner {
         // What is measured just after the knobs went back is still the trial's doing.
         let just_back = matches!(&self.phase, Phase::Trying(_, window) if !window.warm(now));
         let foreign = self.applied != self.incumbent || just_back;
-        self.figures.take(sample, !foreign, &self.policy, now);
+        // Nor is it what is in use before that has taken effect.
+        let warm = self.phase.window().is_none_or(|window| window.warm(now));
+        self.figures.take(sample, !foreign && warm, &self.policy, now);
         if let Some(window) = self.phase.window() {
             let counts = guard.is_some() && (foreign || window.warm(now));
             if window.warm(now) {
@@ -290,7 +292,11 @@ impl Tuner {
 
     fn learned(&mut self, seen: &Window, now: Moment) {
         // Nothing is tried before all was measured, nor while the setting in use breaks a guard-rail.
-        let Some((loss, margins)) = seen.measured() else { return };
+        let Some((loss, margins)) = seen.measured() else {
+            self.figures.short(&seen.missing(&self.policy.guards), &self.policy, now);
+            return;
+        };
+        self.figures.whole(margins);
         if margins.iter().any(|m| *m < 0.0) {
             return;
         }
@@ -313,6 +319,7 @@ impl Tuner {
         if seen.over(now) {
             if let Some((loss, margins)) = seen.measured() {
                 let margins = margins.to_vec();
+                self.figures.whole(&margins);
                 self.follow(loss);
                 self.remember_margins(&self.incumbent.clone(), &margins);
             }

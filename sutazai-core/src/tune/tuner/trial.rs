@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::evidence::Evidence;
 use super::policy::GuardRail;
 use super::view::{BrokenGuard, TrialCause, TunerSample};
-use crate::base::time::Moment;
+use crate::base::time::{Moment, Timestamp};
 use crate::tune::Setting;
 
 /// A setting that is tried against the one in use, in pairs of windows.
@@ -17,6 +17,8 @@ pub(super) struct Trial {
     pub(super) setting: Setting,
     pub(super) cause: TrialCause,
     pub(super) began: Moment,
+    /// The same by the wall clock, once that was put in.
+    pub(super) began_at: Option<Timestamp>,
     /// Windows that were closed.
     windows: u32,
     /// What the first window of a pair measured.
@@ -45,6 +47,7 @@ impl Trial {
             setting,
             cause,
             began,
+            began_at: None,
             windows: 0,
             half: None,
             evidence: Evidence::default(),

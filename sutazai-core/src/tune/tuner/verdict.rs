@@ -3,7 +3,7 @@
 use super::machine::{FORMER, Phase, Tuner, window};
 use super::trial::Trial;
 use super::view::{ApplyCause, BrokenGuard, TrialRecord, TrialVerdict, TunerAction};
-use crate::base::time::Moment;
+use crate::base::time::{Moment, Timestamp};
 use crate::tune::TrialResult;
 
 impl Tuner {
@@ -120,6 +120,19 @@ impl Tuner {
         actions
     }
 
+    /// Puts the wall clock's times in where they are not yet: soon after, so that they stay when that clock is set to another time.
+    pub fn date(&mut self, wall: impl Fn(Moment) -> Timestamp) {
+        if let Phase::Trying(trial, _) | Phase::Waiting(trial, _) = &mut self.phase {
+            let began = trial.began;
+            trial.began_at.get_or_insert_with(|| wall(began));
+        }
+        for trial in &mut self.history {
+            let [began, ended] = [trial.began_nanos, trial.ended_nanos].map(Moment::from_nanos);
+            trial.began.get_or_insert_with(|| wall(began));
+            trial.ended.get_or_insert_with(|| wall(ended));
+        }
+    }
+
     pub(super) fn record(
         &mut self,
         trial: &Trial,
@@ -136,7 +149,7 @@ impl Tuner {
             cause: trial.cause,
             began_nanos: trial.began.as_nanos(),
             ended_nanos: now.as_nanos(),
-            began: None,
+            began: trial.began_at,
             ended: None,
             pairs,
             baseline: some(self.policy.direction.loss(trial.baseline.mean())),

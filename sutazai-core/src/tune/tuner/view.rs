@@ -178,10 +178,13 @@ pub struct TrialRecord {
 pub struct TunerLack {
     /// The guard-rail's metric; none for the objective.
     pub metric: Option<String>,
-    /// When it was measured last, or the tuner began where it never was; of a guard-rail that is broken, since when.
+    /// When it was measured last, or the tuner began where it never was; of a guard-rail that is broken, since when; of what is apart, when
+    /// the first window closed without it.
     pub since: Moment,
     /// Of a guard-rail that the setting in use breaks: how. Otherwise the figure is missing.
     pub broken: Option<BrokenGuard>,
+    /// It is measured, but so seldom, or at such times, that no window has had all figures since.
+    pub apart: bool,
 }
 
 /// What a tuner is doing.

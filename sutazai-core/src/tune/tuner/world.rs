@@ -45,6 +45,7 @@ impl Tuner {
     pub(super) fn restart(&mut self, now: Moment) {
         self.envelope.clear();
         self.units = None;
+        self.figures.another_in_use();
         self.restart_search();
         self.phase = Phase::Learning(window(&self.policy, now, true));
     }
