@@ -73,6 +73,7 @@ fn a_knob_that_hangs_does_not_hold_up_the_stop() {
     kernel.add_knob(knob.clone()).unwrap();
     let spec = TuneSpec::new(vec![TunedKnob::new("hangs")], TunerPolicy::default());
     kernel.add_tuner("a", spec).unwrap();
+    knob.value.store(9, Ordering::SeqCst);
     knob.sets.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
         let set = scope.spawn(|| kernel.set_knob("hangs", &KnobValue::Integer(8)));
