@@ -73,7 +73,6 @@ fn calls_at_once_go_to_the_agent_that_makes_more_of_them() {
     // Where it has got to, one more call at once is worth as much to both, as far as it shows.
     let [writer, critic] = ["writer", "critic"].map(|who| shared.view.agents[who]);
     let error = writer.error.unwrap() + critic.error.unwrap();
-    assert!(writer.error.unwrap() < 0.5 * writer.marginal, "that is known: {shared:?}");
     assert!((writer.marginal - critic.marginal).abs() <= 4.0 * error, "{shared:?}");
     assert!(shared.benefits["writer"] > 2.0 * shared.benefits["critic"], "{shared:?}");
 }
