@@ -130,7 +130,9 @@ fn an_objective_that_stops_ends_the_trial_and_no_other_begins() {
 #[test]
 fn what_the_host_does_not_report_and_what_is_beyond_its_bound_is_named() {
     let world = World::new(spec());
-    let report = |objective, lag| drop(report(&world, objective, lag));
+    let report = |objective, lag| {
+        report(&world, objective, lag);
+    };
     report(Some(f64::NAN), Some(10.0));
     let waits = world.waits();
     assert_eq!(kinds(&waits), [(WaitsFor::Objective, None)], "not a number is none");
@@ -170,7 +172,9 @@ fn a_guard_rail_that_is_broken_now_and_then_is_told_until_a_window_held() {
         assert_eq!(waits[0].since, began);
     }
     assert_eq!((world.trials(), world.logged()), (0, 1));
-    (0..20).for_each(|_| drop(report(&world, Some(5.0), Some(10.0))));
+    for _ in 0..20 {
+        report(&world, Some(5.0), Some(10.0));
+    }
     assert!(world.trials() > 0 && world.waits().is_empty());
 }
 
@@ -189,7 +193,9 @@ fn figures_that_are_in_no_window_together_are_named() {
     let logged = world.kernel.log().recent(&LogQuery::default());
     let because = logged.iter().filter(|one| format!("{one:?}").contains("make windows longer"));
     assert_eq!(because.count(), 2);
-    (0..20).for_each(|_| drop(report(&world, Some(5.0), Some(10.0))));
+    for _ in 0..20 {
+        report(&world, Some(5.0), Some(10.0));
+    }
     assert!(world.trials() > 0 && world.waits().is_empty());
 }
 

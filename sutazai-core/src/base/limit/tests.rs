@@ -226,8 +226,7 @@ fn one_that_lasted_does_not_say_that_the_target_is_there() {
         limit.end(call, CallOutcome::TimedOut, now);
     }
     // One of those from before comes back: a step, and not all the way.
-    let refused = limit.try_begin(now).unwrap();
-    let other = limit.begin(now);
+    let [refused, other] = [limit.begin(now), limit.begin(now)];
     limit.end(stream, CallOutcome::Answered, now);
     assert!(limit.view().target < before / 2, "{:?}", limit.view());
     // What is asked now is refused, which counts for more than what was asked before.
