@@ -26,7 +26,7 @@ impl Watch {
     }
 
     /// Takes a measurement from each monitor, keeps it and judges it. Waits for monitors as long as it has
-    /// [patience](WatchPolicy::patience_ms). One that has not returned by then is [away](Sampled::away): the sample ends without
+    /// [patience](super::WatchPolicy::patience_ms). One that has not returned by then is [away](Sampled::away): the sample ends without
     /// it, and it is asked again once it has returned. Where slow ones use the patience up, those that were [not asked](Sampled::unasked)
     /// come first the next time. One that fails or
     /// panics takes its own figures away; so does a series that cannot be kept, by its name or for want of room.
