@@ -58,7 +58,7 @@ pub use waits::{TunerWait, WaitsFor};
 const LOOK: Duration = Duration::from_millis(100);
 /// Tuners, and knobs of the host, at most.
 const MOST: usize = 100;
-/// A stop waits so long for a knob that somebody is setting just now.
+/// Whoever has been at a knob for so long hangs: that is told, and a stop waits no longer for it.
 const STUCK: Duration = Duration::from_secs(2);
 
 /// A kernel's tuning.
