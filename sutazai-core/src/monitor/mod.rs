@@ -20,6 +20,7 @@ mod health;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod sample;
+mod season;
 pub mod series;
 mod watch;
 

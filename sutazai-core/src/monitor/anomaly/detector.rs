@@ -35,7 +35,7 @@ pub struct Verdict {
     /// Whether the score reaches the policy's threshold: once for each anomaly.
     pub alarm: bool,
     /// What kind of anomaly it is: with the alarm, and for some points after it, in which it may become
-    /// clearer (what began as a spike and stays is a level shift).
+    /// clearer (what began as a spike and stays is a level shift; a break of a season is followed for a round of it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AnomalyKind>,
 }
@@ -62,7 +62,7 @@ pub struct AnomalyView {
     pub policy: AnomalyPolicy,
 }
 
-/// Watches one series by an ensemble of streaming detectors. Needs about 60 KB, whatever the length.
+/// Watches one series by an ensemble of streaming detectors. Needs about 100 KB, up to 160 KB with a long season, whatever the length.
 #[derive(Clone, Debug)]
 pub struct AnomalyDetector {
     policy: AnomalyPolicy,
@@ -90,10 +90,15 @@ impl AnomalyDetector {
     /// # Errors
     /// [`Code::INVALID`](crate::Code::INVALID) when the policy makes no sense.
     pub fn new(policy: AnomalyPolicy) -> Result<Self> {
+        Self::spread(policy, 0.0)
+    }
+
+    /// As [`new`](Self::new), of many: by shares from 0 to 1 they look for seasons at different points.
+    pub(in crate::monitor) fn spread(policy: AnomalyPolicy, share: f64) -> Result<Self> {
         policy.check()?;
         Ok(Self {
             policy,
-            parts: Parts::new(),
+            parts: Parts::new(share),
             points: 0,
             missing: 0,
             missing_run: 0,
@@ -169,7 +174,7 @@ impl AnomalyDetector {
         let unrested = strength / (1.0 + strength);
         let score = if counts { unrested } else { 0.0 };
         let alarm = score >= self.policy.alarm;
-        let followed = self.follow.as_mut().and_then(|f| f.next(self.parts.values()));
+        let followed = self.follow.as_mut().and_then(|f| f.next(&self.parts));
         if followed.is_none() {
             self.follow = None;
         }

@@ -40,6 +40,13 @@ const FOLLOWED: u32 = 16;
 /// Points that a new level must have held to be one.
 const HELD: u32 = 8;
 
+/// Points after an alarm in which a break of a season is followed, at most: over a whole round a new level holds, and everything else
+/// about the season does not.
+const ROUND: u32 = 2_000;
+
+/// By how many of what they differ values of a round are off their season together, at least, where the level has moved.
+const TOGETHER: f64 = 2.0;
+
 /// Names a new anomaly. `run` values in a row were equal, `longest` in any run before.
 pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> AnomalyKind {
     if run >= FLAT && run > longest {
@@ -47,16 +54,21 @@ pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> Anomal
     }
     let (part, most) = said.loudest();
     // Usual at some time, but not at this one.
-    let timely = said.of(Part::Week) < 0.7 * most;
+    let timely = said.of(Part::Week).max(said.of(Part::Season)) < 0.7 * most;
     match part {
-        Part::Week if parts.distance() < WITHIN => AnomalyKind::SeasonalBreak,
-        Part::Week => AnomalyKind::Spike,
+        Part::Week | Part::Season if parts.distance() < WITHIN => AnomalyKind::SeasonalBreak,
+        Part::Week | Part::Season => AnomalyKind::Spike,
         Part::Step | Part::Expected | Part::Near if !timely && parts.distance() < WITHIN => {
             AnomalyKind::SeasonalBreak
         }
         Part::Step | Part::Expected | Part::Near => AnomalyKind::Spike,
-        Part::Mean8 | Part::Mean32 | Part::Mean128 => shift_or_drift(parts),
-        Part::Values if parts.has_shifted() => shift_or_drift(parts),
+        // Whether it is the level that has moved, a round will tell.
+        Part::Season8 | Part::Season32 if parts.distance() < WITHIN => AnomalyKind::SeasonalBreak,
+        Part::Season8 | Part::Season32 => {
+            shift_or_drift(parts.seasonal().rests().unwrap_or(parts.values()))
+        }
+        Part::Mean8 | Part::Mean32 | Part::Mean128 => shift_or_drift(parts.values()),
+        Part::Values if parts.has_shifted() => shift_or_drift(parts.values()),
         Part::Motion16 | Part::Motion64 | Part::Values | Part::Steps => AnomalyKind::VarianceChange,
         // A value far outside is also a context and a shape that have not been.
         Part::Shape | Part::Context if parts.distance() > 2.0 * WITHIN => AnomalyKind::Spike,
@@ -66,8 +78,7 @@ pub(super) fn name(said: &Said, parts: &Parts, run: u32, longest: u32) -> Anomal
 
 /// A level that has changed within a few points, or over many. Compared are the means of the last eight blocks of 16,
 /// of which the change takes up some.
-fn shift_or_drift(parts: &Parts) -> AnomalyKind {
-    let values = parts.values();
+fn shift_or_drift(values: &Recent) -> AnomalyKind {
     let means: [f64; 8] = std::array::from_fn(|block| mean(values, block * 16, 16));
     let (low, high) = means
         .iter()
@@ -87,33 +98,63 @@ fn mean(values: &Recent, from: usize, count: usize) -> f64 {
 pub(super) struct Follow {
     kind: AnomalyKind,
     points: u32,
+    /// Whether levels are those of the series without its season.
+    seasonal: bool,
     /// The level before, the deviation there, and how much values moved.
     before: f64,
     deviation: f64,
     motion: f64,
+    /// How far values have been off the season since, and the squares of that.
+    off: f64,
+    squares: f64,
 }
 
 impl Follow {
     /// Follows one that begins now.
     pub(super) fn new(kind: AnomalyKind, parts: &Parts) -> Self {
-        let near = parts.near();
+        let seasonal = parts.seasonal().rests().is_some();
+        let near = if seasonal { parts.seasonal().near() } else { parts.near() };
         let (before, deviation) = (near.mean(), near.deviation());
-        Self { kind, points: 0, before, deviation, motion: parts.motion() }
+        let (off, squares, motion) = (0.0, 0.0, parts.motion());
+        Self { kind, points: 0, seasonal, before, deviation, motion, off, squares }
     }
 
     /// What it is now, another point having come; nothing when it is over.
-    pub(super) fn next(&mut self, values: &Recent) -> Option<AnomalyKind> {
+    pub(super) fn next(&mut self, parts: &Parts) -> Option<AnomalyKind> {
         self.points += 1;
         if self.points > FOLLOWED {
-            return None;
+            return self.over_a_round(parts);
         }
         let single = matches!(self.kind, AnomalyKind::Spike | AnomalyKind::Pattern);
-        if single && self.points >= HELD && self.has_held(values) {
+        let values = parts.values();
+        let levels = if self.seasonal { parts.seasonal().rests() } else { Some(values) };
+        if single && self.points >= HELD && levels.is_some_and(|levels| self.has_held(levels)) {
             self.kind = AnomalyKind::LevelShift;
         }
         let unclear = single || self.kind == AnomalyKind::SeasonalBreak;
         if unclear && self.points == FOLLOWED && self.moves_otherwise(values) {
             self.kind = AnomalyKind::VarianceChange;
+        }
+        Some(self.kind)
+    }
+
+    /// What a break of the season is, a round having passed; nothing when it is over.
+    fn over_a_round(&mut self, parts: &Parts) -> Option<AnomalyKind> {
+        let round = u32::try_from(parts.seasonal().period()?).unwrap_or(u32::MAX).min(ROUND);
+        let breaks = self.seasonal && self.kind == AnomalyKind::SeasonalBreak;
+        if !breaks || self.points > round.max(FOLLOWED) {
+            return None;
+        }
+        let off = parts.seasonal().rests()?.back(0) - self.before;
+        self.off += off;
+        self.squares += off * off;
+        let count = f64::from(self.points - FOLLOWED);
+        if self.points == round {
+            let mean = self.off / count;
+            let differ = (self.squares / count - mean * mean).max(0.0).sqrt();
+            if mean.abs() > TOGETHER * differ && mean.abs() > self.deviation {
+                self.kind = AnomalyKind::LevelShift;
+            }
         }
         Some(self.kind)
     }

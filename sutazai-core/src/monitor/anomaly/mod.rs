@@ -1,8 +1,8 @@
 //! Anomaly detection in a stream of measurements, without training, and the same for all series.
 //!
 //! An [`AnomalyDetector`] is fed a series point by point, and says of each how unusual it is after all that
-//! came before it. Thirteen figures are watched (the value against the last ones, the expected one and the time of the
-//! week; means and motion over windows; the distribution of values and of steps; how unexpected levels and shapes are). Each is
+//! came before it. Sixteen figures are watched (the value against the last ones, the expected one, the time of the
+//! week and that of a season which is found by itself; means and motion over windows; the distribution of values and of steps; how unexpected levels and shapes are). Each is
 //! held against its own past, a histogram with a fitted tail, which says how unlikely it is; what that comes to in plain
 //! noise is known, and is the measure by which the figures are taken together. What recurs is usual: neither a figure
 //! nor a gap is taken for much rarer than it has been. The score is causal and does not depend on the unit of the values, or
@@ -29,7 +29,9 @@
 //! [policy](AnomalyPolicy) says. **Bad input**: what is not a number teaches nothing and scores nothing, but too
 //! many in a row, or a point that comes far too late, is [missing data](AnomalyKind::MissingData); times that
 //! repeat or go back count as unknown intervals, and the values are taken in the order in which they come.
-//! **Cost**: some microseconds a point, some tens of kilobytes a series.
+//! **Seasons** are found by themselves once they have come round three times, up to 1,466 points long, and what is usual at each of their points
+//! is the mean of ten rounds. **Cost**: some microseconds a point, and some milliseconds each time that a quarter more points have come; about
+//! 100 kilobytes a series.
 
 mod calendar;
 mod centre;
@@ -43,6 +45,7 @@ pub(super) mod noise;
 mod parts;
 mod policy;
 mod regress;
+mod seasonal;
 mod tail;
 #[cfg(test)]
 mod tests;

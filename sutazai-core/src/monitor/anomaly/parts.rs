@@ -5,12 +5,13 @@ use super::centre::{Centre, Late, Recent, Window};
 use super::context::{Contexts, LENGTH, Shapes};
 use super::entropy::{self, Entropy};
 use super::regress::Regression;
+use super::seasonal::{Season, Seasonal};
 use super::tail::Tails;
 use super::tuning::{EXPONENT, SPAN, TOGETHER, USUAL};
 use crate::base::time::Timestamp;
 
 /// Parts of the ensemble.
-pub(super) const PARTS: usize = 13;
+pub(super) const PARTS: usize = 16;
 
 /// One part of the ensemble: which figure it watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub(super) enum Part {
     /// How the last 48 values are distributed, and the steps between them.
     Values,
     Steps,
+    /// The value against what is usual at this time of the season, and the means of that over the last 8 and 32.
+    Season,
+    Season8,
+    Season32,
 }
 
 /// All of them, in order.
@@ -54,15 +59,21 @@ pub(super) const ALL: [Part; PARTS] = [
     Part::Context,
     Part::Values,
     Part::Steps,
+    Part::Season,
+    Part::Season8,
+    Part::Season32,
 ];
+
+/// Those that say nothing as long as no season is known.
+const SEASONAL: [Part; 3] = [Part::Season, Part::Season8, Part::Season32];
 
 impl Part {
     /// Values that its figure is taken over: figures so many points apart are independent of one another.
     fn window(self) -> usize {
         match self {
-            Self::Step | Self::Expected | Self::Near | Self::Week => 1,
-            Self::Mean8 => 8,
-            Self::Mean32 => 32,
+            Self::Step | Self::Expected | Self::Near | Self::Week | Self::Season => 1,
+            Self::Mean8 | Self::Season8 => 8,
+            Self::Mean32 | Self::Season32 => 32,
             Self::Mean128 => 128,
             Self::Motion16 => 16,
             Self::Motion64 => 64,
@@ -138,11 +149,13 @@ pub(super) struct Parts {
     unexpected: Recent,
     entropies: [Entropy; 2],
     shapes: Shapes,
+    seasonal: Seasonal,
     tails: Box<[Tails]>,
 }
 
 impl Parts {
-    pub(super) fn new() -> Self {
+    /// `share`: see [`Seasonal::new`].
+    pub(super) fn new(share: f64) -> Self {
         Self {
             seen: 0,
             last: 0.0,
@@ -160,6 +173,7 @@ impl Parts {
             unexpected: Recent::new(LASTING),
             entropies: [Entropy::new(), Entropy::new()],
             shapes: Shapes::new(),
+            seasonal: Seasonal::new(share),
             tails: ALL.map(|part| Tails::new(part.window())).into(),
         }
     }
@@ -196,6 +210,11 @@ impl Parts {
         &self.values
     }
 
+    /// The series without its season.
+    pub(super) fn seasonal(&self) -> &Seasonal {
+        &self.seasonal
+    }
+
     /// What the parts say of the next value, which is finite and of moderate size; then it is part of the past.
     pub(super) fn feed(&mut self, at: Timestamp, value: f64) -> Said {
         let mut said = Said::default();
@@ -223,6 +242,7 @@ impl Parts {
         self.say(&mut said, Part::Expected, Some(grained(error * scale)));
         let far = self.week.feed(at, value, grain);
         self.say(&mut said, Part::Week, far);
+        self.feed_season(&mut said, at, value, grain);
         if varies {
             let motion = self.motion.mean().max(grain).max(1e-300);
             let step = (grained(value - before) / motion).clamp(-50.0, 50.0);
@@ -265,6 +285,28 @@ impl Parts {
         }
         self.last = value;
         said
+    }
+
+    /// The parts that hold a value against what is usual at its time of the season. When another season is found they learn anew, from
+    /// what they would have seen. What is not above `grain` is rounding.
+    fn feed_season(&mut self, said: &mut Said, at: Timestamp, value: f64, grain: f64) {
+        let grained = |figure: f64| if figure.abs() > grain { figure } else { 0.0 };
+        match self.seasonal.take(at, value) {
+            Season::Unknown => {}
+            Season::Figures(figures) => {
+                for (part, figure) in SEASONAL.into_iter().zip(figures) {
+                    self.say(said, part, figure.map(grained));
+                }
+            }
+            Season::Anew(past) => {
+                for (i, part) in SEASONAL.into_iter().enumerate() {
+                    let Some(tails) = self.tails.get_mut(part as usize) else { continue };
+                    *tails = Tails::new(part.window());
+                    let figures = past.iter().filter_map(|figures| *figures.get(i)?);
+                    figures.for_each(|figure| tails.add(grained(figure)));
+                }
+            }
+        }
     }
 
     /// The parts that take values and steps for one of some levels. Both are in deviations.

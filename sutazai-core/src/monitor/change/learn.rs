@@ -1,4 +1,4 @@
-//! What is usual: [`Usual`], and the [`Season`] that is taken out before.
+//! What is usual: [`Usual`].
 
 use std::collections::VecDeque;
 
@@ -17,9 +17,6 @@ const LATE: usize = 256;
 
 /// The closest that they follow.
 const CLOSEST: f64 = 0.99;
-
-/// Rounds that the season is a mean over.
-const ROUNDS: f64 = 10.0;
 
 /// How far a value is off the one that follows from the value before, in deviations: a first-order
 /// autoregression with the values' robust scale.
@@ -137,51 +134,4 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
-}
-
-/// Means of the phases of a season. What is far off moves the mean of its phase no more than a far value does, unless the value a
-/// round before was as far off: a spike is learned from little, and what lasts in full.
-#[derive(Clone, Debug)]
-pub(super) struct Season {
-    phases: Vec<Phase>,
-    seen: usize,
-    /// How far values mostly are off what is usual at their phase.
-    off: f64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Phase {
-    usual: f64,
-    /// How far off the last value was.
-    rest: f64,
-}
-
-impl Season {
-    pub(super) fn new(period: usize) -> Self {
-        Self { phases: vec![Phase::default(); period], seen: 0, off: 0.0 }
-    }
-
-    /// The value without what is usual at its phase; nothing in the first two rounds. Without a season the value.
-    pub(super) fn without(&mut self, value: f64) -> Option<f64> {
-        let period = self.phases.len();
-        if period == 0 {
-            return Some(value);
-        }
-        let (round, at) = (self.seen / period, self.seen % period);
-        self.seen += 1;
-        let phase = self.phases.get_mut(at)?;
-        let rest = value - phase.usual;
-        let (mut learned, mut off, far) = (rest, rest.abs(), FAR * self.off);
-        if round >= 2 && far > 0.0 {
-            learned = rest.clamp(phase.rest.min(-far), phase.rest.max(far));
-            off = off.min(far);
-        }
-        if round >= 1 {
-            let share = 1.0 / ((self.seen - period) as f64).min(ROUNDS * period as f64);
-            self.off += share * (off - self.off);
-        }
-        phase.rest = rest;
-        phase.usual += learned / ((round + 1) as f64).min(ROUNDS);
-        (round >= 2).then_some(rest)
-    }
 }

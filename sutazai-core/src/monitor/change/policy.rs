@@ -15,14 +15,15 @@ pub struct ChangePolicy {
     pub threshold: f64,
     /// Points after the beginning, and after each change, that what is usual is learned from: 30 to 1,000. Default 100.
     pub learn: u32,
-    /// The period of a season that is taken out before, in points: 2 to 100,000; 0 for none, the default. Two rounds of
-    /// it are learned from first.
-    pub season: u32,
+    /// The period of a season that is taken out before, in points: 2 to 100,000, of which two rounds are learned from first; 0 for
+    /// none. Default: a season is found by itself, once it has come round three times, up to 1,466 points long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub season: Option<u32>,
 }
 
 impl Default for ChangePolicy {
     fn default() -> Self {
-        Self { threshold: 36.0, learn: 100, season: 0 }
+        Self { threshold: 36.0, learn: 100, season: None }
     }
 }
 
@@ -42,7 +43,7 @@ impl ChangePolicy {
         if !(30..=1_000).contains(&self.learn) {
             return invalid("learn", "must be between 30 and 1,000");
         }
-        if self.season == 1 || self.season > 100_000 {
+        if self.season.is_some_and(|season| season == 1 || season > 100_000) {
             return invalid("season", "must be between 2 and 100,000, or 0");
         }
         Ok(())

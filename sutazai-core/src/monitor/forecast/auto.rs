@@ -13,7 +13,8 @@ use super::clean::clean;
 use super::interval::Spread;
 use super::methods::{Method, methods};
 use super::scale::Scale;
-use super::{Forecast, Forecaster, HORIZON_MOST, Interval, Share, Task, check, season};
+use super::{Forecast, Forecaster, HORIZON_MOST, Interval, Share, Task, check};
+use crate::monitor::season;
 use crate::{Code, Error, Result};
 
 /// Forecasts made inside the series, at most. This and the next figure were chosen on one half of the corpus's hourly

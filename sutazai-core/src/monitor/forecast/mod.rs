@@ -35,10 +35,9 @@ mod clean;
 mod interval;
 mod methods;
 mod minimise;
-mod number;
+pub(super) mod number;
 mod regress;
 mod scale;
-mod season;
 mod simple;
 mod smooth;
 #[cfg(test)]

@@ -1,24 +1,24 @@
 //! Sums that several methods need.
 
 /// The mean; 0 of nothing.
-pub(super) fn mean(values: &[f64]) -> f64 {
+pub(in crate::monitor) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 /// The median; 0 of nothing.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(in crate::monitor) fn median(values: &[f64]) -> f64 {
     quantile_of(values, 0.5)
 }
 
 /// The quantile between the two nearest values; 0 of nothing.
-pub(super) fn quantile_of(values: &[f64], share: f64) -> f64 {
+pub(in crate::monitor) fn quantile_of(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     quantile(&sorted, share)
 }
 
 /// As [`quantile_of`], of sorted values.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(in crate::monitor) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share.clamp(0.0, 1.0) * sorted.len().saturating_sub(1) as f64;
     let (below, part) = (place.floor() as usize, place.fract());
     match (sorted.get(below), sorted.get(below + 1)) {
@@ -29,14 +29,14 @@ pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// The correlation of values with those `lag` steps before, of values with mean 0.
-pub(super) fn autocorrelation(centred: &[f64], lag: usize) -> f64 {
+pub(in crate::monitor) fn autocorrelation(centred: &[f64], lag: usize) -> f64 {
     let total: f64 = centred.iter().map(|v| v * v).sum();
     let both: f64 = centred.iter().zip(centred.iter().skip(lag)).map(|(a, b)| a * b).sum();
     if total > 0.0 { both / total } else { 0.0 }
 }
 
 /// The normal distribution's quantile (P. J. Acklam's rational approximation, 2003; within 1.2e-9 of it).
-pub(super) fn normal_quantile(share: f64) -> f64 {
+pub(in crate::monitor) fn normal_quantile(share: f64) -> f64 {
     const CENTRE: [f64; 6] = [
         -3.969683028665376e1,
         2.209460984245205e2,

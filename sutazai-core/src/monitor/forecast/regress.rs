@@ -1,7 +1,7 @@
 //! Autoregression on near values and on those of the rounds before: [`Autoregression`].
 
-use super::season::profile;
 use super::{Model, Task};
+use crate::monitor::season::means;
 
 /// Ridge regression of a value on those some lags before, forecast step by step. With lags around the seasons it
 /// comes near a seasonal ARIMA model (G. E. P. Box and G. M. Jenkins, "Time Series Analysis", 1970); with the seasons' profile
@@ -69,7 +69,7 @@ impl Autoregression {
         let mut rest = task.values.get(..task.known).unwrap_or(task.values).to_vec();
         let mut all = Vec::new();
         for period in &self.seasons {
-            let usual = profile(&rest, *period);
+            let usual = means(&rest, *period);
             rest.iter_mut().zip(usual.iter().cycle()).for_each(|(v, u)| *v -= u);
             all.push(usual);
         }

@@ -1,8 +1,8 @@
 //! What needs no parameters, or one: [`Repeat`] and [`Theta`].
 
 use super::number::mean;
-use super::season::profile;
 use super::{Model, Task};
+use crate::monitor::season::means;
 
 /// The last round again (seasonal naive), or the mean of some rounds.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl Model for Theta {
             fit.iter().enumerate().map(|(i, v)| v - slope * i as f64).collect();
         let mut usual = Vec::new();
         for period in &self.seasons {
-            let mut of = profile(&rest, *period);
+            let mut of = means(&rest, *period);
             let centre = mean(&of);
             of.iter_mut().for_each(|u| *u -= centre);
             rest.iter_mut().zip(of.iter().cycle()).for_each(|(v, u)| *v -= u);

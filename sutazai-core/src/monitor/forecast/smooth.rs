@@ -8,8 +8,8 @@
 
 use super::minimise::minimise;
 use super::number::mean;
-use super::season::profile;
 use super::{Model, Task};
+use crate::monitor::season::means;
 
 /// Exponential smoothing.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Smoothing {
         let mut rest: Vec<f64> = first.iter().map(|v| v - level).collect();
         let mut seasons = Vec::new();
         for period in &self.seasons {
-            let usual = profile(&rest, *period);
+            let usual = means(&rest, *period);
             rest.iter_mut().zip(usual.iter().cycle()).for_each(|(v, u)| *v -= u);
             seasons.push(usual);
         }

@@ -24,7 +24,7 @@ pub struct Anomaly {
     pub deviation: f64,
     /// How unusual it is, from 0 up to 1.
     pub score: f64,
-    /// What kind it is, as far as that can be told.
+    /// What kind it is, as far as that can be told: what is remembered gets a clearer name, where the points after it tell more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AnomalyKind>,
 }

@@ -48,6 +48,14 @@ impl<T: Numbered> Latest<T> {
         one
     }
 
+    /// Changes the newest one of a series.
+    pub(super) fn mend(&mut self, series: &str, mend: impl FnOnce(&mut T)) {
+        if let Some(one) = self.found.iter_mut().rev().find(|one| one.series() == series) {
+            mend(one);
+            self.changed += 1;
+        }
+    }
+
     /// Those with greater numbers, the oldest first.
     pub(super) fn after(&self, number: u64, most: usize) -> Vec<T> {
         let skip = self.found.partition_point(|one| one.number() <= number);

@@ -37,7 +37,7 @@ pub struct WatchPolicy {
     /// The series in which anomalies and changes of level are looked for; one that ends in `*` stands for all that begin so. Default: what the machine,
     /// its container and this process use, the pressure they are under, and failures.
     pub watched: Vec<String>,
-    /// Series in which they are looked for, at most, 0 to [`WATCHED_MAX`]; detectors take about 80 KB. Further ones are not
+    /// Series in which they are looked for, at most, 0 to [`WATCHED_MAX`]; detectors take about 160 KB, up to 270 KB with a long season. Further ones are not
     /// watched, and counted. Default 64.
     pub watched_most: u32,
     /// Of the series that there may be, how many are left to the kernel's own figures (the machine, this process, its metrics), so that

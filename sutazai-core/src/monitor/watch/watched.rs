@@ -1,11 +1,13 @@
 //! A series with detectors.
 
+use std::hash::{Hash as _, Hasher as _};
+
 use super::found::{Anomaly, SeriesChange};
 use super::policy::WatchPolicy;
 use crate::Result;
 use crate::base::time::Timestamp;
 use crate::monitor::series::is_counter;
-use crate::monitor::{AnomalyDetector, ChangeDetector, Detector as _, Verdict};
+use crate::monitor::{AnomalyDetector, AnomalyKind, ChangeDetector, Detector as _, Verdict};
 
 pub(super) struct Watched {
     detector: AnomalyDetector,
@@ -19,6 +21,8 @@ pub(super) struct Watched {
     interval: i64,
     /// Its values were told to be missing, and have not come again.
     missing: bool,
+    /// What the last anomaly was called.
+    called: Option<AnomalyKind>,
 }
 
 /// Nanoseconds after which a series without values has gone, if it was not said before that they are missing.
@@ -28,15 +32,17 @@ const SELDOM: i64 = 3;
 
 impl Watched {
     pub(super) fn new(policy: &WatchPolicy, series: &str) -> Result<Self> {
+        let share = share(series);
         Ok(Self {
-            detector: AnomalyDetector::new(policy.anomaly.clone())?,
-            levels: ChangeDetector::new(policy.change.clone())?,
+            detector: AnomalyDetector::spread(policy.anomaly.clone(), share)?,
+            levels: ChangeDetector::spread(policy.change.clone(), (share + 0.5).fract())?,
             counter: is_counter(series),
             last: None,
             seen: 0.0,
             newest: None,
             interval: 0,
             missing: false,
+            called: None,
         })
     }
 
@@ -58,13 +64,16 @@ impl Watched {
         });
         self.seen = value;
         let verdict = self.detector.look(at, value);
-        Found { anomaly: self.anomaly(series, at, verdict), change }
+        let clearer = verdict.kind.filter(|kind| !verdict.alarm && Some(*kind) != self.called);
+        self.called = verdict.kind.or(self.called);
+        Found { anomaly: self.anomaly(series, at, verdict), clearer, change }
     }
 
     /// That its values do not come any more; once.
     pub(super) fn wait(&mut self, series: &str, now: Timestamp) -> Option<Anomaly> {
         let verdict = self.detector.wait(now);
         self.missing |= verdict.alarm;
+        self.called = verdict.kind.or(self.called);
         self.anomaly(series, now, verdict)
     }
 
@@ -101,6 +110,13 @@ impl Watched {
     }
 }
 
+/// A number from 0 to 1 that goes with a name: what takes a while is not done for all at the same point.
+fn share(series: &str) -> f64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    series.hash(&mut hasher);
+    f64::from(hasher.finish() as u32) / f64::from(u32::MAX)
+}
+
 /// What JSON can say: it has no number that is none, or beyond all others.
 fn finite(value: f64) -> f64 {
     match value.is_nan() {
@@ -113,6 +129,8 @@ fn finite(value: f64) -> f64 {
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) anomaly: Option<Anomaly>,
+    /// What the anomaly before turns out to be.
+    pub(super) clearer: Option<AnomalyKind>,
     pub(super) change: Option<SeriesChange>,
 }
 

@@ -330,11 +330,12 @@ impl Watch {
         now: Timestamp,
         values: impl IntoIterator<Item = (&'a str, f64)>,
     ) -> Vec<Anomaly> {
-        let (mut anomalies, mut changes) = (Vec::new(), Vec::new());
+        let (mut anomalies, mut changes, mut clearer) = (Vec::new(), Vec::new(), Vec::new());
         {
             let mut judges = self.judges.lock();
             for (series, value) in values {
                 let found = judges.look(series, now, value, &self.policy);
+                clearer.extend(found.clearer.map(|kind| (series, kind)));
                 anomalies.extend(found.anomaly);
                 changes.extend(found.change);
             }
@@ -343,6 +344,12 @@ impl Watch {
             let most = self.policy.remembered as usize;
             let mut latest = self.changes.lock();
             changes.into_iter().for_each(|one| drop(latest.add(one, most)));
+        }
+        if !clearer.is_empty() {
+            let mut latest = self.latest.lock();
+            for (series, kind) in clearer {
+                latest.mend(series, |one| one.kind = Some(kind));
+            }
         }
         self.remember(anomalies)
     }

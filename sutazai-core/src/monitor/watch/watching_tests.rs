@@ -137,6 +137,22 @@ fn a_series_that_ends_is_told_while_it_is_missing_and_once() {
 }
 
 #[test]
+fn what_is_remembered_gets_a_clearer_name() {
+    let watch = Watch::new(policy(&["*"]), None).unwrap();
+    let mut rng = crate::monitor::anomaly::noise::Rng::new(4);
+    let mut first = None;
+    for i in 1..420 {
+        let level = if i < 400 { 50.0 } else { 58.0 };
+        first = first.or(watch.record("queue_length", at(i), level + rng.normal()).unwrap());
+    }
+    let first = first.unwrap();
+    assert_eq!((first.at, first.kind), (at(400), Some(crate::monitor::AnomalyKind::Spike)));
+    let [now] = &watch.anomalies(0, 10)[..] else { panic!("{:?}", watch.anomalies(0, 10)) };
+    assert_eq!(now.kind, Some(crate::monitor::AnomalyKind::LevelShift), "it has stayed");
+    assert_eq!((now.number, now.at, now.score), (first.number, first.at, first.score));
+}
+
+#[test]
 fn a_level_that_changes_for_good_is_told_once() {
     let watch = Watch::new(policy(&["*"]), None).unwrap();
     for i in 1..800 {

@@ -1,4 +1,4 @@
-//! Which seasons a series has, from its values alone: [`find`].
+//! Seasons that show from one value to the next: [`folded`].
 //!
 //! For each candidate period the values are folded by it (a Buys-Ballot table), and the variance between the
 //! phases is held against that within them: one-way analysis of variance, as in the search of pulsars by
@@ -7,11 +7,11 @@
 //! widens the test. The strongest period is reduced to the shortest of its parts that says much the same, its
 //! profile is taken away, and the search goes on.
 
-use super::number::{autocorrelation, mean, median, quantile_of};
-use super::regress::solve;
+use crate::monitor::forecast::number::{autocorrelation, mean, median, quantile_of};
+use crate::monitor::forecast::solve;
 
 /// Rounds of its season that a series must hold.
-const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 3;
 
 /// How rare in noise a fold must be, in standard deviations of the normal distribution: the test is made for up to
 /// some thousands of periods.
@@ -36,7 +36,7 @@ const PART: f64 = 0.6;
 const OUTLYING: f64 = 5.0;
 
 /// The periods of up to `most` seasons, in steps, shortest first. Empty for noise, and for what is too short.
-pub(super) fn find(values: &[f64], most: usize) -> Vec<usize> {
+pub(super) fn folded(values: &[f64], most: usize) -> Vec<usize> {
     let mut found = Vec::new();
     let mut rest = whitened(values);
     while found.len() < most {
@@ -45,8 +45,8 @@ pub(super) fn find(values: &[f64], most: usize) -> Vec<usize> {
             break;
         }
         found.push(period);
-        let profile = profile(&rest, period);
-        for (value, usual) in rest.iter_mut().zip(profile.iter().cycle()) {
+        let usual = means(&rest, period);
+        for (value, usual) in rest.iter_mut().zip(usual.iter().cycle()) {
             *value -= usual;
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn find(values: &[f64], most: usize) -> Vec<usize> {
 }
 
 /// The mean of each phase.
-pub(super) fn profile(values: &[f64], period: usize) -> Vec<f64> {
+pub(in crate::monitor) fn means(values: &[f64], period: usize) -> Vec<f64> {
     let mut sums = vec![(0.0, 0.0); period.max(1)];
     for chunk in values.chunks(period.max(1)) {
         for (sum, value) in sums.iter_mut().zip(chunk) {
@@ -137,6 +137,13 @@ impl Fold {
     fn is_season(self, certain: f64) -> bool {
         self.rarity >= certain && self.explains >= LEAST
     }
+}
+
+/// The share of the variance that a fold by this period explains, of values without their trend.
+pub(super) fn explains(values: &[f64], period: usize) -> f64 {
+    let centred = without_trend(values);
+    let total: f64 = centred.iter().map(|v| v * v).sum();
+    if total > 0.0 { fold(&centred, period, total, 1.0).explains } else { 0.0 }
 }
 
 /// The strongest period, or the shortest of its parts that says much the same. After another one only its
