@@ -20,11 +20,21 @@ fn changes(policy: &ChangePolicy, values: impl IntoIterator<Item = f64>) -> Vec<
 fn noise_changes_less_than_once_in_ten_thousand_points() {
     let long = std::env::var_os("SUTAZAI_LONG").is_some();
     let points = if long { 50_000 } else { 4_000 };
+    // A day is known when it has come round three times, which is noticed within a quarter more; before, its rises are changes.
+    let known = 5 * 288;
     for noise in NOISE {
-        let found = |seed| changes(&ChangePolicy::default(), noise.series(seed).take(points)).len();
-        let found: usize = (0..20).map(found).sum();
-        println!("{noise:?}: {found} in {} points", 20 * points);
-        assert!(found * 10_000 <= 20 * points, "{noise:?}: {found}");
+        let (mut early, mut late) = (0, 0);
+        for seed in 0..20 {
+            let found = changes(&ChangePolicy::default(), noise.series(seed).take(points));
+            let (before, after): (Vec<Change>, Vec<Change>) =
+                found.into_iter().partition(|change| change.at < time(known));
+            early += before.len();
+            late += after.len();
+        }
+        println!("{noise:?}: {early} and {late} in {} points", 20 * points);
+        let most = if matches!(noise, Noise::Daily) { 20 } else { 20 * known / 10_000 };
+        assert!(early <= most, "{noise:?}: {early}");
+        assert!(late * 10_000 <= 20 * (points - known), "{noise:?}: {late}");
     }
     let heavy = |seed| {
         let mut rng = Rng::new(seed);
