@@ -13,13 +13,15 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use super::Change;
+pub(super) use super::guarded::check;
+use super::guarded::{of_agent, of_call, valid};
 use super::handle::Kernel;
 use super::troubled::Troubled;
 use crate::base::runtime::Runtime;
 use crate::event::Bus;
 use crate::port::AgentCard;
 use crate::recovery::{Classifier, ClassifyPolicy, Guard};
-use crate::recovery::{GuardPolicy, GuardStatus, Share, SharedParts};
+use crate::recovery::{GuardPolicy, GuardStatus, SharedParts};
 use crate::{Code, Error, Result};
 
 /// Which calls a guard's policy is for.
@@ -179,7 +181,7 @@ impl Guards {
 
     /// Makes what a policy needs, or changes what there is; nothing is changed by one that is not valid.
     fn prepare(&self, calls: &CallsTo, policy: GuardPolicy) -> Result<(InForce, Option<Guard>)> {
-        check(calls, &policy)?;
+        valid(calls, &policy)?;
         let (had, call) = {
             let tables = self.tables.read();
             tables.agree(calls, &policy)?;
@@ -314,11 +316,21 @@ impl Kernel {
     /// agent's or the kernel's. One whose caller has partial results already is not tried again.
     ///
     /// # Errors
-    /// [`Code::INVALID`] for a policy that is not valid.
+    /// [`Code::INVALID`] for a policy that is not valid, and for a limit that adapts whose `min` or `initial` is more than its agent, or the
+    /// bulkhead itself, takes at once.
     pub fn guard(&self, calls: CallsTo, policy: impl Into<Option<GuardPolicy>>) -> Result<()> {
         let object = name(&calls);
         let change = Change::configuration("recovery.guard_set", &object);
-        self.shared.changes(change, || self.shared.guards.set(calls, policy.into()))
+        let policy: Option<GuardPolicy> = policy.into();
+        let set = || {
+            if let Some(policy) = &policy {
+                check(&calls, policy)?;
+                #[cfg(feature = "agent")]
+                self.fits_agent(&calls, policy)?;
+            }
+            self.shared.guards.set(calls, policy)
+        };
+        self.shared.changes(change, set)
     }
 
     /// Says what the failures of guarded calls are, from now on: the host's rules, and when what keeps
@@ -448,53 +460,10 @@ fn seed_of(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// Whether the policy is one for these calls.
-pub(super) fn check(calls: &CallsTo, policy: &GuardPolicy) -> Result<()> {
-    policy.check()?;
-    if matches!(calls, CallsTo::Agent(_)) && of_call(policy) != GuardPolicy::default() {
-        let what =
-            "timeout, retry, budget and hedge belong to calls, and this policy is for an agent";
-        return Err(Error::new(Code::INVALID, what)
-            .operation("kernel.guard")
-            .with("calls", name(calls))
-            .advice("set them for the agent's skill, or for all calls"));
-    }
-    Ok(())
-}
-
 pub(super) fn name(calls: &CallsTo) -> String {
     match calls {
         CallsTo::All => "all".to_owned(),
         CallsTo::Skill(skill) => format!("skill:{skill}"),
         CallsTo::Agent(agent) => format!("agent:{agent}"),
-    }
-}
-
-/// The parts of a policy that belong to the call.
-fn of_call(policy: &GuardPolicy) -> GuardPolicy {
-    GuardPolicy {
-        timeout_ms: policy.timeout_ms,
-        retry: policy.retry.clone(),
-        budget: policy.budget.clone(),
-        hedge: policy.hedge.clone(),
-        share: Share { budget: policy.share.budget.clone(), ..Share::default() },
-        ..GuardPolicy::default()
-    }
-}
-
-/// The parts of a policy that belong to the agent, which takes so many tasks at once: no more are let in,
-/// so that the others wait.
-fn of_agent(policy: &GuardPolicy, most: Option<u32>) -> GuardPolicy {
-    let mut bulkhead = policy.bulkhead.clone();
-    if let (Some(bulkhead), Some(most), None) = (&mut bulkhead, most, &policy.share.bulkhead) {
-        bulkhead.concurrency = bulkhead.concurrency.min(most.max(1));
-    }
-    GuardPolicy {
-        attempt_timeout_ms: policy.attempt_timeout_ms,
-        breaker: policy.breaker.clone(),
-        bulkhead,
-        rate: policy.rate.clone(),
-        share: Share { budget: None, ..policy.share.clone() },
-        ..GuardPolicy::default()
     }
 }

@@ -66,6 +66,7 @@ impl Kernel {
             let classifier = Arc::clone(judge.classifier());
             let guards = super::guards::Guards::new(Arc::clone(&runtime), bus, classifier, seed);
             for (calls, policy) in builder.guards {
+                super::guards::check(&calls, &policy)?;
                 guards.set(calls, Some(policy))?;
             }
             guards

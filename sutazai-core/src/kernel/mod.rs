@@ -75,6 +75,8 @@ mod figures;
 #[cfg(feature = "agent")]
 mod fitting;
 #[cfg(feature = "recovery")]
+mod guarded;
+#[cfg(feature = "recovery")]
 mod guards;
 mod handle;
 #[cfg(feature = "recovery")]

@@ -65,7 +65,7 @@ fn what_was_learnt_stays_with_another_policy_and_goes_with_none() {
     let call = kernel.call(Task::new("serve", 1));
     assert_eq!(status().adaptive.unwrap().in_flight, 1);
     // No more than it may.
-    set(serde_json::json!({"concurrency": 5, "adapt": {"initial": 8}})).unwrap();
+    set(serde_json::json!({"concurrency": 5, "adapt": {}})).unwrap();
     assert_eq!((status().concurrency, status().adaptive.unwrap().in_flight), (5, 1));
     set(serde_json::json!({"concurrency": 7})).unwrap();
     assert_eq!((status().concurrency, status().adaptive), (7, None));
@@ -76,6 +76,47 @@ fn what_was_learnt_stays_with_another_policy_and_goes_with_none() {
     assert_eq!(status().adaptive.unwrap().in_flight, 0);
     let error = set(serde_json::json!({"adapt": {"headroom": 9.0}})).unwrap_err();
     assert_eq!(error.code(), Code::INVALID, "{error}");
+}
+
+#[test]
+fn a_limit_that_adapts_has_bounds_within_what_may_run_at_once() {
+    let runtime = Arc::new(Manual::new());
+    let (kernel, _events) = kernel(&runtime);
+    let mut server = Server::new("server", &runtime, 4, ms(10));
+    server.card = server.card.concurrency(4);
+    kernel.add_agent(server).unwrap();
+    let agent = || CallsTo::Agent("server".to_owned());
+    let refused = |calls: CallsTo, bulkhead: serde_json::Value, parts: &[&str]| {
+        let error = kernel.guard(calls, policy(&bulkhead)).unwrap_err();
+        assert_eq!(error.code(), Code::INVALID, "{error}");
+        let told = format!("{error:#}");
+        for part in parts {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    };
+    for field in ["min", "initial"] {
+        // Of the bulkhead's, and of an agent that takes less than that.
+        let over = serde_json::json!({"concurrency": 8, "adapt": {field: 9}});
+        refused(CallsTo::All, over, &[&format!("adapt.{field}"), "value=9", "concurrency=8"]);
+        let over = serde_json::json!({"concurrency": 8, "adapt": {field: 5}});
+        refused(agent(), over, &[&format!("adapt.{field}"), "value=5", "concurrency=4", "server"]);
+    }
+    assert!(kernel.guard_of("server").is_none(), "what was refused is not in force");
+    // A policy for all is for agents that take fewer as well, and who says nothing begins within what there is.
+    let all = serde_json::json!({"concurrency": 8, "adapt": {"min": 6, "initial": 8}});
+    kernel.guard(CallsTo::All, policy(&all)).unwrap();
+    kernel.call(Task::new("serve", 1)).detach();
+    kernel.advance(seconds(1)).unwrap();
+    let status = || kernel.guard_of("server").unwrap().status().bulkhead.unwrap();
+    assert_eq!((status().concurrency, status().adaptive.unwrap().policy.min), (4, 4));
+    // A knob is not held to where the limit once began, but to its least.
+    let knob = "guard/all/bulkhead/concurrency";
+    kernel.set_knob(knob, &KnobValue::Integer(7)).unwrap();
+    let error = kernel.set_knob(knob, &KnobValue::Integer(5)).unwrap_err();
+    assert_eq!(error.code(), Code::INVALID, "{error}");
+    kernel.call(Task::new("serve", 1)).detach();
+    kernel.advance(seconds(1)).unwrap();
+    assert_eq!(status().concurrency, 4);
 }
 
 #[test]

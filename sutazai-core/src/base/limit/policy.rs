@@ -6,14 +6,16 @@ use crate::{Code, Error, Result};
 
 /// The largest limit there is.
 const LARGEST: u32 = 1 << 20;
+/// What a limit begins with where nobody says.
+const USUAL: u32 = 20;
 
 /// Bounds of an adaptive limit, and how it explores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LimitPolicy {
-    /// The limit that it begins with, from `min` to `max`. Default 20.
-    pub initial: u32,
+    /// The limit that it begins with, from `min` to `max`. Default 20, or the nearest that these allow.
+    pub initial: Option<u32>,
     /// It never goes below, 1 or more: so many calls probe a target that answers nothing. Default 1.
     pub min: u32,
     /// It never goes beyond, `min` to 1,048,576. Default 1,000.
@@ -31,7 +33,7 @@ pub struct LimitPolicy {
 
 impl Default for LimitPolicy {
     fn default() -> Self {
-        Self { initial: 20, min: 1, max: 1_000, headroom: 1.25, explore: 0.01, memory: 512.0 }
+        Self { initial: None, min: 1, max: 1_000, headroom: 1.25, explore: 0.01, memory: 512.0 }
     }
 }
 
@@ -47,8 +49,12 @@ impl LimitPolicy {
         if !(self.min..=LARGEST).contains(&self.max) {
             return Err(invalid("max", "must be between min and 1,048,576", self.max));
         }
-        if !(self.min..=self.max).contains(&self.initial) {
-            return Err(invalid("initial", "must be between min and max", self.initial));
+        if let Some(initial) = self.initial
+            && !(self.min..=self.max).contains(&initial)
+        {
+            return Err(invalid("initial", "must be between min and max", initial)
+                .with("min", self.min)
+                .with("max", self.max));
         }
         let ranges = [
             ("headroom", self.headroom, 1.0, 2.0, "must be between 1 and 2"),
@@ -62,6 +68,11 @@ impl LimitPolicy {
             }
         }
         Ok(())
+    }
+
+    /// The limit that it begins with.
+    pub(crate) fn begins_with(&self) -> u32 {
+        self.initial.unwrap_or(USUAL).min(self.max).max(self.min)
     }
 
     /// The limit that goes with a useful concurrency whose logarithm is known up to this doubt.

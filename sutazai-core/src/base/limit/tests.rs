@@ -86,8 +86,8 @@ fn policies_that_are_not_valid_are_refused() {
     refused(|p| p.min = 0);
     refused(|p| p.max = 0);
     refused(|p| p.max = u32::MAX);
-    refused(|p| p.initial = 0);
-    refused(|p| p.initial = 5_000);
+    refused(|p| p.initial = Some(0));
+    refused(|p| p.initial = Some(5_000));
     refused(|p| p.headroom = 0.5);
     refused(|p| p.headroom = f64::NAN);
     refused(|p| p.explore = f64::INFINITY);
@@ -95,7 +95,12 @@ fn policies_that_are_not_valid_are_refused() {
     let read: Result<LimitPolicy, _> = serde_json::from_str(r#"{"inital": 3}"#);
     assert!(read.is_err(), "a name that is not known");
     let read: LimitPolicy = serde_json::from_str(r#"{"initial": 3}"#).unwrap();
-    assert_eq!(read.initial, 3);
+    assert_eq!(read.initial, Some(3));
+    // Who says nothing of it begins within the bounds that are said.
+    for (min, max, begins) in [(1, 1_000, 20), (1, 8, 8), (30, 40, 30)] {
+        let policy = LimitPolicy { min, max, ..LimitPolicy::default() };
+        assert_eq!(AdaptiveLimit::new(policy, Moment::ZERO).unwrap().limit(), begins);
+    }
 }
 
 #[test]
@@ -296,7 +301,7 @@ fn refusals_lower_it_by_their_share() {
 #[test]
 fn another_policy_bounds_at_once() {
     let mut limit = limit();
-    let mut policy = LimitPolicy { initial: 5, max: 5, ..LimitPolicy::default() };
+    let mut policy = LimitPolicy { initial: Some(5), max: 5, ..LimitPolicy::default() };
     limit.set_policy(policy.clone()).unwrap();
     assert_eq!((limit.limit(), limit.view().last.cause), (5, LimitCause::Policy));
     policy.min = 9;
@@ -343,7 +348,7 @@ proptest! {
         span in 0_u32..100,
         drift in 0_u64..10_000_000,
     ) {
-        let policy = LimitPolicy { initial: min, min, max: min + span, ..LimitPolicy::default() };
+        let policy = LimitPolicy { initial: Some(min), min, max: min + span, ..LimitPolicy::default() };
         let mut limit = AdaptiveLimit::new(policy, Moment::ZERO).unwrap();
         let mut calls = Vec::new();
         for (index, (step, nanos)) in steps.into_iter().enumerate() {

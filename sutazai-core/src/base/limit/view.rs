@@ -54,7 +54,8 @@ pub struct LimitChange {
     pub to: u32,
     /// Why.
     pub cause: LimitCause,
-    /// When, in nanoseconds of the monotonic clock.
+    /// When, in nanoseconds of the monotonic clock of whoever drives it: within a kernel that of its runtime, since its process asked for the
+    /// time first, or since the start of a virtual clock. It is no time of day, and no other process's.
     pub at_nanos: u64,
 }
 
@@ -81,7 +82,7 @@ pub struct LimitView {
     pub service_ms: Option<f64>,
     /// Whether the limit kept calls out lately.
     pub binding: bool,
-    /// Calls that it kept out since it was made.
+    /// How often a call found the limit reached since it was made: those that were turned away, and those that waited and had a place later.
     pub kept_out: u64,
     /// Changes since it was made, those for probes too.
     pub changes: u64,

@@ -83,13 +83,9 @@ impl Adaptive {
     }
 }
 
-/// The policy of the limit within a bulkhead that never lets in more than `most`.
+/// The policy of the limit within a bulkhead that never lets in more than `most`, which may have been lowered since the limit began.
 pub(super) fn within(policy: &LimitPolicy, most: u32) -> LimitPolicy {
-    let max = policy.max.min(most);
-    LimitPolicy {
-        max,
-        min: policy.min.min(max),
-        initial: policy.initial.clamp(policy.min.min(max), max),
-        ..policy.clone()
-    }
+    let (max, begins) = (policy.max.min(most), policy.begins_with());
+    let min = policy.min.min(max);
+    LimitPolicy { max, min, initial: Some(begins.clamp(min, max)), ..policy.clone() }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tune")]
 mod adaptive;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -11,62 +12,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::base::error::Fixed;
 use crate::base::fair::{Joined, Queue};
 #[cfg(feature = "tune")]
-use crate::base::limit::{CallOutcome, LimitPolicy, LimitView};
+use crate::base::limit::{CallOutcome, LimitView};
 use crate::base::lineage;
 use crate::base::ticket::{self, Reply, Ticket};
 #[cfg(feature = "tune")]
 use crate::base::time::Moment;
 use crate::{Code, Error, Result};
 
-/// How many calls run and wait.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct BulkheadPolicy {
-    /// Calls that run at once, 1 or more. Default 64.
-    pub concurrency: u32,
-    /// Calls that may wait for a place. Default 64; 0 to reject at once.
-    pub queue: u32,
-    /// Finds out, from what calls take, how many its target can take at once, and lets in no more; never more than
-    /// `concurrency`. What calls take is known where they go through a [`Guard`](super::Guard).
-    #[cfg(feature = "tune")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub adapt: Option<LimitPolicy>,
-}
-
-impl Default for BulkheadPolicy {
-    fn default() -> Self {
-        Self {
-            concurrency: 64,
-            queue: 64,
-            #[cfg(feature = "tune")]
-            adapt: None,
-        }
-    }
-}
-
-impl BulkheadPolicy {
-    /// Whether the figures make sense.
-    ///
-    /// # Errors
-    /// [`Code::INVALID`], naming the field.
-    pub fn check(&self) -> Result<()> {
-        if self.concurrency == 0 {
-            return Err(Error::new(Code::INVALID, "the bulkhead is not valid")
-                .operation("recovery.bulkhead")
-                .with("field", "concurrency")
-                .with("rule", "must be at least 1"));
-        }
-        #[cfg(feature = "tune")]
-        self.adapt.as_ref().map_or(Ok(()), LimitPolicy::check)?;
-        Ok(())
-    }
-}
+pub use policy::BulkheadPolicy;
 
 /// A bulkhead's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
@@ -174,6 +132,7 @@ impl Bulkhead {
     /// # Errors
     /// [`Code::INVALID`] for a policy that is not valid.
     pub fn new(name: impl Into<Arc<str>>, policy: BulkheadPolicy) -> Result<Self> {
+        policy.check_anew()?;
         let bulkhead = Self(Arc::new(Inner {
             name: name.into(),
             running: CachePadded::new(AtomicU64::new(0)),

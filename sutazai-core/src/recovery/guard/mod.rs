@@ -329,7 +329,7 @@ impl GuardBuilder {
     /// [`Code::INVALID`] for a policy that is not valid, or that disagrees with other guards about a
     /// part they share.
     pub fn build(self) -> Result<Guard> {
-        self.policy.check()?;
+        self.policy.check_anew()?;
         let chosen = self.shared.choose(&self.name, &self.policy)?;
         let hedge = self.policy.hedge.as_ref().map(Hedge::new).transpose()?;
         let deadlines = self.runtime.as_ref().map(|runtime| Deadlines::new(Arc::clone(runtime)));

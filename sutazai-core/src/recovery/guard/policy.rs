@@ -148,6 +148,16 @@ impl GuardPolicy {
         Ok(())
     }
 
+    /// As [`check`](Self::check), for one that somebody puts in force.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_anew(&self) -> Result<()> {
+        self.check()?;
+        let bulkhead = self.bulkhead.as_ref().map_or(Ok(()), BulkheadPolicy::check_anew);
+        bulkhead.map_err(|error| error.with("part", "bulkhead"))
+    }
+
     pub(super) fn has_breaker(&self) -> bool {
         self.breaker.is_some() || self.share.breaker.is_some()
     }

@@ -121,7 +121,7 @@ impl AdaptiveLimit {
     /// [`Code::INVALID`](crate::Code::INVALID) for a policy that is not valid.
     pub fn new(policy: LimitPolicy, now: Moment) -> Result<Self> {
         policy.check()?;
-        let limit = policy.initial;
+        let limit = policy.begins_with();
         Ok(Self {
             origin: now,
             clock: 0.0,
