@@ -6,25 +6,45 @@ use std::path::{Path, PathBuf};
 
 use crate::{Code, Error, Result};
 
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Its owner alone.
+    #[cfg_attr(not(feature = "security"), allow(dead_code, reason = "secrets are that room's"))]
+    Owner,
+    /// As of any file: those whom the process's mask leaves; of one that is replaced, those who could before.
+    #[cfg_attr(not(feature = "plot"), allow(dead_code, reason = "pictures are of that feature"))]
+    Usual,
+}
+
 /// Has a file written under a name that nobody knows, and gives it its own when all of it is on the disk.
 pub(crate) fn into(
     to: &Path,
+    readers: Readers,
     replace: bool,
     write: impl FnOnce(&File) -> Result<u64>,
 ) -> Result<u64> {
     let failed = |e| unusable(to, e);
-    match fs::symlink_metadata(to) {
+    let there = fs::symlink_metadata(to).ok();
+    match &there {
         // A device or a folder is not there to be replaced.
-        Ok(there) if !replace || !there.is_file() => return Err(exists(to)),
+        Some(there) if !there.is_file() => return Err(no_file(to, there)),
+        Some(_) if !replace => return Err(exists(to)),
         _ => {}
     }
     let part = beside(to)?;
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(
+        &mut options,
+        if readers == Readers::Owner { 0o600 } else { 0o666 },
+    );
     let mut file = options.open(&part).map_err(failed)?;
     let written = write(&file).and_then(|passed| {
+        if let (Some(there), Readers::Usual) = (there, readers) {
+            file.set_permissions(there.permissions()).map_err(failed)?;
+        }
         file.flush().and_then(|()| file.sync_all()).map_err(failed)?;
         publish(&part, to, replace)?;
         Ok(passed)
@@ -137,6 +157,21 @@ fn exists(to: &Path) -> Error {
         .advice("give another path, or say that it may be replaced")
 }
 
+/// That what is there is nothing that a file could replace.
+fn no_file(to: &Path, there: &fs::Metadata) -> Error {
+    let (what, advice) = match there.file_type() {
+        kind if kind.is_dir() => {
+            ("there is a folder of this name, and it is not replaced", "name a file in it")
+        }
+        kind if kind.is_symlink() => (
+            "there is a link of this name, and it is not replaced",
+            "give the path of the file that it leads to",
+        ),
+        _ => ("there is something of this name that is no file", "give another path"),
+    };
+    Error::new(Code::ALREADY_EXISTS, what).with("path", to.display()).advice(advice)
+}
+
 pub(crate) fn unusable(path: &Path, error: std::io::Error) -> Error {
     let code = match error.kind() {
         std::io::ErrorKind::NotFound => Code::NOT_FOUND,
@@ -160,28 +195,55 @@ mod tests {
             file.write_all(text.as_bytes()).unwrap();
             Ok(3)
         };
-        let failed = into(&to, false, |file| {
+        let failed = into(&to, Readers::Owner, false, |file| {
             text(file, "half")?;
             Err(Error::new(Code::CANCELLED, "stopped"))
         });
         assert_eq!(failed.unwrap_err().code(), Code::CANCELLED);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        into(&to, false, |file| text(file, "one")).unwrap();
-        let refused = into(&to, false, |_| Ok(0)).unwrap_err();
+        into(&to, Readers::Owner, false, |file| text(file, "one")).unwrap();
+        let refused = into(&to, Readers::Owner, false, |_| Ok(0)).unwrap_err();
         assert_eq!(refused.code(), Code::ALREADY_EXISTS);
         // Somebody who takes the name meanwhile keeps it.
         let late = dir.path().join("b");
-        let refused = into(&late, false, |_| {
+        let refused = into(&late, Readers::Owner, false, |_| {
             fs::write(&late, "theirs").unwrap();
             Ok(0)
         });
         assert_eq!(refused.unwrap_err().code(), Code::ALREADY_EXISTS);
         assert_eq!(fs::read_to_string(&late).unwrap(), "theirs");
-        into(&to, true, |file| text(file, "two")).unwrap();
+        into(&to, Readers::Owner, true, |file| text(file, "two")).unwrap();
         assert_eq!(fs::read_to_string(&to).unwrap(), "two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-        let refused = into(dir.path(), true, |_| Ok(0)).unwrap_err();
+        let refused = into(dir.path(), Readers::Owner, true, |_| Ok(0)).unwrap_err();
         assert_eq!(refused.code(), Code::ALREADY_EXISTS);
+        let said = format!("{refused:#}");
+        assert!(said.contains("folder") && said.contains("name a file in it"), "{said}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn who_may_read_a_file_is_as_of_any_other_or_its_owner() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let mode =
+            |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        // What the mask of this process leaves.
+        fs::write(dir.path().join("any"), "").unwrap();
+        let write = |name: &str, readers, replace| {
+            into(&dir.path().join(name), readers, replace, |_| Ok(0)).unwrap();
+        };
+        write("secret", Readers::Owner, false);
+        write("picture", Readers::Usual, false);
+        assert_eq!((mode("secret"), mode("picture")), (0o600, mode("any")));
+        // Who replaces a file shows it to nobody else.
+        fs::set_permissions(dir.path().join("picture"), fs::Permissions::from_mode(0o640)).unwrap();
+        write("picture", Readers::Usual, true);
+        write("secret", Readers::Owner, true);
+        assert_eq!((mode("secret"), mode("picture")), (0o600, 0o640));
+        std::os::unix::fs::symlink(dir.path().join("any"), dir.path().join("link")).unwrap();
+        let refused = into(&dir.path().join("link"), Readers::Usual, true, |_| Ok(0)).unwrap_err();
+        assert!(format!("{refused:#}").contains("a link"), "{refused:#}");
     }
 
     #[test]

@@ -3,8 +3,18 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-pub(super) use crate::base::whole::{into, outside, unusable};
+use crate::base::whole::{self, Readers};
+pub(super) use crate::base::whole::{outside, unusable};
 use crate::{Code, Error, Result};
+
+/// As [`whole::into`], for its owner alone.
+pub(super) fn into(
+    to: &Path,
+    replace: bool,
+    write: impl FnOnce(&File) -> Result<u64>,
+) -> Result<u64> {
+    whole::into(to, Readers::Owner, replace, write)
+}
 
 /// Opens a file to be read: a file, and no pipe or device, which may have no end.
 pub(super) fn read(from: &Path) -> Result<File> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dispatch::Surface;
 use super::operation::Operation;
-use crate::base::whole;
+use crate::base::whole::{self, Readers};
 use crate::monitor::PlotQuery;
 use crate::{Code, Error, Result};
 
@@ -40,7 +40,8 @@ struct Request {
     /// `svg` or `png`. Default: what the path ends in, `.svg` or `.png`; without a path `svg`.
     #[serde(default)]
     format: Option<Picture>,
-    /// A file that it is written to, which is there as a whole or not at all; told in the answer without it.
+    /// A file that it is written to, which is there as a whole or not at all, and may be read by whom the process's mask leaves; told in the
+    /// answer without it.
     #[serde(default)]
     path: Option<String>,
     /// Whether a file that is there may be replaced.
@@ -102,7 +103,8 @@ fn plot(surface: &Surface, request: Request) -> Result<Drawn> {
                 file.write_all(&picture).map_err(|error| whole::unusable(path, error))?;
                 Ok(bytes)
             };
-            whole::into(path, replace, written)?;
+            whole::into(path, Readers::Usual, replace, written)
+                .map_err(|error| error.operation("monitor.plot"))?;
         }
         (None, Picture::Svg) => drawn.svg = Some(String::from_utf8_lossy(&picture).into_owned()),
         (None, Picture::Png) => drawn.png = Some(STANDARD.encode(&picture)),
