@@ -345,7 +345,7 @@ impl Tuner {
             return;
         }
         let Some((suggestion, setting, cause)) = self.candidate() else {
-            self.rest(now, 1, false);
+            self.rest(now, false, false);
             return;
         };
         self.trials += 1;

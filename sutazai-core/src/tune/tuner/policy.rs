@@ -76,27 +76,35 @@ pub struct TunerPolicy {
     /// Metrics that must stay within bounds, 16 at most.
     pub guards: Vec<GuardRail>,
     /// Milliseconds after a change of the knobs in which the objective is not measured (guard-rails are), up to a day. Default 5,000.
+    #[schemars(range(max = 86_400_000))]
     pub warm_up_ms: u64,
     /// Milliseconds of measuring in one go, 1 to a day. Default 30,000.
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub window_ms: u64,
     /// Pairs of windows, one of the setting that is tried and one of the setting in use, after which a trial ends undecided:
     /// 4 to 1,000. Default 20.
+    #[schemars(range(min = 4, max = 1_000))]
     pub max_pairs: u32,
     /// The probability that a setting that makes no difference is taken for a better one: 0.0001 to 0.5. Default 0.05.
     pub error: f64,
     /// The least gain for which the setting is changed, as a share of the objective's present value: 0 to 1. Default 0.02.
     pub min_gain: f64,
-    /// Milliseconds between a trial and the next, up to a year. Default 60,000; ten times that after a broken guard-rail.
+    /// Milliseconds between a trial and the next, up to a year. Default 60,000; ten times that after a broken guard-rail. At least the warm-up
+    /// where the knobs went back, and after a broken guard-rail a window more.
+    #[schemars(range(max = 31_622_400_000_u64))]
     pub cool_down_ms: u64,
     /// Milliseconds in which a trial must be approved, 1 to a year. Default an hour.
+    #[schemars(range(min = 1, max = 31_622_400_000_u64))]
     pub approval_ms: u64,
     /// After so many trials, or times that there was nothing new to try, a setting that was in use before is tried again, as the world may have
     /// changed: 1 to 10,000. Default 10.
+    #[schemars(range(min = 1, max = 10_000))]
     pub recheck: u32,
     /// The share by which the objective of the setting in use may move, from what it was when it was adopted, before the tuner
     /// forgets what it learned and rechecks at once: 0.01 to 100. Default 0.5.
     pub drift: f64,
     /// Trials that stay on record, 1 to 10,000. Default 256.
+    #[schemars(range(min = 1, max = 10_000))]
     pub history: u32,
     /// Where the search begins; equal seeds and equal samples give equal trials. Default 0.
     pub seed: u64,

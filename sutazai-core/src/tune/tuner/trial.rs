@@ -110,6 +110,16 @@ impl Window {
         now >= self.from
     }
 
+    /// From when on it counts.
+    pub(super) fn from(&self) -> Moment {
+        self.from
+    }
+
+    /// When it ends.
+    pub(super) fn until(&self) -> Moment {
+        self.until
+    }
+
     pub(super) fn over(&self, now: Moment) -> bool {
         now >= self.until
     }

@@ -69,7 +69,7 @@ impl Tuner {
             self.apply(trial.id, self.incumbent.clone(), ApplyCause::RollBack, actions)
         };
         let broken = matches!(verdict, TrialVerdict::GuardBroken | TrialVerdict::BaselineBroken);
-        self.rest(now, if broken { 10 } else { 1 }, moved);
+        self.rest(now, moved, broken);
     }
 
     pub(super) fn guard_broken(

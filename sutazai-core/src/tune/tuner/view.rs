@@ -209,7 +209,8 @@ pub struct TunerView {
     pub phase: TunerPhase,
     /// The setting in use.
     pub incumbent: Setting,
-    /// What the knobs are set to now, as far as its actions were carried out.
+    /// What the knobs are set to now, as far as its actions were carried out. A kernel puts in what its knobs were set to by others where the
+    /// tuner may not try that.
     pub applied: Setting,
     /// The setting in use before the tuner changed anything.
     pub original: Setting,

@@ -7,6 +7,9 @@ use super::machine::{Phase, STRANGE, Tuner, window};
 use crate::base::time::Moment;
 use crate::tune::{Direction, Optimiser, Setting};
 
+/// After a broken guard-rail it rests for so many times as long.
+const AFTER_A_BREAK: u32 = 10;
+
 impl Tuner {
     /// How the setting in use does now.
     pub(super) fn follow(&mut self, loss: f64) {
@@ -56,9 +59,16 @@ impl Tuner {
         (self.offset, self.reference, self.strange) = (0.0, None, 0);
     }
 
-    pub(super) fn rest(&mut self, now: Moment, times: u32, moved: bool) {
-        let pause = Duration::from_millis(self.policy.cool_down_ms).saturating_mul(times);
-        self.phase = Phase::Resting(now + pause, window(&self.policy, now, moved));
+    /// Rests after a trial; where the knobs moved at its end, until that has taken effect at least, so that no trial is told what the one
+    /// before it did. After a break what is in use is seen for a window first, to hold its guard-rails.
+    pub(super) fn rest(&mut self, now: Moment, moved: bool, broke: bool) {
+        let pause = Duration::from_millis(self.policy.cool_down_ms);
+        let seen = window(&self.policy, now, moved);
+        let (pause, least) = match broke {
+            true => (pause.saturating_mul(AFTER_A_BREAK), seen.until()),
+            false => (pause, seen.from()),
+        };
+        self.phase = Phase::Resting((now + pause).max(least), seen);
     }
 
     pub(super) fn remember_margins(&mut self, setting: &Setting, margins: &[f64]) {
