@@ -24,7 +24,18 @@ pub(crate) fn duration(name: &str, given: Given<'_, '_>) -> PyResult<Duration> {
     }
     if given.cast::<PyFloat>().is_ok() || given.cast::<PyDelta>().is_err() {
         // Whatever has a float in it: int, and what numpy and the like call numbers.
-        let seconds = given.extract::<f64>().map_err(|_| wrong_type(name, A_DURATION, given))?;
+        let seconds = match given.extract::<f64>() {
+            Ok(seconds) => seconds,
+            // An int that no float is as large as.
+            Err(_) if given.cast::<PyInt>().is_ok() => {
+                if given.lt(0)? {
+                    -f64::INFINITY
+                } else {
+                    f64::INFINITY
+                }
+            }
+            Err(_) => return Err(wrong_type(name, A_DURATION, given)),
+        };
         if seconds.is_nan() || seconds < 0.0 {
             return Err(wrong_value(name, "0 seconds or more", given));
         }
@@ -50,11 +61,15 @@ pub(crate) fn finite_duration(name: &str, given: Given<'_, '_>) -> PyResult<Dura
     }
 }
 
-/// The seconds of a [`duration`], for the Python half.
+/// The seconds of a [`duration`], for the Python half; where there is a most, of one that is no longer.
 #[pyfunction]
-#[pyo3(name = "_seconds")]
-pub(crate) fn seconds(name: &str, given: Given<'_, '_>) -> PyResult<f64> {
-    duration(name, given).map(|duration| duration.as_secs_f64())
+#[pyo3(name = "_seconds", signature = (name, given, most = None))]
+pub(crate) fn seconds(name: &str, given: Given<'_, '_>, most: Option<f64>) -> PyResult<f64> {
+    let seconds = duration(name, given)?.as_secs_f64();
+    match most.filter(|most| seconds > *most) {
+        Some(most) => Err(wrong_value(name, &format!("at most {most} seconds"), given)),
+        None => Ok(seconds),
+    }
 }
 
 /// As [`duration`], where `None` is none.

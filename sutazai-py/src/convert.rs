@@ -21,6 +21,8 @@ const MOST_DEPTH: usize = 120;
 pub(crate) struct Trouble {
     what: String,
     is_type: bool,
+    /// An int of more than 64 bits.
+    is_huge: bool,
     /// Innermost first.
     path: Vec<Step>,
 }
@@ -32,11 +34,28 @@ enum Step {
 
 impl Trouble {
     fn of_type(what: impl Into<String>) -> Self {
-        Self { what: what.into(), is_type: true, path: Vec::new() }
+        Self { what: what.into(), is_type: true, is_huge: false, path: Vec::new() }
     }
 
     fn of_value(what: impl Into<String>) -> Self {
-        Self { what: what.into(), is_type: false, path: Vec::new() }
+        Self { what: what.into(), is_type: false, is_huge: false, path: Vec::new() }
+    }
+
+    fn of_huge() -> Self {
+        Self { is_huge: true, ..Self::of_value("int does not fit 64 bits; send it as str") }
+    }
+
+    /// Whether it is of an int of more than 64 bits.
+    pub(crate) fn is_huge(&self) -> bool {
+        self.is_huge
+    }
+
+    /// In an operation's request, where the int may stand for a number.
+    pub(crate) fn in_request(mut self) -> Self {
+        self.what =
+            "int does not fit 64 bits; where a number is wanted send a float, up to about 1.8e308, else a str"
+                .to_owned();
+        self
     }
 
     fn within(mut self, step: Step) -> Self {
@@ -75,15 +94,30 @@ pub(crate) fn to_payload(object: &Bound<'_, PyAny>) -> Result<Payload, Trouble> 
     if let Ok(bytes) = object.cast::<PyByteArray>() {
         return Ok(Payload::bytes(bytes.to_vec()));
     }
-    to_value(object, 0).map(Payload::from)
+    to_json(object).map(Payload::from)
 }
 
 /// The JSON form of an object.
 pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, Trouble> {
-    to_value(object, 0)
+    to_value(object, 0, number_of)
 }
 
-fn to_value(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Trouble> {
+/// The same with ints of more than 64 bits as numbers that are about as large: to see whether they may stand there.
+pub(crate) fn to_near_json(object: &Bound<'_, PyAny>) -> Result<Value, Trouble> {
+    to_value(object, 0, |number| {
+        let near = || match number.extract::<f64>() {
+            Ok(near) => near,
+            Err(_) if number.lt(0).unwrap_or(false) => f64::MIN,
+            Err(_) => f64::MAX,
+        };
+        number_of(number).or_else(|huge| Number::from_f64(near()).map(Value::Number).ok_or(huge))
+    })
+}
+
+/// What is made of an int.
+type OfInt = fn(&Bound<'_, PyInt>) -> Result<Value, Trouble>;
+
+fn to_value(object: &Bound<'_, PyAny>, depth: usize, of_int: OfInt) -> Result<Value, Trouble> {
     if let Ok(text) = object.cast::<PyString>() {
         return text_of(text).map(Value::String);
     }
@@ -94,7 +128,7 @@ fn to_value(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Trouble> {
         return Ok(Value::Bool(truth.is_true()));
     }
     if let Ok(number) = object.cast::<PyInt>() {
-        return number_of(number);
+        return of_int(number);
     }
     if let Ok(number) = object.cast::<PyFloat>() {
         return Number::from_f64(number.value())
@@ -116,7 +150,7 @@ fn to_value(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Trouble> {
                     return Err(Trouble::of_type(format!("dict keys must be str, not {kind}")));
                 }
             };
-            match to_value(&value, depth + 1) {
+            match to_value(&value, depth + 1, of_int) {
                 Ok(value) => drop(map.insert(key, value)),
                 Err(trouble) => return Err(trouble.within(Step::Key(key))),
             }
@@ -124,7 +158,7 @@ fn to_value(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, Trouble> {
         return Ok(Value::Object(map));
     }
     let item = |(index, item): (usize, Bound<'_, PyAny>)| {
-        to_value(&item, depth + 1).map_err(|trouble| trouble.within(Step::Index(index)))
+        to_value(&item, depth + 1, of_int).map_err(|trouble| trouble.within(Step::Index(index)))
     };
     if let Ok(list) = object.cast::<PyList>() {
         return list.iter().enumerate().map(item).collect::<Result<_, _>>().map(Value::Array);
@@ -150,10 +184,7 @@ fn number_of(number: &Bound<'_, PyInt>) -> Result<Value, Trouble> {
     if let Ok(number) = number.extract::<i64>() {
         return Ok(Value::from(number));
     }
-    number
-        .extract::<u64>()
-        .map(Value::from)
-        .map_err(|_| Trouble::of_value("int does not fit 64 bits; send it as str"))
+    number.extract::<u64>().map(Value::from).map_err(|_| Trouble::of_huge())
 }
 
 fn type_name(object: &Bound<'_, PyAny>) -> String {

@@ -944,7 +944,8 @@ impl Inner {
     ) -> PyResult<Source> {
         let operation = argument::text("operation", operation)?;
         let request = match request {
-            Some(request) => convert::to_json(request).map_err(convert::Trouble::into_py_err)?,
+            Some(request) => convert::to_json(request)
+                .map_err(|trouble| refusal(py, operation, request, trouble))?,
             None => Value::Object(serde_json::Map::new()),
         };
         let run_strangers = [
@@ -967,6 +968,24 @@ impl Inner {
         };
         let invoke = || work::present(py, || py.detach(begin));
         wait::interruptible(invoke)?.map(Source::Operation)
+    }
+}
+
+/// Why a request has no JSON form. Where an int is too large that is said in the operation's words, with the range that it allows.
+fn refusal(
+    py: Python<'_>,
+    operation: &str,
+    request: &Bound<'_, PyDict>,
+    trouble: convert::Trouble,
+) -> PyErr {
+    if !trouble.is_huge() {
+        return trouble.into_py_err();
+    }
+    let near = convert::to_near_json(request).ok();
+    let row = sutazai_core::surface::operation(operation);
+    match row.zip(near).map(|(row, near)| row.check(&near.to_string())) {
+        Some(Err(error)) => error::raise(py, &error),
+        _ => trouble.in_request().into_py_err(),
     }
 }
 

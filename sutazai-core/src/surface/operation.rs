@@ -35,6 +35,7 @@ pub struct Operation {
     errors: &'static [Code],
     request: fn() -> Value,
     answer: fn() -> Value,
+    check: fn(&'static str, &str) -> Result<()>,
     run: Box<Run>,
 }
 
@@ -136,17 +137,27 @@ impl Operation {
         })
     }
 
-    fn row<Q: JsonSchema, A: JsonSchema>(
+    fn row<Q: DeserializeOwned + JsonSchema, A: JsonSchema>(
         name: &'static str,
         doc: &'static str,
         errors: &'static [Code],
         run: impl Fn(&Surface, &str) -> Ticket<Payload> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, doc, errors, request: schema::<Q>, answer: schema::<A>, run: Box::new(run) }
+        let check = |name, text: &str| request::<Q>(name, text, &OnceLock::new()).map(drop);
+        let (request, answer) = (schema::<Q>, schema::<A>);
+        Self { name, doc, errors, request, answer, check, run: Box::new(run) }
     }
 
     pub(super) fn run(&self, surface: &Surface, request: &str) -> Ticket<Payload> {
         (self.run)(surface, request)
+    }
+
+    /// Whether this can be read as a request; nothing is done.
+    ///
+    /// # Errors
+    /// [`Code::REQUEST_INVALID`], as the operation itself would answer.
+    pub fn check(&self, request: &str) -> Result<()> {
+        (self.check)(self.name, request)
     }
 
     /// `room.verb`, or `room.part.verb`.

@@ -17,6 +17,7 @@ from sutazai import _sutazai
 from sutazai._agents import AgentSpec
 from sutazai._heal import mapping, now
 from sutazai._loop import LoopThread
+from sutazai._security_calls import millis
 from sutazai._specs import A2aSpec
 
 __all__ = [
@@ -281,7 +282,7 @@ class Discovery:
             "files": [os.fspath(one) for one in files],
             "args": list(args),
             "env": dict(env or {}),
-            "timeout_ms": round(_sutazai._seconds("timeout", timeout) * 1e3),
+            "timeout_ms": millis("timeout", timeout),
         }
         if directory is not None:
             source["directory"] = os.fspath(directory)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sutazai import _sutazai
+from sutazai._errors import Invalid
 
 __all__: list[str] = []
 
@@ -38,9 +39,23 @@ def at(time: datetime | str | None) -> str | None:
     return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
-def millis(name: str, time: float | timedelta | None) -> int | None:
-    """A duration as operations take it."""
-    return None if time is None else round(_sutazai._seconds(name, time) * 1e3)
+#: Seconds, about 292 years: as far as times go.
+_LONGEST = 9_223_372_036
+
+
+def millis(name: str, time: float | timedelta | None, most: float = _LONGEST) -> int | None:
+    """A duration as operations take it, of so many seconds at most."""
+    return None if time is None else round(_sutazai._seconds(name, time, most) * 1e3)
+
+
+def finite(name: str, value: float) -> float:
+    """A number as operations take it: an int may be longer than what they have room for."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise Invalid(f"{name} is too large: a float ends at about 1.8e308") from None
+    return value
 
 
 def coded(data: bytes) -> str:

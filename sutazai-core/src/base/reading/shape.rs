@@ -173,10 +173,7 @@ impl<'n, 's, W: Written<'n>> Walk<'_, 's, W> {
             Seen::Array(nodes) if fits("array") => return self.array(&nodes, &of("array")),
             Seen::Text(text) if fits("string") => return self.text(node, &text, leaves),
             Seen::Integer(number) if fits("number") || fits("integer") => {
-                let numbers = leaves.iter().copied();
-                let numbers: Leaves<'s> =
-                    numbers.filter(|leaf| is(leaf, "number") || is(leaf, "integer")).collect();
-                return self.integer(node, number, &numbers);
+                return self.integer(node, number, leaves);
             }
             Seen::Number(number) if fits("number") => {
                 if let Some(number) = number {
@@ -184,6 +181,10 @@ impl<'n, 's, W: Written<'n>> Walk<'_, 's, W> {
                 }
                 let message = format!("{} must be a finite number", self.name());
                 return self.wrong(node, message, None);
+            }
+            // A whole number of more than 64 bits is one that is too large, and no fraction.
+            Seen::Number(Some(number)) if fits("integer") && is_huge(&number) => {
+                return self.integer(node, None, leaves);
             }
             Seen::Boolean(flag) if fits("boolean") => return Value::Bool(flag),
             Seen::Null if fits("null") => return Value::Null,
@@ -301,7 +302,10 @@ impl<'n, 's, W: Written<'n>> Walk<'_, 's, W> {
     }
 
     fn integer(&mut self, node: W::Node, number: Option<i128>, leaves: &[&'s Value]) -> Value {
-        let (least, most) = schema::bounds(leaves);
+        let numbers = leaves.iter().copied();
+        let numbers: Leaves<'s> =
+            numbers.filter(|leaf| is(leaf, "number") || is(leaf, "integer")).collect();
+        let (least, most) = schema::bounds(&numbers);
         match number.filter(|n| (least..=most).contains(n)) {
             Some(n) => u64::try_from(n)
                 .map_or_else(|_| i64::try_from(n).map_or(Value::Null, Value::from), Value::from),
@@ -321,4 +325,9 @@ impl<'n, 's, W: Written<'n>> Walk<'_, 's, W> {
         self.written.mistake(At::Value(node), &self.path, message, advice);
         Value::Null
     }
+}
+
+/// Whether it is beyond all integers of 64 bits: fractions end long before.
+fn is_huge(number: &serde_json::Number) -> bool {
+    number.as_f64().is_some_and(|number| number.abs() >= 9_223_372_036_854_775_808.0)
 }

@@ -97,6 +97,15 @@ const WRONG: &[(&str, &[Mistake])] = &[
         )],
     ),
     (
+        // Of more than 64 bits, as JSON's numbers are read then.
+        r#"{"retry": {"attempts": 100000000000000000000000}}"#,
+        &[(
+            "retry.attempts",
+            r#""retry.attempts" is out of range"#,
+            "it must be from 0 to 4294967295",
+        )],
+    ),
+    (
         r#"{"retry": {"attempts": 1.5}}"#,
         &[("retry.attempts", r#""retry.attempts" must be an integer, not 1.5"#, "")],
     ),
