@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import sutazai
@@ -75,6 +76,22 @@ def test_a_knob_of_the_hosts_is_tuned_by_what_it_reports() -> None:
         assert status["waiting"]["trial"] > last and status["trials"] >= 1
 
 
+def test_what_is_reported_is_numbers_by_name() -> None:
+    wrong: Any = 5
+    with Kernel() as kernel:
+        policy: TunerPolicy = {**QUICK, "guards": [{"metric": "lag", "side": "at_most", "bound": 1.0}]}
+        kernel.tune.add("ingest", {"knobs": [BATCH], "policy": policy})
+        with pytest.raises(TypeError, match="^guards must be a mapping of metrics to numbers, not int$"):
+            kernel.tune.report("ingest", objective=1.0, guards=wrong)
+        with pytest.raises(TypeError, match="^benefits must be a mapping of members to numbers, not int$"):
+            kernel.tune.report_benefits("tokens", wrong)
+        with pytest.raises(sutazai.Invalid, match="^objective is too large"):
+            kernel.tune.report("ingest", objective=10**400)
+        with pytest.raises(sutazai.Invalid, match=r"^guards\['lag'\] is too large"):
+            kernel.tune.report("ingest", guards={"lag": 10**400})
+        assert kernel.tune.report("ingest", objective=10**30, guards={"lag": 0})["applied"] == {"batch": 2}
+
+
 def test_what_waits_is_answered() -> None:
     with Kernel() as kernel:
         policy: TunerPolicy = {**QUICK, "autonomy": "approve"}
@@ -97,6 +114,8 @@ def test_a_guard_finds_its_bound_out() -> None:
         def echo(number: int) -> int:
             return number
 
+        with pytest.raises(sutazai.Invalid, match="value=65.*concurrency=64"):
+            kernel.guards.set(bulkhead={"concurrency": 64, "adapt": {"initial": 65}})
         kernel.guards.set(bulkhead={"concurrency": 64, "adapt": {"initial": 4}})
         assert kernel.call("echo", 1) == 1
         status = {one["calls"]: one["status"] for one in kernel.guards.list()}["agent:echo"]
@@ -134,7 +153,7 @@ def test_what_is_scarce_is_divided() -> None:
             kernel.tune.report_benefits("tokens", {"writer": has["writer"], "critic": 0})
             time.sleep(0.02)
         [shared] = kernel.tune.shared()
-        assert shared["beyond"] == 0 and isinstance(shared["agents"]["writer"]["differs"], bool)
+        assert shared["beyond"] == shared["unplaced"] == 0 and isinstance(shared["agents"]["writer"]["differs"], bool)
         assert shared["rounds"] > 0 and set(shared["agents"]) == {"writer", "critic"}
         told = events.next(timeout=5)
         assert told is not None and told.payload["shares"] == "tokens"

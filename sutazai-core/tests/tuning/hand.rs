@@ -199,7 +199,25 @@ fn a_tuner_that_rests_has_taken_its_trial_back() {
     assert_eq!((world.dials[0].at(), world.dials[1].at()), (60.0, 3.0));
     (0..100).for_each(|_| world.second("tuner", None));
     assert_eq!((world.dials[0].at(), world.dials[1].at()), (60.0, 3.0));
-    assert!(world.kernel.tuner("tuner").unwrap().trouble.is_some());
+    // It says what the knob is set to, and that this is why it rests.
+    let said = || {
+        let view = world.view();
+        ["a", "b"]
+            .map(|knob| (World::number(&view.applied, knob), World::number(&view.incumbent, knob)))
+    };
+    assert_eq!(said(), [(60.0, 3.0), (3.0, 3.0)]);
+    let sample = TunerSample { objective: Some(1.0), ..TunerSample::default() };
+    let report = world.kernel.report("tuner", &sample).unwrap();
+    assert_eq!(World::number(&report.applied, "a"), 60.0);
+    let trouble = format!("{:#}", world.kernel.tuner("tuner").unwrap().trouble.unwrap());
+    assert!(trouble.contains("knob=a") && trouble.contains("value=60"), "{trouble}");
+    // What is set by hand beside it leaves it alone.
+    world.kernel.set_knob("b", &KnobValue::Number(50.0)).unwrap();
+    assert_eq!((world.dials[0].at(), world.dials[1].at()), (60.0, 50.0));
+    assert_eq!(said(), [(60.0, 3.0), (50.0, 3.0)]);
+    world.dials[1].set(&KnobValue::Number(3.0)).unwrap();
+    world.second("tuner", None);
+    assert_eq!(said(), [(60.0, 3.0), (3.0, 3.0)]);
     // Back where it was: what was wrong is so no more.
     world.dials[0].set(&KnobValue::Number(3.0)).unwrap();
     world.second("tuner", None);

@@ -73,6 +73,7 @@ fn calls_at_once_go_to_the_agent_that_makes_more_of_them() {
     // Where it has got to, one more call at once is worth as much to both, as far as it shows.
     let [writer, critic] = ["writer", "critic"].map(|who| shared.view.agents[who]);
     let error = writer.error.unwrap() + critic.error.unwrap();
+    eprintln!("writer {writer:?} critic {critic:?} mean {mean}");
     assert!((writer.marginal - critic.marginal).abs() <= 4.0 * error, "{shared:?}");
     assert!(shared.benefits["writer"] > 2.0 * shared.benefits["critic"], "{shared:?}");
 }
@@ -317,6 +318,29 @@ fn what_makes_no_sense_is_refused() {
     world.kernel.share_out("places", spec(Autonomy::Act)).unwrap();
     assert_eq!(report("places", "nobody", 1.0), Code::INVALID);
     assert_eq!(report("places", "a", f64::INFINITY), Code::INVALID);
+}
+
+#[test]
+fn units_that_nobody_may_have_are_told() {
+    let world = World::new(Autonomy::Act);
+    assert_eq!(world.shared().unplaced, 0);
+    let warned = |kernel: &Kernel| {
+        let logged = kernel.log().recent(&LogQuery::default());
+        logged.iter().filter(|one| one.message.contains("some units are nobody's")).count()
+    };
+    assert_eq!(warned(&world.kernel), 0);
+    let mut few = spec(Autonomy::Act);
+    few.members.get_mut("a").unwrap().ceiling = Some(20);
+    few.members.get_mut("b").unwrap().ceiling = Some(30);
+    world.kernel.share_out("places", few).unwrap();
+    let shared = world.shared();
+    assert_eq!((shared.unplaced, shared.units.values().sum::<u64>()), (50, 50), "{shared:?}");
+    assert_eq!((world.now(), warned(&world.kernel)), ([20, 30], 1));
+    // What knobs take is a ceiling as well: 90 each.
+    let mut many = spec(Autonomy::Act);
+    many.units = 200;
+    world.kernel.share_out("places", many).unwrap();
+    assert_eq!((world.shared().unplaced, world.now()), (20, [90, 90]));
 }
 
 #[test]

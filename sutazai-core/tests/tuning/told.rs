@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use sutazai_core::base::runtime::Manual;
-use sutazai_core::kernel::{Kernel, ShareMember, ShareSpec, TuneSpec, TunedKnob};
+use sutazai_core::kernel::{Kernel, Measure, ShareMember, ShareSpec, TuneSpec, TunedKnob};
+use sutazai_core::monitor::series::Aggregate;
 use sutazai_core::observe::LogQuery;
 use sutazai_core::tune::{
-    Adjust, Autonomy, KnobKind, KnobScale, KnobValue, TunerPolicy, TunerSample,
+    Adjust, Autonomy, GuardRail, GuardSide, KnobKind, KnobScale, KnobValue, TunerPolicy,
+    TunerSample,
 };
 use sutazai_core::{Code, Error, Result};
 
@@ -270,4 +272,34 @@ fn more_units_than_there_are_is_told_where_nothing_is_taken_unasked() {
     assert_eq!(said.count(), 1);
     kernel.answer_shares("places", waiting.proposal, true, "ann").unwrap();
     assert_eq!(shared(&kernel).beyond, 0);
+}
+
+#[test]
+fn what_a_tuner_and_a_share_go_by_has_a_name_that_a_series_may_have() {
+    let (kernel, _events) = kernel(&Arc::new(Manual::new()));
+    kernel.add_knob(Odd::new("ingest/batch", 1, 64, 8)).unwrap();
+    let mut policy = TunerPolicy::default();
+    policy.guards =
+        vec![GuardRail { metric: "lag".to_owned(), side: GuardSide::AtMost, bound: 1.0 }];
+    let spec = || TuneSpec::new(vec![TunedKnob::new("ingest/batch")], policy.clone());
+    let rate = |series: &str| Measure::of(series, Aggregate::Rate);
+    let long = "x".repeat(201);
+    for odd in ["", "co\u{7}st", "cost*", &long] {
+        for spec in [
+            spec().objective(rate(odd)),
+            spec().objective(rate("cost").per(odd, Aggregate::Rate)),
+            spec().measure("lag", rate(odd)),
+        ] {
+            let error = kernel.add_tuner("ingest", spec).unwrap_err();
+            assert_eq!(error.code(), Code::INVALID, "{error}");
+            assert!(is_sound(&error).contains("a series' name has 1 to 200 bytes"), "{error}");
+        }
+        let mut member = ShareMember::host();
+        member.benefit = Some(rate(odd));
+        let members = [("a".to_owned(), member), ("b".to_owned(), ShareMember::host())];
+        let error = kernel.share_out("calls", ShareSpec::new(8, members)).unwrap_err();
+        assert_eq!(error.code(), Code::INVALID, "{error}");
+        assert!(is_sound(&error).contains("a series' name has 1 to 200 bytes"), "{error}");
+    }
+    kernel.add_tuner("ingest", spec().objective(rate("cost{of=\"*\"}"))).unwrap();
 }

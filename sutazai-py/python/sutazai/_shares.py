@@ -93,6 +93,8 @@ class SharedOut(TypedDict):
     """What each has now."""
     beyond: int
     """Units that all have together beyond those that there are."""
+    unplaced: int
+    """Units that nobody may have, as the ceilings of all, and what their knobs take at most, are lower."""
     benefits: dict[str, float]
     """What each made of it in the last round, a second."""
     waiting: NotRequired[ShareProposal | None]

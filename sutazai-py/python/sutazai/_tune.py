@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
 
 from sutazai import _sutazai
 from sutazai._heal import mapping
-from sutazai._security_calls import said
+from sutazai._security_calls import finite, said
 
 if TYPE_CHECKING:
     from sutazai._shares import SharedOut, ShareSpec
@@ -142,7 +142,8 @@ class TunerPolicy(TypedDict, total=False):
     min_gain: float
     """The least gain for which the setting is changed, as a share. Default 0.02."""
     cool_down_ms: int
-    """Between a trial and the next. Default 60,000."""
+    """Between a trial and the next. Default 60,000; ten times that after a broken guard-rail. At least the warm-up where the
+    knobs went back, and after a broken guard-rail a window more."""
     approval_ms: int
     """In which a trial must be approved. Default an hour."""
     recheck: int
@@ -273,12 +274,13 @@ class TunerStatus(TypedDict):
     waits_for: list[TunerWait]
     """Before which nothing is tried: figures that nobody measures, and guard-rails that the setting in use breaks."""
     trouble: NotRequired[Any]
-    """What went wrong last when knobs were set or read."""
+    """What went wrong last when knobs were set or read; of a knob that somebody has set to what it may not try, which and to
+    what. It rests until that is mended."""
     phase: Literal["learning", "resting", "waiting", "trying"]
     incumbent: dict[str, KnobValue]
     """The setting in use."""
     applied: dict[str, KnobValue]
-    """What the knobs are set to now."""
+    """What the knobs are set to now, by it or by hand."""
     original: dict[str, KnobValue]
     """The setting in use before it changed anything."""
     level: NotRequired[float]
@@ -373,6 +375,13 @@ class ScaledPool(TypedDict):
     waiting: NotRequired[SizeProposal]
 
 
+def _numbers(what: str, of: str, given: Mapping[str, float]) -> dict[str, float]:
+    """Numbers by name, as operations take them."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} must be a mapping of {of} to numbers, not {type(given).__name__}")
+    return {name: finite(f"{what}[{name!r}]", value) for name, value in given.items()}
+
+
 class Tuning:
     """The kernel's tuning: `kernel.tune`."""
 
@@ -420,7 +429,8 @@ class Tuning:
         ...     kernel.tune.report("ingest", objective=12.5)["applied"]
         {'batch': 8}
         """
-        sample = said({"objective": objective, "guards": None if guards is None else dict(guards)})
+        metrics = None if guards is None else _numbers("guards", "metrics", guards)
+        sample = said({"objective": None if objective is None else finite("objective", objective), "guards": metrics})
         return cast(TunerReport, self._do("report", tuner=tuner, sample=sample))
 
     def answer(self, tuner: str, trial: int, approved: bool, *, by: str | None = None) -> TunerStatus:
@@ -473,7 +483,7 @@ class Tuning:
 
     def report_benefits(self, name: str, benefits: Mapping[str, float]) -> None:
         """Tells what members have made of their shares since this was told last, in one unit for all."""
-        self._do("share_report", name=name, benefits=mapping("benefits", benefits))
+        self._do("share_report", name=name, benefits=_numbers("benefits", "members", benefits))
 
     def answer_shares(
         self, name: str, proposal: int, approved: bool, *, by: str | None = None

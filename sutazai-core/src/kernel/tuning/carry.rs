@@ -191,11 +191,13 @@ impl Shared {
         if moved.is_empty() {
             let mut state = tuned.state.lock();
             // Who had set it elsewhere has set it back: what was wrong is so no more.
-            if std::mem::take(&mut state.rests) {
+            if !std::mem::take(&mut state.by_hand).is_empty() {
                 state.trouble = None;
             }
             return true;
         }
+        // All of them were seen just now.
+        tuned.state.lock().by_hand.clear();
         self.moved_by_hand(tuned, moved, now)
     }
 
@@ -235,14 +237,18 @@ impl Shared {
 
     /// Somebody else has set these knobs: with what was in use of the others that is what is in use now, and what a trial had set goes
     /// back. Whether the tuner may go on.
-    fn moved_by_hand(self: &Arc<Self>, tuned: &Tuned, moved: Setting, now: Moment) -> bool {
+    fn moved_by_hand(self: &Arc<Self>, tuned: &Tuned, mut moved: Setting, now: Moment) -> bool {
         let (goes_on, tried, back) = {
             let mut state = tuned.state.lock();
+            // What was set before stays as well.
+            for (knob, value) in std::mem::take(&mut state.by_hand) {
+                moved.entry(knob).or_insert(value);
+            }
             let mut present = state.tuner.incumbent().clone();
             let tried = state.tuner.applied() != &present;
             let mut back = present.clone();
             back.retain(|knob, _| !moved.contains_key(knob));
-            present.extend(moved);
+            present.extend(moved.clone());
             let took = state.tuner.set(&present, now);
             let goes_on = took.is_ok();
             if !goes_on {
@@ -251,7 +257,8 @@ impl Shared {
                 drop(state.tuner.set_autonomy(autonomy, now));
                 state.waiting = None;
             }
-            (state.rests, state.behind) = (!goes_on, None);
+            state.by_hand = if goes_on { Setting::new() } else { moved };
+            state.behind = None;
             state.trouble = took.err().map(|error| {
                 error.advice(
                     "set the knob to what the tuner may try, or remove the tuner; it rests until then",

@@ -11,7 +11,7 @@ use super::super::handle::Kernel;
 use super::super::shared::Shared;
 use super::give::Failing;
 use super::measure::Seen;
-use super::shares::{ShareMember, ShareProposal, ShareSpec, SharedOut};
+use super::shares::{ShareProposal, ShareSpec, SharedOut};
 use super::{MOST, about, every, meant, named, no_answer, shown};
 use crate::base::time::Moment;
 use crate::observe::Level;
@@ -21,8 +21,10 @@ use crate::{Code, Error, Result};
 /// One thing that is divided.
 pub(super) struct Divided {
     pub(super) name: Arc<str>,
-    spec: ShareSpec,
+    pub(super) spec: ShareSpec,
     every: Duration,
+    /// Units that nobody may have, as their ceilings are lower.
+    unplaced: u64,
     pub(super) knobs: BTreeMap<String, Arc<dyn Adjust>>,
     /// Held by who changes knobs, while it does.
     turn: Mutex<()>,
@@ -31,21 +33,21 @@ pub(super) struct Divided {
 }
 
 pub(super) struct State {
-    shares: Shares,
+    pub(super) shares: Shares,
     /// What each has, as far as it is known.
     pub(super) units: BTreeMap<String, u64>,
     /// When this round began, and when it ends.
-    began: Moment,
+    pub(super) began: Moment,
     next: Moment,
     /// Units that members have beyond those that there are, as the log has it.
     beyond: u64,
     /// What the host has reported in it.
-    reported: BTreeMap<String, f64>,
+    pub(super) reported: BTreeMap<String, f64>,
     /// Calls that agents had answered well when it began.
-    answered: BTreeMap<String, u64>,
-    benefits: BTreeMap<String, f64>,
+    pub(super) answered: BTreeMap<String, u64>,
+    pub(super) benefits: BTreeMap<String, f64>,
     /// The newest point of each series that was taken into account.
-    seen: Seen,
+    pub(super) seen: Seen,
     waiting: Option<(ShareProposal, Moment)>,
     /// No change is asked for or suggested before.
     quiet: Moment,
@@ -205,6 +207,7 @@ impl Divided {
             name: Arc::clone(&self.name),
             spec: self.spec.clone(),
             beyond: self.beyond(&state.units),
+            unplaced: self.unplaced,
             units: state.units.clone(),
             benefits: state.benefits.clone(),
             waiting: state.waiting.as_ref().map(|(proposal, _)| proposal.clone()),
@@ -228,13 +231,14 @@ impl Shared {
         let every = every(spec.every_ms)?;
         let mut shares = Shares::new(spec.policy.clone())?;
         let mut knobs: BTreeMap<String, Arc<dyn Adjust>> = BTreeMap::new();
-        let mut floors = 0_u64;
+        let (mut floors, mut ceilings) = (0_u64, 0_u64);
         for (who, member) in &spec.members {
             let mut joins = || {
                 let knob = member.knob.as_deref().map(|knob| self.knob(knob)).transpose()?;
                 let (floor, ceiling) = spec.bounds(member, knob.as_deref())?;
                 let whole = f64::from(spec.units);
                 floors += u64::from(floor);
+                ceilings += u64::from(ceiling);
                 if floors > u64::from(spec.units) {
                     return Err(Error::new(
                         Code::INVALID,
@@ -267,6 +271,7 @@ impl Shared {
         let name: Arc<str> = name.into();
         let divided = Arc::new(Divided {
             name: Arc::clone(&name),
+            unplaced: u64::from(spec.units).saturating_sub(ceilings),
             spec,
             every,
             knobs,
@@ -322,6 +327,7 @@ impl Shared {
                 before.close();
             }
         }
+        self.tell_of_unplaced(&divided);
         if divided.spec.autonomy == Autonomy::Act {
             let _turn = divided.turn.lock();
             let units = divided.state.lock().units.clone();
@@ -330,6 +336,18 @@ impl Shared {
         self.begin_round(&divided);
         self.tune_later();
         Ok(())
+    }
+
+    fn tell_of_unplaced(&self, divided: &Divided) {
+        if divided.unplaced > 0 {
+            let fields = [
+                ("shares", divided.name.to_string()),
+                ("units", divided.spec.units.to_string()),
+                ("unplaced", divided.unplaced.to_string()),
+            ];
+            let what = "some units are nobody's: the ceilings of all members, and what their knobs take at most, are less than there is";
+            self.kept.log().record(Level::Warn, "sutazai.tune", what, fields);
+        }
     }
 
     /// What was measured from here on belongs to another round.
@@ -389,77 +407,6 @@ impl Shared {
         };
         self.step_of(divided, proposal, now);
         self.begin_round(divided);
-    }
-
-    /// Learns from the round that is over.
-    fn end_round(&self, divided: &Divided, now: Moment) {
-        let (began, answered, reported, had) = {
-            let state = divided.state.lock();
-            (state.began, state.answered.clone(), state.reported.clone(), state.units.clone())
-        };
-        let seconds = now.since(began).as_secs_f64().max(1e-3);
-        let mut benefits = BTreeMap::new();
-        let mut given = BTreeMap::new();
-        // Several benefits may be of one series: what was seen of it counts from the next round on.
-        let seen = divided.state.lock().seen.clone();
-        let mut latest = Seen::default();
-        for (name, member) in &divided.spec.members {
-            let units = had.get(name).copied().unwrap_or(0);
-            // Somebody else has set the knob since: what came of it is nobody's.
-            let moved = divided.knobs.get(name).is_some_and(|knob| {
-                !matches!(knob.value(), Ok(KnobValue::Integer(now)) if u64::try_from(now) == Ok(units))
-            });
-            if moved {
-                continue;
-            }
-            let measured = self.measured_benefit(member, &seen, &mut latest);
-            // More than the whole is no share of it: nothing is learned from that.
-            let share = units as f64 / f64::from(divided.spec.units);
-            if share > 1.0 {
-                continue;
-            }
-            given.insert(name.clone(), share);
-            let benefit =
-                measured.or_else(|| reported.get(name).map(|sum| sum / seconds)).or_else(|| {
-                    let (before, now) = (answered.get(name)?, self.answered_well(name)?);
-                    Some(now.saturating_sub(*before) as f64 / seconds)
-                });
-            benefits.extend(benefit.map(|benefit| (name.clone(), benefit)));
-        }
-        let mut state = divided.state.lock();
-        state.seen.extend(latest);
-        state.shares.took(&given);
-        state.shares.report(&benefits);
-        state.benefits = benefits;
-    }
-
-    /// Calls that an agent of this name has answered well; `None` where there is none.
-    #[cfg(feature = "agent")]
-    fn answered_well(&self, agent: &str) -> Option<u64> {
-        let stats = self.agents.get(agent)?.ledger().stats(self.runtime.now());
-        Some(stats.calls.saturating_sub(stats.failures.total()))
-    }
-
-    #[cfg(not(feature = "agent"))]
-    #[expect(clippy::unused_self, reason = "as with the room that has agents")]
-    fn answered_well(&self, _: &str) -> Option<u64> {
-        None
-    }
-
-    #[cfg(feature = "monitor")]
-    fn measured_benefit(
-        &self,
-        member: &ShareMember,
-        seen: &Seen,
-        latest: &mut Seen,
-    ) -> Option<f64> {
-        self.figure_of(member.benefit.as_ref()?, seen, latest)
-    }
-
-    #[cfg(not(feature = "monitor"))]
-    #[expect(clippy::unused_self, reason = "as with the room that measures")]
-    fn measured_benefit(&self, _: &ShareMember, _: &Seen, _: &mut Seen) -> Option<f64> {
-        None
     }
 
     /// Does with a proposal what its autonomy allows.

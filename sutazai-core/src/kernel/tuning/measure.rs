@@ -4,10 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::shared::Shared;
+#[cfg(feature = "monitor")]
+use super::shown;
 use super::spec::TuneSpec;
 use crate::base::time::Timestamp;
 #[cfg(feature = "monitor")]
-use crate::monitor::series::{Aggregate, Query};
+use crate::monitor::series::{Aggregate, Query, check_name};
 use crate::tune::TunerSample;
 #[cfg(feature = "monitor")]
 use crate::{Code, Error, Result};
@@ -57,13 +59,15 @@ impl Measure {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let of = [Some(self.aggregate), self.per.as_ref().map(|per| per.aggregate)];
-        for aggregate in of.into_iter().flatten() {
+        let per = self.per.as_ref().map(|per| (&per.series, per.aggregate));
+        for (series, aggregate) in [Some((&self.series, self.aggregate)), per].into_iter().flatten()
+        {
+            check_name(series)?;
             if let Aggregate::Quantile(q) = aggregate
                 && !(0.0..=1.0).contains(&q)
             {
                 return Err(Error::new(Code::INVALID, "a quantile is from 0 to 1")
-                    .with("series", &self.series));
+                    .with("series", shown(series)));
             }
         }
         Ok(())
@@ -79,7 +83,7 @@ impl TuneSpec {
             measure.check()?;
             if !self.policy.guards.iter().any(|guard| guard.metric == *metric) {
                 return Err(Error::new(Code::INVALID, "no guard-rail is of this metric")
-                    .with("metric", metric));
+                    .with("metric", shown(metric)));
             }
         }
         Ok(())

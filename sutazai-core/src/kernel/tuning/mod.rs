@@ -24,6 +24,7 @@ mod own;
 mod plan;
 #[cfg(feature = "agent")]
 mod pools;
+mod round;
 mod shares;
 mod spec;
 mod tuners;

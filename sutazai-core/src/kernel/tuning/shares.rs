@@ -61,6 +61,7 @@ impl ShareMember {
 #[non_exhaustive]
 pub struct ShareSpec {
     /// How many units there are, 1 to 1,000,000,000.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     pub units: u32,
     /// Who shares them, by name: 2 to 1,000.
     pub members: BTreeMap<String, ShareMember>,
@@ -72,9 +73,11 @@ pub struct ShareSpec {
     pub policy: SharePolicy,
     /// Milliseconds of a round, 100 to a day: long enough for benefits to show. Default 10,000.
     #[serde(default = "ten_seconds")]
+    #[schemars(range(min = 100, max = 86_400_000))]
     pub every_ms: u64,
     /// Milliseconds in which a change must be approved, 1 to a year. Default 300,000.
     #[serde(default = "five_minutes")]
+    #[schemars(range(min = 1, max = 31_622_400_000_u64))]
     pub approval_ms: u64,
 }
 
@@ -131,6 +134,8 @@ pub struct SharedOut {
     /// Units that all have together beyond those that there are: knobs that stood higher when it began, or that others set. Acting takes them back in
     /// its next round; below that they stay until it is approved.
     pub beyond: u64,
+    /// Units that nobody may have: those that are more than the ceilings of all members together, and what their knobs take at most.
+    pub unplaced: u64,
     /// What each made of it in the last round, a second.
     pub benefits: BTreeMap<String, f64>,
     /// What waits to be approved.

@@ -65,6 +65,7 @@ pub struct TuneSpec {
     pub policy: TunerPolicy,
     /// Milliseconds between looks at what is measured, 100 to a day. Default 1,000.
     #[serde(default = "a_second")]
+    #[schemars(range(min = 100, max = 86_400_000))]
     pub every_ms: u64,
 }
 

@@ -46,8 +46,8 @@ pub(super) struct State {
     pub(super) echo: BTreeMap<String, (KnobValue, KnobValue)>,
     /// What went wrong last.
     pub(super) trouble: Option<Error>,
-    /// A knob stands where it may not try; and when that was so last, or it began.
-    pub(super) rests: bool,
+    /// Knobs that somebody has set to what it may not try, as they were seen last: it rests. And when that was so last, or it began.
+    pub(super) by_hand: Setting,
     pub(super) rested: Moment,
     /// What it waits for, as far as the log has it.
     pub(super) told_of: BTreeSet<(WaitsFor, String)>,
@@ -68,6 +68,13 @@ pub(super) struct Behind {
 }
 
 impl State {
+    /// What the knobs are set to, as far as it is known.
+    fn applied(&self) -> Setting {
+        let mut applied = self.tuner.applied().clone();
+        applied.extend(self.by_hand.clone());
+        applied
+    }
+
     /// Knobs stand as they should, of which so many were set now: what went wrong is told until then.
     pub(super) fn set(&mut self, knobs: u32) {
         self.behind = None;
@@ -105,7 +112,8 @@ pub struct TunerStatus {
     /// What it waits for, before which nothing is tried: figures that nobody measures or reports (any more), and guard-rails that the setting in use breaks.
     /// What lasts is on the log, once: a minute and two windows after it was measured last.
     pub waits_for: Vec<TunerWait>,
-    /// What went wrong last when knobs were set or read; `None` where nothing did.
+    /// What went wrong last when knobs were set or read; `None` where nothing did. Of a knob that somebody has set to what it may not try: which,
+    /// and to what. It rests until that is set to something that it may, and `applied` has what the knob is set to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<serde_json::Value>")]
     pub trouble: Option<Error>,
@@ -120,7 +128,7 @@ pub struct TunerStatus {
 pub struct TunerReport {
     /// What the tuner wanted done, in order. Knobs that the kernel knows are set already.
     pub actions: Vec<TunerAction>,
-    /// What the knobs are to be set to now.
+    /// What the knobs are to be set to now; of one that the kernel knows and somebody has set to what the tuner may not try, what it is set to.
     pub applied: Setting,
 }
 
@@ -204,7 +212,7 @@ impl Kernel {
             false => Vec::new(),
         };
         let actions = shared.carry(&tuned, actions);
-        let applied = tuned.state.lock().tuner.applied().clone();
+        let applied = tuned.state.lock().applied();
         Ok(TunerReport { actions, applied })
     }
 
@@ -312,8 +320,9 @@ impl Shared {
             let mut state = tuned.state.lock();
             state.tuner.date(|moment| self.clock.wall(moment));
             // What it rests for is its trouble: nobody looks at figures meanwhile.
-            let lacks = if state.rests { Vec::new() } else { state.tuner.lacks(now) };
-            (state.waiting.clone(), state.trouble.clone(), state.tuner.view(), lacks)
+            let lacks = if state.by_hand.is_empty() { state.tuner.lacks(now) } else { Vec::new() };
+            let view = TunerView { applied: state.applied(), ..state.tuner.view() };
+            (state.waiting.clone(), state.trouble.clone(), view, lacks)
         };
         let mut spec = tuned.spec.clone();
         spec.policy = view.policy.clone();
@@ -351,7 +360,7 @@ impl Shared {
             behind: None,
             echo: BTreeMap::new(),
             trouble: None,
-            rests: false,
+            by_hand: Setting::new(),
             rested: now,
             told_of: BTreeSet::new(),
             kept,
