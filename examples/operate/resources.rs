@@ -44,12 +44,13 @@ impl Resources {
         kernel.sample().ok()?;
         let watch = kernel.watch().ok()?;
         let end = kernel.runtime().timestamp() + Duration::from_nanos(1);
-        let ask = |series: &str, aggregate: Aggregate, step_ms: u64| {
-            let query = Query::new(series, began, end, aggregate).step_ms(step_ms);
+        let ask = |series: &str, aggregate: Aggregate, step_ms: Option<u64>| {
+            let query = Query { step_ms, ..Query::new(series, began, end, aggregate) };
             let windows = watch.history().query(&query).map(|answer| answer.windows);
             windows.unwrap_or_default().into_iter().map(|window| window.value).collect::<Vec<_>>()
         };
-        let one = |series: &str, aggregate: Aggregate| ask(series, aggregate, 0).first().copied();
+        let one =
+            |series: &str, aggregate: Aggregate| ask(series, aggregate, None).first().copied();
         let grown = |series: &str| {
             let least = one(series, Aggregate::Min).unwrap_or(0.0);
             one(series, Aggregate::Max).unwrap_or(0.0) - least

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -81,6 +82,9 @@ def test_what_is_to_come() -> None:
         assert forecast["point"][10] == pytest.approx(90, abs=15)
         assert forecast["point"][40] == pytest.approx(10, abs=15)
         leak = kernel.monitor.exhaustion("leak_bytes", {"limit": 16_000}, until=end)
+        assert leak["slope"] == pytest.approx(1 / 6, rel=0.1)
+        load = kernel.monitor.exhaustion("load", {"limit": 1_000}, until=end)
+        assert load["outlook"] == {"outlook": "stable"} and "slope" not in load
         assert leak["outlook"]["outlook"] == "runs_out"
         assert leak["outlook"]["at"].startswith("2026-01-01T23:")
         assert leak["outlook"]["at"] <= (leak["outlook"].get("trend") or "")
@@ -117,6 +121,58 @@ def test_series_are_let_go_of() -> None:
         assert kernel.monitor.series("jobs") == []
         with pytest.raises(sutazai.Invalid, match="monitor.forget"):
             kernel.monitor.forget("a*b")
+        with pytest.raises(sutazai.Invalid, match="not said which series") as error:
+            kernel.monitor.forget("")
+        assert "watched" not in str(error.value)
+        # A star ends no name, and is one elsewhere.
+        with pytest.raises(sutazai.Invalid, match="does not end in `\\*`"):
+            kernel.monitor.record("jobs*", 1)
+        kernel.monitor.record('hits{path="/*"}', 1)
+        kernel.monitor.record('hits{path="/a"}', 1)
+        assert kernel.monitor.forget('hits{path="/*"}') == 1
+        status = kernel.monitor.status()
+        assert (status["history"]["bad_names"], status["history"]["no_room"]) == (1, 0)
+        assert status["removed"] == []
+
+
+def test_numbers_that_are_too_large_are_told_with_their_range() -> None:
+    huge = 10**400
+    with Kernel() as kernel:
+        kernel.monitor.record("queue_length", 3)
+        for period in (86_401, huge, math.inf, timedelta(days=2)):
+            with pytest.raises(ValueError, match="^period must be at most 86400 seconds, not "):
+                kernel.monitor.sample_every(period)
+        with pytest.raises(ValueError, match="^period must be 0 seconds or more, not -1000"):
+            kernel.monitor.sample_every(-huge)
+        with pytest.raises(ValueError, match="^step must be at most 562949.953 seconds"):
+            kernel.monitor.forecast("queue_length", step=huge, steps=1)
+        for start in (START, START + timedelta(seconds=1)):
+            with pytest.raises(ValueError, match="^step must be at most 9223372036 seconds"):
+                kernel.monitor.query("queue_length", start, START + timedelta(days=1), step=huge)
+        for many in (2**64, 10**30, huge, -huge):
+            with pytest.raises(sutazai.RequestInvalid, match='"steps" is out of range.*from 1 to 10000'):
+                kernel.monitor.forecast("queue_length", step=60, steps=many)
+            with pytest.raises(sutazai.RequestInvalid, match='"every_ms" is out of range.*from 10 to 86400000'):
+                kernel.invoke("monitor.configure", every_ms=many)
+            # Where it is no whole number that is wanted.
+            with pytest.raises(ValueError, match=r'\$\["value"\]: int does not fit 64 bits; .* send a float'):
+                kernel.invoke("monitor.record", series="queue_length", value=many)
+        kernel.monitor.record("queue_length", 10**30)
+        with pytest.raises(sutazai.Invalid, match="^value is too large: a float ends at about 1.8e308"):
+            kernel.monitor.record("queue_length", huge)
+
+
+def test_windows_and_levels_make_sense() -> None:
+    with Kernel() as kernel:
+        kernel.monitor.record("queue_length", 3, START)
+        end = START + timedelta(minutes=1)
+        assert len(kernel.monitor.query("queue_length", START, end)["windows"]) == 1
+        for step in (0, 0.0001):
+            with pytest.raises(sutazai.Invalid, match="leave it out for one window"):
+                kernel.monitor.query("queue_length", START, end, step=step)
+        for level in (0, 1, 7):
+            with pytest.raises(sutazai.Invalid, match="above 0 and below 1"):
+                kernel.monitor.plot("queue_length", until=end, level=level)
 
 
 def test_a_series_is_drawn(tmp_path: Path) -> None:
@@ -145,6 +201,12 @@ def test_a_series_is_drawn(tmp_path: Path) -> None:
             assert not (tmp_path / name).exists()
         kernel.monitor.plot("queue_length", tmp_path / "queue", until=until, format="png")
         assert (tmp_path / "queue").read_bytes()[:4] == b"\x89PNG"
+        # As readable as what Python writes.
+        (tmp_path / "any").write_text("")
+        assert (tmp_path / "queue").stat().st_mode == (tmp_path / "any").stat().st_mode
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(sutazai.AlreadyExists, match="there is a folder of this name"):
+            kernel.monitor.plot("queue_length", tmp_path / "folder", until=until, format="svg", replace=True)
 
 
 def test_a_slow_agent_holds_tasks_up() -> None:

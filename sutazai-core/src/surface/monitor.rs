@@ -145,6 +145,7 @@ fn every(surface: &Surface) -> Option<u64> {
 #[serde(deny_unknown_fields)]
 struct Configure {
     /// Milliseconds between samples, 10 to 86,400,000; none are taken by themselves without it.
+    #[schemars(range(min = 10, max = 86_400_000))]
     every_ms: Option<u64>,
 }
 
@@ -223,7 +224,7 @@ fn remove(surface: &Surface, request: Remove) -> Result<Removed> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Record {
-    /// The series: 1 to 200 bytes, its unit in the name; one in `_total` is a counter. Labels stand in braces behind it, as
+    /// The series: 1 to 200 bytes, its unit in the name, which does not end in `*`; one in `_total` is a counter. Labels stand in braces behind it, as
     /// Prometheus writes them.
     series: String,
     /// The value.
@@ -255,6 +256,7 @@ struct Page {
     prefix: String,
     /// At most so many, 1 to 10,000.
     #[serde(default = "a_page")]
+    #[schemars(range(min = 1, max = 10_000))]
     limit: usize,
 }
 
@@ -282,7 +284,7 @@ fn bounded(limit: usize, operation: &'static str) -> Result<()> {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Forgets {
-    /// The series, or how names begin with `*` behind it.
+    /// The series, or how names begin with `*` behind it. Elsewhere a `*` is a part of the name, as in a label.
     series: String,
     /// Of these only those that have these labels, among others.
     #[serde(default)]
@@ -316,6 +318,7 @@ struct After {
     after: u64,
     /// At most so many, 1 to 10,000.
     #[serde(default = "a_page")]
+    #[schemars(range(min = 1, max = 10_000))]
     limit: usize,
 }
 

@@ -10,10 +10,9 @@ from typing import Any, Literal, NotRequired, TypedDict, cast, overload
 
 from sutazai import _sutazai
 from sutazai._bottleneck import BottleneckPolicy, Bottlenecks, Improvement, WaitFor, WhatIf
-from sutazai._errors import Invalid
 from sutazai._heal import mapping
 from sutazai._security_calls import at as rfc3339
-from sutazai._security_calls import millis, said
+from sutazai._security_calls import finite, millis, said
 
 __all__ = [
     "Anomaly",
@@ -134,6 +133,9 @@ class HistoryStatus(TypedDict):
     """Points that were refused: their times were not after the newest."""
     not_finite: int
     no_room: int
+    """Points that were refused: a new series beyond the bound."""
+    bad_names: int
+    """Points that were refused: the series' name is not one."""
     refused: list[str]
     """Series that were refused for want of room, those of late."""
     families: list[SeriesFamily]
@@ -170,6 +172,8 @@ class MonitorStatus(TypedDict):
     monitors: list[str]
     away: list[AwayMonitor]
     """Those that a sample has left as they did not return."""
+    removed: list[AwayMonitor]
+    """Those that were taken away before they had returned, and have not since: each keeps a thread until it does."""
     samples: int
     last: NotRequired[str | None]
     seconds: float
@@ -292,10 +296,10 @@ class Exhaustion(TypedDict):
     missing: int
     disordered: int
     restarts: int
-    slope: float
-    """How fast it is being used up, in its unit a second, whichever way."""
-    certainty: float
-    """How many standard errors that is away from nothing."""
+    slope: NotRequired[float]
+    """How fast it is being used up, in its unit a second, whichever way, of what runs out; of what is stable nothing is said."""
+    certainty: NotRequired[float]
+    """How many standard errors that is away from nothing; missing where it is the slope of the peaks between restarts."""
     policy: ExhaustionPolicy
 
 
@@ -347,15 +351,9 @@ class Health(TypedDict):
     """The worst first."""
 
 
-def _finite(name: str, value: float) -> float:
-    """A number as operations take it: an int may be longer than what they have room for."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            raise Invalid(f"{name} is too large: a float ends at about 1.8e308") from None
-    return value
-
+#: Seconds of a day, and of the longest step of a forecast or a plot.
+_A_DAY = 86_400
+_LONGEST_STEP = 562_949.953
 
 _Series = list[SeriesView]
 _Anomalies = list[Anomaly]
@@ -385,7 +383,7 @@ class Monitoring:
 
     def sample_every(self, period: float | timedelta | None) -> None:
         """Takes a sample every so many seconds from here on, 0.01 to 86,400; never again for None."""
-        self._do("configure", every_ms=millis("period", period))
+        self._do("configure", every_ms=millis("period", period, _A_DAY))
 
     def sample(self) -> MonitorSample:
         """Takes a sample now. What is odd is also an event of the bus, `monitor.anomaly`."""
@@ -400,12 +398,13 @@ class Monitoring:
     ) -> Anomaly | None:
         """Keeps a measurement of yours, and says whether it is odd, where its series is watched. A name in
         `_total` is a counter; units and labels stand in the name, as Prometheus has them."""
-        answer = self._do("record", series=series, value=_finite("value", value), at=rfc3339(at))
+        answer = self._do("record", series=series, value=finite("value", value), at=rfc3339(at))
         return cast("Anomaly | None", answer["anomaly"])
 
     def forget(self, series: str, *, labels: Mapping[str, str] | None = None) -> int:
         """Lets a series go, or all that begin with what stands before a `*`, with all that is kept of them, on disk
-        too; with `labels` only those that have these. Says how many. One that is measured again begins anew.
+        too; with `labels` only those that have these. Says how many. One that is measured again begins anew. A `*` that is not at
+        the end is a part of the name.
 
         >>> import sutazai
         >>> with sutazai.Kernel() as kernel:
@@ -431,8 +430,8 @@ class Monitoring:
         aggregate: Literal["mean", "min", "max", "sum", "count", "last", "rate"] = "mean",
         quantile: float | None = None,
     ) -> SeriesAnswer:
-        """Asks for a series in windows of `step` seconds, or as one; with `quantile` (0 to 1) for that of
-        its points."""
+        """Asks for a series in windows of `step` seconds, a thousandth at least, or as one without it; with `quantile` (0 to 1)
+        for that of its points."""
         answer = self._do(
             "query",
             series=series,
@@ -466,7 +465,7 @@ class Monitoring:
         answer = self._do(
             "forecast",
             series=series,
-            step_ms=millis("step", step),
+            step_ms=millis("step", step, _LONGEST_STEP),
             steps=steps,
             levels=list(levels),
             until=rfc3339(until),
@@ -555,8 +554,8 @@ class Monitoring:
         replace: bool = False,
     ) -> bytes | None:
         """Draws the last `window` seconds of a series, what was odd in it and, over `ahead` steps, how it is
-        expected to go on: as SVG or PNG, which the end of the path, `.svg` or `.png`, says where `format` does not. Writes it to the
-        file, as a whole or not at all, or answers it without one.
+        expected to go on, with the interval of probability `level`: as SVG or PNG, which the end of the path, `.svg` or `.png`, says where `format` does not. Writes it to the
+        file, as a whole or not at all and as readable as any other of yours, or answers it without one.
 
         >>> import sutazai
         >>> with sutazai.Kernel() as kernel:
@@ -571,7 +570,7 @@ class Monitoring:
             format=format,
             replace=replace,
             window_ms=millis("window", window),
-            step_ms=millis("step", step),
+            step_ms=millis("step", step, _LONGEST_STEP),
             ahead=ahead,
             level=level,
             until=rfc3339(until),

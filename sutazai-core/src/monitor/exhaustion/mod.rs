@@ -112,10 +112,13 @@ pub struct ExhaustionView {
     pub disordered: u64,
     /// Restarts that it has seen.
     pub restarts: u64,
-    /// How fast it is being used up, in its unit a second, whichever way; 0 while it is not seen to be.
-    pub slope: f64,
-    /// How many standard errors that is away from nothing.
-    pub certainty: f64,
+    /// How fast it is being used up, in its unit a second, whichever way, of what runs out. Of what is stable nothing is said: whatever slope
+    /// there is may be chance, or a part of the resource's usual life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slope: Option<f64>,
+    /// How many standard errors that is away from nothing; nothing where it is the slope of the peaks between restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certainty: Option<f64>,
     /// What it goes by.
     pub policy: ExhaustionPolicy,
 }
@@ -219,8 +222,8 @@ impl Exhaustion {
             missing: self.missing,
             disordered: self.disordered,
             restarts: self.restarts,
-            slope: self.reach.map_or(0.0, |reach| reach.slope),
-            certainty: self.reach.map_or(0.0, |reach| reach.certainty),
+            slope: self.reach.map(|reach| reach.slope),
+            certainty: self.reach.map(|reach| reach.certainty).filter(|known| *known > 0.0),
             policy: self.policy.clone(),
         }
     }

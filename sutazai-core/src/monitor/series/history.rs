@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::bucket::Bucket;
 use super::keep::Keeper;
 use super::level::Level;
+use super::name::{NAME_MAX, is_name};
 use super::policy::{HistoryPolicy, LEVEL_BYTES, SERIES_BYTES};
 use super::query::{Aggregate, Answer, Query, Windows};
 use super::room::{Refused, Room};
@@ -20,8 +21,6 @@ use super::track::{Coarse, Gone, Track};
 use crate::Result;
 use crate::base::time::Timestamp;
 
-/// The longest name of a series, in bytes.
-pub const NAME_MAX: usize = 200;
 /// Bytes of a series' entry in the table, and of the counts of its `Arc`s.
 const ENTRY_BYTES: usize = 96;
 /// Losses that are remembered.
@@ -47,7 +46,7 @@ pub enum Appended {
     NotFinite,
     /// It was refused: a new series, and there are as many as there may be.
     NoRoom,
-    /// It was refused: a series' name has 1 to [`NAME_MAX`] bytes, and no control characters.
+    /// It was refused: a series' name has 1 to [`NAME_MAX`] bytes, no control characters, and no `*` at its end.
     BadName,
 }
 
@@ -212,7 +211,7 @@ impl History {
         room: Room,
     ) -> Appended {
         if !is_name(name) {
-            count(&self.figures.no_room);
+            count(&self.figures.bad_names);
             return Appended::BadName;
         }
         // Again only when the series went away in between.
@@ -467,11 +466,6 @@ impl History {
     pub(super) fn nanos(&self, ticks: i64) -> i64 {
         ticks.saturating_mul(i64::from(self.policy.tick_ns))
     }
-}
-
-/// Whether a series may be named so.
-pub(super) fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
 fn view<const N: usize>(level: &Level<N>, step_s: u32, oldest: Option<Timestamp>) -> LevelView {

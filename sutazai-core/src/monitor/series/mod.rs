@@ -55,6 +55,7 @@ mod history;
 mod keep;
 mod level;
 mod load;
+mod name;
 mod policy;
 mod query;
 mod room;
@@ -67,7 +68,9 @@ mod times;
 mod track;
 
 pub(super) use history::is_counter;
-pub use history::{Appended, Handle, History, NAME_MAX};
+pub use history::{Appended, Handle, History};
+pub use name::NAME_MAX;
+pub(crate) use name::check_name;
 pub use policy::{HistoryPolicy, LevelPolicy, Overflow};
 pub use query::{Aggregate, Answer, Query, Reading, WINDOWS_MAX};
 pub use room::Forget;

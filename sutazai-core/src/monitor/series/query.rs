@@ -21,10 +21,10 @@ pub struct Query {
     pub from: Timestamp,
     /// The end; not part of it.
     pub to: Timestamp,
-    /// Milliseconds of a window, which begin at `from`; 0: one window for everything. At most
-    /// [`WINDOWS_MAX`] windows.
+    /// Milliseconds of a window, 1 or more; the first begins at `from`. At most [`WINDOWS_MAX`] windows. Without it all is one window.
     #[serde(default)]
-    pub step_ms: u64,
+    #[schemars(range(min = 1))]
+    pub step_ms: Option<u64>,
     /// What is told of a window.
     #[serde(default)]
     pub aggregate: Aggregate,
@@ -85,13 +85,13 @@ pub struct Reading {
 impl Query {
     /// Everything from `from` and before `to` as one window; set the other fields as needed.
     pub fn new(series: &str, from: Timestamp, to: Timestamp, aggregate: Aggregate) -> Self {
-        Self { series: series.to_owned(), from, to, step_ms: 0, aggregate }
+        Self { series: series.to_owned(), from, to, step_ms: None, aggregate }
     }
 
     /// In windows of so many milliseconds.
     #[must_use]
     pub fn step_ms(mut self, step_ms: u64) -> Self {
-        self.step_ms = step_ms;
+        self.step_ms = Some(step_ms);
         self
     }
 
@@ -110,8 +110,14 @@ impl Query {
             return Err(invalid("to", "must be after from".into()));
         }
         let span = i128::from(self.to.as_nanos()) - i128::from(self.from.as_nanos());
-        let step = i128::from(self.step_ms) * 1_000_000;
-        if step > 0 && span > step * i128::from(WINDOWS_MAX) {
+        let step = self.step_ms.map(|ms| i128::from(ms) * 1_000_000);
+        if step == Some(0) {
+            return Err(invalid(
+                "step_ms",
+                "must be at least 1; leave it out for one window".into(),
+            ));
+        }
+        if step.is_some_and(|step| span > step * i128::from(WINDOWS_MAX)) {
             return Err(invalid("step_ms", format!("more than {WINDOWS_MAX} windows").into()));
         }
         match self.aggregate {
@@ -154,7 +160,7 @@ impl Windows {
         Self {
             from: query.from.as_nanos(),
             to: query.to.as_nanos(),
-            step: i128::from(query.step_ms) * 1_000_000,
+            step: i128::from(query.step_ms.unwrap_or(0)) * 1_000_000,
             aggregate: query.aggregate,
             before: None,
             open: None,
@@ -309,6 +315,7 @@ mod tests {
             Query::new("s", t(5), t(5), Aggregate::Mean),
             Query::new("s", t(0), t(i64::MAX), Aggregate::Mean).step_ms(1),
             Query::new("s", t(0), t(100_000_000_001), Aggregate::Mean).step_ms(1),
+            Query::new("s", t(0), t(5), Aggregate::Mean).step_ms(0),
             Query::new("s", t(0), t(5), Aggregate::Quantile(1.5)),
             Query::new("s", t(0), t(5), Aggregate::Quantile(f64::NAN)),
         ];

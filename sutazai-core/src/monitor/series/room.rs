@@ -79,7 +79,7 @@ fn family(name: &str) -> String {
 /// Which series are let go of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forget<'a> {
-    /// The series; one that ends in `*` stands for all that begin so.
+    /// The series; one that ends in `*` stands for all that begin so: no series' name does. Elsewhere a `*` is one.
     pub series: &'a str,
     /// Only those that have these labels, among others.
     pub labels: &'a BTreeMap<String, String>,
@@ -162,7 +162,7 @@ impl History {
             .with("series_that_there_are", self.table.read().len())
             .with("most", most.min(all));
         let error = match most < all {
-            true => error.with("of_the_kernels_own", all - most),
+            true => error.with("left_to_the_kernels_own", all - most),
             false => error,
         };
         error.with("most_of_them", told.join(", ")).advice(
@@ -291,7 +291,9 @@ mod tests {
         assert_eq!(status.refused, ["user_7_jobs"]);
         assert_eq!((&*status.families[0].family, status.families[0].series), ("user_#_jobs", 7));
         let error = history.full(7).to_string();
-        for part in ["most=7", "series_that_there_are=7", "user_#_jobs (7)"] {
+        for part in
+            ["most=7", "series_that_there_are=7", "left_to_the_kernels_own=3", "user_#_jobs (7)"]
+        {
             assert!(error.contains(part), "{part}: {error}");
         }
         assert_eq!(history.append("cpu_used_ratio", at(1), 1.0), Appended::Kept);

@@ -28,8 +28,10 @@ pub struct HistoryStatus {
     pub late: u64,
     /// Points that were refused: not a number, or not finite.
     pub not_finite: u64,
-    /// Points that were refused: a new series beyond the bound, or its name is not one.
+    /// Points that were refused: a new series beyond the bound.
     pub no_room: u64,
+    /// Points that were refused: the series' name is not one.
+    pub bad_names: u64,
     /// Series that were refused for want of room, those of late, at most 16.
     pub refused: Vec<String>,
     /// What series there are most of, at most 5: names without labels, and digits as `#`.
@@ -107,6 +109,7 @@ pub(super) struct Figures {
     pub(super) late: AtomicU64,
     pub(super) not_finite: AtomicU64,
     pub(super) no_room: AtomicU64,
+    pub(super) bad_names: AtomicU64,
     pub(super) series_dropped: AtomicU64,
     pub(super) set_back: AtomicU64,
     pub(super) expired_blocks: AtomicU64,
@@ -141,6 +144,7 @@ impl Figures {
             late: read(&self.late),
             not_finite: read(&self.not_finite),
             no_room: read(&self.no_room),
+            bad_names: read(&self.bad_names),
             series_dropped: read(&self.series_dropped),
             set_back: read(&self.set_back),
             expired_blocks: read(&self.expired_blocks),

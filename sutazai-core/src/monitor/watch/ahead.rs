@@ -31,8 +31,10 @@ pub struct ForecastQuery {
     pub series: String,
     /// Milliseconds of a step, 1 or more: the forecast is of means over steps (of counters, of their growth in a second). Of the
     /// past it goes by the last 5,000 of them, or as many as are kept in a resolution that is no coarser; eight at least.
+    #[schemars(range(min = 1, max = 562_949_953))]
     pub step_ms: u64,
     /// Steps ahead, 1 to 10,000.
+    #[schemars(range(min = 1, max = 10_000))]
     pub steps: usize,
     /// The probabilities of intervals, above 0 and below 1. Default: 0.95.
     #[serde(default = "usual")]
@@ -370,6 +372,8 @@ mod tests {
         let policy = ExhaustionPolicy::new(16e3, Direction::Fills);
         let told = watch.exhaustion("leak_bytes", policy.clone(), at(800)).unwrap();
         let Outlook::RunsOut { at: end, .. } = told.outlook else { panic!("{told:?}") };
+        let (slope, certainty) = (told.slope.unwrap(), told.certainty.unwrap());
+        assert!((slope - 10.0 / 60.0).abs() < 0.01 && certainty > 10.0, "{slope} {certainty}");
         let minutes = (end.as_nanos() - at(800).as_nanos()) as f64 / 60e9;
         assert!((540.0..660.0).contains(&minutes), "{minutes}");
         // What was said of a series is forgotten with it.
@@ -381,6 +385,10 @@ mod tests {
         assert!(matches!(anew.outlook, Outlook::Unknown), "{anew:?}");
         let idle = watch.exhaustion("idle_bytes", policy.clone(), at(800)).unwrap();
         assert!(matches!(idle.outlook, Outlook::Stable), "{idle:?}");
+        // Of what is stable no slope is told, not even that it is none.
+        assert_eq!((idle.slope, idle.certainty), (None, None));
+        let idle = serde_json::to_value(&idle).unwrap();
+        assert!(idle.get("slope").is_none() && idle.get("certainty").is_none(), "{idle}");
         let none = watch.exhaustion("none", policy, at(800)).unwrap_err();
         assert_eq!(
             (none.code(), none.failed_operation()),

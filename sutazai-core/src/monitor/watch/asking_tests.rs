@@ -77,8 +77,15 @@ fn those_that_hang_are_left_and_asked_again_once_they_have_returned() {
     }
     assert_eq!(was_asked.try_iter().collect::<Vec<_>>(), ["first", "second"]);
     // The second one is taken away, and its name is free.
+    assert!(watch.status_at(moment(13), every).removed.is_empty());
     assert!(watch.remove("second"));
     watch.add(Arc::new(Fixed("second", 7.0))).unwrap();
+    // Its thread is still there, and is told of.
+    let status = watch.status_at(moment(13), every);
+    let removed: Vec<_> =
+        status.removed.iter().map(|one| (&*one.monitor, one.seconds, one.hangs)).collect();
+    assert_eq!(removed, [("second", 12.0, true)]);
+    assert_eq!(status.away.iter().map(|one| &*one.monitor).collect::<Vec<_>>(), ["first"]);
     let sampled = watch.sample_at(at(13), moment(13), every).unwrap();
     assert_eq!((sampled.away, sampled.failures.len()), (vec!["first".to_owned()], 1));
     // The first one returns: what it says is of the time when it was asked.
@@ -93,7 +100,11 @@ fn those_that_hang_are_left_and_asked_again_once_they_have_returned() {
     let points = watch.history().points("first", 9);
     assert_eq!(points.iter().map(|one| one.at).collect::<Vec<_>>(), [at(1), at(14)]);
     assert_eq!(was_asked.try_iter().collect::<Vec<_>>(), ["first"]);
+    // Until it returns.
     words[1].send(()).unwrap();
+    while !watch.status_at(moment(15), every).removed.is_empty() {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

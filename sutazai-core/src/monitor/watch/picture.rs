@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ForecastQuery, Watch};
 use crate::base::time::Timestamp;
+use crate::monitor::forecast::HORIZON_MOST;
 use crate::monitor::plot::{Ahead, Mark, Plot, Unit};
 use crate::{Code, Error, Result};
 
@@ -21,16 +22,19 @@ pub struct PlotQuery {
     pub series: String,
     /// Milliseconds of the past that are shown, 1 or more. Default: an hour.
     #[serde(default = "an_hour")]
+    #[schemars(range(min = 1))]
     pub window_ms: u64,
     /// Milliseconds of a step, of which the mean is drawn (of counters, their growth in a second): at most 100,000 steps. Default:
     /// a six hundredth of the window, and a second at least.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 562_949_953))]
     pub step_ms: Option<u64>,
     /// Steps ahead that are forecast, up to 10,000; the forecast goes by as much of the past as
     /// [`ForecastQuery`] says, not by the window alone. Default: none.
     #[serde(default)]
+    #[schemars(range(max = 10_000))]
     pub ahead: usize,
-    /// The probability of the forecast's interval, above 0 and below 1. Default: 0.95.
+    /// The probability of the forecast's interval, above 0 and below 1, also where no forecast is wanted. Default: 0.95.
     #[serde(default = "usual")]
     pub level: f64,
     /// Where the past ends. Default: now.
@@ -41,9 +45,11 @@ pub struct PlotQuery {
     pub title: Option<String>,
     /// Pixels of a line, 240 to 2,048. Default: 960.
     #[serde(default = "width")]
+    #[schemars(range(min = 240, max = 2_048))]
     pub width: u32,
     /// Lines, 240 to 2,048. Default: 420.
     #[serde(default = "height")]
+    #[schemars(range(min = 240, max = 2_048))]
     pub height: u32,
 }
 
@@ -79,27 +85,44 @@ impl PlotQuery {
         }
     }
 
+    /// Whether what is to come can be drawn so.
+    fn check_ahead(&self) -> Result<()> {
+        let refused = |field: &'static str, value: String, rule: &'static str| {
+            Err(no_such(field, value).with("rule", rule))
+        };
+        if self.ahead > HORIZON_MOST {
+            return refused("ahead", self.ahead.to_string(), "must be at most 10,000");
+        }
+        if !(self.level > 0.0 && self.level < 1.0) {
+            return refused("level", self.level.to_string(), "must be above 0 and below 1");
+        }
+        Ok(())
+    }
+
     /// Nanoseconds of a step, and how many there are.
     fn steps(&self) -> Result<(i64, u64)> {
         let step = self.step_ms.unwrap_or_else(|| self.window_ms.div_ceil(USUAL).max(1_000));
         let count = self.window_ms.div_ceil(step.max(1));
         let nanos = i64::try_from(step).ok().and_then(|ms| ms.checked_mul(1_000_000));
         let nanos = nanos.filter(|step| (1..=i64::MAX / 16_384).contains(step));
-        let refused = |field: &'static str, value: u64| {
-            Error::new(Code::INVALID, "no such plot")
-                .operation("monitor.plot")
-                .with("field", field)
-                .with("value", value)
-        };
         match nanos {
-            _ if count == 0 => Err(refused("window_ms", self.window_ms)),
-            None => Err(refused("step_ms", step)),
+            _ if count == 0 => {
+                Err(no_such("window_ms", self.window_ms).with("rule", "must be at least 1"))
+            }
+            None => Err(no_such("step_ms", step).with("rule", "must be 1 to 562,949,953")),
             Some(_) if count > POINTS => {
-                Err(refused("step_ms", step).with("rule", "at most 100,000 of them in the window"))
+                Err(no_such("step_ms", step).with("rule", "at most 100,000 of them in the window"))
             }
             Some(nanos) => Ok((nanos, count)),
         }
     }
+}
+
+fn no_such(field: &'static str, value: impl std::fmt::Display) -> Error {
+    Error::new(Code::INVALID, "no such plot")
+        .operation("monitor.plot")
+        .with("field", field)
+        .with("value", value)
 }
 
 impl Watch {
@@ -111,6 +134,7 @@ impl Watch {
     /// little is kept for a forecast.
     pub fn plot(&self, wanted: &PlotQuery, now: Timestamp) -> Result<Plot> {
         let (step, count) = wanted.steps()?;
+        wanted.check_ahead()?;
         let until = wanted.until.unwrap_or(now);
         let last = until.as_nanos();
         let end = last.saturating_sub(last.rem_euclid(step));
@@ -185,12 +209,16 @@ mod tests {
         assert!(watch.plot(&wanted, at(1_200)).unwrap().marks.is_empty());
 
         type Change = fn(&mut PlotQuery);
-        let wrong: [(Code, Change); 6] = [
+        let wrong: [(Code, Change); 9] = [
             (Code::NOT_FOUND, |q| q.series = "none".into()),
             (Code::INVALID, |q| q.window_ms = 0),
             (Code::INVALID, |q| q.step_ms = Some(0)),
             (Code::INVALID, |q| (q.step_ms, q.window_ms) = (Some(1), 100_001)),
             (Code::INVALID, |q| q.level = 1.0),
+            // Whether or not anything is ahead.
+            (Code::INVALID, |q| (q.level, q.ahead) = (0.0, 0)),
+            (Code::INVALID, |q| (q.level, q.ahead) = (f64::NAN, 0)),
+            (Code::INVALID, |q| q.ahead = 10_001),
             (Code::INVALID, |q| q.width = 10),
         ];
         for (code, change) in wrong {

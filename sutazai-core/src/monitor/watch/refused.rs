@@ -1,6 +1,6 @@
 //! What is not measured, and why.
 
-use crate::monitor::series::{Appended, History};
+use crate::monitor::series::{Appended, History, check_name};
 use crate::port::Monitor;
 use crate::{Code, Error, Result};
 
@@ -31,9 +31,7 @@ pub(super) fn refused_by(
             Error::new(Code::INVALID, "the series has this time already, or a later one")
         }
         Appended::NotFinite => Error::new(Code::INVALID, "a measurement is a finite number"),
-        Appended::BadName => {
-            Error::new(Code::INVALID, "a series' name has 1 to 200 bytes and no control characters")
-        }
+        Appended::BadName => return check_name(series).err(),
         Appended::NoRoom => history.full(most),
     };
     let shown: String = series.chars().take(200).collect();

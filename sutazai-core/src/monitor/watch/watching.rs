@@ -16,6 +16,7 @@ use super::latest::Latest;
 use super::policy::{WatchPolicy, check_pattern, fits};
 use super::refused::{check_monitor, refused_by};
 use super::remembered;
+use crate::base::contain;
 use crate::base::time::{Moment, Timestamp};
 use crate::monitor::series::{Appended, History, HistoryStatus, Room, Shelf};
 use crate::port::Monitor;
@@ -141,6 +142,9 @@ pub struct WatchStatus {
     pub monitors: Vec<String>,
     /// Those that a sample has left as they did not return. They are asked again once they have.
     pub away: Vec<Away>,
+    /// Those that were taken away before they had returned, and have not since. Each keeps a thread, and counts among the monitors that there may
+    /// be, until it does.
+    pub removed: Vec<Away>,
     /// Samples that were taken.
     pub samples: u64,
     /// When the last one was.
@@ -440,10 +444,18 @@ impl Watch {
     /// As [`status`](Self::status), by the clock and the time between samples that [`sample_at`](Self::sample_at) was told.
     pub(crate) fn status_at(&self, moment: Moment, every: Option<Duration>) -> WatchStatus {
         let deadline = self.policy.hangs_after(every);
-        let present = self.members.lock().present.clone();
+        let (present, gone) = {
+            let members = self.members.lock();
+            let gone: Vec<_> = members.gone.iter().filter_map(Weak::upgrade).collect();
+            (members.present.clone(), gone)
+        };
+        let removed = gone.iter().filter_map(|one| Some(away(one, one.out()?, moment, deadline)));
+        let removed = removed.collect();
+        // They may have returned, and this may be the last that has them.
+        gone.into_iter().for_each(|one| drop(contain::catch(move || drop(one))));
         let monitors = present.iter().map(|one| one.name.to_string()).collect();
-        let away = present.iter().filter_map(|one| away(one, one.out()?, moment, deadline));
-        let away = away.collect();
+        let left = present.iter().filter_map(|one| Some((one, one.out().filter(|out| out.left)?)));
+        let away = left.map(|(one, out)| away(one, out, moment, deadline)).collect();
         let (anomalies, changes) = (self.latest.lock().count(), self.changes.lock().count());
         let (watched, watching, left_out) = {
             let judges = self.judges.lock();
@@ -453,6 +465,7 @@ impl Watch {
         WatchStatus {
             monitors,
             away,
+            removed,
             samples: figures.samples,
             last: figures.last,
             seconds: figures.seconds,
@@ -467,14 +480,10 @@ impl Watch {
     }
 }
 
-fn away(one: &Member, out: Out, moment: Moment, deadline: Duration) -> Option<Away> {
+fn away(one: &Member, out: Out, moment: Moment, deadline: Duration) -> Away {
     let long = moment.since(out.since);
-    out.left.then(|| Away {
-        monitor: one.name.to_string(),
-        asked: out.asked,
-        seconds: long.as_secs_f64(),
-        hangs: long >= deadline,
-    })
+    let monitor = one.name.to_string();
+    Away { monitor, asked: out.asked, seconds: long.as_secs_f64(), hangs: long >= deadline }
 }
 
 #[cfg(test)]

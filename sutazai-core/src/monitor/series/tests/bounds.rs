@@ -115,6 +115,9 @@ fn the_number_of_series_is_bounded() {
     assert_eq!(history.append("d\n", at(9), 1.0), Appended::BadName);
     assert_eq!(history.append("", at(9), 1.0), Appended::BadName);
     assert_eq!(history.append(&"x".repeat(NAME_MAX + 1), at(9), 1.0), Appended::BadName);
+    assert_eq!(history.append("a*", at(9), 1.0), Appended::BadName);
+    assert!(history.handle("a*").is_none() && check_name("a*").is_err());
+    assert_eq!((history.status().bad_names, history.status().no_room), (4, 0));
     assert_eq!(history.append("a", at(9), f64::NAN), Appended::NotFinite);
     assert_eq!(history.append("a", at(9), f64::INFINITY), Appended::NotFinite);
     assert_eq!(history.status().not_finite, 2);

@@ -346,7 +346,11 @@ proptest! {
     #[test]
     fn any_input_is_defined(
         input in prop::collection::vec((any::<i64>(), any::<f64>(), 0..40_u8), 1..200),
-        step_ms in prop_oneof![Just(0_u64), Just(u64::MAX), 1_000_000_000_000..2_000_000_000_000_u64],
+        step_ms in prop_oneof![
+            Just(None),
+            Just(Some(u64::MAX)),
+            (1_000_000_000_000..2_000_000_000_000_u64).prop_map(Some)
+        ],
     ) {
         let shelf = MemoryShelf::default();
         let open = || History::open(HistoryPolicy::default(), Box::new(shelf.clone())).unwrap();
@@ -363,7 +367,7 @@ proptest! {
         }
         let (from, to) = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
         for aggregate in ALL.into_iter().chain([Aggregate::Quantile(0.9)]) {
-            let query = Query::new("s_total", from, to, aggregate).step_ms(step_ms);
+            let query = Query { step_ms, ..Query::new("s_total", from, to, aggregate) };
             if let Ok(answer) = history.query(&query) {
                 prop_assert!(answer.windows.iter().all(|window| window.value.is_finite()));
                 prop_assert_eq!(answer.damaged, 0);
