@@ -114,6 +114,22 @@ pub(crate) fn to_near_json(object: &Bound<'_, PyAny>) -> Result<Value, Trouble> 
     })
 }
 
+/// Reads what came as a dict. Where an int is too large that is said in the words of what reads it, with the range that it allows.
+pub(crate) fn read<T>(
+    given: &Bound<'_, PyAny>,
+    read: impl Fn(&Value) -> sutazai_core::Result<T>,
+) -> PyResult<T> {
+    let py = given.py();
+    match to_json(given) {
+        Ok(value) => read(&value).map_err(|error| crate::error::raise(py, &error)),
+        Err(trouble) if trouble.is_huge() => match to_near_json(given).map(|near| read(&near)) {
+            Ok(Err(error)) => Err(crate::error::raise(py, &error)),
+            _ => Err(trouble.in_request().into_py_err()),
+        },
+        Err(trouble) => Err(trouble.into_py_err()),
+    }
+}
+
 /// What is made of an int.
 type OfInt = fn(&Bound<'_, PyInt>) -> Result<Value, Trouble>;
 

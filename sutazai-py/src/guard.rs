@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use sutazai_core::base::deadline;
-use sutazai_core::base::reading::from_json;
+use sutazai_core::base::reading::from_value;
 use sutazai_core::base::runtime::Runtime;
 use sutazai_core::base::time::Moment;
 use sutazai_core::recovery::{
@@ -22,7 +22,6 @@ use sutazai_core::recovery::{
 };
 use sutazai_core::{Class, Code, Error};
 
-use crate::convert::Trouble;
 use crate::fork::{Renewed, elsewhere};
 use crate::kernel::Kernel;
 use crate::steps::{Steps, Timer, placed, which};
@@ -162,7 +161,7 @@ impl Guard {
         on: Option<Py<PyAny>>,
         seed: Option<u64>,
     ) -> PyResult<Self> {
-        let policy = read(py, policy)?;
+        let policy = read(policy)?;
         let Some(kernel) = kernel else {
             let recipe = Recipe {
                 name: name.to_owned(),
@@ -284,7 +283,7 @@ impl Guard {
 
     /// Takes another policy, given as a dict.
     fn set_policy(&self, py: Python<'_>, policy: &Bound<'_, PyAny>) -> PyResult<()> {
-        let policy = read(py, policy)?;
+        let policy = read(policy)?;
         let set = self.here(py)?.guard.set_policy(policy.clone());
         set.map_err(|error| error::raise(py, &error))?;
         if let Some(recipe) = &self.recipe {
@@ -437,9 +436,8 @@ fn unawaited(answer: &Bound<'_, PyAny>) -> PyErr {
     )
 }
 
-fn read(py: Python<'_>, policy: &Bound<'_, PyAny>) -> PyResult<GuardPolicy> {
-    let policy = convert::to_json(policy).map_err(Trouble::into_py_err)?.to_string();
-    from_json("recovery.guard", "policy", &policy).map_err(|error| error::raise(py, &error))
+fn read(policy: &Bound<'_, PyAny>) -> PyResult<GuardPolicy> {
+    convert::read(policy, |value| from_value("recovery.guard", "policy", value))
 }
 
 fn to_json(value: &impl serde::Serialize) -> PyResult<String> {

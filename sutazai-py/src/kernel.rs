@@ -1009,10 +1009,8 @@ fn task(
         task = task.timeout(timeout);
     }
     if let Some(terms) = terms {
-        let terms_py = terms.py();
-        let terms = convert::to_json(terms).map_err(convert::Trouble::into_py_err)?;
-        let terms = from_value::<Terms>("agent.call", "terms", &terms);
-        task = task.terms(terms.map_err(|error| error::raise(terms_py, &error))?);
+        let read = |value: &Value| from_value::<Terms>("agent.call", "terms", value);
+        task = task.terms(convert::read(terms, read)?);
     }
     Ok(task)
 }
@@ -1028,10 +1026,10 @@ type Step<'py> = (String, Bound<'py, PyAny>, Py<PyAny>, Py<PyAny>);
 
 /// How the room `security` is set up, as a dict; paths in it begin where the process is.
 fn options(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<SecurityOptions> {
-    let value = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
-    let read = from_value::<SecuritySpec>("kernel.new", "security", &value);
+    let read =
+        convert::read(given, |value| from_value::<SecuritySpec>("kernel.new", "security", value))?;
     // A passphrase is derived, files are read.
-    let options = py.detach(|| read?.options(Path::new("")));
+    let options = py.detach(|| read.options(Path::new("")));
     options.map_err(|error| error::raise(py, &error))
 }
 
@@ -1040,6 +1038,5 @@ fn read_policy<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
     operation: &'static str,
     given: &Bound<'_, PyAny>,
 ) -> PyResult<T> {
-    let value = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
-    from_value(operation, "policy", &value).map_err(|error| error::raise(given.py(), &error))
+    convert::read(given, |value| from_value(operation, "policy", value))
 }

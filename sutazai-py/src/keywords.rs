@@ -10,7 +10,7 @@ use sutazai_core::base::reading::from_value;
 use sutazai_core::kernel::{Limits, LogConfig};
 use sutazai_core::port::{AgentCard, RunMode, SkillCard};
 
-use crate::{argument, convert, error};
+use crate::{argument, convert};
 
 /// Arguments by name; what is `None` is left out.
 pub(crate) struct Keywords<'a, 'py>(&'a Bound<'py, PyDict>);
@@ -93,6 +93,5 @@ impl<'a, 'py> Keywords<'a, 'py> {
 
 /// More of an agent's skills, as its card has it.
 fn about(_: &str, given: &Bound<'_, PyAny>) -> PyResult<BTreeMap<String, SkillCard>> {
-    let about = convert::to_json(given).map_err(convert::Trouble::into_py_err)?;
-    from_value("agent.add", "about", &about).map_err(|error| error::raise(given.py(), &error))
+    convert::read(given, |about| from_value("agent.add", "about", about))
 }

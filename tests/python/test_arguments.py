@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sutazai import Guard, Kernel, Reply, Task
+from sutazai import Guard, Invalid, Kernel, Reply, Task
 
 SECONDS = "must be a number of seconds or a datetime.timedelta, not str '1s'"
 
@@ -117,6 +117,14 @@ def test_a_bool_is_no_duration(kernel: Kernel) -> None:
 def test_a_priority_has_its_bounds(kernel: Kernel, wrong: int) -> None:
     said = refusal(lambda: kernel.call("echo", priority=wrong), ValueError)
     assert said == f"priority must be from 1 to 255, not {wrong}"
+
+
+@pytest.mark.parametrize("many", [2**32, 2**64, 10**30, 10**400, -(10**400)])
+def test_a_number_of_a_policy_has_its_bounds(many: int) -> None:
+    with pytest.raises(Invalid, match="is out of range.*it must be from 0 to 4294967295"):
+        Guard("g", bulkhead={"concurrency": many})
+    with pytest.raises(ValueError, match="int does not fit 64 bits|must be above 0"):
+        Guard("g", hedge={"quantile": 10**400})
 
 
 class Nothing:

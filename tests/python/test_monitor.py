@@ -130,9 +130,9 @@ def test_series_are_let_go_of() -> None:
         kernel.monitor.record('hits{path="/*"}', 1)
         kernel.monitor.record('hits{path="/a"}', 1)
         assert kernel.monitor.forget('hits{path="/*"}') == 1
-        status = kernel.monitor.status()
-        assert (status["history"]["bad_names"], status["history"]["no_room"]) == (1, 0)
-        assert status["removed"] == []
+        after = kernel.monitor.status()
+        assert (after["history"]["bad_names"], after["history"]["no_room"]) == (1, 0)
+        assert after["removed"] == []
 
 
 def test_numbers_that_are_too_large_are_told_with_their_range() -> None:
