@@ -61,7 +61,7 @@ impl Resources {
         let anomalies = watch.anomalies(0, ANOMALIES);
         Some(Self {
             cpu_seconds: grown("process_cpu_seconds_total"),
-            cpu_over_time: ask("cpu_used_ratio", Aggregate::Mean, step),
+            cpu_over_time: ask("cpu_used_ratio", Aggregate::Mean, Some(step)),
             memory_bytes: one("process_resident_memory_bytes", Aggregate::Max).unwrap_or(0.0),
             open_files: one("process_open_fds", Aggregate::Max).unwrap_or(0.0),
             written_bytes: grown("process_written_bytes_total"),

@@ -218,6 +218,12 @@ fn a_tuner_that_rests_has_taken_its_trial_back() {
     world.dials[1].set(&KnobValue::Number(3.0)).unwrap();
     world.second("tuner", None);
     assert_eq!(said(), [(60.0, 3.0), (3.0, 3.0)]);
+    // Set back, and elsewhere again, through the kernel.
+    world.kernel.set_knob("a", &KnobValue::Number(3.0)).unwrap();
+    assert_eq!(said(), [(3.0, 3.0), (3.0, 3.0)]);
+    assert!(world.kernel.tuner("tuner").unwrap().trouble.is_none());
+    world.kernel.set_knob("a", &KnobValue::Number(60.0)).unwrap();
+    assert_eq!(said(), [(60.0, 3.0), (3.0, 3.0)]);
     // Back where it was: what was wrong is so no more.
     world.dials[0].set(&KnobValue::Number(3.0)).unwrap();
     world.second("tuner", None);

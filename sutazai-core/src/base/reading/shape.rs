@@ -329,5 +329,6 @@ impl<'n, 's, W: Written<'n>> Walk<'_, 's, W> {
 
 /// Whether it is beyond all integers of 64 bits: fractions end long before.
 fn is_huge(number: &serde_json::Number) -> bool {
-    number.as_f64().is_some_and(|number| number.abs() >= 9_223_372_036_854_775_808.0)
+    const END: f64 = 18_446_744_073_709_551_616.0;
+    number.as_f64().is_some_and(|number| number >= END || number < -0.5 * END)
 }

@@ -224,7 +224,11 @@ impl Shared {
     pub(super) fn set_by_hand(self: &Arc<Self>, tuned: &Tuned, adjust: &dyn Adjust, to: KnobValue) {
         tuned.hear(adjust, &to);
         let in_use = {
-            let state = tuned.state.lock();
+            let mut state = tuned.state.lock();
+            // Where it stood elsewhere before it may be set back.
+            if state.by_hand.remove(adjust.name()).is_some() && state.by_hand.is_empty() {
+                state.trouble = None;
+            }
             let tuner = &state.tuner;
             tuner.applied() == tuner.incumbent()
                 && tuner.applied().get(adjust.name()).is_some_and(|own| same(own, &to))
