@@ -330,5 +330,5 @@ impl<'n, 's, W: Written<'n>> Walk<'_, 's, W> {
 /// Whether it is beyond all integers of 64 bits: fractions end long before.
 fn is_huge(number: &serde_json::Number) -> bool {
     const END: f64 = 18_446_744_073_709_551_616.0;
-    number.as_f64().is_some_and(|number| number >= END || number < -0.5 * END)
+    number.as_f64().is_some_and(|number| !(-0.5 * END..END).contains(&number))
 }

@@ -4,9 +4,9 @@
 //! files whose path has an even SHA-1), on pieces of its files that begin anew shortly before an anomaly, and on made-up
 //! series of ten kinds with planted anomalies; the latest choices also on that half run backwards, thinned, in logarithms and
 //! in differences, where a choice that fits the files alone does not hold. They stand where changes in either direction matter little.
-//! On that half the detector scores 80.8, on the other one, which was looked at nine times in passing, 59.3. What is [usual in
+//! On that half the detector scores 81.9, on the other one, which was looked at twelve times in passing, 58.4. What is [usual in
 //! noise](USUAL) was measured on noise, without any label: independent and autocorrelated (0.9) normal values, and a daily
-//! sine with noise, 20 series of 10,000 points each.
+//! sine with noise, 20 series of 10,000 points each; of the parts that know a season, on sines, squares, saws and peaks with five periods.
 
 use super::parts::PARTS;
 
