@@ -2411,10 +2411,12 @@ struct sutazai_error *sutazai_monitor_add(struct sutazai_kernel *kernel,
 
 /**
  * A measurement: `series` is its name with its unit, as Prometheus names have them (`queue_length`,
- * `cache_bytes`; one in `_total` is a counter), of 1 to 200 bytes.
+ * `cache_bytes`; one in `_total` is a counter), of 1 to 200 bytes without control characters. What is refused is not part of the sample, and
+ * what was added before stays.
  *
  * Errors:
- * `SUTAZAI_BASE_INVALID`, also for a value that is not finite.
+ * `SUTAZAI_BASE_INVALID`, also for a value that is not finite. Whether there is room for the series is seen when the sample is kept
+ * (`failures` of `monitor.sample`).
  *
  * Pointers:
  * `samples` is NULL, or what the callback that runs was given; `series` is good for reading.

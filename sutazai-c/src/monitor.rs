@@ -4,9 +4,10 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use sutazai_core::Result;
 use sutazai_core::base::time::Timestamp;
+use sutazai_core::monitor::check_measurement;
 use sutazai_core::port::{Monitor, Samples};
-use sutazai_core::{Code, Error, Result};
 
 use crate::boundary::{borrow, fallible, null};
 use crate::error::sutazai_error;
@@ -87,10 +88,12 @@ pub unsafe extern "C" fn sutazai_monitor_add(
 }
 
 /// A measurement: `series` is its name with its unit, as Prometheus names have them (`queue_length`,
-/// `cache_bytes`; one in `_total` is a counter), of 1 to 200 bytes.
+/// `cache_bytes`; one in `_total` is a counter), of 1 to 200 bytes without control characters. What is refused is not part of the sample, and
+/// what was added before stays.
 ///
 /// # Errors
-/// `SUTAZAI_BASE_INVALID`, also for a value that is not finite.
+/// `SUTAZAI_BASE_INVALID`, also for a value that is not finite. Whether there is room for the series is seen when the sample is kept
+/// (`failures` of `monitor.sample`).
 ///
 /// # Safety
 /// `samples` is NULL, or what the callback that runs was given; `series` is good for reading.
@@ -106,10 +109,7 @@ pub unsafe extern "C" fn sutazai_samples_add(
         let samples = unsafe { samples.as_ref() }.ok_or_else(|| null("samples"))?;
         // SAFETY: the caller's promise.
         let series = unsafe { text(series, series_len, "series") }?;
-        if !value.is_finite() {
-            return Err(Error::new(Code::INVALID, "a measurement is a finite number")
-                .with("series", series.escape_debug()));
-        }
+        check_measurement(series, value)?;
         samples.given.lock().add(series, value);
         Ok(())
     })

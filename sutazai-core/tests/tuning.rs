@@ -12,6 +12,9 @@ mod numbers;
 mod pools;
 #[path = "tuning/rails.rs"]
 mod rails;
+#[cfg(feature = "security")]
+#[path = "tuning/recorded.rs"]
+mod recorded;
 #[path = "tuning/shares.rs"]
 mod shares;
 #[path = "tuning/stuck.rs"]

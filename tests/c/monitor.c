@@ -18,12 +18,20 @@ static sutazai_error *sample(void *user, int64_t now_ms, sutazai_samples *sample
     OK(sutazai_samples_add(samples, S("queue_length"), 17.0));
     FAILS(sutazai_samples_add(samples, S("odd"), NAN), SUTAZAI_BASE_INVALID);
     FAILS(sutazai_samples_add(samples, S("\xff"), 1.0), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_samples_add(samples, S(""), 1.0), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_samples_add(samples, S("queue\nlength"), 1.0), SUTAZAI_BASE_INVALID);
+    FAILS(sutazai_samples_add(samples, "queue\0length", 12, 1.0), SUTAZAI_BASE_INVALID);
+    char longest[201];
+    memset(longest, 'q', sizeof longest);
+    FAILS(sutazai_samples_add(samples, longest, 201, 1.0), SUTAZAI_BASE_INVALID);
+    OK(sutazai_samples_add(samples, longest, 200, 1.0));
     FAILS(sutazai_samples_add(NULL, S("odd"), 1.0), SUTAZAI_BASE_INVALID);
     if (strcmp(mood, "broken") == 0) {
         return sutazai_error_new(SUTAZAI_AGENT_FAILED, SUTAZAI_CLASS_OF_CODE, S("the queue is gone"));
     }
     if (strcmp(mood, "nameless") == 0) {
-        OK(sutazai_samples_add(samples, S(""), 1.0));
+        // As a monitor does that hands on what it is told.
+        return sutazai_samples_add(samples, S(""), 1.0);
     }
     return NULL;
 }

@@ -47,6 +47,17 @@ SHOWS = {
         "proved: ann's deletion was denied",
         "verified: 0 findings",
     ],
+    "monitoring.py": [
+        "a sample: queue_length 3, one of",
+        "an anomaly: spike of jobs_per_s, 90 where 20 is usual",
+        "a forecast: 20 jobs a second in ten minutes",
+        "exhaustion: the disk runs_out in ",
+        "health: ",
+        "adopted: batch ",
+        "rolled back: batch ",
+        "latency was 900, 250 at most",
+        "on the audit record: ",
+    ],
     "recovery.py": [
         "guarded calls: {'hello'} breaker of first: open",
         "a guarded function: page after 3 tries",

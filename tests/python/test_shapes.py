@@ -150,6 +150,7 @@ ANSWERS: list[tuple[str, str | None, type]] = [
     ("tune.get", "BrokenGuard", sutazai.BrokenGuard),
     ("tune.get", "Knob", sutazai.Knob),
     ("tune.get", "Proposal", sutazai.TuneProposal),
+    ("tune.get", "Suggested", sutazai.TuneSuggestion),
     ("tune.get", "TrialRecord", sutazai.TrialRecord),
     ("tune.knobs", "KnobView", sutazai.KnobView),
     ("tune.report", None, sutazai.TunerReport),

@@ -127,6 +127,9 @@ impl Shared {
                 Err(error) => refusal.error = error,
             }
         }
+        if refusal.wants_capacity(&task) {
+            self.creation.pools.turned_away(task.skill());
+        }
         let error = refusal.error.clone();
         self.refused(&task, id, now, refusal, Default::default());
         ticket::ready(Err(error))

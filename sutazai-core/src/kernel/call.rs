@@ -401,10 +401,30 @@ impl Refusal {
         Self { error, session: None, entry: None, ask: None }
     }
 
+    /// Whether no agent was free: more of them would have taken the call, unless it is for one of them by name.
+    pub(super) fn wants_capacity(&self, task: &Task) -> bool {
+        let full = match self.error.code() {
+            Code::OVERLOADED => self.entry.is_none(),
+            code => is_full(code),
+        };
+        full && task.wanted_agent().is_none()
+    }
+
     /// Of a call whose caller is known, and its agent, if it was chosen already.
     pub(super) fn of(error: Error, caller: &Caller, entry: Option<&Arc<Entry>>) -> Self {
         let (session, entry) = (Some(caller.session.clone()), entry.map(Arc::clone));
         Self { error, session, entry, ask: None }
+    }
+}
+
+/// Whether an agent's guard has as many calls as it lets in.
+fn is_full(code: Code) -> bool {
+    #[cfg(feature = "recovery")]
+    return code == Code::BULKHEAD_FULL;
+    #[cfg(not(feature = "recovery"))]
+    {
+        let _ = code;
+        false
     }
 }
 

@@ -6,6 +6,9 @@ use super::shared::Shared;
 use crate::port::AuditClass;
 use crate::{Error, Result};
 
+/// Words on how something is changed, at most.
+const DETAILS: usize = 4;
+
 /// A change, as the record names it.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "security"), allow(dead_code, reason = "nothing is recorded"))]
@@ -14,8 +17,8 @@ pub(crate) struct Change<'a> {
     action: &'a str,
     object: &'a str,
     by: &'a str,
-    /// A word on how, and what it is a word on.
-    detail: Option<(&'a str, &'a str)>,
+    /// Words on how, and what each is a word on.
+    details: [Option<(&'a str, &'a str)>; DETAILS],
 }
 
 impl<'a> Change<'a> {
@@ -26,7 +29,13 @@ impl<'a> Change<'a> {
 
     /// Something is put to work, or taken away.
     pub(crate) fn deployment(action: &'a str, object: &'a str) -> Self {
-        Self { class: AuditClass::Deployment, action, object, by: Self::HOST, detail: None }
+        Self {
+            class: AuditClass::Deployment,
+            action,
+            object,
+            by: Self::HOST,
+            details: [None; DETAILS],
+        }
     }
 
     /// Something is to work in another way.
@@ -48,9 +57,11 @@ impl<'a> Change<'a> {
         self
     }
 
-    /// A word on how.
+    /// A word on how; the first four are recorded.
     pub(crate) fn with(mut self, name: &'a str, word: &'a str) -> Self {
-        self.detail = Some((name, word));
+        if let Some(free) = self.details.iter_mut().find(|detail| detail.is_none()) {
+            *free = Some((name, word));
+        }
         self
     }
 }
@@ -165,9 +176,10 @@ mod recorded {
             let Some(security) = self.secured.get() else { return Ok(None) };
             // What cannot be named is refused by what is changed itself.
             let name = |text| if str::len(text) > NAME_MAX { "-" } else { text };
-            let detail = change.detail.map(|(name, word)| (name, AuditValue::Text(word)));
+            let words = change.details.iter().flatten();
+            let words = words.map(|(name, word)| (*name, AuditValue::Text(word)));
             let code = failed.map(|code| ("code", AuditValue::Text(code)));
-            let details: Vec<_> = detail.into_iter().chain(code).collect();
+            let details: Vec<_> = words.chain(code).collect();
             let now = self.runtime.timestamp();
             let outcome = match failed {
                 None => AuditOutcome::Success,

@@ -40,5 +40,5 @@ pub use watch::PlotQuery;
 pub(crate) use watch::check_monitor;
 pub use watch::{
     Anomaly, Away, ForecastQuery, MONITORS_MAX, Measured, Sampled, SeriesChange, SeriesForecast,
-    WATCHED_MAX, Watch, WatchPolicy, WatchStatus,
+    WATCHED_MAX, Watch, WatchPolicy, WatchStatus, check_measurement,
 };

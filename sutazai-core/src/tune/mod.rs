@@ -24,6 +24,6 @@ pub use optimise::{
 pub use scale::{PoolSample, PoolScaler, RateForecast, ScaleCause, ScaleDecision, ScalePolicy};
 pub use shares::{SharePolicy, ShareView, Shares, SharesView};
 pub use tuner::{
-    ApplyCause, Autonomy, BrokenGuard, GuardRail, GuardSide, TrialCause, TrialRecord, TrialVerdict,
-    Tuner, TunerAction, TunerLack, TunerPhase, TunerPolicy, TunerSample, TunerView,
+    ApplyCause, Autonomy, BrokenGuard, GuardRail, GuardSide, Suggested, TrialCause, TrialRecord,
+    TrialVerdict, Tuner, TunerAction, TunerLack, TunerPhase, TunerPolicy, TunerSample, TunerView,
 };

@@ -52,6 +52,31 @@ impl World {
         }
     }
 
+    /// So many callers, each of which makes a call when the last one is answered, and tries again after so long where it is turned
+    /// away. How many were answered and turned away.
+    fn callers(&mut self, callers: usize, again_ms: u64, for_seconds: u64) -> (usize, usize) {
+        let mut open: Vec<Option<sutazai_core::base::ticket::Ticket<sutazai_core::port::Outcome>>> =
+            (0..callers).map(|_| None).collect();
+        let (mut answered, mut refused) = (0, 0);
+        for _ in 0..for_seconds * 1_000 / again_ms {
+            for caller in &mut open {
+                match caller.as_mut().map(|call| call.try_take()) {
+                    Some(None) => continue,
+                    Some(Some(Ok(_))) => answered += 1,
+                    Some(Some(Err(_))) => refused += 1,
+                    None => {}
+                }
+                *caller = Some(self.kernel.call(Task::new("serve", 1)));
+            }
+            self.kernel.advance(ms(again_ms)).unwrap();
+        }
+        (answered, refused)
+    }
+
+    fn scaled(&self) -> sutazai_core::kernel::ScaledPool {
+        self.kernel.scaled_pools().remove(0)
+    }
+
     fn pool(&self) -> PoolView {
         self.kernel.pools().remove(0)
     }
@@ -79,6 +104,63 @@ fn a_pool_grows_with_what_comes_in_and_shrinks_when_that_ends() {
     assert_eq!(world.pool().agents.len(), 1);
     world.kernel.unscale_pool("servers").unwrap();
     assert_eq!(world.kernel.unscale_pool("servers").unwrap_err().code(), Code::NOT_FOUND);
+}
+
+#[test]
+fn who_is_turned_away_counts_at_each_level() {
+    for autonomy in [Autonomy::Observe, Autonomy::Suggest, Autonomy::Approve] {
+        for again_ms in [100, 20] {
+            let mut world = World::new(|scaling| scaling.autonomy = autonomy);
+            let (answered, refused) = world.callers(10, again_ms, 6);
+            assert!(answered <= 12 && refused > 400, "{answered} {refused}");
+            let scaled = world.scaled();
+            assert!(scaled.sample.refused_per_s > 70.0, "{scaled:?}");
+            // Ten are busy all the time; some more so that few calls find none. How often they try again makes no difference.
+            let needed = scaled.decision.unwrap().needed;
+            assert!((10..=18).contains(&needed), "{autonomy:?} {again_ms} {scaled:?}");
+            if autonomy == Autonomy::Approve {
+                assert!(scaled.waiting.unwrap().target >= 10);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pool_is_large_enough_for_who_is_turned_away_in_one_go() {
+    let mut world = World::new(|_| {});
+    world.callers(10, 100, 4);
+    let size = world.pool().agents.len();
+    assert!((10..=18).contains(&size), "{size}");
+    let (_, refused) = world.callers(10, 100, 20);
+    assert_eq!(refused, 0, "all are taken");
+    let scaled = world.scaled();
+    assert!(world.pool().agents.len() <= 18 && scaled.sample.refused_per_s == 0.0, "{scaled:?}");
+}
+
+#[test]
+fn a_load_that_has_ended_is_forgotten_within_seconds() {
+    let mut world = World::new(|scaling| scaling.policy.hold_ms = 5_000);
+    world.callers(10, 100, 30);
+    assert!(world.scaled().decision.unwrap().needed >= 10);
+    world.kernel.advance(seconds(8)).unwrap();
+    let scaled = world.scaled();
+    assert_eq!(scaled.sample.arrivals_per_s, 0.0, "{scaled:?}");
+    world.kernel.advance(seconds(7)).unwrap();
+    let scaled = world.scaled();
+    assert!(scaled.decision.unwrap().needed <= 2, "{scaled:?}");
+    assert!(world.pool().agents.len() <= 2, "{:?}", world.pool());
+}
+
+#[test]
+fn a_call_counts_once_however_often_its_guard_tries_it() {
+    let mut world = World::new(|scaling| scaling.autonomy = Autonomy::Observe);
+    let policy: sutazai_core::recovery::GuardPolicy =
+        serde_json::from_str(r#"{"retry": {"attempts": 4, "base_ms": 10, "max_ms": 20}}"#).unwrap();
+    world.kernel.guard(sutazai_core::kernel::CallsTo::All, Some(policy)).unwrap();
+    world.load(10, 20);
+    let sample = world.scaled().sample;
+    let all = sample.arrivals_per_s + sample.refused_per_s;
+    assert!((8.0..=12.0).contains(&all) && sample.refused_per_s > 5.0, "{sample:?}");
 }
 
 #[test]

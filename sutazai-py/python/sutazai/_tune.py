@@ -38,6 +38,7 @@ __all__ = [
     "TunerStatus",
     "TunerWait",
     "TuneProposal",
+    "TuneSuggestion",
     "TuneSpec",
     "Tuning",
 ]
@@ -192,6 +193,7 @@ class TunerReport(TypedDict):
     """What comes of a report."""
 
     actions: list[TunerAction]
+    """What was done, asked and suggested since the report before, also by the kernel itself in between; the last 64 at most."""
     applied: dict[str, KnobValue]
     """What the knobs are to be set to now."""
 
@@ -263,6 +265,13 @@ class TuneProposal(TypedDict):
     until: str
 
 
+class TuneSuggestion(TypedDict):
+    """A setting that may be worth a try."""
+
+    trial: int
+    setting: dict[str, KnobValue]
+
+
 class TunerStatus(TypedDict):
     """A tuner: what it does, has tried and changed, and why."""
 
@@ -289,6 +298,8 @@ class TunerStatus(TypedDict):
     adopted: int
     broken: int
     drifts: int
+    suggested: NotRequired[TuneSuggestion]
+    """What was suggested last, which is not suggested again until all was learned anew."""
     history: list[TrialRecord]
 
 
@@ -340,6 +351,9 @@ class PoolSample(TypedDict):
     starting: int
     queue: int
     arrivals_per_s: float
+    """Tasks a second of late that were taken or wait."""
+    refused_per_s: float
+    """Calls a second of late that were turned away as no agent was free; they count for at most as many agents as there are, or ten."""
     service_ms: float
     forecast: list[RateForecast]
 
@@ -402,7 +416,7 @@ class Tuning:
 
     def add(self, tuner: str, spec: TuneSpec) -> TunerStatus:
         """Has knobs tuned from here on, as far as the policy's autonomy goes. Events tell of it: `tune.suggest`,
-        `tune.ask`, `tune.apply`, `tune.trial`."""
+        `tune.ask`, `tune.apply`, `tune.trial`; the audit record has each value that was set, and what came of each trial."""
         return cast(TunerStatus, self._do("add", tuner=tuner, spec=mapping("spec", spec)))
 
     def remove(self, tuner: str) -> None:
@@ -443,7 +457,8 @@ class Tuning:
         return cast(TunerStatus, self._do("autonomy", tuner=tuner, autonomy=autonomy, by=by))
 
     def scale(self, pool: str, scaling: Scaling | None = None) -> None:
-        """Has a pool's size follow what comes in, what waits and what is forecast; said again, it is changed."""
+        """Has a pool's size follow what comes in, what was turned away, what waits and what is forecast; said again, it is
+        changed. The event `tune.scale` tells of each size."""
         self._do("scale", pool=pool, scaling=None if scaling is None else mapping("scaling", scaling))
 
     def unscale(self, pool: str) -> None:

@@ -2,6 +2,9 @@
 //!
 //! One timer serves all pools, and none runs without them.
 
+#[cfg(feature = "tune")]
+mod figures;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,8 +22,6 @@ use crate::agent::{AgentState, Entry};
 use crate::base::ticket;
 use crate::kernel::handle::Kernel;
 use crate::kernel::shared::{Phase, Shared};
-#[cfg(feature = "tune")]
-use crate::kernel::tuning::PoolFigures;
 use crate::observe::Level;
 use crate::port::Candidate as _;
 use crate::{Code, Error, Result};
@@ -56,6 +57,8 @@ struct State {
     starting: u32,
     /// Calls that found no agent free since it was looked last.
     refused: u32,
+    /// Calls that were turned away for want of a free agent, ever. Each counts once, however often its guard tried it.
+    turned_away: u64,
     /// What was done last, and why.
     last: Option<PoolChange>,
     /// What went wrong last.
@@ -220,6 +223,20 @@ impl Pools {
         some
     }
 
+    /// A call for this skill has ended without an agent, because none was free.
+    pub(in crate::kernel) fn turned_away(&self, skill: &str) {
+        if self.len.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let all: Vec<_> = self.all.lock().values().cloned().collect();
+        for pool in all {
+            if pool.kept.template().skills.iter().any(|own| own == skill) {
+                let mut state = pool.state.lock();
+                state.turned_away = state.turned_away.saturating_add(1);
+            }
+        }
+    }
+
     /// The kernel stops: no agent is made any more.
     pub(super) fn close(&self) {
         let all = std::mem::take(&mut *self.all.lock());
@@ -263,6 +280,7 @@ impl Shared {
                 pool: Pool::new(policy, kept.template().concurrency),
                 starting: 0,
                 refused: 0,
+                turned_away: 0,
                 last: None,
                 trouble: None,
                 closed: false,
@@ -435,39 +453,6 @@ impl Shared {
         let grace = Duration::from_millis(pool.state.lock().pool.policy().grace_ms);
         let (shared, why, entry) = (Arc::clone(self), why.to_owned(), Arc::clone(entry));
         self.aside(Box::new(move || shared.end_taken(taken, &entry, grace, why)));
-    }
-
-    /// What a pool has to do; `None` where there is none.
-    #[cfg(feature = "tune")]
-    pub(in crate::kernel) fn pool_figures(&self, name: &str) -> Option<PoolFigures> {
-        let pool = self.creation.pools.get(name).ok()?;
-        let (mut ready, mut in_flight, mut calls, mut took) = (0, 0_u32, 0.0, 0.0);
-        let mut done = BTreeMap::new();
-        for entry in self.members(&pool.name) {
-            if !is_dead(entry.state()) && entry.state() != AgentState::Unreachable {
-                ready += 1;
-            }
-            in_flight = in_flight.saturating_add(entry.in_flight());
-            let stats = entry.ledger().stats(self.runtime.now());
-            done.insert(Arc::clone(entry.name()), stats.calls);
-            if let Some(recent) = stats.recent {
-                calls += recent.calls;
-                took += recent.calls * recent.mean_ns;
-            }
-        }
-        let waiting = count(self.waiting(&pool.kept));
-        let state = pool.state.lock();
-        Some(PoolFigures {
-            ready,
-            starting: state.starting,
-            in_flight,
-            waiting: waiting.saturating_add(state.refused),
-            places: state.pool.places(),
-            done,
-            took_ms: if calls > 0.0 { took / calls / 1e6 } else { 0.0 },
-            target: state.pool.target(),
-            bounds: state.pool.bounds(),
-        })
     }
 
     fn pool_view(&self, pool: &Running) -> PoolView {

@@ -49,10 +49,10 @@ impl Pursuit {
     }
 
     fn failed(self: Arc<Self>, id: CallId, error: Error) {
-        let (agent, guard) = {
+        let (agent, guard, turned_away) = {
             let mut state = self.state.lock();
             let Some(running) = state.of(id) else { return };
-            (running.agent.clone(), running.guard.take())
+            (running.agent.clone(), running.guard.take(), running.turned_away)
         };
         let verdict = self.shared.judge.judge(agent.as_deref(), &error, &*self.shared.runtime);
         let judged = Judgement { class: verdict.class, retry_after: verdict.retry_after };
@@ -75,22 +75,30 @@ impl Pursuit {
             (state.steps.take(), state.timers())
         };
         self.take_back(timers);
-        self.decide(steps, agent, error, judged);
+        let (shared, skill) = (Arc::clone(&self.shared), Arc::clone(self.task.shared_skill()));
+        if self.decide(steps, agent, error, judged) && turned_away {
+            // Once, however often it was tried.
+            shared.creation.pools.turned_away(&skill);
+        }
     }
 
-    /// The last try that was under way has failed.
+    /// The last try that was under way has failed. Whether the call has its answer now.
     fn decide(
         self: Arc<Self>,
         steps: Option<Steps>,
         agent: Option<Arc<str>>,
         error: Error,
         judged: Judgement,
-    ) {
-        let Some(mut steps) = steps else { return self.answer(Err(error)) };
+    ) -> bool {
+        let Some(mut steps) = steps else {
+            self.answer(Err(error));
+            return true;
+        };
         if self.state.lock().begun {
             let error = steps.finish(error, GaveUp::Begun);
             drop(steps);
-            return self.answer(Err(error));
+            self.answer(Err(error));
+            return true;
         }
         // No agent takes it: to knock again within moments would change nothing.
         let rejected = match error.code() {
@@ -106,7 +114,8 @@ impl Pursuit {
                     None => steps.finish(error, GaveUp::Rejected),
                 };
                 drop(steps);
-                return self.answer(Err(error));
+                self.answer(Err(error));
+                return true;
             }
             false => steps.failed_as(&error, judged),
         };
@@ -115,6 +124,7 @@ impl Pursuit {
                 let error = steps.finish(error, why);
                 drop(steps);
                 self.answer(Err(error));
+                true
             }
             Next::Retry(wait) => {
                 self.shared.kept.retried();
@@ -140,6 +150,7 @@ impl Pursuit {
                     // It was cancelled before it could be told of the timer.
                     runtime.cancel(timer);
                 }
+                false
             }
         }
     }

@@ -51,6 +51,8 @@ pub(super) struct Running {
     pub(super) ends: Option<Settler<Outcome>>,
     /// The queue that it waits in.
     pub(super) waits: Option<Waits>,
+    /// No agent had room for it.
+    pub(super) turned_away: bool,
 }
 
 /// A try in the queue of an agent's bulkhead.
@@ -131,7 +133,7 @@ impl Waits {
 
 impl Running {
     pub(super) fn new(id: CallId, since: Moment) -> Self {
-        Self { id, since, agent: None, guard: None, ends: None, waits: None }
+        Self { id, since, agent: None, guard: None, ends: None, waits: None, turned_away: false }
     }
 
     /// Ends it: another one was quicker.

@@ -99,7 +99,10 @@ impl Pursuit {
             if state.unmade(id) {
                 return;
             }
-            state.of(id).map_or(now, |running| running.since)
+            state.of(id).map_or(now, |running| {
+                running.turned_away = refusal.wants_capacity(&self.task);
+                running.since
+            })
         };
         let error = refusal.error.clone();
         let part_of = PartOf::call(self.id, since);

@@ -1,38 +1,61 @@
-//! How many tasks come in for a pool, from what its agents have done and have to do: [`Arrivals`].
+//! How many tasks come in for a pool, from what its agents have done and have to do, and from who was turned away: [`Arrivals`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Moment;
 
-/// The time over which a rate is smoothed: what is older counts for a third or less.
-const SMOOTH: Duration = Duration::from_secs(5);
+/// The time over which rates are means: what is older is forgotten, so that a load that has ended is gone after so long. Where looks are
+/// further apart, the last one counts.
+const WINDOW: Duration = Duration::from_secs(6);
 
 /// What came in is what has been done since, and what there is more to do.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
     done: BTreeMap<Arc<str>, u64>,
     pending: u64,
+    turned_away: u64,
     at: Option<Moment>,
-    rate: Option<f64>,
+    /// What came between two looks, the oldest first: as many as there are looks within the window.
+    looks: VecDeque<Came>,
+}
+
+/// What came from one look to the next.
+#[derive(Debug)]
+struct Came {
+    from: Moment,
+    until: Moment,
+    taken: u64,
+    refused: u64,
+}
+
+/// Tasks a second, lately.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rates {
+    /// That an agent has taken, or that wait for one.
+    pub(super) taken: f64,
+    /// That were turned away.
+    pub(super) refused: f64,
 }
 
 impl Arrivals {
-    /// Tasks a second, now that each agent has done so many and so many are under way or wait; none before the second look.
+    /// Tasks a second, now that each agent has done so many, so many are under way or wait, and so many were turned away, ever; none
+    /// before the second look.
     pub(super) fn look(
         &mut self,
         done: BTreeMap<Arc<str>, u64>,
         pending: u64,
+        turned_away: u64,
         now: Moment,
-    ) -> Option<f64> {
+    ) -> Option<Rates> {
         let Some(at) = self.at else {
             (self.done, self.pending, self.at) = (done, pending, Some(now));
+            self.turned_away = turned_away;
             return None;
         };
-        let passed = now.since(at).as_secs_f64();
-        if passed <= 0.0 {
-            return self.rate;
+        if now <= at {
+            return self.rates();
         }
         let mut came: i128 = i128::from(pending) - i128::from(self.pending);
         for (agent, calls) in &done {
@@ -40,11 +63,29 @@ impl Arrivals {
             // One that has done fewer is another one of that name.
             came += i128::from(if *calls >= before { calls - before } else { *calls });
         }
-        let fresh = came.max(0) as f64 / passed;
-        let keep = (-passed / SMOOTH.as_secs_f64()).exp();
-        let rate = self.rate.map_or(fresh, |rate| rate * keep + fresh * (1.0 - keep));
-        (self.done, self.pending, self.at, self.rate) = (done, pending, Some(now), Some(rate));
-        Some(rate)
+        self.looks.push_back(Came {
+            from: at,
+            until: now,
+            taken: u64::try_from(came.max(0)).unwrap_or(u64::MAX),
+            // Of another pool of that name there were fewer.
+            refused: turned_away.saturating_sub(self.turned_away),
+        });
+        while self.looks.len() > 1
+            && self.looks.front().is_some_and(|oldest| oldest.until + WINDOW <= now)
+        {
+            self.looks.pop_front();
+        }
+        (self.done, self.pending, self.at) = (done, pending, Some(now));
+        self.turned_away = turned_away;
+        self.rates()
+    }
+
+    fn rates(&self) -> Option<Rates> {
+        let (oldest, newest) = (self.looks.front()?, self.looks.back()?);
+        let passed = newest.until.since(oldest.from).as_secs_f64();
+        let of = |what: fn(&Came) -> u64| self.looks.iter().map(what).sum::<u64>() as f64 / passed;
+        (passed > 0.0)
+            .then(|| Rates { taken: of(|came| came.taken), refused: of(|came| came.refused) })
     }
 }
 
@@ -56,20 +97,45 @@ mod tests {
         all.iter().map(|(name, calls)| (Arc::from(*name), *calls)).collect()
     }
 
+    fn at(s: u64) -> Moment {
+        Moment::from_nanos(s * 1_000_000_000)
+    }
+
     #[test]
     fn what_came_is_what_was_done_and_what_waits_more() {
         let mut arrivals = Arrivals::default();
-        let at = |s: u64| Moment::from_nanos(s * 1_000_000_000);
-        assert_eq!(arrivals.look(done(&[("a", 100)]), 5, at(0)), None);
+        assert_eq!(arrivals.look(done(&[("a", 100)]), 5, 0, at(0)), None);
         // 20 done, 10 more wait: 30 in a second.
-        assert_eq!(arrivals.look(done(&[("a", 120)]), 15, at(1)), Some(30.0));
+        let rates = arrivals.look(done(&[("a", 120)]), 15, 0, at(1)).unwrap();
+        assert_eq!((rates.taken, rates.refused), (30.0, 0.0));
         // One agent went away, another one came: 10 done, as many wait.
-        let rate = arrivals.look(done(&[("b", 10)]), 15, at(2)).unwrap();
-        assert!((10.0..30.0).contains(&rate), "{rate}");
+        let rates = arrivals.look(done(&[("b", 10)]), 15, 0, at(2)).unwrap();
+        assert_eq!(rates.taken, 20.0);
         // Another one of the same name.
-        let rate = arrivals.look(done(&[("b", 1)]), 15, at(62)).unwrap();
-        assert!(rate < 0.1, "{rate}");
+        let rates = arrivals.look(done(&[("b", 1)]), 15, 0, at(62)).unwrap();
+        assert!(rates.taken < 0.1, "{rates:?}");
         // The clock stands still.
-        assert_eq!(arrivals.look(done(&[("b", 500)]), 15, at(62)), Some(rate));
+        assert_eq!(arrivals.look(done(&[("b", 500)]), 15, 0, at(62)), Some(rates));
+    }
+
+    #[test]
+    fn who_was_turned_away_came_as_well_and_what_has_ended_is_forgotten() {
+        let mut arrivals = Arrivals::default();
+        assert_eq!(arrivals.look(done(&[]), 0, 1_000, at(0)), None, "before it was looked at");
+        for second in 1..=20 {
+            let rates =
+                arrivals.look(done(&[("a", second * 5)]), 0, 1_000 + second * 90, at(second));
+            let rates = rates.unwrap();
+            assert_eq!((rates.taken, rates.refused), (5.0, 90.0));
+        }
+        let mut rates = Vec::new();
+        for second in 21..=26 {
+            rates.push(arrivals.look(done(&[("a", 100)]), 0, 2_800, at(second)).unwrap().taken);
+        }
+        assert!(rates.is_sorted_by(|a, b| a >= b), "{rates:?}");
+        assert_eq!(rates.last(), Some(&0.0), "{rates:?}");
+        // Looks that are further apart than that.
+        let rates = arrivals.look(done(&[("a", 400)]), 0, 2_800, at(126)).unwrap();
+        assert_eq!(rates.taken, 3.0);
     }
 }

@@ -32,7 +32,7 @@ impl Shared {
         while let Some(mut action) = left.pop_front() {
             match &mut action {
                 TunerAction::Apply { trial, setting, cause } => {
-                    let set = match self.apply(tuned, setting) {
+                    let set = match self.apply(tuned, setting, Some((*trial, *cause))) {
                         Ok(set) => set,
                         Err(error) => {
                             self.complain_of_tuner(tuned, &error);
@@ -72,6 +72,7 @@ impl Shared {
                     }),
                 ),
             }
+            tuned.state.lock().did(&action);
             done.push(action);
         }
         let last = tuned.state.lock().tuner.last_trial();
@@ -81,7 +82,7 @@ impl Shared {
         done
     }
 
-    /// Trials that have ended since the last look.
+    /// Trials that have ended since the last look. Those that were made are on the record, with what came of them.
     fn tell_of_trials(&self, tuned: &Tuned) {
         let ended: Vec<_> = {
             let mut state = tuned.state.lock();
@@ -95,11 +96,20 @@ impl Shared {
         };
         for trial in ended {
             let verdict = serde_json::to_value(trial.verdict).unwrap_or_default();
+            let (id, setting) = (trial.id.to_string(), written(&trial.setting));
+            let verdict = verdict.as_str().unwrap_or_default();
+            let broken = trial.broken.as_ref().map_or("", |guard| &guard.metric);
+            if trial.verdict.was_made() {
+                let change = Change::configuration("tune.trial", &tuned.name).by(Change::KERNEL);
+                let change = change.with("trial", &id).with("verdict", verdict);
+                let change = change.with("setting", &setting);
+                self.changed(if broken.is_empty() { change } else { change.with("guard", broken) });
+            }
             let fields = [
                 ("tuner", tuned.name.to_string()),
-                ("trial", trial.id.to_string()),
-                ("verdict", verdict.as_str().unwrap_or_default().to_owned()),
-                ("setting", serde_json::to_string(&trial.setting).unwrap_or_default()),
+                ("trial", id),
+                ("verdict", verdict.to_owned()),
+                ("setting", setting),
             ];
             self.kept.log().record(Level::Info, "sutazai.tune", "a trial has ended", fields);
             if let Ok(serde_json::Value::Object(mut event)) = serde_json::to_value(&trial) {
@@ -115,8 +125,9 @@ impl Shared {
     }
 
     /// Sets the knobs that the kernel knows and that stand otherwise; says how many. Fields of one policy bound each other: those that
-    /// cannot be set are tried again after the others.
-    fn apply(&self, tuned: &Tuned, setting: &Setting) -> Result<u32> {
+    /// cannot be set are tried again after the others. What the host is to set is on the record before it is told.
+    fn apply(&self, tuned: &Tuned, setting: &Setting, why: Why) -> Result<u32> {
+        self.record_hosts(tuned, setting, why)?;
         let mut set = 0;
         let mut left: Vec<_> = (tuned.knobs.iter())
             .filter_map(|(knob, adjust)| {
@@ -130,7 +141,7 @@ impl Shared {
             let before = left.len();
             let mut trouble = None;
             left.retain(|(name, adjust, wanted)| {
-                match self.set_one(tuned, name, *adjust, wanted) {
+                match self.set_one(tuned, name, *adjust, wanted, why) {
                     Ok(()) => {
                         set += 1;
                         false
@@ -149,19 +160,51 @@ impl Shared {
         }
     }
 
+    /// Puts on the record what the host's knobs are to be set to now, where that is another value than before.
+    fn record_hosts(&self, tuned: &Tuned, setting: &Setting, why: Why) -> Result<()> {
+        for (knob, _) in tuned.knobs.iter().filter(|(_, adjust)| adjust.is_none()) {
+            let Some(wanted) = setting.get(&knob.name) else { continue };
+            let stands = {
+                let state = tuned.state.lock();
+                state.hosts.get(&knob.name).is_some_and(|value| same(value, wanted))
+            };
+            if !stands {
+                self.applies(tuned, &knob.name, &word(wanted), why, || Ok(()))?;
+                tuned.state.lock().hosts.insert(knob.name.clone(), wanted.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a knob to this once it is on the record, with the tuner, its trial and why.
+    fn applies(
+        &self,
+        tuned: &Tuned,
+        knob: &str,
+        value: &str,
+        why: Why,
+        set: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        let change = Change::configuration("tune.apply", knob).by(Change::KERNEL);
+        let change = change.with("value", value).with("tuner", &tuned.name);
+        let Some((trial, cause)) = why else { return self.changes(change, set) };
+        let (trial, cause) = (trial.to_string(), serde_json::to_value(cause).unwrap_or_default());
+        let cause = cause.as_str().unwrap_or_default();
+        self.changes(change.with("trial", &trial).with("cause", cause), set)
+    }
+
     fn set_one(
         &self,
         tuned: &Tuned,
         name: &str,
         adjust: &dyn Adjust,
         wanted: &KnobValue,
+        why: Why,
     ) -> Result<()> {
         let kind = adjust.kind();
         let value = fitted(wanted, &kind);
         allowed(name, &kind, &value)?;
-        let word = word(&value);
-        let change = Change::configuration("tune.apply", name).by(Change::KERNEL);
-        self.changes(change.with("value", &word), || adjust.set(&value))?;
+        self.applies(tuned, name, &word(&value), why, || adjust.set(&value))?;
         tuned.hear(adjust, wanted);
         Ok(())
     }
@@ -211,7 +254,7 @@ impl Shared {
             }
             behind.setting.clone()
         };
-        let tried = self.apply(tuned, &setting);
+        let tried = self.apply(tuned, &setting, None);
         let mut state = tuned.state.lock();
         match tried {
             Ok(set) => state.set(set),
@@ -270,23 +313,21 @@ impl Shared {
             });
             (goes_on, tried, back)
         };
-        if let Err(error) = self.apply(tuned, &back) {
+        let (trial, cause) = (tuned.state.lock().tuner.last_trial(), ApplyCause::RollBack);
+        if let Err(error) = self.apply(tuned, &back, Some((trial, cause))) {
             self.complain_of_tuner(tuned, &error);
             tuned.state.lock().failed(back, error, now);
         }
         if tried {
             // Whoever sets knobs of the host's sets them back.
-            let (trial, setting) = {
-                let state = tuned.state.lock();
-                (state.tuner.last_trial(), state.tuner.applied().clone())
-            };
+            let setting = tuned.state.lock().tuner.applied().clone();
             self.publish(
                 "tune.apply",
                 serde_json::json!({
-                    "tuner": &*tuned.name, "trial": trial, "setting": setting,
-                    "cause": ApplyCause::RollBack,
+                    "tuner": &*tuned.name, "trial": trial, "setting": setting, "cause": cause,
                 }),
             );
+            tuned.state.lock().did(&TunerAction::Apply { trial, setting, cause });
         }
         self.tell_of_trials(tuned);
         self.keep_adopted(tuned);
@@ -294,7 +335,25 @@ impl Shared {
     }
 }
 
+/// The trial that knobs are set for, and why; none for what is tried again.
+type Why = Option<(u64, ApplyCause)>;
+
+/// Actions that the host is told of with its next report, at most.
+const ACTIONS: usize = 64;
+
+fn written(setting: &Setting) -> String {
+    serde_json::to_string(setting).unwrap_or_default()
+}
+
 impl State {
+    /// This was done, and the next report says so.
+    fn did(&mut self, action: &TunerAction) {
+        while self.done.len() >= ACTIONS {
+            self.done.pop_front();
+        }
+        self.done.push_back(action.clone());
+    }
+
     /// Knobs could not be set to this.
     fn failed(&mut self, setting: Setting, error: Error, now: Moment) {
         let pause =

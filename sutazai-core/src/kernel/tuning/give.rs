@@ -94,11 +94,14 @@ impl Shared {
                 trouble = Some(waits.error.clone());
                 continue;
             }
-            let set = knob.map_or(Ok(()), |knob| {
-                let word = wanted.to_string();
-                let change = Change::configuration("tune.shared", knob.name()).by(Change::KERNEL);
+            let word = wanted.to_string();
+            // Who has no knob is given its units by the host, which is told of them below.
+            let object = knob.map_or(&**member, |knob| knob.name());
+            let change = Change::configuration("tune.shared", object).by(Change::KERNEL);
+            let change = change.with("units", &word).with("shares", &divided.name);
+            let set = self.changes(change, || {
                 let value = KnobValue::Integer(i64::try_from(wanted).unwrap_or(i64::MAX));
-                self.changes(change.with("units", &word), || knob.set(&value))
+                knob.map_or(Ok(()), |knob| knob.set(&value))
             });
             match set {
                 Ok(()) => {

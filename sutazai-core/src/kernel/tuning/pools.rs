@@ -100,6 +100,8 @@ pub(in crate::kernel) struct PoolFigures {
     pub(in crate::kernel) starting: u32,
     pub(in crate::kernel) in_flight: u32,
     pub(in crate::kernel) waiting: u32,
+    /// Calls that were turned away for want of a free agent, ever.
+    pub(in crate::kernel) turned_away: u64,
     /// Tasks that an agent is meant to have at once.
     pub(in crate::kernel) places: u32,
     /// Calls that each of its agents has answered.
@@ -253,7 +255,8 @@ impl Shared {
         let name: Arc<str> = pool.into();
         let mut arrivals = Arrivals::default();
         let now = self.runtime.now();
-        arrivals.look(figures.done, u64::from(figures.in_flight) + u64::from(figures.waiting), now);
+        let pending = u64::from(figures.in_flight) + u64::from(figures.waiting);
+        arrivals.look(figures.done, pending, figures.turned_away, now);
         let state = Mutex::new(State {
             scaling,
             scaler,
@@ -302,13 +305,15 @@ impl Shared {
         let mut state = scaled.state.lock();
         state.next = now + scaled.every;
         let pending = u64::from(figures.in_flight) + u64::from(figures.waiting);
-        let Some(rate) = state.arrivals.look(figures.done, pending, now) else { return };
+        let rates = state.arrivals.look(figures.done, pending, figures.turned_away, now);
+        let Some(rates) = rates else { return };
         state.bounds = figures.bounds;
         state.sample = PoolSample {
             ready: figures.ready,
             starting: figures.starting,
             queue: u64::from(figures.waiting),
-            arrivals_per_s: rate,
+            arrivals_per_s: rates.taken,
+            refused_per_s: rates.refused,
             service_ms: figures.took_ms / f64::from(figures.places.max(1)),
             forecast: state.ahead.from(now),
         };
@@ -318,7 +323,7 @@ impl Shared {
         let next = state.next_step(figures.target, decision, now);
         drop(state);
         #[cfg(feature = "monitor")]
-        self.keep_rate(&scaled.pool, rate);
+        self.keep_rate(&scaled.pool, sample.offered_per_s());
         self.step(scaled, next, now);
     }
 

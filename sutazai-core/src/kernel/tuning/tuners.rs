@@ -1,6 +1,6 @@
 //! Tuners: what they are asked, what they are told, and what they say of themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,10 @@ pub(super) struct State {
     pub(super) behind: Option<Behind>,
     /// What knobs that round say of themselves when they were set: the value that was wanted, and the one that they gave.
     pub(super) echo: BTreeMap<String, (KnobValue, KnobValue)>,
+    /// What the host's own knobs are set to, as far as it did as it was told.
+    pub(super) hosts: Setting,
+    /// What was done since the host's last report.
+    pub(super) done: VecDeque<TunerAction>,
     /// What went wrong last.
     pub(super) trouble: Option<Error>,
     /// Knobs that somebody has set to what it may not try, as they were seen last: it rests. And when that was so last, or it began.
@@ -126,7 +130,8 @@ pub struct TunerStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct TunerReport {
-    /// What the tuner wanted done, in order. Knobs that the kernel knows are set already.
+    /// What the tuner has done, asked and suggested since the report before, in order: also between the two, when the kernel looked at it by
+    /// itself; the last 64 where there were more. Knobs that the kernel knows are set already.
     pub actions: Vec<TunerAction>,
     /// What the knobs are to be set to now; of one that the kernel knows and somebody has set to what the tuner may not try, what it is set to.
     pub applied: Setting,
@@ -211,9 +216,10 @@ impl Kernel {
             true => tuned.state.lock().tuner.report(sample, now),
             false => Vec::new(),
         };
-        let actions = shared.carry(&tuned, actions);
-        let applied = tuned.state.lock().applied();
-        Ok(TunerReport { actions, applied })
+        shared.carry(&tuned, actions);
+        let mut state = tuned.state.lock();
+        let actions = std::mem::take(&mut state.done).into();
+        Ok(TunerReport { actions, applied: state.applied() })
     }
 
     /// Answers what a tuner has asked: whether a trial may be made. `by` says who does, for the record.
@@ -359,6 +365,8 @@ impl Shared {
             next: now + every,
             behind: None,
             echo: BTreeMap::new(),
+            hosts: kept.clone(),
+            done: VecDeque::new(),
             trouble: None,
             by_hand: Setting::new(),
             rested: now,

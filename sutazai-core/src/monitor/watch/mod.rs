@@ -20,5 +20,6 @@ pub use found::{Anomaly, SeriesChange};
 #[cfg(feature = "plot")]
 pub use picture::PlotQuery;
 pub use policy::{WATCHED_MAX, WatchPolicy};
+pub use refused::check_measurement;
 pub(crate) use refused::check_monitor;
 pub use watching::{Away, MONITORS_MAX, Measured, Sampled, Watch, WatchStatus};

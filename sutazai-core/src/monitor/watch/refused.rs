@@ -18,6 +18,27 @@ pub(crate) fn check_monitor(monitor: &dyn Monitor) -> Result<()> {
         .with("monitor", name.escape_debug()))
 }
 
+/// Whether a measurement can be kept under this name, where there is room for it. Hosts whose monitors hand over one measurement at a time say so at
+/// once, to whoever made the mistake.
+///
+/// # Errors
+/// [`Code::INVALID`] for a name that is none, and for a value that is not finite.
+pub fn check_measurement(series: &str, value: f64) -> Result<()> {
+    check_name(series)?;
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(not_finite().with("series", shown(series))),
+    }
+}
+
+fn not_finite() -> Error {
+    Error::new(Code::INVALID, "a measurement is a finite number")
+}
+
+fn shown(series: &str) -> String {
+    series.chars().take(200).flat_map(char::escape_debug).collect()
+}
+
 /// Why a value was not kept, where it was not.
 pub(super) fn refused_by(
     appended: Appended,
@@ -30,10 +51,9 @@ pub(super) fn refused_by(
         Appended::Late => {
             Error::new(Code::INVALID, "the series has this time already, or a later one")
         }
-        Appended::NotFinite => Error::new(Code::INVALID, "a measurement is a finite number"),
+        Appended::NotFinite => not_finite(),
         Appended::BadName => return check_name(series).err(),
         Appended::NoRoom => history.full(most),
     };
-    let shown: String = series.chars().take(200).collect();
-    Some(error.with("series", shown.escape_debug()))
+    Some(error.with("series", shown(series)))
 }

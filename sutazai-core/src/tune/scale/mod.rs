@@ -3,7 +3,10 @@
 //! **How many.** Work that comes in at a rate `λ` and takes `S` keeps `R = λ·S` workers busy. Because it comes by chance, some
 //! more are needed that little of it waits, and they grow only with the square root: `c = R + β·√R`, where `β` follows from the
 //! share of tasks that may wait (A. K. Erlang; S. Halfin, W. Whitt, Operations Research 29(3), 1981). What waits already is to be
-//! worked off within [`ScalePolicy::drain_ms`], which takes `queue·S/drain` more.
+//! worked off within [`ScalePolicy::drain_ms`], which takes `queue·S/drain` more. Calls that found no worker free and were turned away have
+//! come in as well ([`PoolSample::refused_per_s`]). Whoever tries again at once is turned away many times for one task, so they
+//! count for at most as many workers as there are, or [ten](REFUSED) where there are fewer: a small pool is as large as it must be in one
+//! go, a large one doubles at most until it is seen what is left of them.
 //!
 //! **When.** A worker is of use only when it has started, so a decision looks at the largest rate, forecast or measured, from now until a
 //! worker that is started now is ready and has been of some use, and at the queue that there will be by then. Up it goes at
@@ -38,6 +41,9 @@ use crate::base::time::Moment;
 /// In how many parts the time is divided for which a larger pool is held.
 const PARTS: usize = 16;
 
+/// Calls that were turned away count for so many workers at most, or for as many as are ready where these are more.
+pub const REFUSED: u32 = 10;
+
 /// The rate at some time ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,12 +65,29 @@ pub struct PoolSample {
     pub starting: u32,
     /// Tasks that wait.
     pub queue: u64,
-    /// Tasks that came in a second, lately.
+    /// Tasks that came in a second, lately, and were taken or wait.
     pub arrivals_per_s: f64,
+    /// Calls a second, lately, that were turned away because no worker was free. Each counts once, however often its guard tries it; one that
+    /// its caller makes again is another one.
+    pub refused_per_s: f64,
     /// What a task takes a worker, in milliseconds, on average.
     pub service_ms: f64,
     /// Rates ahead, in any order; the first 1,024 count.
     pub forecast: Vec<RateForecast>,
+}
+
+impl PoolSample {
+    /// Tasks a second that the pool is asked for: those that come in, and those that were turned away, as far as they count.
+    pub fn offered_per_s(&self) -> f64 {
+        known(self.arrivals_per_s) + self.counted_per_s()
+    }
+
+    /// How many of those that were turned away count: who tries again at once is not a task each time.
+    fn counted_per_s(&self) -> f64 {
+        let (refused, service) = (known(self.refused_per_s), known(self.service_ms) / 1_000.0);
+        let most = f64::from(self.ready.max(REFUSED));
+        if service > 0.0 { refused.min(most / service) } else { refused }
+    }
 }
 
 /// Why a pool is to have its size.
@@ -135,7 +158,14 @@ impl PoolScaler {
         let service = known(sample.service_ms) / 1_000.0;
         let (least, most) = (self.policy.min, self.policy.ceiling());
         if service == 0.0 {
-            return self.answer(present.max(least).min(most), present, ScaleCause::Unknown);
+            // Of none at all nobody will ever know.
+            let asked = sample.queue > 0 || sample.offered_per_s() > 0.0;
+            let first = u32::from(present == 0 && asked);
+            return self.answer(
+                present.max(least).max(first).min(most),
+                present,
+                ScaleCause::Unknown,
+            );
         }
         let (needed, reason) = self.needed(sample, service);
         let bounded = needed.max(least).min(most);
@@ -168,7 +198,7 @@ impl PoolScaler {
     fn needed(&self, sample: &PoolSample, service: f64) -> (u32, ScaleCause) {
         let start_up = self.policy.start_up_ms as f64 / 1_000.0;
         let drain = self.policy.drain_ms as f64 / 1_000.0;
-        let now = known(sample.arrivals_per_s);
+        let (now, refused) = (sample.offered_per_s(), sample.counted_per_s());
         // Until a worker started now is ready, and has worked for as long as that took.
         let horizon = self.policy.start_up_ms.saturating_mul(2);
         let ahead = (sample.forecast.iter().take(1_024))
@@ -181,7 +211,8 @@ impl PoolScaler {
         // The queue that there will be when a worker started now is ready; that few wait, as they may, is no backlog.
         // Those that are starting now will have worked for half of that time.
         let ready = f64::from(sample.ready) + 0.5 * f64::from(sample.starting);
-        let grown = sample.queue as f64 + (rate - ready / service) * start_up;
+        // Who was turned away does not wait.
+        let grown = sample.queue as f64 + (rate - refused - ready / service) * start_up;
         let backlog = (grown - load.sqrt()).max(0.0);
         let extra = backlog * service / drain;
         let reason =

@@ -67,6 +67,7 @@ fn simulate(
             starting: starting.len() as u32,
             queue,
             arrivals_per_s: recent.iter().sum::<u64>() as f64 / recent.len() as f64,
+            refused_per_s: 0.0,
             service_ms: service * 1000.0,
             forecast: if forecast { (0..120).map(ahead).collect() } else { Vec::new() },
         };
@@ -141,6 +142,43 @@ fn a_queue_is_worked_off() {
 }
 
 #[test]
+fn who_is_turned_away_counts_and_who_tries_again_at_once_does_not_count_without_bound() {
+    let decide = |ready, arrivals_per_s, refused_per_s, queue| {
+        let mut pool = PoolScaler::new(ScalePolicy { max: 10_000, ..policy() }).unwrap();
+        let sample = PoolSample {
+            ready,
+            queue,
+            arrivals_per_s,
+            refused_per_s,
+            service_ms: 200.0,
+            ..PoolSample::default()
+        };
+        pool.decide(&sample, Moment::ZERO).needed
+    };
+    // Ten clients, one worker: nine are turned away and try again ten times a second each.
+    let needed = decide(1, 5.0, 90.0, 0);
+    assert!((10..=18).contains(&needed), "{needed}");
+    assert_eq!(decide(1, 5.0, 1e6, 0), needed, "who tries a thousand times is no more than that");
+    // Where few are turned away each of them counts, and none where nobody is.
+    assert_eq!(decide(5, 20.0, 5.0, 0), decide(5, 25.0, 0.0, 0));
+    // A large pool doubles at most.
+    let (without, with) = (decide(100, 500.0, 0.0, 0), decide(100, 500.0, 1e6, 0));
+    assert!((2 * 100..=2 * without).contains(&with), "{without} {with}");
+    // They are no queue: nothing of them is worked off.
+    assert!(decide(1, 5.0, 90.0, 0) < decide(1, 5.0, 90.0, 1_000));
+}
+
+#[test]
+fn a_pool_of_none_begins_with_one() {
+    let policy = ScalePolicy { min: 0, ..ScalePolicy::default() };
+    let mut pool = PoolScaler::new(policy).unwrap();
+    let mut sample = PoolSample::default();
+    assert_eq!(pool.decide(&sample, Moment::ZERO).target, 0);
+    sample.refused_per_s = 2.0;
+    assert_eq!(pool.decide(&sample, Moment::ZERO).target, 1);
+}
+
+#[test]
 fn cost_has_a_ceiling() {
     let policy = ScalePolicy { worker_per_hour: 2.0, cost_per_hour: Some(13.0), ..policy() };
     let mut pool = PoolScaler::new(policy.clone()).unwrap();
@@ -187,7 +225,7 @@ proptest! {
         let policy = ScalePolicy { min: 2, max: 50, ..ScalePolicy::default() };
         let mut pool = PoolScaler::new(policy).unwrap();
         let sample = PoolSample {
-            ready, starting, queue, arrivals_per_s: rate, service_ms: service,
+            ready, starting, queue, arrivals_per_s: rate, refused_per_s: rate, service_ms: service,
             forecast: vec![RateForecast { ahead_ms: 10, per_s: ahead }],
         };
         for now in [Moment::from_nanos(at), Moment::ZERO, Moment::FAR] {

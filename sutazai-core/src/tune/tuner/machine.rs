@@ -8,8 +8,8 @@ use super::figures::{Figures, patience};
 use super::policy::{Autonomy, TunerPolicy};
 use super::trial::{Trial, Window, broken};
 use super::view::{
-    ApplyCause, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerLack, TunerPhase,
-    TunerSample, TunerView,
+    ApplyCause, Suggested, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerLack,
+    TunerPhase, TunerSample, TunerView,
 };
 use crate::base::time::Moment;
 use crate::tune::optimise::Envelope;
@@ -52,7 +52,12 @@ pub struct Tuner {
     pub(super) broken: u64,
     pub(super) drifts: u64,
     pub(super) history: VecDeque<TrialRecord>,
+    /// What was suggested, or noted where it only watches, since all was learned anew; the newest last.
+    pub(super) said: VecDeque<Suggested>,
 }
+
+/// Suggestions that are not made again, at most.
+const SAID: usize = 64;
 
 /// Windows in a row, far from what they should be, that show that the world is another one.
 pub(super) const STRANGE: u32 = 2;
@@ -99,6 +104,7 @@ impl Tuner {
             broken: 0,
             drifts: 0,
             history: VecDeque::new(),
+            said: VecDeque::new(),
             policy,
             space,
         })
@@ -250,6 +256,8 @@ impl Tuner {
     /// Sets how far it may go by itself. A trial under way ends.
     pub fn set_autonomy(&mut self, autonomy: Autonomy, now: Moment) -> Vec<TunerAction> {
         self.policy.autonomy = autonomy;
+        // Who watched before has told nobody.
+        self.said.clear();
         self.cancel(now)
     }
 
@@ -270,6 +278,7 @@ impl Tuner {
             adopted: self.adopted,
             broken: self.broken,
             drifts: self.drifts,
+            suggested: self.said.back().cloned(),
             history: self.history.iter().cloned().collect(),
             policy: self.policy.clone(),
         }
@@ -348,8 +357,21 @@ impl Tuner {
             self.rest(now, false, false);
             return;
         };
+        let says = matches!(self.policy.autonomy, Autonomy::Observe | Autonomy::Suggest);
+        if says && self.said.iter().any(|said| said.setting == setting) {
+            // Nothing was tried, so nothing more is known of it: who was told is not told again.
+            suggestion.into_iter().for_each(|id| self.optimiser.abandon(id));
+            self.rest(now, 1, false);
+            return;
+        }
         self.trials += 1;
         let trial = Trial::new(self.last_trial(), suggestion, setting.clone(), cause, now);
+        if says {
+            if self.said.len() >= SAID {
+                self.said.pop_front();
+            }
+            self.said.push_back(Suggested { trial: trial.id, setting: setting.clone() });
+        }
         match self.policy.autonomy {
             Autonomy::Observe => self.end(trial, TrialVerdict::NotTried, None, now, actions),
             Autonomy::Suggest => {

@@ -63,6 +63,6 @@ mod world;
 pub use machine::Tuner;
 pub use policy::{Autonomy, GuardRail, GuardSide, TunerPolicy};
 pub use view::{
-    ApplyCause, BrokenGuard, TrialCause, TrialRecord, TrialVerdict, TunerAction, TunerLack,
-    TunerPhase, TunerSample, TunerView,
+    ApplyCause, BrokenGuard, Suggested, TrialCause, TrialRecord, TrialVerdict, TunerAction,
+    TunerLack, TunerPhase, TunerSample, TunerView,
 };

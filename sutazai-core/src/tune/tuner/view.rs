@@ -111,6 +111,13 @@ pub enum TrialVerdict {
     Cancelled,
 }
 
+impl TrialVerdict {
+    /// Whether knobs were, or may have been, set for it.
+    pub fn was_made(self) -> bool {
+        !matches!(self, Self::NotTried | Self::Denied | Self::TimedOut)
+    }
+}
+
 /// A guard-rail that was broken.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
@@ -201,6 +208,16 @@ pub enum TunerPhase {
     Trying,
 }
 
+/// A setting that may be worth a try.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[non_exhaustive]
+pub struct Suggested {
+    /// The number of the trial that it would be, which is on record as not tried.
+    pub trial: u64,
+    /// What the knobs would be set to.
+    pub setting: Setting,
+}
+
 /// A tuner's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
@@ -225,6 +242,10 @@ pub struct TunerView {
     pub broken: u64,
     /// Times that the world changed so much that what was learned was forgotten.
     pub drifts: u64,
+    /// What was suggested last, or would have been where it only watches; none before, and after all was learned anew. What was
+    /// suggested is not suggested again until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggested: Option<Suggested>,
     /// The last trials, the oldest first.
     pub history: Vec<TrialRecord>,
     /// Its policy. It is written down with what it was asked to do.

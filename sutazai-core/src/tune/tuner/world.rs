@@ -56,6 +56,8 @@ impl Tuner {
     pub(super) fn restart_search(&mut self) {
         let seed = self.policy.seed.wrapping_add(self.trials).wrapping_add(1);
         self.optimiser = Optimiser::new(self.space.clone(), Direction::Minimise, seed);
+        // What is worth a try may be so again.
+        self.said.clear();
         (self.offset, self.reference, self.strange) = (0.0, None, 0);
     }
 
