@@ -79,7 +79,7 @@ fn world() -> Kernel {
 
 fn ask(kernel: &Kernel, operation: &str, request: &str) -> sutazai_core::Result<Value> {
     let answer = Surface::new(kernel).invoke_waiting(operation, request).wait()?;
-    Ok(Value::clone(&answer.value()?))
+    Ok((*answer.value()?).clone())
 }
 
 /// Series that requests may ask for; some of them let series go.
@@ -161,7 +161,9 @@ fn the_manifest_tunes_all_that_it_names() {
     assert_eq!(kernel.shared_out().len(), 1);
     kernel.stop(Duration::from_secs(5)).unwrap();
     // What is not there is left out alone, and the log says so.
-    let kernel = started(&data.replace("[recovery.guards.all]\nbulkhead", "[recovery.guards.skill.other]\nbulkhead"));
+    let kernel = started(
+        &data.replace("[recovery.guards.all]\nbulkhead", "[recovery.guards.skill.other]\nbulkhead"),
+    );
     let told = trouble(&kernel);
     assert!(told.len() == 1 && told[0].contains("there is no knob of this name"), "{told:?}");
     assert!(kernel.tuners().is_empty() && kernel.scaled_pools().len() == 1);

@@ -32,8 +32,9 @@ def test_each_block_runs() -> None:
     with sutazai.Kernel() as kernel:
         for name in ("writer", "critic"):
             kernel.guards.set(agent=name, bulkhead={"concurrency": 8})
-        kernel.templates.add("worker", skills=["work"], make={"factory": "nobody"})
-        kernel.pools.add("workers", "worker", policy={"min": 0})
+        template = {"name": "worker", "skills": ["work"], "make": {"factory": "nobody"}}
+        kernel.invoke("agent.template_add", template=template)
+        kernel.invoke("agent.pool_add", name="workers", template="worker", policy={"min": 0})
         assert len(blocks("tuning.md")) == 3
         for block in blocks("tuning.md"):
             code = compile(block, "docs/tuning.md", "exec")

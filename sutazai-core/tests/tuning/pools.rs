@@ -131,6 +131,8 @@ fn a_pool_is_large_enough_for_who_is_turned_away_in_one_go() {
     world.callers(10, 100, 4);
     let size = world.pool().agents.len();
     assert!((10..=18).contains(&size), "{size}");
+    // What is under way ends.
+    world.kernel.advance(seconds(1)).unwrap();
     let (_, refused) = world.callers(10, 100, 20);
     assert_eq!(refused, 0, "all are taken");
     let scaled = world.scaled();
@@ -139,16 +141,30 @@ fn a_pool_is_large_enough_for_who_is_turned_away_in_one_go() {
 
 #[test]
 fn a_load_that_has_ended_is_forgotten_within_seconds() {
-    let mut world = World::new(|scaling| scaling.policy.hold_ms = 5_000);
+    let mut world = World::new(|scaling| {
+        (scaling.policy.hold_ms, scaling.forecast) = (5_000, false);
+    });
     world.callers(10, 100, 30);
     assert!(world.scaled().decision.unwrap().needed >= 10);
     world.kernel.advance(seconds(8)).unwrap();
     let scaled = world.scaled();
     assert_eq!(scaled.sample.arrivals_per_s, 0.0, "{scaled:?}");
+    assert_eq!(scaled.decision.unwrap().needed, 0, "{scaled:?}");
     world.kernel.advance(seconds(7)).unwrap();
-    let scaled = world.scaled();
-    assert!(scaled.decision.unwrap().needed <= 2, "{scaled:?}");
-    assert!(world.pool().agents.len() <= 2, "{:?}", world.pool());
+    assert_eq!(
+        world.pool().agents.len(),
+        1,
+        "it was held, and is not any more: {:?}",
+        world.pool()
+    );
+}
+
+#[test]
+fn a_forecast_that_a_load_goes_on_gives_way_when_it_does_not() {
+    let mut world = World::new(|scaling| scaling.policy.hold_ms = 5_000);
+    world.callers(10, 100, 30);
+    world.kernel.advance(seconds(60)).unwrap();
+    assert!(world.pool().agents.len() <= 2, "{:?} {:?}", world.pool(), world.scaled());
 }
 
 #[test]

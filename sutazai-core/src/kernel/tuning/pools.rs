@@ -256,7 +256,7 @@ impl Shared {
         let mut arrivals = Arrivals::default();
         let now = self.runtime.now();
         let pending = u64::from(figures.in_flight) + u64::from(figures.waiting);
-        arrivals.look(figures.done, pending, figures.turned_away, now);
+        arrivals.look(figures.done, pending, figures.turned_away, figures.ready, now);
         let state = Mutex::new(State {
             scaling,
             scaler,
@@ -305,7 +305,8 @@ impl Shared {
         let mut state = scaled.state.lock();
         state.next = now + scaled.every;
         let pending = u64::from(figures.in_flight) + u64::from(figures.waiting);
-        let rates = state.arrivals.look(figures.done, pending, figures.turned_away, now);
+        let rates =
+            state.arrivals.look(figures.done, pending, figures.turned_away, figures.ready, now);
         let Some(rates) = rates else { return };
         state.bounds = figures.bounds;
         state.sample = PoolSample {

@@ -67,7 +67,7 @@ pub struct PoolSample {
     pub queue: u64,
     /// Tasks that came in a second, lately, and were taken or wait.
     pub arrivals_per_s: f64,
-    /// Calls a second, lately, that were turned away because no worker was free. Each counts once, however often its guard tries it; one that
+    /// Calls a second, lately, and since there were more workers last, that were turned away because no worker was free. Each counts once, however often its guard tries it; one that
     /// its caller makes again is another one.
     pub refused_per_s: f64,
     /// What a task takes a worker, in milliseconds, on average.
