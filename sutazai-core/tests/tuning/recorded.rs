@@ -47,8 +47,8 @@ fn tuned(
 fn run(kernel: &Kernel, for_seconds: u64, rails: bool) -> (Vec<TunerAction>, Vec<i64>) {
     let (mut batch, mut actions, mut set) = (2, Vec::new(), Vec::new());
     for _ in 0..for_seconds {
-        let mut sample = TunerSample::default();
-        sample.objective = Some(100.0 / batch as f64 + batch as f64);
+        let objective = Some(100.0 / batch as f64 + batch as f64);
+        let mut sample = TunerSample { objective, ..TunerSample::default() };
         if rails {
             // All at once it is too much, so that nothing before says so.
             sample.guards.insert("lag".to_owned(), if batch <= 8 { 10.0 } else { 200.0 });

@@ -5,7 +5,7 @@
 //! share of tasks that may wait (A. K. Erlang; S. Halfin, W. Whitt, Operations Research 29(3), 1981). What waits already is to be
 //! worked off within [`ScalePolicy::drain_ms`], which takes `queue·S/drain` more. Calls that found no worker free and were turned away have
 //! come in as well ([`PoolSample::refused_per_s`]). Whoever tries again at once is turned away many times for one task, so they
-//! count for at most as many workers as there are, or [ten](REFUSED) where there are fewer: a small pool is as large as it must be in one
+//! count for at most as many workers as there are, or ten where there are fewer: a small pool is as large as it must be in one
 //! go, a large one doubles at most until it is seen what is left of them.
 //!
 //! **When.** A worker is of use only when it has started, so a decision looks at the largest rate, forecast or measured, from now until a
@@ -42,7 +42,7 @@ use crate::base::time::Moment;
 const PARTS: usize = 16;
 
 /// Calls that were turned away count for so many workers at most, or for as many as are ready where these are more.
-pub const REFUSED: u32 = 10;
+const REFUSED: u32 = 10;
 
 /// The rate at some time ahead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
