@@ -269,9 +269,10 @@ class ExhaustionPolicy(TypedDict, total=False):
     direction: Literal["fills", "runs_down"] | None
     """Default: as the kernel knows, else `fills`."""
     warm_up: int
-    """Points before anything is said. Default 200."""
+    """Points before it is called stable. Default 200. What is very clear, and has its end near, is told from 60 on."""
     season_s: float
-    """The length of the season that use may have, in seconds; 0 for none. Default a day."""
+    """The length of the season that use may have, in seconds; 0 for none. Default a day. What is shorter than two of them is told
+    when it goes beyond all that was before it."""
 
 
 class Outlook(TypedDict):

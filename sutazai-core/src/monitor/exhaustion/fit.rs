@@ -4,7 +4,7 @@ use super::past::Span;
 use crate::monitor::forecast::solve;
 
 /// Rounds of the season from which one wave of it is part of a fit.
-const WAVE: f64 = 1.3;
+pub(super) const WAVE: f64 = 1.3;
 
 /// Rounds from which all of it is.
 pub(super) const SEASONS: f64 = 2.0;

@@ -3,6 +3,7 @@
 use super::drops::Round;
 use super::fit::{Fit, SEASONS};
 use super::past::Span;
+use super::touch::{Chance, Touch, crosses};
 
 /// Windows that are tried, each shorter than the one before by the root of two.
 const WINDOWS: usize = 14;
@@ -32,8 +33,14 @@ const SURE_LATE: Sure = Sure { certainty: 14.0, ahead: 1.5 };
 /// … and when it is not, so that the rise may be the season's.
 const SURE_EARLY: Sure = Sure { certainty: 15.0, ahead: 1.3 };
 
+/// The share of a round of the season until which a rise may be nothing but a part of it, and what is asked until then.
+const PART: f64 = 0.65;
+const SURE_PART: Sure = Sure { certainty: PART_CERTAINTY, ahead: PART_AHEAD };
+const PART_CERTAINTY: f64 = 30.0;
+const PART_AHEAD: f64 = 0.4;
+
 /// Windows ahead, at most.
-const AHEAD: f64 = 4.0;
+pub(super) const AHEAD: f64 = 4.0;
 
 /// The share of the slope that the same phase of the season before must confirm.
 const CONFIRMED: f64 = 0.5;
@@ -41,25 +48,23 @@ const CONFIRMED: f64 = 0.5;
 /// How far a rise in a short window must have left the range before it, as a share of that.
 const RECORD: f64 = 0.1;
 
+/// The share of its slope that a rise still has at its end.
+const STRAIGHT: f64 = 0.75;
+
 #[derive(Clone, Copy)]
-struct Sure {
-    certainty: f64,
-    ahead: f64,
+pub(super) struct Sure {
+    pub certainty: f64,
+    pub ahead: f64,
 }
 
 /// Windows that cost up to so many times what the best one does may be believed when that is not sure.
 const NEAR_BEST: f64 = 1.6;
 
-/// Deviations of the noise below the limit at which it is first touched.
-const NOISE: f64 = 2.3;
-
-/// Steps in which the way ahead is searched.
-const SEARCH: usize = 200;
-
-/// When the limit is reached, in seconds from now.
+/// When the limit is reached: times in seconds since the first point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reach {
-    pub within: f64,
+    /// When values first touch it, most likely.
+    pub at: f64,
     /// When the trend crosses it.
     pub trend: Option<f64>,
     pub earliest: f64,
@@ -68,19 +73,37 @@ pub(super) struct Reach {
     pub slope: f64,
     /// Standard errors that the rise is away from none.
     pub certainty: f64,
+    /// How far trials of the curve were off, as a share of the rise that they foresaw.
+    pub error: f64,
+    /// Seconds that the rise has lasted, as far as it is known by.
+    pub length: f64,
 }
 
-struct Candidate {
-    fit: Fit,
-    length: f64,
+/// What there is to judge.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    /// What was, oldest first.
+    pub spans: &'a [Span],
+    pub limit: f64,
+    /// Seconds; 0 for none.
+    pub season: f64,
+    /// The time of the newest point, in seconds since the first: the spans end a little earlier.
+    pub now: f64,
+}
+
+/// A curve through a window that ends now.
+pub(super) struct Candidate {
+    pub fit: Fit,
+    pub length: f64,
     /// How far trials were off, as a share of the rise that they foresaw.
-    error: f64,
+    pub error: f64,
     penalty: f64,
-    from: usize,
+    pub from: usize,
 }
 
-/// When a series reaches `limit`, if it clearly does. `season` in seconds, 0 for none.
-pub(super) fn judge(spans: &[Span], limit: f64, season: f64) -> Option<Reach> {
+/// When a series reaches its limit, if it clearly does.
+pub(super) fn judge(question: &Question<'_>) -> Option<Reach> {
+    let Question { spans, season, .. } = *question;
     let (first, last) = (spans.first()?, spans.last()?);
     let history = last.at - first.at;
     let whole = Fit::new(spans, 1, season)?;
@@ -109,40 +132,100 @@ pub(super) fn judge(spans: &[Span], limit: f64, season: f64) -> Option<Reach> {
             candidates.extend(Candidate::new(window, from, degree, season, penalty));
         }
     }
+    best(question, candidates, |candidate| {
+        let short = season > 0.0 && candidate.length < SEASONS * season;
+        let window = if short { plain.get(candidate.from..) } else { spans.get(candidate.from..) };
+        let sure = match (short, known) {
+            (false, _) => SURE,
+            (true, true) => SURE_LATE,
+            (true, false) if history < PART * season => SURE_PART,
+            (true, false) => SURE_EARLY,
+        };
+        let window = window?.to_vec();
+        if short && !goes_on(&window) {
+            return None;
+        }
+        let confirmed = candidate.is_confirmed(&window, season);
+        confirmed.then_some(Trial { window, season: Some(&whole), sure, width: 0.15 })
+    })
+}
+
+/// What a candidate is tried by.
+pub(super) struct Trial<'a> {
+    /// What it was fitted to.
+    pub window: Vec<Span>,
+    /// What has the season that is to be added to it.
+    pub season: Option<&'a Fit>,
+    pub sure: Sure,
+    /// How uncertain the slope is at least, as a share of it.
+    pub width: f64,
+}
+
+/// What the best of the candidates that are sure says.
+pub(super) fn best<'a>(
+    question: &Question<'_>,
+    mut candidates: Vec<Candidate>,
+    trial: impl Fn(&Candidate) -> Option<Trial<'a>>,
+) -> Option<Reach> {
+    let last = question.spans.last()?;
     let least = candidates.iter().map(Candidate::cost).fold(f64::MAX, f64::min);
     candidates.sort_by(|a, b| a.cost().total_cmp(&b.cost()));
     let good = candidates.iter().take_while(|c| c.cost() <= NEAR_BEST * least);
     let mut sure = good.filter_map(|best| {
-        let short = season > 0.0 && best.length < SEASONS * season;
-        let window = if short { plain.get(best.from..)? } else { spans.get(best.from..)? };
-        let sure = match (short, known) {
-            (false, _) => SURE,
-            (true, true) => SURE_LATE,
-            (true, false) => SURE_EARLY,
+        let Trial { window, season, sure, width } = trial(best)?;
+        let certainty = best.certainty(&window);
+        if certainty < sure.certainty {
+            return None;
+        }
+        let touch = Touch {
+            limit: question.limit,
+            noise: best.noise(&window),
+            step: step(question.spans),
+            since: question.now - last.at,
         };
-        let certainty = best.certainty(window);
-        let near = limit - NOISE * best.noise(window);
-        let reach = best.reach(near, last.at, 1.0, &whole)?;
-        let said = certainty >= sure.certainty && reach <= sure.ahead * best.length;
-        (said && best.is_confirmed(window, season)).then_some((best, certainty, reach, near))
+        let farthest = 2.0 * AHEAD * best.length;
+        let reach = touch.when(Chance::Likely, farthest, best.path(last.at, 1.0, season))?;
+        let near = reach <= sure.ahead * best.length;
+        near.then_some((best, certainty, touch, reach, width, season))
     });
-    let (best, certainty, reach, near) = sure.next()?;
-    let trend = best.reach(limit, last.at, 1.0, &whole);
-    let limit = near;
+    let (best, certainty, touch, reach, width, season) = sure.next()?;
     // The slope is uncertain by its standard error, and by what trials were off.
-    let off = (best.error * 2.0).max(3.0 / certainty).clamp(0.15, 0.95);
+    let off = (best.error * 2.0).max(3.0 / certainty).clamp(width, 0.95);
+    let farthest = 2.0 * AHEAD * best.length;
+    let when = |chance, factor| touch.when(chance, farthest, best.path(last.at, factor, season));
     let others = candidates.iter().filter(|c| c.error < 1.5 * best.error);
-    let others: Vec<f64> = others.filter_map(|c| c.reach(limit, last.at, 1.0, &whole)).collect();
-    let earliest = best.reach(limit, last.at, 1.0 + off, &whole).unwrap_or(reach);
-    let latest = best.reach(limit, last.at, 1.0 - off, &whole);
+    let others: Vec<f64> = others
+        .filter_map(|c| {
+            touch.when(Chance::Likely, 2.0 * AHEAD * c.length, c.path(last.at, 1.0, season))
+        })
+        .collect();
+    let earliest = when(Chance::Hardly, 1.0 + off).unwrap_or(reach);
+    let latest = when(Chance::Surely, 1.0 - off);
+    let trend = crosses(question.limit, farthest, best.path(last.at, 1.0, season));
+    let then = |ahead: f64| last.at + ahead;
     Some(Reach {
-        within: reach,
-        trend: trend.map(|trend| trend.max(reach)),
-        earliest: others.iter().copied().fold(earliest.min(reach), f64::min),
-        latest: latest.map(|latest| others.iter().copied().fold(latest.max(reach), f64::max)),
+        at: then(reach),
+        trend: trend.map(|trend| then(trend.max(reach))),
+        earliest: then(others.iter().copied().fold(earliest.min(reach), f64::min)),
+        latest: latest.map(|latest| then(others.iter().copied().fold(latest.max(reach), f64::max))),
         slope: best.fit.slope(last.at),
         certainty,
+        error: best.error,
+        length: best.length,
     })
+}
+
+/// Seconds from one of the last points to the next.
+pub(super) fn step(spans: &[Span]) -> f64 {
+    let single = spans.iter().rev().take_while(|span| span.count <= 1.0).take(SPANS);
+    let (mut newest, mut oldest, mut count) = (0.0, 0.0, 0.0);
+    for span in single {
+        if count == 0.0 {
+            newest = span.at;
+        }
+        (oldest, count) = (span.at, count + 1.0);
+    }
+    (newest - oldest) / f64::max(count - 1.0, 1.0)
 }
 
 /// Whether the end of the series is above all that was before the span `from`.
@@ -155,8 +238,23 @@ fn is_record(spans: &[Span], from: usize) -> bool {
     now > high + RECORD * (high - low)
 }
 
+/// Whether a rise is not about to end: whether its last half rises as its first.
+pub(super) fn goes_on(window: &[Span]) -> bool {
+    let (Some(line), Some(bent)) = (Fit::new(window, 1, 0.0), Fit::new(window, 2, 0.0)) else {
+        return false;
+    };
+    let last = window.last().map_or(0.0, |span| span.at);
+    bent.slope(last) >= STRAIGHT * line.slope(last)
+}
+
 impl Candidate {
-    fn new(window: &[Span], from: usize, degree: usize, season: f64, penalty: f64) -> Option<Self> {
+    pub(super) fn new(
+        window: &[Span],
+        from: usize,
+        degree: usize,
+        season: f64,
+        penalty: f64,
+    ) -> Option<Self> {
         let (first, last) = (window.first()?, window.last()?);
         let length = last.at - first.at;
         let fit = Fit::new(window, degree, season)?;
@@ -244,27 +342,18 @@ impl Candidate {
         1.4826 * far.get(far.len() / 2).copied().unwrap_or(0.0)
     }
 
-    /// Seconds from `now` until the curve reaches the limit, when it rises by `factor` times what it does, with the
-    /// season of another curve.
-    fn reach(&self, limit: f64, now: f64, factor: f64, season: &Fit) -> Option<f64> {
-        let farthest = 2.0 * AHEAD * self.length;
+    /// The way ahead from a time, by the seconds, when the curve rises by `factor` times what it does, with the season of
+    /// another curve.
+    fn path(&self, now: f64, factor: f64, season: Option<&Fit>) -> impl Fn(f64) -> f64 {
         let level = self.fit.trend(now);
-        let value = |ahead: f64| {
+        move |ahead: f64| {
             let at = now + ahead;
-            level + (self.fit.trend(at) - level) * factor + season.season(at)
-        };
-        // Finer near by: times are wanted to a share of themselves.
-        let ahead = |i: usize| farthest * (i as f64 / SEARCH as f64).powi(2);
-        let at = (1..=SEARCH).find(|i| value(ahead(*i)) >= limit)?;
-        let (low, high) = (ahead(at - 1), ahead(at));
-        let (below, above) = (value(low), value(high));
-        let part =
-            if above > below { ((limit - below) / (above - below)).clamp(0.0, 1.0) } else { 1.0 };
-        Some(low + part * (high - low))
+            level + (self.fit.trend(at) - level) * factor + season.map_or(0.0, |fit| fit.season(at))
+        }
     }
 }
 
-/// When peaks that rise from restart to restart reach `limit`, in seconds from `now`: as their median slope says, if troughs
+/// When peaks that rise from restart to restart reach `limit`: as their median slope says, if troughs
 /// rise as well, each above the one before.
 pub(super) fn ratchet(rounds: &[Round], limit: f64, now: f64) -> Option<Reach> {
     let (first, last) = (rounds.first()?, rounds.last()?);
@@ -287,12 +376,14 @@ pub(super) fn ratchet(rounds: &[Round], limit: f64, now: f64) -> Option<Reach> {
     let within = |slope: f64| (last.at + (limit - last.peak) / slope - now).max(0.0);
     let length = now - first.at;
     (within(slope) <= AHEAD * length).then(|| Reach {
-        within: within(slope),
+        at: now + within(slope),
         // Peaks are what touches it.
         trend: None,
-        earliest: within(high),
-        latest: (low > 0.0).then(|| within(low)),
+        earliest: now + within(high),
+        latest: (low > 0.0).then(|| now + within(low)),
         slope,
         certainty: 0.0,
+        error: 0.0,
+        length,
     })
 }

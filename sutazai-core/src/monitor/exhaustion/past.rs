@@ -17,25 +17,37 @@ pub(super) struct Span {
     pub value: f64,
     /// How many points.
     pub count: f64,
+    /// The lowest value.
+    pub low: f64,
+    /// The highest.
+    pub high: f64,
 }
 
 impl Span {
     fn and(self, other: Self) -> Self {
         let count = self.count + other.count;
         let mean = |a: f64, b: f64| (a * self.count + b * other.count) / count;
-        Self { at: mean(self.at, other.at), value: mean(self.value, other.value), count }
+        Self {
+            at: mean(self.at, other.at),
+            value: mean(self.value, other.value),
+            count,
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+        }
     }
 }
 
-/// A series in spans whose length is in proportion to their age. Needs 13 KB at most.
+/// A series in spans whose length is in proportion to their age. Needs 20 KB at most.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
     lengths: Vec<VecDeque<Span>>,
+    /// The highest value but for the newest.
+    highest: Option<f64>,
 }
 
 impl Past {
     pub(super) fn push(&mut self, at: f64, value: f64) {
-        let mut span = Span { at, value, count: 1.0 };
+        let mut span = Span { at, value, count: 1.0, low: value, high: value };
         for i in 0..LENGTHS {
             if self.lengths.len() <= i {
                 self.lengths.push(VecDeque::with_capacity(EACH + 1));
@@ -49,7 +61,13 @@ impl Past {
                 return;
             };
             span = first.and(second);
+            self.highest = Some(self.highest.map_or(span.high, |high| high.max(span.high)));
         }
+    }
+
+    /// Whether a value is above all that were before the newest.
+    pub(super) fn is_record(&self, value: f64) -> bool {
+        self.highest.is_some_and(|highest| value > highest)
     }
 
     /// The spans, oldest first.

@@ -27,12 +27,13 @@ pub struct ExhaustionPolicy {
     pub limit: Option<f64>,
     /// Which way it is used up. Default: as the kernel knows of its own series, else `fills`.
     pub direction: Option<Direction>,
-    /// Points before anything is said, 60 or more. Default 200.
+    /// Points before it is called stable, 60 or more. Default 200. A rise that is very clear, and has its end near, is told from 60 on.
     pub warm_up: u32,
     /// The length of the season that use may have, in seconds; 0 for none. Default 86,400, a day. A rise that has
-    /// lasted two of them is spoken of when it ends within 4 times its own length. Before, it may be the
-    /// season's: only what is very clear and ends within 1.3 times its length is spoken of (1.5 times it where the season is
-    /// known from before the rise). Without a season 4 times counts from the beginning.
+    /// lasted two of them is spoken of when it ends within 4 times its own length. A shorter one may be the season's: it is spoken of when it
+    /// goes beyond all that was before it, but for the season that was known by then, and ends within 1.5 times its length; where
+    /// less than a season was seen before it, within 0.45 times; from the start within 0.4 times, and 1.3 times once it has
+    /// lasted for two thirds of a season. Without a season 4 times counts from the beginning.
     pub season_s: f64,
 }
 
