@@ -82,3 +82,49 @@ pub(super) fn crosses(limit: f64, farthest: f64, trend: impl Fn(f64) -> f64) -> 
         if above > below { ((limit - below) / (above - below)).clamp(0.0, 1.0) } else { 1.0 };
     Some(low + part * (high - low))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::anomaly::noise::Rng;
+
+    const TOUCH: Touch = Touch { limit: 1.0, noise: 0.1, step: 1.0, since: 0.0 };
+
+    #[test]
+    fn without_noise_the_trend_says_when() {
+        let touch = Touch { noise: 0.0, ..TOUCH };
+        let at = touch.when(Chance::Likely, 400.0, |ahead| 0.01 * ahead).expect("a time");
+        let crossed = crosses(1.0, 400.0, |ahead| 0.01 * ahead).expect("a time");
+        assert!((crossed - 100.0).abs() < 1e-6 && (at - crossed).abs() < 3.0, "{crossed} {at}");
+        assert!(touch.when(Chance::Likely, 90.0, |ahead| 0.01 * ahead).is_none());
+    }
+
+    #[test]
+    fn simulated_values_touch_when_it_is_said() {
+        let mut rng = Rng::new(7);
+        let mut first = || {
+            (1..).find(|at| 0.01 * f64::from(*at) + 0.1 * rng.normal() >= 1.0).expect("it comes")
+        };
+        let firsts: Vec<i32> = (0..1_000).map(|_| first()).collect();
+        let share = |chance| {
+            let at = TOUCH.when(chance, 400.0, |ahead| 0.01 * ahead).expect("a time");
+            firsts.iter().filter(|first| f64::from(**first) <= at).count()
+        };
+        let (hardly, likely, surely) =
+            (share(Chance::Hardly), share(Chance::Likely), share(Chance::Surely));
+        assert!((10..100).contains(&hardly), "{hardly}");
+        assert!((400..600).contains(&likely), "{likely}");
+        assert!((900..990).contains(&surely), "{surely}");
+    }
+
+    #[test]
+    fn what_has_not_come_by_now_comes_later() {
+        let at = |since| {
+            let touch = Touch { since, ..TOUCH };
+            touch.when(Chance::Likely, 400.0, |ahead| 0.01 * ahead).expect("a time")
+        };
+        for since in [70.0, 80.0, 90.0, 99.0, 110.0] {
+            assert!(at(since) > since && at(since) > at(0.0), "{since}: {}", at(since));
+        }
+    }
+}
