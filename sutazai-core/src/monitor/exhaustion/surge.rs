@@ -51,7 +51,7 @@ const START: Sure = Sure { certainty: START_CERTAINTY, ahead: START_AHEAD };
 const START_CERTAINTY: f64 = 60.0;
 const START_AHEAD: f64 = 0.35;
 
-/// How uncertain a slope is where a round of the season was not seen.
+/// How uncertain a slope is where less than two rounds of the season were seen, and where they were.
 const WIDE: f64 = 0.3;
 const NARROW: f64 = 0.15;
 
@@ -90,6 +90,7 @@ pub(super) fn surge(question: &Question<'_>) -> Option<Reach> {
         let (sure, width) = match known.rounds {
             _ if candidate.from == 0 => (START, WIDE),
             rounds if rounds < 1.0 => (NEW, WIDE),
+            rounds if rounds < SEASONS => (KNOWN, WIDE),
             _ => (KNOWN, NARROW),
         };
         let season = known.season.as_ref();
