@@ -34,7 +34,7 @@ const SURE_LATE: Sure = Sure { certainty: 14.0, ahead: 1.5 };
 const SURE_EARLY: Sure = Sure { certainty: 15.0, ahead: 1.3 };
 
 /// The share of a round of the season until which a rise may be nothing but a part of it, and what is asked until then.
-const PART: f64 = 0.65;
+const PART: f64 = 0.5;
 const SURE_PART: Sure = Sure { certainty: PART_CERTAINTY, ahead: PART_AHEAD };
 const PART_CERTAINTY: f64 = 30.0;
 const PART_AHEAD: f64 = 0.4;
