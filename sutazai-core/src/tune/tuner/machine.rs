@@ -361,7 +361,7 @@ impl Tuner {
         if says && self.said.iter().any(|said| said.setting == setting) {
             // Nothing was tried, so nothing more is known of it: who was told is not told again.
             suggestion.into_iter().for_each(|id| self.optimiser.abandon(id));
-            self.rest(now, 1, false);
+            self.rest(now, false, false);
             return;
         }
         self.trials += 1;
