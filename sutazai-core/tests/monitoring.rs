@@ -146,7 +146,7 @@ fn what_is_odd_is_an_event_and_a_line_of_the_log() {
     let mut events = kernel.bus().subscribe("monitor.>").pull().unwrap();
     let at = |i: u64| Some(Timestamp::EPOCH + Duration::from_secs(i));
     for i in 1..600 {
-        kernel.measured("queue_length", (i * 37 % 101) as f64, at(i)).unwrap();
+        kernel.measured("queue_length", (i * i * 37 % 101) as f64, at(i)).unwrap();
     }
     let found = kernel.measured("queue_length", 5_000.0, at(600)).unwrap().unwrap();
     let event = events.wait(GRACE).unwrap().unwrap().event;

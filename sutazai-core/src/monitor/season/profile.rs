@@ -80,9 +80,9 @@ impl Profile {
         let before = phase.rounds;
         let rest = value - phase.usual;
         let (mut learned, mut off, far) = (rest, rest.abs(), FAR * self.off);
-        if before >= LEAST && far > 0.0 {
+        if before >= LEAST {
             learned = rest.clamp(phase.rest.min(-far), phase.rest.max(far));
-            off = off.min(far);
+            off = if far > 0.0 { off.min(far) } else { off };
         }
         if before >= 1 {
             self.taken = self.taken.saturating_add(1);

@@ -64,6 +64,15 @@ fn a_profile_learns_little_of_a_spike_and_all_of_what_lasts() {
     // What the next rounds are held against is what it was.
     assert!(offs.iter().skip(2_987).all(|off| off.abs() < 6.0));
 
+    // Nor where nothing has ever been off.
+    let mut profile = Profile::new(5);
+    let level = |i: usize| if i == 52 { 5_000.0 } else { (i % 5) as f64 };
+    for i in 0..100 {
+        let rest = profile.take(level(i));
+        let right = |rest: Rest| (rest.value() - level(i) + (i % 5) as f64 - 2.0).abs() < 1e-6;
+        assert!(rest.is_none_or(right), "{i}: {rest:?}");
+    }
+
     let (mut rng, mut profile, mut offs) = (Rng::new(9), Profile::new(7), Vec::new());
     for i in 0..7 * 300 {
         let bump = if i >= 7 * 200 && i % 7 == 3 { 30.0 } else { 0.0 };
