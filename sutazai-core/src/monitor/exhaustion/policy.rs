@@ -32,8 +32,8 @@ pub struct ExhaustionPolicy {
     /// The length of the season that use may have, in seconds; 0 for none. Default 86,400, a day. A rise that has
     /// lasted two of them is spoken of when it ends within 4 times its own length. A shorter one may be the season's: it is spoken of when it
     /// goes beyond all that was before it, but for the season that was known by then, and ends within 1.5 times its length; where
-    /// less than a season was seen before it, within 0.45 times; from the start within 0.4 times, and 1.3 times once it has
-    /// lasted for half a season. Without a season 4 times counts from the beginning.
+    /// less than a season was seen before it, within 0.45 times; from the start within 0.4 times (0.35 before 200 points), and 1.3 times
+    /// once it has lasted for half a season. Without a season 4 times counts from the beginning.
     pub season_s: f64,
 }
 
