@@ -138,6 +138,8 @@ impl AnomalyDetector {
         }
         self.awaits = true;
         self.alarms += 1;
+        // What is told of the points to come is not of this.
+        self.follow = None;
         Verdict { score, unrested: score, alarm: true, kind: Some(AnomalyKind::MissingData) }
     }
 

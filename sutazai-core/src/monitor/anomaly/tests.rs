@@ -156,6 +156,18 @@ fn missing_data_are_found_and_named() {
 }
 
 #[test]
+fn what_was_odd_before_data_were_missing_is_not_what_they_are_called() {
+    let mut detector = detector();
+    for (i, value) in noise(Noise::Independent, 3, 1_000).into_iter().enumerate() {
+        detector.look(at(i), value);
+    }
+    assert_eq!(detector.look(at(1_000), 30.0).kind, Some(AnomalyKind::Spike));
+    assert_eq!(detector.look(at(1_001), 0.1).kind, Some(AnomalyKind::Spike), "it is followed");
+    assert_eq!(detector.wait(at(1_100)).kind, Some(AnomalyKind::MissingData));
+    assert_eq!(detector.look(at(1_101), -0.2).kind, None);
+}
+
+#[test]
 fn a_series_that_never_changed_and_does_so_is_an_anomaly() {
     let mut values = vec![45.0; 1_000];
     assert!(verdicts(&values).iter().all(|v| v.score == 0.0), "a constant is nothing unusual");
