@@ -77,16 +77,26 @@ impl Knee {
         let cost = |log: f64| {
             let useful = f64::exp(log);
             let logs: f64 = weighted().map(|(p, w)| w * stretch(p.concurrency, useful).ln()).sum();
-            logs + all * service(useful).ln()
+            let service = service(useful);
+            (logs + all * service.ln(), service)
         };
-        let costs: Vec<f64> = candidates().map(cost).collect();
-        let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        let costs: Vec<(f64, f64)> = candidates().map(cost).collect();
+        let least = costs.iter().fold(f64::INFINITY, |least, (cost, _)| least.min(*cost));
+        let priors: Vec<f64> = before.map_or_else(Vec::new, |before| {
+            let densities: Vec<_> = candidates()
+                .zip(&costs)
+                .map(|(log, (_, service))| before.densities(log, *service, from, to))
+                .collect();
+            let takes = densities.iter().map(|of| of.takes * step).sum();
+            densities.into_iter().map(|of| before.weigh(of, takes)).collect()
+        });
         let (mut sum, mut first, mut second, mut kept) = (0.0, 0.0, 0.0, 0.0);
-        for (log, cost) in candidates().zip(&costs) {
-            let (prior, keeps) = before.map_or((1.0, true), |before| before.weigh(log, from, to));
-            let weight = (least - cost).exp() * prior;
+        for (i, (log, (cost, _))) in candidates().zip(&costs).enumerate() {
+            let weight = (least - cost).exp() * priors.get(i).copied().unwrap_or(1.0);
             sum += weight;
-            kept += if keeps { weight } else { 0.0 };
+            if before.is_some_and(|before| before.keeps(log, from, to)) {
+                kept += weight;
+            }
             first += weight * log;
             second += weight * log * log;
         }

@@ -107,17 +107,23 @@ impl Levels {
     }
 
     /// The levels at which enough calls were answered, as of `now` seconds, from the lowest: `rounds` times as many
-    /// as are under way there. A call under way counts for `most` seconds at most.
-    pub(super) fn points(&self, now: f64, most: f64, rounds: f64) -> impl Iterator<Item = Point> {
+    /// as are under way there. A call under way counts for `most` seconds at most, and by the share `ages`.
+    pub(super) fn points(
+        &self,
+        now: f64,
+        most: f64,
+        rounds: f64,
+        ages: f64,
+    ) -> impl Iterator<Item = Point> {
         let enough =
             move |level: &&Level| level.answered >= (f64::from(level.open) * rounds).max(0.25);
         self.0.iter().filter(enough).map(move |level| {
             let open = f64::from(level.open);
-            let ages = (open * now - level.starts).clamp(0.0, open * most);
+            let waited = (open * now - level.starts).clamp(0.0, open * most);
             Point {
                 concurrency: level.concurrency / level.begun,
                 answered: level.answered,
-                spent: level.spent + ages,
+                spent: level.spent + ages * waited,
                 spread: (level.squares * level.begun / (level.spent * level.spent) - 1.0).max(0.0),
             }
         })

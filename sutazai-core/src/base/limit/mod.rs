@@ -18,7 +18,7 @@
 //!
 //! **When the target changes.** A batch of calls that takes significantly longer or shorter than expected at its
 //! concurrency, or does not come back when it should, makes it learn anew, from where the limit is. What it knew of the
-//! useful concurrency is likely to hold still, so the limit stays; one probe, which ends as soon as that is clear, tells a target that is slow from one
+//! useful concurrency is likely to hold still, so the limit stays; one probe, which ends as soon as it is clear that the limit can stay, tells a target that is slow from one
 //! that takes less (A. Wald, Annals of Mathematical Statistics 16(2), 1945). When most
 //! calls time out the limit halves down to its floor, where each answer is a probe, and doubles on the way
 //! back; when the target refuses calls it goes down by their share, and the bound so found rises slowly again (additive

@@ -17,9 +17,17 @@ const VERIFY_EVERY: f64 = 250.0;
 const VERIFY_AT: f64 = 0.7;
 /// Whether a target that changed takes as many calls as before is looked at with this share of the limit at most,
 const LOOK_AT: f64 = 0.4;
-/// in so many calls at least, until one or the other is as likely as this.
+/// and of what was useful, in so many calls at least, until it is as likely as this that it does, or does not: to stay is what
+/// costs no answers.
+const LOOK_BELOW: f64 = 0.55;
 const SOME: f64 = 2.0;
-const SURE: f64 = 0.9;
+const KEPT: f64 = 0.85;
+const LOST: f64 = 0.1;
+/// It takes so many times the calls of another dip, at most.
+const LOOK_LONG: f64 = 2.0;
+/// What is seen counts there as soon as so many calls were answered for each that is under way, if their times are spread as an
+/// exponential's; if they are even, after one more, as those under way tell nothing before they end.
+const EARLY: f64 = 0.25;
 /// Standard errors by which a batch of calls must differ from what was expected.
 const SIGNIFICANT: f64 = 4.0;
 /// The logarithm of the factor by which it must, besides.
@@ -149,17 +157,13 @@ impl AdaptiveLimit {
             self.forget();
             return;
         }
-        // Where calls take about the same time none of a level ends before all have been under way for long.
-        let rounds = 2.0 - self.knee.map_or(1.0, |knee| knee.spread.min(1.0));
-        let most = self.most(self.limit);
-        let points: Vec<Point> = self.levels.points(self.clock, most, rounds).collect();
-        let Some(knee) = Knee::find(&points, self.before.as_ref()) else { return };
+        let Some((knee, answered)) = self.weigh() else { return };
         self.knee = Some(knee);
         let usual = knee.service * knee.stretch(self.limit);
         let fade = (-passed / (usual * self.policy.memory)).exp();
         self.levels.fade(fade);
         if let Some(before) = &mut self.before {
-            before.fade(fade);
+            before.fade(fade * fade);
         }
         if let Some(dip) = self.dip {
             let clear = dip.ended >= SOME && self.verify(knee);
@@ -169,19 +173,40 @@ impl AdaptiveLimit {
                 return;
             }
         }
-        let answered: f64 = points.iter().map(|point| point.answered).sum();
         let enough = answered >= self.limit.max(8.0) && self.heard >= self.limit.max(4.0);
         if enough || self.limit < 3.0 {
             self.follow(knee);
         }
+        if enough && self.dip.is_none() {
+            self.verify(knee);
+        }
+        let verified = self.before.is_some_and(|before| before.is_verified());
         let doubtful = self.limit > TOO_MUCH * knee.useful * (-knee.doubt).exp()
             // Calls wait wherever it has looked.
-            || knee.useful < knee.seen.0
+            || (knee.useful < knee.seen.0 && !verified)
             || self.is_unverified();
         let verifies = !doubtful && self.clock - self.dipped >= VERIFY_EVERY * usual;
         if self.binding && enough && (verifies || doubtful && self.may_dip(knee)) {
             self.submerge(knee, usual, verifies);
         }
+    }
+
+    /// What is known by now, and by how many answers.
+    fn weigh(&self) -> Option<(Knee, f64)> {
+        let spread = self.knee.map_or(1.0, |knee| knee.spread.min(1.0));
+        let most = self.most(self.limit);
+        let find = |least: f64, ages: f64| {
+            // Where calls take about the same time none of a level ends before all have been under way for long.
+            let rounds = least + 1.0 - spread;
+            let points: Vec<Point> = self.levels.points(self.clock, most, rounds, ages).collect();
+            let answered = points.iter().map(|point| point.answered).sum();
+            Knee::find(&points, self.before.as_ref()).map(|knee| (knee, answered))
+        };
+        // The first answers are those of short calls: they may say that the limit can stay, not that it cannot.
+        let looks = self.dip.is_some() && self.is_unverified();
+        let early = looks.then(|| find(EARLY, spread)).flatten();
+        let stays = |found: &(Knee, f64)| found.0.kept.is_some_and(|kept| kept > KEPT);
+        early.filter(stays).or_else(|| find(1.0, 1.0))
     }
 
     /// Moves the limit to what is known to be useful, and a standard deviation more: a limit that is somewhat high
@@ -214,9 +239,9 @@ impl AdaptiveLimit {
         };
         // Or what is useful is known anyway.
         let clear = knee.doubt < Before::VAGUE
-            || knee.kept.is_none_or(|kept| !(1.0 - SURE..=SURE).contains(&kept));
+            || knee.kept.is_none_or(|kept| !(LOST..=KEPT).contains(&kept));
         if clear {
-            before.verify();
+            before.verify(knee.kept.filter(|kept| *kept >= KEPT).unwrap_or(0.0));
         }
         clear
     }
@@ -230,12 +255,16 @@ impl AdaptiveLimit {
             _ => 0.5,
         };
         let depth = if verifies { VERIFY_AT } else { (-knee.doubt / 2.0).exp() };
-        let low = (knee.useful * depth).min(self.limit * share);
+        let mut low = (knee.useful * depth).min(self.limit * share);
+        if let Some(before) = self.before.filter(|before| !before.is_verified()) {
+            low = low.min(LOOK_BELOW * before.useful());
+        }
         let limit = self.policy.bounded(low.max(self.limit / 4.0).round().max(1.0));
         if limit >= self.limit {
             return;
         }
-        let need = (2.0 * limit).max(8.0);
+        let long = if self.is_unverified() { LOOK_LONG } else { 1.0 };
+        let need = long * (2.0 * limit).max(8.0);
         self.dip = Some(Dip {
             limit,
             since: self.clock,
