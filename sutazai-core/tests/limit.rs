@@ -149,6 +149,21 @@ fn beside_the_fixed(scenario: &Scenario, share: f64) {
 }
 
 #[test]
+fn a_capacity_may_fall_to_a_fifth() {
+    for (capacity, fifth) in [("32", 6.0), ("200", 40.0)] {
+        for mut scenario in chosen("slow_1.2", capacity) {
+            scenario.slow = Vec::new();
+            scenario.capacity.push((300.0, fifth));
+            scenario.length = 900.0;
+            scenario.name += "/fifth";
+            let figures = over(&scenario, "ours", 2);
+            tell(&scenario, "ours", &figures);
+            assert!(figures.last <= 3.0 && figures.goodput >= 0.97, "{figures}");
+        }
+    }
+}
+
+#[test]
 fn a_black_hole_drives_it_to_its_floor_and_it_recovers() {
     for capacity in ["4", "10", "32"] {
         for scenario in chosen("black_hole", capacity) {
