@@ -151,7 +151,7 @@ impl Entry {
 
     /// Whether it takes tasks.
     pub fn state(&self) -> AgentState {
-        AgentState::of(self.state.load(Ordering::Acquire))
+        AgentState::of(self.state.load(Ordering::SeqCst))
     }
 
     /// Why it is in its state; nothing before it was started.
@@ -187,7 +187,7 @@ impl Entry {
         if !may(from) || !from.may_become(to) {
             return None;
         }
-        self.state.store(to as u8, Ordering::Release);
+        self.state.store(to as u8, Ordering::SeqCst);
         changes.why = Some(why.clone());
         changes.untold.push_back(StateChange { from, to, why });
         Some(from)
@@ -225,7 +225,8 @@ impl Entry {
         if !self.takes_tasks() {
             return None;
         }
-        self.occupy()
+        // Who lets go of it turns its state and looks for calls then: one of the two sees the other.
+        self.occupy().filter(|_| self.takes_tasks())
     }
 
     /// Takes a place, whether it takes tasks or not: for who asks the agent itself.
@@ -234,7 +235,7 @@ impl Entry {
         let most = self.card.concurrency.unwrap_or(u32::MAX);
         // Never more than there are, not even for a moment: a place that is free is not refused.
         let one_more = |tasks| (tasks < most).then_some(tasks + 1);
-        self.in_flight.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        self.in_flight.fetch_update(Ordering::SeqCst, Ordering::Acquire, one_more).ok()?;
         Some(Reservation { entry: Arc::clone(self), decided: None })
     }
 
@@ -254,7 +255,7 @@ impl Entry {
     /// which calls those are is not decided here.
     #[inline]
     pub fn takes_tasks(&self) -> bool {
-        let state = self.state.load(Ordering::Acquire);
+        let state = self.state.load(Ordering::SeqCst);
         state == AgentState::Ready as u8 || state == AgentState::Quarantined as u8
     }
 
@@ -264,7 +265,11 @@ impl Entry {
         if !between || !self.holds.load(Ordering::Acquire) {
             return None;
         }
-        self.occupy()
+        let still = || {
+            let state = self.state();
+            matches!(state, AgentState::Failed | AgentState::Starting) || self.takes_tasks()
+        };
+        self.occupy().filter(|_| still())
     }
 
     /// Says whether tasks may wait for it while it does not live.
