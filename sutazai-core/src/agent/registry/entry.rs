@@ -225,7 +225,8 @@ impl Entry {
         if !self.takes_tasks() {
             return None;
         }
-        // Who lets go of it turns its state and looks for calls then: one of the two sees the other.
+        // Who lets go of it turns its state and then looks for calls; here it is the other way round, and all four in one order
+        // (SeqCst), so that one of the two sees the other.
         self.occupy().filter(|_| self.takes_tasks())
     }
 

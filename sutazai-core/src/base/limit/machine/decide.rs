@@ -17,15 +17,17 @@ const VERIFY_EVERY: f64 = 250.0;
 const VERIFY_AT: f64 = 0.7;
 /// Whether a target that changed takes as many calls as before is looked at with this share of the limit at most,
 const LOOK_AT: f64 = 0.4;
-/// and of what was useful, in so many calls at least, until it is as likely as this that it does, or does not: to stay is what
-/// costs no answers.
+/// and this share of what was useful,
 const LOOK_BELOW: f64 = 0.55;
+/// in so many calls at least,
 const SOME: f64 = 2.0;
-const KEPT: f64 = 0.85;
-const LOST: f64 = 0.1;
-/// It takes so many times the calls of another dip, at most.
+/// and at most so many times those of another dip,
 const LOOK_LONG: f64 = 2.0;
-/// What is seen counts there as soon as so many calls were answered for each that is under way, if their times are spread as an
+/// until it is as likely as this that it does,
+const KEPT: f64 = 0.85;
+/// or no more than this. More is asked for that it does not, as a limit that is too low costs answers.
+const LOST: f64 = 0.1;
+/// What is seen in such a look counts as soon as so many calls were answered for each that is under way, if their times are spread as an
 /// exponential's; if they are even, after one more, as those under way tell nothing before they end.
 const EARLY: f64 = 0.25;
 /// Standard errors by which a batch of calls must differ from what was expected.
